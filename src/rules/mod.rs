@@ -1,0 +1,1 @@
+//! The documented rules as pure functions: view in, decision out.

@@ -1,0 +1,1 @@
+//! Real processes: kube-apiserver, etcd, kubectl, `postlink run`, `postlink simulate`.

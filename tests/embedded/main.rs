@@ -1,0 +1,6 @@
+//! The whole of Postlink in one process: the in-memory API, the schemas, simulated instances, the real controller.
+mod dynamics;
+mod manifests;
+mod memory_api;
+mod schema;
+mod simulated_instance;

@@ -1,0 +1,1 @@
+//! The reservation protocol explored state by state, driving the real decision functions.

@@ -1,0 +1,1 @@
+//! The documented rules as tables, one test per rule or cell, named by it.
