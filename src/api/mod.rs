@@ -1,1 +1,63 @@
 //! What users write and read: the three kinds, their conditions and reasons. No I/O.
+
+pub mod conditions;
+pub mod connection;
+pub mod crds;
+pub mod link;
+pub mod names;
+pub mod reasons;
+pub mod rule;
+
+pub use conditions::{Condition, ConditionStatus, ConditionType};
+pub use connection::{
+    ActiveRule, ConnectionState, Credentials, DynamicsConnection, DynamicsConnectionSpec,
+    DynamicsConnectionStatus, Interval, MetadataStatus, Organization, SecretRef, WorkloadIdentity,
+};
+pub use link::{
+    Author, Contributor, Intent, Intention, LinkRequest, LinkState, LinkedBy, ObjectRef, Post, PostLink,
+    PostLinkSpec, PostLinkStatus, PostType, Record, RemovalCause, RemovedLink, Sentiment,
+};
+pub use reasons::Reason;
+pub use rule::{
+    AutomationRule, AutomationRuleSpec, AutomationRuleStatus, ConnectionRef, IncludeExclude, Match, Reach,
+    RuleLink,
+};
+
+use serde_json::{Map, Value, json};
+
+/// The value `status.observedGeneration` has before any controller looked at the object. kstatus takes an
+/// empty status for *Current*, so a GitOps wave would race past an object nobody has seen yet.
+pub const NOT_OBSERVED: i64 = -1;
+
+fn not_observed() -> i64 {
+    NOT_OBSERVED
+}
+
+/// A UUID in a schema: a string the API server checks.
+fn uuid_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let Value::Object(map) = json!({"type": "string", "format": "uuid", "maxLength": 36}) else {
+        return schemars::Schema::from(Map::new());
+    };
+    schemars::Schema::from(map)
+}
+
+/// The name of an object in the same namespace (a DNS-1123 subdomain).
+fn object_name_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let Value::Object(map) = json!({
+        "type": "string", "minLength": 1, "maxLength": 253,
+        "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    }) else {
+        return schemars::Schema::from(Map::new());
+    };
+    schemars::Schema::from(map)
+}
+
+/// The logical name of a Dataverse table: lower-case letters, digits and underscores.
+fn table_name_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let Value::Object(map) = json!({
+        "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[a-z_][a-z0-9_]*$",
+    }) else {
+        return schemars::Schema::from(Map::new());
+    };
+    schemars::Schema::from(map)
+}

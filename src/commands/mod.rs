@@ -1,1 +1,47 @@
 //! One file per subcommand; each only wires the others together.
+
+pub mod crds;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// What `postlink` answers a shell with (exit codes of the command line's contract).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done = 0,
+    /// The answer is "no": held, invalid, not converged.
+    No = 1,
+    /// Wrong usage, or input and output failed.
+    Usage = 2,
+    /// The cluster or instance cannot be reached.
+    Unreachable = 3,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        ExitCode::from(outcome as u8)
+    }
+}
+
+/// Links social posts to records in Dynamics 365, as a Kubernetes controller.
+#[derive(Debug, Parser)]
+#[command(name = "postlink", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Crds(crds::Args),
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Crds(args) => crds::run(&args),
+    };
+    outcome.into()
+}

@@ -1,0 +1,37 @@
+//! `postlink crds`: prints the CustomResourceDefinitions (what `crds/` holds).
+
+use super::Outcome;
+use crate::api::crds;
+use std::{fs, path::PathBuf};
+
+/// Prints the CustomResourceDefinitions this version of Postlink was built for.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  postlink crds | kubectl apply -f -\n  postlink crds --out crds")]
+pub struct Args {
+    /// Write one file per definition into this folder instead of printing them.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> Outcome {
+    for crd in crds::all() {
+        let yaml = match crds::to_yaml(&crd) {
+            Ok(yaml) => yaml,
+            Err(error) => {
+                eprintln!("error: {} cannot be written as YAML: {error}", crds::file_name(&crd));
+                return Outcome::Usage;
+            }
+        };
+        let Some(dir) = &args.out else {
+            print!("---\n{yaml}");
+            continue;
+        };
+        let path = dir.join(crds::file_name(&crd));
+        if let Err(error) = fs::create_dir_all(dir).and_then(|()| fs::write(&path, yaml)) {
+            eprintln!("error: {} cannot be written: {error}", path.display());
+            return Outcome::Usage;
+        }
+    }
+    Outcome::Done
+}

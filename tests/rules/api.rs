@@ -1,0 +1,26 @@
+//! What the API promises: the committed definitions, the closed lists.
+
+use postlink::api::{Reason, crds};
+use std::{collections::BTreeSet, fs, path::Path};
+
+#[test]
+fn committed_crds_are_the_ones_the_code_says() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    for crd in crds::all() {
+        let path = dir.join(crds::file_name(&crd));
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        let generated = crds::to_yaml(&crd).unwrap();
+        assert!(committed == generated, "{} is out of date; run `make crds`", path.display());
+    }
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), crds::all().len(), "crds/ holds a file nobody generates");
+}
+
+#[test]
+fn reasons_are_words_and_unique() {
+    let words: BTreeSet<_> = Reason::ALL.iter().map(|r| r.as_str()).collect();
+    assert_eq!(words.len(), Reason::ALL.len());
+    for reason in Reason::ALL {
+        assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
+        assert!(reason.summary().trim_end().ends_with('.'), "{reason} is explained in a sentence");
+    }
+}
