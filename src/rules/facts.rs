@@ -1,0 +1,187 @@
+//! What decisions need to know of an object's neighbours: small, plain, taken from the stored object as it is.
+
+use crate::api::{
+    ActiveRule, AutomationRule, ConditionStatus, ConditionType, ConnectionState, DynamicsConnection, Reason,
+    conditions::{find, is_true, reason},
+    names::FINALIZER,
+};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use uuid::Uuid;
+
+/// A connection, as its neighbours see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectionFacts {
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub uid: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When its deletion was asked for.
+    pub deleted_at: Option<Timestamp>,
+    /// `spec.enabled`.
+    pub wants_enabled: bool,
+    /// Whether our finalizer is on.
+    pub finalizer: bool,
+    /// Since when a disable or delete is held by active rules (§4.6).
+    pub held_since: Option<Timestamp>,
+    /// The effective state.
+    pub state: Option<ConnectionState>,
+    /// Why credentials, Secret, host or organisation cannot be used, if so.
+    pub unusable: Option<Reason>,
+    /// The organisation behind it.
+    pub organization: Option<Uuid>,
+    /// The record types in force, the first one first.
+    pub record_types: Vec<String>,
+    /// Since when it is the default of its namespace (R3).
+    pub default_since: Option<Timestamp>,
+    /// The reservations.
+    pub active_rules: Vec<ActiveRule>,
+    /// `spec.instanceUrl`.
+    pub instance_url: String,
+    /// `spec.linksPerSecond`.
+    pub links_per_second: Option<i32>,
+}
+
+impl ConnectionFacts {
+    /// The facts of a stored connection.
+    pub fn of(connection: &DynamicsConnection) -> Self {
+        let status = connection.status.clone().unwrap_or_default();
+        let since = |type_| {
+            find(&status.conditions, type_)
+                .filter(|c| c.status == ConditionStatus::True)
+                .map(|c| c.last_transition_time.0)
+        };
+        let deleted_at = connection.metadata.deletion_timestamp.as_ref().map(|t| t.0);
+        Self {
+            name: connection.name_any(),
+            uid: connection.uid().unwrap_or_default(),
+            created: created(&connection.metadata),
+            deleted_at,
+            wants_enabled: connection.spec.enabled,
+            finalizer: connection.finalizers().iter().any(|f| f == FINALIZER),
+            held_since: since(ConditionType::DisableRefused).max(since(ConditionType::DeletionRefused)),
+            state: status.state,
+            unusable: unusable(&status.conditions),
+            organization: status.organization.as_ref().map(|o| o.id),
+            // What the status says is in force, even when the spec has moved on: a rule must not let go of a
+            // table between the moment it leaves the spec and the moment the connection keeps it (R9).
+            record_types: status
+                .metadata
+                .map_or_else(|| connection.spec.record_types.clone(), |metadata| metadata.record_types),
+            default_since: since(ConditionType::Default),
+            active_rules: status.active_rules,
+            instance_url: connection.spec.instance_url.clone(),
+            links_per_second: connection.spec.links_per_second,
+        }
+    }
+
+    /// Whether a wish to disable or delete is stored (§4.3): no new rule gets in.
+    pub fn fenced(&self) -> bool {
+        !self.finalizer || self.deleted_at.is_some() || !self.wants_enabled
+    }
+
+    /// Whether that rule is reserved here.
+    pub fn lists(&self, rule_uid: &str) -> bool {
+        self.active_rules.iter().any(|entry| entry.uid == rule_uid)
+    }
+
+    /// Why no new link can go through it now, or nothing when one can (R21).
+    pub fn refuses_links(&self) -> Option<Reason> {
+        if self.unusable == Some(Reason::OrganizationChanged) {
+            return Some(Reason::OrganizationChanged);
+        }
+        match self.state {
+            Some(ConnectionState::Disabled) => Some(Reason::ConnectionDisabled),
+            _ if self.unusable.is_some() => Some(Reason::ConnectionNotReady),
+            Some(ConnectionState::Downtime) => Some(Reason::InstanceDowntime),
+            Some(ConnectionState::Expired) => Some(Reason::InstanceExpired),
+            Some(ConnectionState::Enabled) if self.organization.is_some() => None,
+            _ => Some(Reason::ConnectionNotReady),
+        }
+    }
+}
+
+/// The reason a connection's Ready condition gives when it is the credentials, Secret, host or organisation.
+fn unusable(conditions: &[crate::api::Condition]) -> Option<Reason> {
+    let not_ready =
+        find(conditions, ConditionType::Ready).is_some_and(|c| c.status == ConditionStatus::False);
+    reason(conditions, ConditionType::Ready).filter(|reason| {
+        not_ready
+            && matches!(
+                reason,
+                Reason::SecretNotFound
+                    | Reason::SecretInvalid
+                    | Reason::CredentialsRejected
+                    | Reason::AccessDenied
+                    | Reason::HostNotAllowed
+                    | Reason::AddressNotAllowed
+                    | Reason::OrganizationChanged
+            )
+    })
+}
+
+/// A rule, as its neighbours see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleFacts {
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub uid: String,
+    /// Its `metadata.generation`.
+    pub generation: i64,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Whether it asks to be at work: `spec.active` and not being deleted.
+    pub wants_active: bool,
+    /// The connection it names.
+    pub connection: String,
+    /// The connection its `Active` condition is True on.
+    pub active_on: Option<String>,
+    /// Whether the last decision about it was for this generation and is not waiting for a reservation.
+    pub settled: bool,
+    /// `status.activeFrom`.
+    pub active_from: Option<Timestamp>,
+    /// `spec.since`.
+    pub since: Option<Timestamp>,
+    /// `spec.link.recordType`.
+    pub record_type: Option<String>,
+    /// `spec.link.notes`.
+    pub notes: Option<String>,
+}
+
+impl RuleFacts {
+    /// The facts of a stored rule.
+    pub fn of(rule: &AutomationRule) -> Self {
+        let default = crate::api::AutomationRuleStatus::default();
+        let status = rule.status.as_ref().unwrap_or(&default);
+        let generation = rule.metadata.generation.unwrap_or(0);
+        let active = is_true(&status.conditions, ConditionType::Active);
+        Self {
+            name: rule.name_any(),
+            uid: rule.uid().unwrap_or_default(),
+            generation,
+            created: created(&rule.metadata),
+            wants_active: rule.spec.active && rule.metadata.deletion_timestamp.is_none(),
+            connection: rule.spec.connection_ref.name.clone(),
+            active_on: status.connection_uid.clone().filter(|_| active),
+            settled: status.observed_generation == generation
+                && reason(&status.conditions, ConditionType::Active) != Some(Reason::ReservationPending),
+            active_from: status.active_from.as_ref().map(|t| t.0),
+            since: rule.spec.since.as_ref().map(|t| t.0),
+            record_type: rule.spec.link.as_ref().and_then(|l| l.record_type.clone()),
+            notes: rule.spec.link.as_ref().and_then(|l| l.notes.clone()),
+        }
+    }
+
+    /// Whether it is effectively active on that connection (§4.1): both sides say so.
+    pub fn effective_on(&self, connection: &ConnectionFacts) -> bool {
+        self.active_on.as_deref() == Some(connection.uid.as_str()) && connection.lists(&self.uid)
+    }
+}
+
+/// When an object was created; the epoch when the store does not say.
+pub fn created(metadata: &kube::core::ObjectMeta) -> Timestamp {
+    metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0)
+}

@@ -1,0 +1,162 @@
+//! R2, R17, R18, R20, R27: what an instance's answer means for the state of its connection.
+
+use super::messages;
+use crate::api::{ConnectionState, Organization, Reason};
+use jiff::{SignedDuration, Timestamp};
+
+/// What was learned when the instance was last asked, in neutral words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// When it answered, or failed to.
+    pub at: Timestamp,
+    /// What it said.
+    pub answer: Answer,
+    /// How many times in a row it has not answered as an instance in order would.
+    pub failures: u32,
+    /// The tables it has, of those that were asked for, and when they were read (R4).
+    pub tables: Option<Tables>,
+}
+
+/// The tables of an instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tables {
+    /// When they were read.
+    pub read_at: Timestamp,
+    /// The `refresh-requested-at` annotation there was when they were (R4).
+    pub requested: Option<String>,
+    /// Which were asked for.
+    pub asked: Vec<String>,
+    /// Which of them exist and can regard a social activity.
+    pub usable: Vec<String>,
+}
+
+/// An instance's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It is in order.
+    Organization {
+        /// Who answered.
+        organization: Organization,
+        /// Its friendly name.
+        friendly_name: Option<String>,
+        /// Whether it is set to receive social data.
+        accepts_social_data: bool,
+        /// Whether it says of itself that it is disabled.
+        disabled: bool,
+    },
+    /// It did not, or not as it should.
+    Failure(Failure),
+}
+
+/// Why there is no proper answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The organisation is disabled on its own side (0x8004A104).
+    OrganizationDisabled {
+        /// The discovery service says that its trial or subscription has ended: the only evidence for Expired.
+        ended: bool,
+    },
+    /// It is in administration mode.
+    AdministrationMode,
+    /// No connection, no answer in time, 502, 503, 504.
+    Unreachable,
+    /// An answer no instance gives: an HTML page, nothing, too much, a redirect.
+    Rubbish,
+    /// It asks to wait.
+    Throttled,
+    /// The token endpoint or the instance refuses the credentials.
+    CredentialsRejected,
+    /// The application is not a member of the organisation, or may not read what is needed.
+    AccessDenied,
+    /// The Secret is not there.
+    SecretNotFound(String),
+    /// The Secret is of no use: the sentence says why, without its content.
+    SecretInvalid(String),
+    /// The host is not on the operator's allow-list.
+    HostNotAllowed,
+    /// The host resolves to an address that is never contacted.
+    AddressNotAllowed,
+}
+
+/// What it means for the connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The instance's state; `None`: as last known.
+    pub state: Option<ConnectionState>,
+    /// Why the connection is not Ready, when it is not.
+    pub trouble: Option<(Reason, String)>,
+    /// What is known of the organisation now.
+    pub organization: Option<Organization>,
+    /// Its friendly name.
+    pub friendly_name: Option<String>,
+}
+
+/// Judges an answer. `known` is the organisation the connection has had so far: another one is never taken for it.
+pub fn judge(answer: &Answer, known: Option<&Organization>, host: &str) -> Verdict {
+    let keep = |state, reason: Reason, message: String| Verdict {
+        state,
+        trouble: Some((reason, message)),
+        organization: known.cloned(),
+        friendly_name: None,
+    };
+    match answer {
+        Answer::Organization { organization, .. } if known.is_some_and(|k| k.id != organization.id) => {
+            keep(None, Reason::OrganizationChanged, messages::organization_changed(host))
+        }
+        Answer::Organization { organization, friendly_name, disabled: true, .. } => Verdict {
+            state: Some(ConnectionState::Downtime),
+            trouble: Some((Reason::InstanceDowntime, messages::disabled_there(host))),
+            organization: Some(organization.clone()),
+            friendly_name: friendly_name.clone(),
+        },
+        Answer::Organization { organization, friendly_name, .. } => Verdict {
+            state: Some(ConnectionState::Enabled),
+            trouble: None,
+            organization: Some(organization.clone()),
+            friendly_name: friendly_name.clone(),
+        },
+        Answer::Failure(failure) => match failure {
+            Failure::OrganizationDisabled { ended: true } => {
+                keep(Some(ConnectionState::Expired), Reason::InstanceExpired, messages::expired(host))
+            }
+            Failure::OrganizationDisabled { ended: false } => keep(
+                Some(ConnectionState::Downtime),
+                Reason::InstanceDowntime,
+                messages::disabled_there(host),
+            ),
+            Failure::AdministrationMode => keep(
+                Some(ConnectionState::Downtime),
+                Reason::InstanceDowntime,
+                messages::administration_mode(host),
+            ),
+            Failure::Unreachable => {
+                keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::unreachable(host))
+            }
+            Failure::Rubbish => {
+                keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::rubbish(host))
+            }
+            // Being asked to wait says nothing about the state: everything stays as it was.
+            Failure::Throttled => {
+                Verdict { state: None, trouble: None, organization: known.cloned(), friendly_name: None }
+            }
+            Failure::CredentialsRejected => {
+                keep(None, Reason::CredentialsRejected, messages::credentials_rejected(host))
+            }
+            Failure::AccessDenied => keep(None, Reason::AccessDenied, messages::access_denied(host)),
+            Failure::SecretNotFound(name) => {
+                keep(None, Reason::SecretNotFound, messages::secret_not_found(name))
+            }
+            Failure::SecretInvalid(why) => keep(None, Reason::SecretInvalid, messages::secret_invalid(why)),
+            Failure::HostNotAllowed => keep(None, Reason::HostNotAllowed, messages::host_not_allowed(host)),
+            Failure::AddressNotAllowed => {
+                keep(None, Reason::AddressNotAllowed, messages::address_not_allowed(host))
+            }
+        },
+    }
+}
+
+/// How long after a failed look the next one comes: doubling from 15 s, never later than the probe interval.
+pub fn retry_after(failures: u32, interval: SignedDuration) -> SignedDuration {
+    let doubled = SignedDuration::from_secs(15 << failures.saturating_sub(1).min(10));
+    doubled.min(interval)
+}
