@@ -51,11 +51,11 @@ fn parcel(namespace: &str, name: &str, weight: u32) -> String {
     .to_string()
 }
 
-fn set_place(plane: &ControlPlane, namespace: &str, name: &str, place: &str) {
+fn put_at(server: &ControlPlane, namespace: &str, name: &str, place: &str) {
     let patch = json!({"status": {"place": place}}).to_string();
     let args =
         ["patch", "-n", namespace, "parcel", name, "--subresource=status", "--type=merge", "-p", &patch];
-    plane.kubectl(User::Admin, args).ok();
+    server.kubectl(User::Admin, args).ok();
 }
 
 fn places(history: &[Revision]) -> Vec<Option<&str>> {
@@ -68,17 +68,19 @@ fn places(history: &[Revision]) -> Vec<Option<&str>> {
 #[test]
 fn missing_binaries_say_what_to_run() {
     let folder = tempfile::tempdir().unwrap();
-    let error = Binaries::inside(folder.path()).unwrap_err().to_string();
+    let error = Binaries::inside(|_| Ok(folder.path().to_owned())).unwrap_err().to_string();
     assert!(error.contains("run `make control-plane`"), "{error}");
 }
 
 #[test]
-fn server_and_kubectl_are_the_release_the_module_names() {
+fn the_programs_are_the_releases_the_modules_name() {
     let plane = shared();
     let versions = plane.kubectl(User::Alice, ["version", "-o", "json"]).json();
     assert_eq!(versions["serverVersion"]["gitVersion"], "v1.36.3");
     assert_eq!(versions["serverVersion"]["minor"], "36");
     assert_eq!(versions["clientVersion"]["gitVersion"], "v1.36.3");
+    assert_eq!(plane.helm(3, User::Alice, ["version", "--template={{.Version}}"]).ok(), "v3.22.0");
+    assert_eq!(plane.helm(4, User::Alice, ["version", "--template={{.Version}}"]).ok(), "v4.3.0");
 }
 
 #[test]
@@ -124,7 +126,7 @@ fn status_is_a_subresource() {
     plane.kubectl_apply_text(User::Alice, &with_status.to_string()).ok();
     let get = || plane.kubectl(User::Alice, ["get", "parcel", "one", "-n", &namespace, "-o", "json"]).json();
     assert!(get()["status"].is_null(), "a status in an apply must be ignored");
-    set_place(&plane, &namespace, "one", "depot");
+    put_at(&plane, &namespace, "one", "depot");
     let parcel = get();
     assert_eq!(parcel["status"]["place"], "depot");
     assert_eq!(parcel["metadata"]["generation"], 1, "a status write must not raise the generation");
@@ -139,7 +141,7 @@ fn history_holds_every_revision_in_order() {
 
     plane.kubectl_apply_text(User::Alice, &parcel(&namespace, "one", 1)).ok();
     for place in ["depot", "van", "door"] {
-        set_place(&plane, &namespace, "one", place);
+        put_at(&plane, &namespace, "one", place);
     }
     plane.kubectl(User::Alice, ["delete", "parcel", "one", "-n", &namespace]).ok();
     plane.kubectl_apply_text(User::Alice, &parcel(&namespace, "one", 2)).ok();

@@ -8,16 +8,15 @@ use sha2::{Digest, Sha256};
 /// Set by the Makefile; wins over the cache.
 const OVERRIDE: &str = "POSTLINK_CONTROL_PLANE_BIN";
 
-/// The files whose contents name the cache folder, in the order `tests/cluster/control-plane/build` reads them.
-const KEY_FILES: [&str; 3] = ["go.mod", "go.sum", "build"];
-
-/// The programs of one built control plane.
+/// The programs of one build.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     pub etcd: PathBuf,
     pub apiserver: PathBuf,
     pub controller_manager: PathBuf,
     pub kubectl: PathBuf,
+    pub helm3: PathBuf,
+    pub helm4: PathBuf,
 }
 
 /// Why the programs cannot be used.
@@ -28,7 +27,8 @@ pub enum BinariesError {
     #[error("{} cannot be read: {source}; the checkout is not complete", path.display())]
     Module { path: PathBuf, source: std::io::Error },
     #[error(
-        "neither {OVERRIDE}, XDG_CACHE_HOME nor HOME is set, so there is no place to look for kube-apiserver; run `make control-plane` and set one"
+        "none of {OVERRIDE}, XDG_CACHE_HOME and HOME is set, so there is no place to look for \
+         kube-apiserver; set one and run `make control-plane`"
     )]
     NoHome,
     #[error("no etcd for this machine: {0}")]
@@ -38,27 +38,25 @@ pub enum BinariesError {
 impl Binaries {
     /// Find them, or say what to run.
     pub fn find() -> Result<Self, BinariesError> {
-        let folder = match env::var_os(OVERRIDE) {
-            Some(folder) => PathBuf::from(folder),
-            None => cache_folder()?,
-        };
-        Self::inside(&folder)
+        match env::var_os(OVERRIDE) {
+            Some(folder) => Self::inside(|_| Ok(PathBuf::from(&folder))),
+            None => Self::inside(cache_folder),
+        }
     }
 
-    /// The programs in `folder`, every one of which must be there.
-    pub fn inside(folder: &Path) -> Result<Self, BinariesError> {
-        let program = |name: &'static str| {
-            let path = folder.join(name);
-            if path.is_file() {
-                Ok(path)
-            } else {
-                Err(BinariesError::Missing { program: name, folder: folder.to_owned() })
-            }
+    /// The programs in the folder that `of_module` gives for each Go module; every one must be there.
+    pub fn inside(of_module: impl Fn(&str) -> Result<PathBuf, BinariesError>) -> Result<Self, BinariesError> {
+        let find = |module: &str, program: &'static str| {
+            let folder = of_module(module)?;
+            let path = folder.join(program);
+            if path.is_file() { Ok(path) } else { Err(BinariesError::Missing { program, folder }) }
         };
         Ok(Self {
-            apiserver: program("kube-apiserver")?,
-            controller_manager: program("kube-controller-manager")?,
-            kubectl: program("kubectl")?,
+            apiserver: find("control-plane", "kube-apiserver")?,
+            controller_manager: find("control-plane", "kube-controller-manager")?,
+            kubectl: find("control-plane", "kubectl")?,
+            helm3: find("helm3", "helm3")?,
+            helm4: find("helm4", "helm4")?,
             etcd: etcd_bin_vendored::etcd_bin_path()
                 .map_err(|error| BinariesError::Etcd(error.to_string()))?
                 .to_owned(),
@@ -66,12 +64,14 @@ impl Binaries {
     }
 }
 
-/// The folder that `tests/cluster/control-plane/build` fills for this checkout.
-fn cache_folder() -> Result<PathBuf, BinariesError> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/control-plane");
+/// The folder that `tests/cluster/build-tools` fills for a module of this checkout: it is named by the
+/// SHA-256 of these files, in this order.
+fn cache_folder(module: &str) -> Result<PathBuf, BinariesError> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster");
     let mut key = Sha256::new();
-    for file in KEY_FILES {
-        let path = module.join(file);
+    for path in
+        [tests.join(module).join("go.mod"), tests.join(module).join("go.sum"), tests.join("build-tools")]
+    {
         let content = std::fs::read(&path).map_err(|source| BinariesError::Module { path, source })?;
         key.update(content);
     }
@@ -79,5 +79,5 @@ fn cache_folder() -> Result<PathBuf, BinariesError> {
         .map(PathBuf::from)
         .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
         .ok_or(BinariesError::NoHome)?;
-    Ok(cache.join("postlink/control-plane").join(format!("{:x}", key.finalize())))
+    Ok(cache.join("postlink").join(module).join(format!("{:x}", key.finalize())))
 }

@@ -1,4 +1,4 @@
-//! The keys of a test cluster: a CA, the API server's certificate, the key that signs tokens of ServiceAccounts.
+//! The keys of a test cluster: a CA, the API server's certificate, the key that signs service account tokens.
 
 use std::fs;
 use std::path::{Path, PathBuf};

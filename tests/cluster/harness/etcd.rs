@@ -127,6 +127,6 @@ pub(super) async fn within<T>(path: &str, answer: impl Future<Output = T>) -> Re
     tokio::time::timeout(DEADLINE, answer).await.map_err(|_| GatewayError::Late { path: path.to_owned() })
 }
 
-pub(super) fn unreadable(path: &str, reason: impl ToString) -> GatewayError {
+pub(super) fn unreadable(path: &str, reason: impl std::fmt::Display) -> GatewayError {
     GatewayError::Unreadable { path: path.to_owned(), reason: reason.to_string() }
 }

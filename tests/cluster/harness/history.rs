@@ -18,6 +18,7 @@ const WATCH: &str = "/v3/watch";
 
 /// One write to the store.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::struct_field_names, reason = "the number is what etcd and the documents call the revision")]
 pub struct Revision {
     /// etcd's revision, the `resourceVersion` of the object it wrote.
     pub revision: u64,

@@ -1,4 +1,4 @@
-//! The real kubectl, as any of the cluster's users.
+//! The real kubectl and the real Helm, as any of the cluster's users.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use super::ControlPlane;
 use super::users::User;
 use super::waiting::wait_for;
 
-/// What one kubectl call said.
+/// What one call of kubectl or Helm said.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The command line, for messages.
@@ -77,22 +77,20 @@ impl ControlPlane {
         input: &str,
     ) -> Answer {
         let mut command = self.kubectl_command(user);
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let line = command.get_args().skip(1).map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
-        let mut child = command.spawn().expect("kubectl was found when the control plane started");
-        let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
-        let output = thread::scope(|scope| {
-            // Beside reading, because a full pipe in either direction would stop both; and an early exit of
-            // kubectl breaks the pipe, which its exit code tells better.
-            scope.spawn(move || drop(stdin.write_all(input.as_bytes())));
-            child.wait_with_output().expect("a child of ours can be waited for")
-        });
-        Answer {
-            command: format!("kubectl {line} (as {})", user.name()),
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        command.args(args);
+        call("kubectl", user, command, input)
+    }
+
+    /// `helm ARGS` of the major version given (3 or 4) as `user`; releases are remembered in the cluster.
+    pub fn helm<A: AsRef<OsStr>>(&self, major: u8, user: User, args: impl IntoIterator<Item = A>) -> Answer {
+        let program = match major {
+            3 => &self.binaries.helm3,
+            4 => &self.binaries.helm4,
+            _ => panic!("there is no Helm {major}"),
+        };
+        let mut command = self.command_as(program, user);
+        command.args(args);
+        call("helm", user, command, "")
     }
 
     /// `kubectl apply -f PATH` as `user`; must succeed.
@@ -123,12 +121,45 @@ impl ControlPlane {
         })
     }
 
-    /// kubectl as `user`, nothing else said yet. It sees neither the caller's configuration nor their cache.
+    /// kubectl as `user`, nothing else said yet.
     pub fn kubectl_command(&self, user: User) -> Command {
+        self.command_as(&self.binaries.kubectl, user)
+    }
+
+    /// A client program that sees neither the caller's configuration nor their caches.
+    fn command_as(&self, program: &Path, user: User) -> Command {
         let home = self.folder.join("kubectl-home");
-        let mut command = Command::new(&self.kubectl);
-        command.env_remove("KUBECONFIG").env("HOME", &home).env("KUBECACHEDIR", home.join("cache"));
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os() {
+            if ["HELM_", "KUBE", "XDG_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+                command.env_remove(name);
+            }
+        }
+        command.env("HOME", &home).env("KUBECACHEDIR", home.join("cache"));
         command.arg(format!("--kubeconfig={}", self.kubeconfig(user).display()));
         command
+    }
+}
+
+fn call(name: &str, user: User, mut command: Command, input: &str) -> Answer {
+    let line = command.get_args().skip(1).map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program was found when the control plane started");
+    let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
+    let output = thread::scope(|scope| {
+        // Beside reading, because a full pipe in either direction would stop both; and an early exit of the
+        // program breaks the pipe, which its exit code tells better.
+        scope.spawn(move || drop(stdin.write_all(input.as_bytes())));
+        child.wait_with_output().expect("a child of ours can be waited for")
+    });
+    Answer {
+        command: format!("{name} {line} (as {})", user.name()),
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }

@@ -91,7 +91,7 @@ pub struct ControlPlane {
     apiserver_process: Process,
     etcd: Etcd,
     apiserver: Apiserver,
-    kubectl: PathBuf,
+    binaries: Binaries,
     folder: PathBuf,
 }
 
@@ -162,8 +162,14 @@ impl ControlPlane {
             // Made by the serviceaccount controller: the first visible sign that the controllers run.
             ask(&folder, "/api/v1/namespaces/default/serviceaccounts/default")
         })?;
-        let kubectl = binaries.kubectl.clone();
-        Ok(Self { controller_manager, apiserver_process, etcd, apiserver, kubectl, folder })
+        Ok(Self {
+            controller_manager,
+            apiserver_process,
+            etcd,
+            apiserver,
+            binaries: binaries.clone(),
+            folder,
+        })
     }
 
     /// The address of the API server, `https://127.0.0.1:PORT`.

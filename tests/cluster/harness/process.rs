@@ -1,6 +1,7 @@
 //! A child process with its output in files: start, signal, kill, wait for a line, show the tail.
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,14 @@ pub struct Process {
     stderr: PathBuf,
     // None once the child has been waited for.
     registered: Option<Registered>,
+}
+
+/// A process ended and the line that was waited for never came.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} ended ({status}) without the line that was waited for")]
+pub struct EndedFirst {
+    pub name: String,
+    pub status: ExitStatus,
 }
 
 impl Process {
@@ -107,16 +116,31 @@ impl Process {
     /// and at once when the process ends without having written it.
     pub fn wait_for_line(&mut self, limit: Duration, wanted: impl Fn(&str) -> bool) -> String {
         let path = self.stdout.clone();
-        self.wait_for_line_in(&path, limit, wanted)
+        self.line_in(&path, limit, wanted).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`Process::wait_for_line`], on standard error (where diagnostics and logs go).
     pub fn wait_for_log(&mut self, limit: Duration, wanted: impl Fn(&str) -> bool) -> String {
         let path = self.stderr.clone();
-        self.wait_for_line_in(&path, limit, wanted)
+        self.line_in(&path, limit, wanted).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn wait_for_line_in(&mut self, path: &Path, limit: Duration, wanted: impl Fn(&str) -> bool) -> String {
+    /// As [`Process::wait_for_line`], but a process that ends without that line is an answer, not a failure.
+    pub fn line_or_end(
+        &mut self,
+        limit: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<String, EndedFirst> {
+        let path = self.stdout.clone();
+        self.line_in(&path, limit, wanted)
+    }
+
+    fn line_in(
+        &mut self,
+        path: &Path,
+        limit: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<String, EndedFirst> {
         let what = format!("a line of {}", self.name);
         wait_for(&what, limit, || {
             // Asked before reading, so that the last lines of an ending process are still seen.
@@ -124,15 +148,13 @@ impl Process {
             let text = read_lossy(path);
             // A line counts once it is complete; after the end there is nothing more to come.
             let complete =
-                if ended.is_some() { &text[..] } else { &text[..text.rfind('\n').map_or(0, |end| end + 1)] };
-            let found = complete.lines().find(|line| wanted(line)).map(str::to_owned);
-            assert!(
-                found.is_some() || ended.is_none(),
-                "{} ended ({}) without the line that was waited for",
-                self.name,
-                ended.expect("just checked")
-            );
-            found
+                if ended.is_some() { text.len() } else { text.rfind('\n').map_or(0, |end| end + 1) };
+            let found = text[..complete].lines().find(|line| wanted(line)).map(str::to_owned);
+            match (found, ended) {
+                (Some(line), _) => Some(Ok(line)),
+                (None, Some(status)) => Some(Err(EndedFirst { name: self.name.clone(), status })),
+                (None, None) => None,
+            }
         })
     }
 
@@ -146,12 +168,9 @@ impl Process {
                 continue;
             }
             let from = lines.len().saturating_sub(TAIL);
-            text += &format!(
-                "--- {} {stream}, last {} of {} lines\n",
-                self.name,
-                lines.len() - from,
-                lines.len()
-            );
+            let (shown, all) = (lines.len() - from, lines.len());
+            // Writing into a String cannot fail.
+            let _ = writeln!(text, "--- {} {stream}, last {shown} of {all} lines", self.name);
             for line in &lines[from..] {
                 text += line;
                 text.push('\n');

@@ -54,6 +54,7 @@ fn run_folder() -> &'static RunFolder {
         if env::var_os(KEEP).is_some() {
             mark_failed_in(&path);
         }
+        #[allow(clippy::zombie_processes, reason = "it outlives this process by design")]
         let mut reaper = Command::new("sh")
             .args(["-c", REAPER, "reaper"])
             .arg(&path)

@@ -90,7 +90,7 @@ impl Apiserver {
 }
 
 /// Start the three controllers without which deletion does not end: namespaces and owner references, plus
-/// the default ServiceAccounts.
+/// the default service accounts.
 pub fn spawn_controller_manager(
     program: &Path,
     folder: &Path,
@@ -99,7 +99,7 @@ pub fn spawn_controller_manager(
     let mut command = Command::new(program);
     command.arg(format!("--kubeconfig={}", kubeconfig.display())).args([
         "--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller",
-        // Each controller acts as its own ServiceAccount, as in a real cluster: policies tell them apart.
+        // Each controller acts as its own service account, as in a real cluster: policies tell them apart.
         "--use-service-account-credentials=true",
         "--leader-elect=false",
         "--secure-port=0",

@@ -23,7 +23,7 @@ pub enum User {
     FluxHelm,
     /// Argo CD's applier, cluster-admin as Argo CD installs it.
     Argo,
-    /// A team's ServiceAccount that Flux or Argo CD impersonates, cluster-admin by a binding.
+    /// A team's service account that Flux or Argo CD impersonates, cluster-admin by a binding.
     TeamDeployer,
     /// kube-controller-manager's own.
     ControllerManager,
