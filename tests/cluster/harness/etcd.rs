@@ -1,0 +1,132 @@
+//! etcd, and what the tests ask of it directly through its JSON gateway.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+use super::StartError;
+use super::process::Process;
+
+/// Longest wait for one answer, or for the next piece of a streamed one.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running etcd without fsync: the tests kill clients and API servers, never the machine.
+#[derive(Debug)]
+pub struct Etcd {
+    pub process: Process,
+    pub url: String,
+}
+
+impl Etcd {
+    /// Start on the two free ports given; the caller waits for [`Gateway::healthy`].
+    pub fn spawn(program: &Path, folder: &Path, ports: [u16; 2]) -> Result<Self, StartError> {
+        let [client, peer] = ports.map(|port| format!("http://127.0.0.1:{port}"));
+        let mut command = Command::new(program);
+        for (flag, value) in [
+            ("name", "test"),
+            ("initial-cluster", &format!("test={peer}")),
+            ("initial-advertise-peer-urls", &peer),
+            ("listen-peer-urls", &peer),
+            ("advertise-client-urls", &client),
+            ("listen-client-urls", &client),
+            ("quota-backend-bytes", "8589934592"),
+            ("log-level", "warn"),
+        ] {
+            command.arg(format!("--{flag}={value}"));
+        }
+        command.arg("--unsafe-no-fsync").arg("--data-dir").arg(folder.join("etcd-data"));
+        let process = Process::spawn(folder, "etcd", &mut command)
+            .map_err(|source| StartError::Spawn { program: "etcd", source })?;
+        Ok(Self { process, url: client })
+    }
+
+    pub fn gateway(&self) -> Gateway {
+        Gateway::new(&self.url)
+    }
+}
+
+/// A client of etcd's JSON gateway. Bound to the runtime it is first used on.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    base: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// Why etcd gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    #[error("etcd cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("etcd did not answer {path} within {DEADLINE:?}")]
+    Late { path: String },
+    #[error("etcd answered {path} with {status}: {body}")]
+    Refused { path: String, status: http::StatusCode, body: String },
+    #[error("etcd's answer to {path} cannot be read: {reason}")]
+    Unreadable { path: String, reason: String },
+}
+
+impl Gateway {
+    pub fn new(base: &str) -> Self {
+        Self { base: base.to_owned(), client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// Whether etcd serves.
+    pub async fn healthy(&self) -> bool {
+        let request = Request::get(format!("{}/health", self.base)).body(Full::default());
+        let Ok(request) = request else { return false };
+        matches!(self.client.request(request).await, Ok(response) if response.status().is_success())
+    }
+
+    /// Write `value` under `key`, past the API server; returns the revision. For loading large worlds: an API
+    /// server that runs sees the object as if it had written it, so it must be one it could have written.
+    pub async fn put(&self, key: &str, value: &[u8]) -> Result<u64, GatewayError> {
+        let path = "/v3/kv/put";
+        let body = json!({"key": BASE64.encode(key), "value": BASE64.encode(value)});
+        let answer = self.open(path, &body).await?;
+        let bytes =
+            within(path, answer.collect()).await?.map_err(|error| unreadable(path, error))?.to_bytes();
+        let answer: Value = serde_json::from_slice(&bytes).map_err(|error| unreadable(path, error))?;
+        answer["header"]["revision"]
+            .as_str()
+            .and_then(|revision| revision.parse().ok())
+            .ok_or_else(|| unreadable(path, "no revision in it"))
+    }
+
+    /// POST `body` and return the body of the answer, to be read piece by piece.
+    pub(super) async fn open(&self, path: &str, body: &Value) -> Result<Incoming, GatewayError> {
+        let request = Request::post(format!("{}{path}", self.base))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Full::from(body.to_string()))
+            .map_err(|error| GatewayError::Unreachable(error.to_string()))?;
+        let response = within(path, self.client.request(request)).await?.map_err(|error| {
+            GatewayError::Unreachable(format!("{error}: {:?}", std::error::Error::source(&error)))
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let body = within(path, response.into_body().collect()).await?;
+        let body =
+            body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default();
+        Err(GatewayError::Refused { path: path.to_owned(), status, body })
+    }
+}
+
+pub(super) async fn within<T>(path: &str, answer: impl Future<Output = T>) -> Result<T, GatewayError> {
+    tokio::time::timeout(DEADLINE, answer).await.map_err(|_| GatewayError::Late { path: path.to_owned() })
+}
+
+pub(super) fn unreadable(path: &str, reason: impl std::fmt::Display) -> GatewayError {
+    GatewayError::Unreadable { path: path.to_owned(), reason: reason.to_string() }
+}
