@@ -255,6 +255,10 @@ impl Remote {
             let Ok(slot) = timeout_at(deadline, self.lane.slot()).await else {
                 return Err(self.error(Kind::Busy));
             };
+            // A slot freed by the very deadline that ends this request too is no use any more.
+            if Instant::now() >= deadline {
+                return Err(self.error(Kind::Busy));
+            }
             // While this one waited for its slot, another may have been told to stay away.
             self.gate()?;
             let sent = async { shared.exchange.send(&outgoing, cap).await.map_err(|kind| self.error(kind)) };

@@ -12,7 +12,7 @@ use tokio::io::DuplexStream;
 
 use super::origin::OriginError;
 
-/// The host suffixes of the public clouds: commercial and GCC, GCC High, DoD, China.
+/// The host suffixes of the public clouds: commercial, the two of the US government, China.
 pub const DEFAULT_ALLOW_HOSTS: [&str; 4] =
     [".dynamics.com", ".microsoftdynamics.us", ".appsplatform.us", ".dynamics.cn"];
 

@@ -107,7 +107,7 @@ impl Credentials {
 
 enum Proof {
     Secret(SecretString),
-    Certificate { key: RsaKeyPair, thumbprint: String },
+    Certificate { key: Box<RsaKeyPair>, thumbprint: String },
     Token(SecretString),
 }
 
@@ -217,7 +217,7 @@ fn certificate(pem: &[u8]) -> Result<Proof, CredentialFault> {
         .into_iter()
         .find(|c| CertifiedKey::from_der(vec![c.clone()], key.clone_key(), &provider).is_ok())
         .ok_or(CredentialFault::KeyMismatch)?;
-    Ok(Proof::Certificate { key: rsa, thumbprint: URL_SAFE_NO_PAD.encode(Sha256::digest(&own)) })
+    Ok(Proof::Certificate { key: Box::new(rsa), thumbprint: URL_SAFE_NO_PAD.encode(Sha256::digest(&own)) })
 }
 
 /// A GUID or a domain name: something that is one path segment and names one tenant (`common` does not).

@@ -112,17 +112,17 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let s = ip.segments();
+    let segments = ip.segments();
     // NAT64 is how an IPv6-only cluster reaches the IPv4 internet: judge the address inside.
-    if s[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
-        let [a, b] = s[6].to_be_bytes();
-        let [c, d] = s[7].to_be_bytes();
-        return is_public_v4(Ipv4Addr::new(a, b, c, d));
+    if segments[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
+        let inside = u32::from(segments[6]) << 16 | u32::from(segments[7]);
+        return is_public_v4(Ipv4Addr::from_bits(inside));
     }
-    let global = s[0] & 0xe000 == 0x2000;
-    let special = (s[0] == 0x2001 && (s[1] < 0x0200 || s[1] == 0x0db8))
-        || s[0] == 0x2002
-        || (s[0] == 0x3fff && s[1] < 0x1000);
+    let [first, second, ..] = segments;
+    let global = first & 0xe000 == 0x2000;
+    let special = (first == 0x2001 && (second < 0x0200 || second == 0x0db8))
+        || first == 0x2002
+        || (first == 0x3fff && second < 0x1000);
     global && !special
 }
 
