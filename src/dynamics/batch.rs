@@ -1,12 +1,14 @@
 //! Many reads in one `$batch`: multipart out, multipart in, all or nothing.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
 use super::client::{API, Ask, Remote};
 use super::error::{Error, Kind, Rubbish};
-use super::exchange::Answer;
+use super::exchange::{Answer, retry_after};
 
 /// What Dataverse takes in one batch.
 pub(super) const MOST: usize = 1000;
@@ -36,7 +38,7 @@ impl Remote {
         let answers = answer
             .boundary()
             .and_then(|boundary| {
-                decode(&answer.body, boundary, reads.len())
+                decode(&answer.body, boundary, reads.len(), self.now())
                     .ok_or(Kind::Rubbish { status: answer.status.as_u16(), why: Rubbish::Batch })
             })
             .map_err(|kind| self.error(kind))?;
@@ -77,7 +79,7 @@ fn encode(reads: &[Read], boundary: &str) -> Bytes {
 }
 
 /// Exactly `expected` answers, each complete, and the closing delimiter; anything else is `None`.
-fn decode(body: &Bytes, boundary: &str, expected: usize) -> Option<Vec<Answer>> {
+fn decode(body: &Bytes, boundary: &str, expected: usize, now: SystemTime) -> Option<Vec<Answer>> {
     let delimiter = format!("--{boundary}");
     let mut answers = Vec::with_capacity(expected);
     let mut at = find_delimiter(body, 0, delimiter.as_bytes())?;
@@ -91,7 +93,7 @@ fn decode(body: &Bytes, boundary: &str, expected: usize) -> Option<Vec<Answer>> 
         }
         let start = after + line_end(&body[after..])?;
         let next = find_delimiter(body, start, delimiter.as_bytes())?;
-        answers.push(part(&body.slice(start..next))?);
+        answers.push(part(&body.slice(start..next), now)?);
         at = next;
     }
 }
@@ -115,7 +117,7 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
 }
 
 /// One part: its own headers, then a whole HTTP answer.
-fn part(bytes: &Bytes) -> Option<Answer> {
+fn part(bytes: &Bytes, now: SystemTime) -> Option<Answer> {
     let mut slots = [httparse::EMPTY_HEADER; 16];
     let httparse::Status::Complete((outer, headers)) = httparse::parse_headers(bytes, &mut slots).ok()?
     else {
@@ -151,7 +153,7 @@ fn part(bytes: &Bytes) -> Option<Answer> {
         }
         None => body,
     };
-    let retry_after = super::exchange::retry_after(&map, std::time::SystemTime::now());
+    let retry_after = retry_after(&map, now);
     Some(Answer { status, headers: map, body, retry_after })
 }
 
@@ -169,14 +171,15 @@ mod tests {
         {}\r\n--b--\r\n";
 
     fn decoded(text: &str, expected: usize) -> Option<Vec<u16>> {
-        let answers = decode(&Bytes::copy_from_slice(text.as_bytes()), "b", expected)?;
+        let answers =
+            decode(&Bytes::copy_from_slice(text.as_bytes()), "b", expected, SystemTime::UNIX_EPOCH)?;
         Some(answers.iter().map(|a| a.status.as_u16()).collect())
     }
 
     #[test]
     fn answers_come_back_in_order() {
         assert_eq!(decoded(TWO, 2), Some(vec![200, 404]));
-        let answers = decode(&Bytes::from_static(TWO.as_bytes()), "b", 2).unwrap();
+        let answers = decode(&Bytes::from_static(TWO.as_bytes()), "b", 2, SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(answers[1].body.as_ref(), b"{}");
     }
 
@@ -193,14 +196,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), n in 0usize..4) {
-            let _ = decode(&Bytes::from(bytes), "b", n);
+            let _ = decode(&Bytes::from(bytes), "b", n, SystemTime::UNIX_EPOCH);
         }
 
         #[test]
         fn a_damaged_batch_is_read_without_panic(at in 0..TWO.len(), byte in any::<u8>()) {
             let mut damaged = TWO.as_bytes().to_vec();
             damaged[at] = byte;
-            let _ = decode(&Bytes::from(damaged), "b", 2);
+            let _ = decode(&Bytes::from(damaged), "b", 2, SystemTime::UNIX_EPOCH);
         }
     }
 }

@@ -5,10 +5,10 @@ use serde_json::Value;
 use url::{Url, form_urlencoded};
 use uuid::Uuid;
 
-use super::activity::{ActivityRow, RawActivity};
 use super::client::{Ask, Instance};
 use super::error::{Error, Kind, Rubbish};
 use super::exchange::Answer;
+use super::row::{ActivityRow, RawActivity};
 
 /// Where the feed was left: opaque, good for about a week, kept in memory only.
 #[derive(Clone, PartialEq, Eq)]

@@ -2,13 +2,11 @@
 
 use uuid::Uuid;
 
-use super::activity::{
-    ActivityRow, RecordRef, WITH_LOOKUP_NAMES, activity_path, record_path, record_row, row,
-};
 use super::batch::{MOST, Read};
 use super::client::Instance;
 use super::error::{Error, Kind};
 use super::exchange::Answer;
+use super::row::{ActivityRow, RecordRef, WITH_LOOKUP_NAMES, activity_path, record_path, record_row, row};
 
 /// One link to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]

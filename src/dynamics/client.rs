@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -108,7 +109,7 @@ impl Client {
 
     /// The longest a single request to an instance can take, everything included: after this long without a new
     /// call, nothing that was under way is under way any more.
-    pub fn longest_request(&self) -> std::time::Duration {
+    pub fn longest_request(&self) -> Duration {
         self.shared.deadlines.request
     }
 }
@@ -222,6 +223,11 @@ pub(super) struct Remote {
 }
 
 impl Remote {
+    /// The time, by the one clock.
+    pub(super) fn now(&self) -> SystemTime {
+        (self.shared.clock)().into()
+    }
+
     /// An error of this remote.
     pub(super) fn error(&self, kind: Kind) -> Error {
         Error { peer: self.peer, kind }

@@ -96,7 +96,8 @@ pub enum Meaning {
     NoEvidence,
     /// Come back later; nothing is wrong.
     Wait,
-    /// The instance works and refuses this one request.
+    /// The instance works and refuses this one request. (Of a health probe, which every instance must answer, a
+    /// refusal means that it is not usable.)
     RequestRefused,
 }
 

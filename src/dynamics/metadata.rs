@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::activity::is_name;
 use super::answer::one_line;
 use super::batch::{MOST, Read};
 use super::client::Instance;
 use super::error::{Error, Kind, Rubbish};
 use super::exchange::Answer;
+use super::row::is_name;
 
 /// What is known of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]

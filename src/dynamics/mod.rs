@@ -5,7 +5,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `organization`, `metadata`, `activity`, `check`, `changes`, `discovery` | what can be asked, one file per subject |
+//! | `organization`, `metadata`, `activity`, `row`, `check`, `changes`, `discovery` | what can be asked, one file per subject |
 //! | `batch` | many questions in one request |
 //! | `client` | the handles; one request with token, gate, slot and deadline |
 //! | `lane` | the gate closed by a 429 and the concurrency cap, per instance and identity |
@@ -31,11 +31,11 @@ mod lane;
 mod metadata;
 mod organization;
 mod origin;
+mod row;
 mod token;
 
 pub use activity::{
-    Activity, ActivityReading, ActivityRow, AdditionalParams, Community, Creation, MessageType, RecordRef,
-    Regarding, RegardingTarget, Sentiment,
+    Activity, AdditionalParams, Community, Creation, MessageType, RegardingTarget, Sentiment,
 };
 pub use changes::{ActivityChanges, DeltaToken};
 pub use check::{ActivityPresence, CheckAnswer, CheckRequest, RecordPresence};
@@ -49,3 +49,4 @@ pub use error::{Error, ErrorCode, Kind, Meaning, Peer, Rejection, Rubbish, Unrea
 pub use metadata::RecordTypeMetadata;
 pub use organization::{Health, Organization, OrganizationState, Probe};
 pub use origin::{Origin, OriginError};
+pub use row::{ActivityReading, ActivityRow, RecordRef, Regarding};

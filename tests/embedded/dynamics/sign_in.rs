@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use postlink::dynamics::{
-    Client, CredentialFault, Credentials, Kind, Meaning, Origin, Peer, Rejection, Unreachable,
+    Activity, Client, CredentialFault, Credentials, Kind, Meaning, Origin, Peer, Rejection, Unreachable,
 };
 use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use rstest::rstest;
@@ -370,6 +370,19 @@ fn credentials_that_cannot_work_are_refused_before_anything_is_sent() {
         assert_eq!(error.kind, Kind::CredentialsUnusable(fault));
         assert!(!format!("{error} {error:?} {credentials:?}").contains(CANARY));
     }
+}
+
+#[test]
+fn calls_can_move_between_threads() {
+    fn is_send<T: Send>(_: T) {}
+    let instance = World::new(|_| None).instance();
+    is_send(instance.health());
+    is_send(instance.probe(&[]));
+    is_send(instance.create_activity(id(1), &Activity::default()));
+    is_send(instance.read_activity(id(1), None));
+    is_send(instance.check(&[]));
+    is_send(instance.changes(None));
+    is_send(instance.discover(None));
 }
 
 #[test]
