@@ -1,0 +1,167 @@
+//! Health, organisation, metadata and discovery (R2, R4), within their budget of requests.
+
+use postlink::dynamics::{DiscoveredState, Kind, Meaning, OrganizationState, Peer, Rubbish};
+use serde_json::json;
+
+use super::server::{HOST, LOGIN, Reply, Seen, World, batch, id};
+use super::sign_in::healthy;
+
+const DISCOVERY: &str = "globaldisco.crm.dynamics.com";
+
+fn current(state: &str) -> Reply {
+    Reply::json(
+        200,
+        json!({"@odata.context": "x", "Detail": {"OrganizationId": id(3), "FriendlyName": "Contoso\r\nLtd",
+            "UniqueName": "contoso", "OrganizationVersion": "9.2.24101.00197", "State": state,
+            "UrlName": "contoso", "Endpoints": {"Count": 1}}}),
+    )
+}
+
+#[tokio::test]
+async fn a_health_probe_is_two_requests() {
+    let world = World::new(healthy);
+    let health = world.instance().health().await.unwrap();
+    assert_eq!((health.organization_id, health.user_id), (id(3), id(2)));
+    assert_eq!((health.name.as_str(), health.language), ("Contoso", Some(1033)));
+    assert!(health.accepts_social_data);
+    assert_eq!(health.state, OrganizationState::Enabled);
+    assert_eq!(world.seen_by(HOST).len(), 2);
+}
+
+#[tokio::test]
+async fn r2_a_probe_tells_who_the_organisation_is_and_r4_what_its_tables_are() {
+    let world = World::new(|seen| {
+        if seen.path.contains("RetrieveCurrentOrganization") {
+            return Some(current("Enabled"));
+        }
+        if seen.path.ends_with("/$batch") {
+            return Some(batch(seen, |path| match path.split('?').next().unwrap() {
+                "EntityDefinitions(LogicalName='socialactivity')/ManyToOneRelationships" => (
+                    200,
+                    json!({"value": [
+                        {"ReferencedEntity": "systemuser", "ReferencingAttribute": "createdby",
+                         "ReferencingEntityNavigationPropertyName": "createdby"},
+                        {"ReferencedEntity": "incident", "ReferencingAttribute": "regardingobjectid",
+                         "ReferencingEntityNavigationPropertyName": "regardingobjectid_incident_socialactivity"},
+                        {"ReferencedEntity": "new_ticket", "ReferencingAttribute": "regardingobjectid",
+                         "ReferencingEntityNavigationPropertyName": "regardingobjectid_new_ticket"}]}),
+                ),
+                "EntityDefinitions(LogicalName='incident')" => (
+                    200,
+                    json!({"LogicalName": "incident", "EntitySetName": "incidents", "MetadataId": id(5),
+                        "PrimaryIdAttribute": "incidentid", "DisplayName": {"LocalizedLabels": [],
+                        "UserLocalizedLabel": {"Label": "Case", "LanguageCode": 1033}}}),
+                ),
+                "EntityDefinitions(LogicalName='systemuser')" => (
+                    200,
+                    json!({"LogicalName": "systemuser", "EntitySetName": "systemusers",
+                        "PrimaryIdAttribute": "systemuserid", "DisplayName": {"UserLocalizedLabel": null}}),
+                ),
+                _ => (404, json!({"error": {"code": "0x80060888", "message": "x"}})),
+            }));
+        }
+        healthy(seen)
+    });
+    let tables: Vec<String> = ["incident", "systemuser", "new_gone", "bad'name"].map(String::from).to_vec();
+    let probe = world.instance().probe(&tables).await.unwrap();
+    let organization = probe.organization;
+    assert_eq!(organization.organization_id, id(3));
+    assert_eq!(organization.friendly_name, "ContosoLtd", "one line");
+    assert_eq!(
+        (organization.unique_name.as_str(), organization.version.as_str()),
+        ("contoso", "9.2.24101.00197")
+    );
+    assert_eq!(organization.language, Some(1033));
+    assert!(organization.accepts_social_data);
+
+    let found = probe.record_types.unwrap();
+    assert_eq!(found.iter().map(|t| t.logical_name.clone()).collect::<Vec<_>>(), tables);
+    assert_eq!(
+        (found[0].entity_set_name.as_str(), found[0].primary_id_attribute.as_str()),
+        ("incidents", "incidentid")
+    );
+    assert_eq!(found[0].display_name.as_deref(), Some("Case"));
+    assert!(found[0].exists && found[0].related_to_social_activity);
+    assert_eq!(found[0].navigation_property.as_deref(), Some("regardingobjectid_incident_socialactivity"));
+    assert!(found[1].exists && !found[1].related_to_social_activity);
+    assert!(!found[2].exists && !found[3].exists);
+    assert_eq!(world.seen_by(HOST).len(), 3, "tables are one request, whatever their number");
+    assert!(world.seen().iter().all(|s| !s.body.contains("bad'name")));
+}
+
+#[tokio::test]
+async fn a_probe_without_tables_reads_none() {
+    let world = World::new(|seen| {
+        if seen.path.contains("RetrieveCurrentOrganization") {
+            return Some(current("Disabled"));
+        }
+        if seen.path.contains("organizations(") {
+            return Some(Reply::json(
+                200,
+                json!({"organizationid": id(3), "name": "x", "languagecode": 1031, "disablesocialcare": true}),
+            ));
+        }
+        None
+    });
+    let probe = world.instance().probe(&[]).await.unwrap();
+    assert_eq!(probe.organization.state, OrganizationState::Disabled);
+    assert!(!probe.organization.accepts_social_data);
+    assert_eq!((probe.record_types, probe.organization.language), (None, Some(1031)));
+}
+
+#[tokio::test]
+async fn an_organisation_row_of_another_organisation_is_not_taken() {
+    let world = World::new(|seen| {
+        if seen.path.contains("organizations(") {
+            return Some(Reply::json(200, json!({"organizationid": id(4), "name": "x"})));
+        }
+        healthy(seen)
+    });
+    let error = world.instance().health().await.unwrap_err();
+    assert_eq!(error.kind, Kind::Rubbish { status: 200, why: Rubbish::OtherRow });
+}
+
+fn listed(seen: &Seen) -> Option<Reply> {
+    (seen.host == DISCOVERY).then(|| {
+        Reply::json(
+            200,
+            json!({"value": [
+                {"Id": id(8), "ApiUrl": "https://other.api.crm.dynamics.com", "Url": "https://other.crm.dynamics.com",
+                 "State": 0, "StatusMessage": 6, "TrialExpirationDate": "0001-01-01T00:00:00Z"},
+                {"Id": id(3), "ApiUrl": "https://contoso.api.crm.dynamics.com",
+                 "Url": "https://contoso.crm.dynamics.com/", "State": 1, "StatusMessage": 4,
+                 "TrialExpirationDate": "2025-12-01T00:00:00Z"}]}),
+        )
+    })
+}
+
+#[tokio::test]
+async fn discovery_is_the_evidence_for_expired() {
+    let world = World::new(listed);
+    let instance = world.instance();
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    for organization in [None, Some(id(3))] {
+        let found = instance.discover(organization).await.unwrap().unwrap();
+        assert_eq!((found.organization_id, found.state), (id(3), DiscoveredState::Disabled));
+        assert_eq!(found.status_message, Some(4));
+        assert!(found.expired(now));
+        assert!(!found.expired("2025-11-30T00:00:00Z".parse().unwrap()));
+    }
+    let other = instance.discover(Some(id(8))).await.unwrap().unwrap();
+    assert_eq!((other.state, other.trial_expires), (DiscoveredState::Enabled, None));
+    assert!(!other.expired(now));
+    assert_eq!(instance.discover(Some(id(77))).await.unwrap(), None);
+    // The directory gets a token of its own, never the instance's.
+    let scopes: Vec<String> = world.seen_by(LOGIN).iter().map(|s| s.form("scope").unwrap()).collect();
+    assert_eq!(scopes, [format!("https://{DISCOVERY}/.default")]);
+    assert!(world.seen_by(DISCOVERY)[0].path.starts_with("/api/discovery/v2.0/Instances"));
+}
+
+#[tokio::test]
+async fn a_directory_that_fails_is_evidence_of_nothing() {
+    for reply in [|| Reply::html(200), || Reply::error(403, "0x80072560"), || Reply::empty(503)] {
+        let world = World::new(move |seen| (seen.host == DISCOVERY).then(reply));
+        let error = world.instance().discover(None).await.unwrap_err();
+        assert_eq!((error.peer, error.meaning()), (Peer::Discovery, Meaning::NoEvidence));
+    }
+}
