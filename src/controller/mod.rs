@@ -1,1 +1,245 @@
 //! The loop: watch → view → decide → apply.
+//!
+//! One watch per kind feeds the [`index`]; a change makes keys due in the [`queue`]; a worker takes a key, builds the
+//! view, runs the pure decision of `rules` and performs what it says. What takes long (asking an instance, creating
+//! an activity) runs beside the loop in [`instances`] and makes its key due again.
+
+pub mod clock;
+mod connection;
+pub mod events;
+pub mod index;
+pub mod instances;
+mod link;
+mod progress;
+pub mod queue;
+mod rule;
+mod watches;
+pub mod writer;
+
+pub use progress::Progress;
+
+use crate::{dynamics, rules::Requeue};
+use clock::Clock;
+use events::Events;
+use index::{Index, Touched};
+use instances::{Instances, MayCreate};
+use jiff::{SignedDuration, Timestamp};
+use queue::{Key, Kind, Queue};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::{sync::Semaphore, task::JoinSet};
+use tracing::{error, warn};
+use writer::WriteError;
+
+/// What a controller is started with.
+pub struct Settings {
+    /// The API server.
+    pub client: kube::Client,
+    /// The instances' client.
+    pub dynamics: dynamics::Client,
+    /// The time.
+    pub clock: Clock,
+    /// The namespaces to look after; none = all.
+    pub namespaces: Vec<String>,
+    /// Keys looked at at one time.
+    pub concurrency: usize,
+    /// Whether anything may still be begun in an instance (§4.7).
+    pub may_create: MayCreate,
+    /// A predecessor's link creations may be under way until then (§4.4).
+    pub predecessor_done: Timestamp,
+}
+
+/// What every part of the loop shares.
+#[derive(Clone)]
+struct Shell {
+    client: kube::Client,
+    clock: Clock,
+    namespaces: Vec<Option<String>>,
+    index: Index,
+    queue: Queue,
+    instances: Instances,
+    events: Events,
+    progress: Progress,
+    predecessor_done: Timestamp,
+    backoff: Arc<Mutex<HashMap<Key, u32>>>,
+    beside: Arc<AtomicUsize>,
+}
+
+/// A running controller.
+pub struct Controller {
+    shell: Shell,
+    tasks: JoinSet<()>,
+}
+
+/// Why a controller stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("a part of the controller ended unexpectedly: {0}")]
+pub struct Stopped(String);
+
+impl Controller {
+    /// Starts the watches and the workers.
+    pub fn start(settings: Settings) -> Self {
+        let Settings { client, dynamics, clock, namespaces, concurrency, may_create, predecessor_done } =
+            settings;
+        let (index, queue) = (Index::default(), Queue::new(clock.clone()));
+        let instances =
+            Instances::new(client.clone(), dynamics, clock.clone(), index.clone(), queue.clone(), may_create);
+        let namespaces =
+            if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
+        let shell = Shell {
+            events: Events::start(client.clone()),
+            client,
+            clock,
+            namespaces,
+            index,
+            queue,
+            instances,
+            progress: Progress::default(),
+            predecessor_done,
+            backoff: Arc::default(),
+            beside: Arc::default(),
+        };
+        let mut tasks = JoinSet::new();
+        watches::start(&shell, &mut tasks);
+        tasks.spawn(work(shell.clone(), concurrency.max(1)));
+        Self { shell, tasks }
+    }
+
+    /// Runs until something ends that should not, which is an error, or for ever.
+    pub async fn run(&mut self) -> Stopped {
+        match self.tasks.join_next().await {
+            Some(Err(error)) if error.is_panic() => Stopped("it panicked".to_owned()),
+            Some(Err(error)) => Stopped(error.to_string()),
+            Some(Ok(())) | None => Stopped("it returned".to_owned()),
+        }
+    }
+
+    /// Begins nothing new; what is under way ends.
+    pub async fn stop(mut self) {
+        self.shell.queue.close();
+        while !self.shell.instances.is_idle() || !self.shell.queue.is_idle() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            if self.shell.queue.depth() == 0 && self.shell.instances.is_idle() {
+                break;
+            }
+        }
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Whether the index is complete.
+    pub fn progress(&self) -> &Progress {
+        &self.shell.progress
+    }
+
+    /// Whether nothing is due and nothing is under way. Timers may wait.
+    pub fn is_idle(&self) -> bool {
+        self.shell.progress.is_complete()
+            && self.shell.queue.is_idle()
+            && self.shell.instances.is_idle()
+            && self.shell.events.is_idle()
+            && self.shell.beside.load(Ordering::SeqCst) == 0
+    }
+
+    /// The timers something waits for, soonest first.
+    pub fn awaited(&self) -> Vec<(Timestamp, Key)> {
+        self.shell.queue.awaited()
+    }
+
+    /// The index, for metrics.
+    pub fn index(&self) -> &Index {
+        &self.shell.index
+    }
+
+    /// The queue, for metrics.
+    pub fn queue(&self) -> &Queue {
+        &self.shell.queue
+    }
+}
+
+impl Shell {
+    /// Makes due what a change touched.
+    fn follow(&self, touched: Touched) {
+        self.queue.extend(touched.keys);
+        if let Some(rule) = touched.rematch {
+            let shell = self.clone();
+            self.beside.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                watches::rematch(shell.clone(), rule).await;
+                shell.beside.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    }
+
+    /// Whether link creations of the process that held the lease before may still be under way.
+    fn creations_of_a_predecessor(&self) -> bool {
+        self.clock.now() < self.predecessor_done
+    }
+
+    /// When they no longer can be.
+    fn after_a_predecessor(&self) -> Option<Requeue> {
+        self.creations_of_a_predecessor().then(|| Requeue::awaited(self.predecessor_done))
+    }
+
+    /// How long after this failure the key is looked at again: per object, doubling, forgotten on success.
+    fn backoff(&self, key: &Key, failed: bool) -> Option<Requeue> {
+        let mut failures = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        if !failed {
+            failures.remove(key);
+            return None;
+        }
+        let count = failures.entry(key.clone()).and_modify(|n| *n += 1).or_insert(1);
+        let wait = SignedDuration::from_millis(100 << (*count - 1).min(11));
+        Some(Requeue::awaited(self.clock.now() + wait))
+    }
+}
+
+/// The workers: as many keys at a time as there are permits.
+async fn work(shell: Shell, concurrency: usize) {
+    let permits = Arc::new(Semaphore::new(concurrency));
+    let mut looks = JoinSet::new();
+    loop {
+        // Never closed, so always granted.
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let Some(key) = shell.queue.next().await else { break };
+        while let Some(ended) = looks.try_join_next() {
+            if let Err(failure) = ended {
+                error!(%failure, "looking at an object panicked");
+                return;
+            }
+        }
+        let shell = shell.clone();
+        looks.spawn(async move {
+            let _permit = permit;
+            let requeue = look(&shell, &key).await;
+            shell.queue.done(&key, requeue);
+        });
+    }
+    while looks.join_next().await.is_some() {}
+}
+
+async fn look(shell: &Shell, key: &Key) -> Option<Requeue> {
+    let result = match key.kind {
+        Kind::Connection => connection::look(shell, key).await,
+        Kind::Rule => rule::look(shell, key).await,
+        Kind::Link => link::look(shell, key).await,
+    };
+    match result {
+        Ok(requeue) => {
+            shell.backoff(key, false);
+            requeue
+        }
+        // The watch tells what was faster, and makes the key due.
+        Err(WriteError::Gone) => None,
+        Err(WriteError::Stale) => shell.backoff(key, true),
+        Err(error) => {
+            warn!(kind = key.kind.as_str(), namespace = %key.namespace, name = %key.name, %error, "trying again");
+            shell.backoff(key, true)
+        }
+    }
+}

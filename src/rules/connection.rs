@@ -83,6 +83,9 @@ pub struct ConnectionDecision {
     pub needs_live_list: bool,
     /// A disable or delete is only waiting for link creations to end: let no new one start.
     pub close_creations: bool,
+    /// Write nothing before the instance has answered: a connection that is being enabled would else pass through
+    /// a state of not knowing, and each of its links with it.
+    pub await_answer: bool,
     /// Ask the instance now.
     pub ask: Option<Ask>,
     /// When to look again.
@@ -106,6 +109,7 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
             status: old,
             needs_live_list: false,
             close_creations: false,
+            await_answer: false,
             ask: None,
             requeue: None,
         };
@@ -209,6 +213,7 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
     ConnectionDecision {
         finalizer: if decided.may_let_go { Finalizer::Remove } else { Finalizer::Keep },
         needs_live_list: decided.needs_live_list,
+        await_answer: was_disabled && !disabled && view.told.is_none(),
         close_creations: (deleting || !wants_enabled) && holders.is_empty(),
         status,
         ask: ask.filter(|_| !deleting || !holders.is_empty()),

@@ -173,6 +173,13 @@ const CONFIRMATIONS: [SignedDuration; 4] = [
     SignedDuration::from_mins(15),
 ];
 
+/// The id of a post's social activity (§2): the same post, namespace, organisation and attempt have the same one, so a
+/// crash, a restored cluster or a re-created PostLink finds its activity instead of making a second case.
+pub fn activity_id(organization: Uuid, namespace: &str, post_id: &str, attempt: i32) -> Uuid {
+    // A namespace holds no slash, so no two posts share a name.
+    Uuid::new_v5(&organization, format!("{namespace}/{attempt}/{post_id}").as_bytes())
+}
+
 /// Decides.
 pub fn decide(view: &LinkView<'_>) -> LinkDecision {
     let mut next = view.link.status.clone();

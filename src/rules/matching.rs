@@ -2,6 +2,7 @@
 
 use crate::api::{IncludeExclude, Match, Post};
 use caseless::default_case_fold_str;
+use std::cell::OnceCell;
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -41,21 +42,17 @@ impl Matcher {
     }
 
     /// Whether every filter matches.
-    pub fn matches(&self, post: &Post) -> bool {
+    pub fn matches(&self, text: &Text<'_>) -> bool {
         let f = &self.filters;
-        let author = post.author.as_ref();
-        let author_names: Vec<String> =
-            author.iter().flat_map(|a| [&a.name, &a.handle]).flatten().flat_map(|n| handles(n)).collect();
-        let tags: Vec<String> = author.iter().flat_map(|a| &a.tags).map(|t| fold(t.trim())).collect();
-        one_of(&f.sources, post.source.as_deref())
-            && one_of(&f.languages, post.language.as_deref())
-            && one_of(&f.locations, post.location.as_deref())
+        let post = text.post;
+        one_of(&f.sources, text.source.as_ref())
+            && one_of(&f.languages, text.language.as_ref())
+            && one_of(&f.locations, text.location.as_ref())
             && (f.sentiments.is_empty() || post.sentiment.is_some_and(|s| f.sentiments.contains(&s)))
             && (f.post_types.is_empty() || post.type_.is_some_and(|t| f.post_types.contains(&t)))
             && (f.contributors.is_empty() || post.contributor.is_some_and(|c| f.contributors.contains(&c)))
             && (f.intentions.is_empty() || post.intentions.iter().any(|i| f.intentions.contains(i)))
-            && (f.search_topics.is_empty()
-                || post.search_topics.iter().any(|t| f.search_topics.contains(&fold(t.trim()))))
+            && (f.search_topics.is_empty() || text.topics.iter().any(|t| f.search_topics.contains(t)))
             && f.reach.as_ref().is_none_or(|range| {
                 let asked = range.min.is_some() || range.max.is_some();
                 !asked
@@ -63,25 +60,60 @@ impl Matcher {
                         range.min.is_none_or(|min| reach >= min) && range.max.is_none_or(|max| reach <= max)
                     })
             })
-            && either(f.authors.as_ref(), &author_names)
-            && either(f.author_tags.as_ref(), &tags)
-            && self.has_keyword(post)
+            && either(f.authors.as_ref(), &text.authors)
+            && either(f.author_tags.as_ref(), &text.tags)
+            && (f.keywords.is_empty() || self.has_keyword(text))
     }
 
-    fn has_keyword(&self, post: &Post) -> bool {
-        if self.filters.keywords.is_empty() {
-            return true;
-        }
-        // Title and content are two texts: a phrase does not run from one into the other.
-        [&post.title, &post.content].into_iter().flatten().any(|text| {
-            let text = words(text);
-            self.keywords.iter().any(|phrase| contains(&text, phrase))
-        })
+    /// Title and content are two texts: a phrase does not run from one into the other.
+    fn has_keyword(&self, text: &Text<'_>) -> bool {
+        let [title, content] = text.words();
+        self.keywords.iter().any(|phrase| contains(title, phrase) || contains(content, phrase))
     }
 }
 
-fn one_of(wanted: &[String], value: Option<&str>) -> bool {
-    wanted.is_empty() || value.is_some_and(|value| wanted.contains(&fold(value.trim())))
+/// A post, prepared for many rules: each of its words is folded once, and only when a rule has keywords.
+pub struct Text<'a> {
+    post: &'a Post,
+    source: Option<String>,
+    language: Option<String>,
+    location: Option<String>,
+    authors: Vec<String>,
+    tags: Vec<String>,
+    topics: Vec<String>,
+    words: OnceCell<[Vec<Word>; 2]>,
+}
+
+impl<'a> Text<'a> {
+    /// Prepares a post.
+    pub fn of(post: &'a Post) -> Self {
+        let one = |value: &Option<String>| value.as_deref().map(|v| fold(v.trim()));
+        let author = post.author.as_ref();
+        Self {
+            post,
+            source: one(&post.source),
+            language: one(&post.language),
+            location: one(&post.location),
+            authors: author
+                .iter()
+                .flat_map(|a| [&a.name, &a.handle])
+                .flatten()
+                .flat_map(|n| handles(n))
+                .collect(),
+            tags: author.iter().flat_map(|a| &a.tags).map(|t| fold(t.trim())).collect(),
+            topics: post.search_topics.iter().map(|t| fold(t.trim())).collect(),
+            words: OnceCell::new(),
+        }
+    }
+
+    fn words(&self) -> &[Vec<Word>; 2] {
+        let text = |text: &Option<String>| text.as_deref().map(words).unwrap_or_default();
+        self.words.get_or_init(|| [text(&self.post.title), text(&self.post.content)])
+    }
+}
+
+fn one_of(wanted: &[String], value: Option<&String>) -> bool {
+    wanted.is_empty() || value.is_some_and(|value| wanted.contains(value))
 }
 
 /// A handle with and without its leading `@`.

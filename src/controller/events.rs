@@ -1,0 +1,70 @@
+//! Events: on transitions only, beside the loop, never in its way. An event that cannot be written is dropped.
+
+use crate::{api::names::CONTROLLER, rules::conditions::Transition};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Client,
+    runtime::events::{Event, EventType, Recorder, Reporter},
+};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+/// Events that wait to be written; more than this in one burst says nothing more to a reader.
+const WAITING: usize = 1024;
+/// The API server rejects longer notes.
+const LONGEST_NOTE: usize = 1000;
+/// How long one event may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where transitions are told; clones share it.
+#[derive(Clone)]
+pub struct Events(mpsc::Sender<(Transition, ObjectReference)>);
+
+impl Events {
+    /// Starts the task that writes them.
+    pub fn start(client: Client) -> Self {
+        let (sender, mut receiver) = mpsc::channel::<(Transition, ObjectReference)>(WAITING);
+        tokio::spawn(async move {
+            let recorder = Recorder::new(client, Reporter::from(CONTROLLER));
+            while let Some((transition, object)) = receiver.recv().await {
+                let event = Event {
+                    type_: if transition.warning { EventType::Warning } else { EventType::Normal },
+                    reason: transition.reason.as_str().to_owned(),
+                    note: Some(shortened(transition.message)),
+                    action: "Reconcile".to_owned(),
+                    secondary: None,
+                };
+                match tokio::time::timeout(DEADLINE, recorder.publish(&event, &object)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => debug!(%error, "an event was not written"),
+                    Err(_) => debug!("an event was not written in time"),
+                }
+            }
+        });
+        Self(sender)
+    }
+
+    /// Tells some transitions of an object.
+    pub fn tell(&self, object: &ObjectReference, transitions: Vec<Transition>) {
+        for transition in transitions {
+            if self.0.try_send((transition, object.clone())).is_err() {
+                debug!("an event was dropped: too many wait");
+            }
+        }
+    }
+
+    /// Whether none waits. (One may be on its way.)
+    pub fn is_idle(&self) -> bool {
+        self.0.capacity() == self.0.max_capacity()
+    }
+}
+
+fn shortened(mut note: String) -> String {
+    if note.len() > LONGEST_NOTE {
+        let end = (0..=LONGEST_NOTE).rev().find(|i| note.is_char_boundary(*i)).unwrap_or(0);
+        note.truncate(end);
+        note.push('…');
+    }
+    note
+}

@@ -1,0 +1,39 @@
+//! Strings that many links share, kept once.
+
+use std::{collections::HashMap, sync::Arc};
+
+/// The number of a shared string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Symbol(u32);
+
+/// The shared strings: namespaces, connections, rules, tables, organisations. There are few of them, however many
+/// links there are, so they are never dropped.
+#[derive(Default)]
+pub struct Symbols {
+    numbers: HashMap<Arc<str>, Symbol>,
+    strings: Vec<Arc<str>>,
+}
+
+impl Symbols {
+    /// The number of a string.
+    pub fn number(&mut self, text: &str) -> Symbol {
+        if let Some(symbol) = self.numbers.get(text) {
+            return *symbol;
+        }
+        let symbol = Symbol(u32::try_from(self.strings.len()).unwrap_or(u32::MAX));
+        let text: Arc<str> = text.into();
+        self.strings.push(text.clone());
+        self.numbers.insert(text, symbol);
+        symbol
+    }
+
+    /// The number of a string, if it has one.
+    pub fn find(&self, text: &str) -> Option<Symbol> {
+        self.numbers.get(text).copied()
+    }
+
+    /// The string of a number.
+    pub fn text(&self, symbol: Symbol) -> &Arc<str> {
+        &self.strings[symbol.0 as usize]
+    }
+}

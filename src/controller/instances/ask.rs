@@ -1,0 +1,196 @@
+//! Asking an instance how it is, and, when it is in order, whether its links' activities and records are still there.
+
+use super::{
+    Instances, Table,
+    credentials::{self, Trouble},
+};
+use crate::{
+    api::{DynamicsConnection, Organization, names::REFRESH_REQUESTED},
+    controller::queue::{Key, Kind},
+    dynamics::{self, Kind as Error, Meaning},
+    rules::{
+        connection::Ask,
+        instance_state::{Answer, Failure, Tables, Told},
+    },
+};
+use kube::ResourceExt;
+use std::sync::Arc;
+
+/// What one round of questions brought.
+struct Heard {
+    answer: Answer,
+    tables: Option<Tables>,
+    sets: Vec<(String, Table)>,
+    handle: Option<dynamics::Instance>,
+}
+
+impl Instances {
+    /// Asks, beside the loop; the connection's key becomes due when there is an answer. One question at a time.
+    pub fn ask(&self, connection: Arc<DynamicsConnection>, ask: Ask) {
+        let uid = connection.uid().unwrap_or_default();
+        {
+            let mut state = self.state();
+            let known = state.connections.entry(uid.clone()).or_default();
+            if known.asking {
+                return;
+            }
+            known.asking = true;
+        }
+        let (this, busy) = (self.clone(), self.busy());
+        tokio::spawn(async move {
+            let _busy = busy;
+            let heard = this.hear(&connection, &ask).await;
+            this.remember(&connection, &uid, heard).await;
+        });
+    }
+
+    async fn hear(&self, connection: &DynamicsConnection, ask: &Ask) -> Heard {
+        let failed = |failure| Heard {
+            answer: Answer::Failure(failure),
+            tables: None,
+            sets: Vec::new(),
+            handle: None,
+        };
+        let origin = match self.dynamics.admit(&connection.spec.instance_url) {
+            Ok(origin) => origin,
+            Err(_) => return failed(Failure::HostNotAllowed),
+        };
+        let credentials = match credentials::read(&self.client, connection).await {
+            Ok(credentials) => credentials,
+            Err(Trouble::Failure(failure)) => return failed(failure),
+            Err(Trouble::Api) => return failed(Failure::Throttled),
+        };
+        let instance = match self.dynamics.instance(&origin, &credentials) {
+            Ok(instance) => instance,
+            Err(error) => return failed(failure(&error)),
+        };
+        let known = connection.status.as_ref().and_then(|s| s.organization.clone());
+        let mut heard = match &ask.tables {
+            Some(tables) => match instance.probe(tables).await {
+                Ok(probe) => full(probe, tables, connection, self.clock.now()),
+                Err(error) => failed(failure(&error)),
+            },
+            None => match instance.health().await {
+                Ok(health) => brief(health, known.as_ref()),
+                Err(error) => failed(failure(&error)),
+            },
+        };
+        if heard.answer == Answer::Failure(Failure::OrganizationDisabled { ended: false }) {
+            // Only the discovery service can tell an expired instance from one somebody switched off.
+            let ended = match instance.discover(known.map(|o| o.id)).await {
+                Ok(Some(found)) => found.expired(self.clock.now()),
+                _ => false,
+            };
+            heard.answer = Answer::Failure(Failure::OrganizationDisabled { ended });
+        }
+        heard.handle = Some(instance);
+        heard
+    }
+
+    async fn remember(&self, connection: &DynamicsConnection, uid: &str, heard: Heard) {
+        let at = self.clock.now();
+        let in_order = matches!(heard.answer, Answer::Organization { disabled: false, .. });
+        let same_organization =
+            match (&heard.answer, connection.status.as_ref().and_then(|s| s.organization.as_ref())) {
+                (Answer::Organization { organization, .. }, Some(known)) => organization.id == known.id,
+                _ => true,
+            };
+        {
+            let mut state = self.state();
+            let known = state.connections.entry(uid.to_owned()).or_default();
+            let before = known.told.take();
+            let failures = if in_order { 0 } else { before.as_ref().map_or(0, |t| t.failures) + 1 };
+            let tables = heard.tables.or_else(|| before.and_then(|t| t.tables));
+            known.told = Some(Told { at, answer: heard.answer, failures, tables });
+            known.tables.extend(heard.sets);
+            known.handle = heard.handle;
+            known.asking = false;
+        }
+        if in_order && same_organization {
+            self.check_all(uid).await;
+        }
+        let namespace = connection.namespace().unwrap_or_default();
+        self.queue.add(Key::new(Kind::Connection, namespace, connection.name_any()));
+    }
+}
+
+fn full(
+    probe: dynamics::Probe,
+    asked: &[String],
+    connection: &DynamicsConnection,
+    now: jiff::Timestamp,
+) -> Heard {
+    let types = probe.record_types.unwrap_or_default();
+    let usable = |t: &&dynamics::RecordTypeMetadata| t.exists && t.related_to_social_activity;
+    let organization = probe.organization;
+    Heard {
+        tables: Some(Tables {
+            read_at: now,
+            requested: connection.annotations().get(REFRESH_REQUESTED).cloned(),
+            asked: asked.to_vec(),
+            usable: types.iter().filter(usable).map(|t| t.logical_name.clone()).collect(),
+        }),
+        sets: types.iter().filter(|t| t.exists).map(|t| (t.logical_name.clone(), Table::of(t))).collect(),
+        answer: Answer::Organization {
+            disabled: organization.state == dynamics::OrganizationState::Disabled,
+            accepts_social_data: organization.accepts_social_data,
+            friendly_name: Some(organization.friendly_name),
+            organization: Organization {
+                id: organization.organization_id,
+                unique_name: Some(organization.unique_name),
+                version: Some(organization.version),
+                language: organization.language,
+            },
+        },
+        handle: None,
+    }
+}
+
+fn brief(health: dynamics::Health, known: Option<&Organization>) -> Heard {
+    let known = known.filter(|k| k.id == health.organization_id);
+    Heard {
+        answer: Answer::Organization {
+            disabled: health.state == dynamics::OrganizationState::Disabled,
+            accepts_social_data: health.accepts_social_data,
+            friendly_name: Some(health.name),
+            organization: Organization {
+                id: health.organization_id,
+                unique_name: known.and_then(|k| k.unique_name.clone()),
+                version: known.and_then(|k| k.version.clone()),
+                language: health.language,
+            },
+        },
+        tables: None,
+        sets: Vec::new(),
+        handle: None,
+    }
+}
+
+impl Table {
+    pub(super) fn of(metadata: &dynamics::RecordTypeMetadata) -> Self {
+        Self {
+            entity_set: metadata.entity_set_name.clone(),
+            id_attribute: metadata.primary_id_attribute.clone(),
+            navigation_property: metadata.navigation_property.clone(),
+        }
+    }
+}
+
+/// An error of the client in the rules' words: one for one, no judgement.
+fn failure(error: &dynamics::Error) -> Failure {
+    match (&error.kind, error.meaning()) {
+        (Error::OrganizationDisabled, _) => Failure::OrganizationDisabled { ended: false },
+        (Error::AdministrationMode, _) => Failure::AdministrationMode,
+        (Error::HostNotAllowed(_), _) => Failure::HostNotAllowed,
+        (Error::AddressNotAllowed, _) => Failure::AddressNotAllowed,
+        (Error::CredentialsUnusable(fault), _) => Failure::SecretInvalid(fault.to_string()),
+        (Error::CredentialsRejected { .. }, _) => Failure::CredentialsRejected,
+        (Error::NotAMember { .. } | Error::AccessDenied { .. }, _) => Failure::AccessDenied,
+        (_, Meaning::Wait | Meaning::SignInUnavailable | Meaning::NoEvidence) => Failure::Throttled,
+        (
+            Error::ServiceUnavailable { .. } | Error::Unreachable(_) | Error::OrganizationUnavailable { .. },
+            _,
+        ) => Failure::Unreachable,
+        _ => Failure::Rubbish,
+    }
+}

@@ -1,0 +1,157 @@
+//! R23–R25, R27: asking an instance about activities and their records, many at a time. Only a difference to what a
+//! link's status says makes the link due: a thousand links in order cost requests, but no look.
+
+use super::{Instances, Table};
+use crate::{
+    api::{LinkState, Reason},
+    controller::{index::Hanging, queue::Key},
+    dynamics::{ActivityPresence, CheckAnswer, CheckRequest, RecordPresence, RecordRef},
+    rules::{
+        link::Check,
+        record::{self, Outcome, Seen},
+    },
+};
+use std::collections::HashMap;
+use tracing::debug;
+use uuid::Uuid;
+
+/// Links asked about in one go.
+const TOGETHER: usize = 400;
+
+impl Instances {
+    /// Asks about one link's activity, together with others that want it about the same time.
+    pub fn check(&self, key: Key, check: Check) {
+        let uid = check.connection.clone();
+        {
+            let mut state = self.state();
+            let connection = state.connections.entry(uid.clone()).or_default();
+            connection.checks.insert(key, check);
+            if connection.checking {
+                return;
+            }
+            connection.checking = true;
+        }
+        let (this, busy) = (self.clone(), self.busy());
+        tokio::spawn(async move {
+            let _busy = busy;
+            this.run_checks(&uid).await;
+        });
+    }
+
+    async fn run_checks(&self, uid: &str) {
+        loop {
+            // Others that became due with the first are a few turns of the scheduler behind it.
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
+            let (batch, handle, tables) = {
+                let mut state = self.state();
+                let Some(connection) = state.connections.get_mut(uid) else { return };
+                let keys: Vec<Key> = connection.checks.keys().take(TOGETHER).cloned().collect();
+                let batch: Vec<(Key, Check)> =
+                    keys.into_iter().filter_map(|k| connection.checks.remove(&k).map(|c| (k, c))).collect();
+                if batch.is_empty() {
+                    connection.checking = false;
+                    return;
+                }
+                (batch, connection.handle.clone(), connection.tables.clone())
+            };
+            let Some(instance) = handle else {
+                // Nobody has signed in since this process started: the connection's own look comes first, and
+                // checks all its links.
+                continue;
+            };
+            let requests: Vec<CheckRequest> = batch
+                .iter()
+                .map(|(_, c)| {
+                    request(c.activity, c.record.as_ref().map(|(t, id)| (t.as_str(), *id)), &tables)
+                })
+                .collect();
+            match instance.check(&requests).await {
+                Ok(answers) => {
+                    for ((key, check), answer) in batch.into_iter().zip(answers) {
+                        if let Some(seen) = seen(&answer) {
+                            self.state().seen.insert(key.clone(), (check.activity, seen));
+                            self.queue.add(key);
+                        }
+                    }
+                }
+                Err(error) => debug!(%error, "activities could not be checked"),
+            }
+        }
+    }
+
+    /// Asks about all links of a connection whose instance has just proved to be in order.
+    pub(super) async fn check_all(&self, uid: &str) {
+        let hanging = self.index.hanging_on(uid);
+        for chunk in hanging.chunks(TOGETHER) {
+            let (handle, tables) = {
+                let state = self.state();
+                let Some(connection) = state.connections.get(uid) else { return };
+                (connection.handle.clone(), connection.tables.clone())
+            };
+            let Some(instance) = handle else { return };
+            let requests: Vec<CheckRequest> = chunk
+                .iter()
+                .map(|h| {
+                    let record = h.link.record.as_ref().map(|r| (r.type_.as_str(), r.id));
+                    request(h.link.social_activity_id, record, &tables)
+                })
+                .collect();
+            let answers = match instance.check(&requests).await {
+                Ok(answers) => answers,
+                Err(error) => {
+                    debug!(%error, "activities could not be checked");
+                    return;
+                }
+            };
+            for (hanging, answer) in chunk.iter().zip(answers) {
+                let Some(seen) = seen(&answer) else { continue };
+                if is_news(hanging, &seen) {
+                    let known = (hanging.link.social_activity_id, seen);
+                    self.state().seen.insert(hanging.key.clone(), known);
+                    self.queue.add(hanging.key.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Whether an answer says something else than the link's status does.
+fn is_news(hanging: &Hanging, seen: &Seen) -> bool {
+    let link: &LinkState = &hanging.link;
+    match record::judge(link, seen, "") {
+        Outcome::Available(record) => {
+            let same = link.record.as_ref().is_some_and(|known| known.id == record.id);
+            !same || hanging.available != Some(Reason::RecordAvailable)
+        }
+        Outcome::Pending => hanging.available != Some(Reason::RecordPending),
+        Outcome::Broken(_) => true,
+    }
+}
+
+/// A table whose address is not known is not asked about; then the record counts as existing (R27).
+fn request(activity: Uuid, record: Option<(&str, Uuid)>, tables: &HashMap<String, Table>) -> CheckRequest {
+    let record = record.and_then(|(type_, id)| {
+        let table = tables.get(type_)?;
+        Some(RecordRef { entity_set: table.entity_set.clone(), id_attribute: table.id_attribute.clone(), id })
+    });
+    CheckRequest { activity, record }
+}
+
+/// An answer in the rules' words; `None` when it says nothing for certain (R27).
+fn seen(answer: &CheckAnswer) -> Option<Seen> {
+    let record_exists = match &answer.record {
+        RecordPresence::Found => Some(true),
+        RecordPresence::NotFound => Some(false),
+        RecordPresence::NotAsked | RecordPresence::Unknown(_) => None,
+    };
+    match &answer.activity {
+        ActivityPresence::Found(row) => Some(Seen::Activity {
+            regarding: row.regarding.as_ref().map(|r| (r.logical_name.clone(), r.id)),
+            record_exists,
+        }),
+        ActivityPresence::NotFound => Some(Seen::ActivityGone { record_exists }),
+        ActivityPresence::Unknown(_) => None,
+    }
+}

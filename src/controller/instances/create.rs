@@ -1,0 +1,215 @@
+//! Creating the activity of a link: re-read live, at most a few at a time per connection, never twice, never after
+//! the connection was closed or the lease ran short.
+
+use super::{Instances, credentials::DEADLINE, payload};
+use crate::{
+    api::{PostLink, Reason},
+    controller::queue::{Key, Kind},
+    dynamics::{self, Creation, Kind as Error, Meaning, RegardingTarget},
+    rules::link::{Create, Created, activity_id},
+};
+use jiff::SignedDuration;
+use kube::{Api, ResourceExt};
+use tracing::debug;
+use uuid::Uuid;
+
+/// What the creation was decided on; anything else in the live object means deciding again.
+pub struct Basis {
+    /// The link's UID.
+    pub uid: Uuid,
+    /// Its generation.
+    pub generation: i64,
+    /// `spec.linksPerSecond` of the connection.
+    pub links_per_second: Option<i32>,
+    /// The notes of the rule that asks, if one does.
+    pub notes: Option<String>,
+}
+
+impl Instances {
+    /// Begins a creation beside the loop; the link's key becomes due when it has ended.
+    pub fn create(&self, key: Key, create: Create, basis: Basis) {
+        {
+            let mut state = self.state();
+            if state.creating.contains(&key) {
+                return;
+            }
+            let now = self.clock.now();
+            let connection = state.connections.entry(create.connection.clone()).or_default();
+            if connection.closed {
+                // The connection's own transition makes the link due again.
+                return;
+            }
+            if let Some(rate) = basis.links_per_second {
+                let slot = connection.next_slot.max(now);
+                let apart = SignedDuration::from_millis(1000 / i64::from(rate.max(1)));
+                if slot > now {
+                    let wait = slot.duration_since(now);
+                    connection.next_slot = slot + apart;
+                    state.created.insert(key.clone(), Created::Refused(Reason::Throttled));
+                    state.fail(&key, now, Some(wait));
+                    drop(state);
+                    self.queue.add(key);
+                    return;
+                }
+                connection.next_slot = now + apart;
+            }
+            connection.creating += 1;
+            state.creating.insert(key.clone());
+        }
+        let (this, busy) = (self.clone(), self.busy());
+        tokio::spawn(async move {
+            let _busy = busy;
+            let outcome = this.try_create(&key, &create, &basis).await;
+            this.finish(key, &create.connection, outcome);
+        });
+    }
+
+    fn finish(&self, key: Key, uid: &str, outcome: Option<Outcome>) {
+        let now = self.clock.now();
+        let closed = {
+            let mut state = self.state();
+            state.creating.remove(&key);
+            match outcome {
+                Some(Outcome { created, wait }) => {
+                    if matches!(created, Created::Refused(_)) {
+                        state.fail(&key, now, wait);
+                    }
+                    state.created.insert(key.clone(), created);
+                }
+                None => {
+                    state.created.remove(&key);
+                }
+            }
+            state.connections.get_mut(uid).is_some_and(|connection| {
+                connection.creating = connection.creating.saturating_sub(1);
+                connection.closed && connection.creating == 0
+            })
+        };
+        if closed && let Some(facts) = self.index.connection_by_uid(&key.namespace, uid) {
+            self.queue.add(Key::new(Kind::Connection, key.namespace.clone(), facts.name));
+        }
+        self.queue.add(key);
+    }
+
+    /// `None`: what it was decided on has changed; nothing was sent.
+    async fn try_create(&self, key: &Key, create: &Create, basis: &Basis) -> Option<Outcome> {
+        let (slots, handle) = {
+            let mut state = self.state();
+            let connection = state.connections.entry(create.connection.clone()).or_default();
+            (connection.slots.clone(), connection.handle.clone())
+        };
+        // Never closed, so always granted.
+        let _slot = slots.acquire_owned().await.ok()?;
+        let Some(instance) = handle else {
+            return Some(Outcome::refused(Reason::ConnectionNotReady));
+        };
+        let api: Api<PostLink> = Api::namespaced(self.client.clone(), &key.namespace);
+        let live = match tokio::time::timeout(DEADLINE, api.get_opt(&key.name)).await {
+            Ok(Ok(Some(live))) => live,
+            Ok(Ok(None)) => return None,
+            _ => return Some(Outcome::refused(Reason::ConnectionNotReady)),
+        };
+        let same = live.uid().is_some_and(|uid| super::super::index::entry::uid(&uid) == basis.uid)
+            && live.metadata.generation == Some(basis.generation)
+            && live.metadata.deletion_timestamp.is_none();
+        if !same {
+            let touched = self.index.apply_link(&live, self.clock.now());
+            self.queue.extend(touched.keys);
+            return None;
+        }
+        let regarding = match create.record_id {
+            Some(id) => match self.regarding(create, &instance, id).await {
+                Ok(target) => Some(target),
+                Err(error) => return Some(Outcome::of(&error)),
+            },
+            None => None,
+        };
+        if !(self.may_create)() {
+            return None;
+        }
+        let id = activity_id(create.organization, &key.namespace, &live.spec.post.id, create.attempt);
+        let notes = match &create.rule {
+            Some(_) => basis.notes.clone(),
+            None => live.spec.link.as_ref().and_then(|l| l.notes.clone()),
+        };
+        let activity = payload::activity(&live.spec.post, &create.record_type, notes, regarding);
+        Some(match instance.create_activity(id, &activity).await {
+            Ok(Creation::Created | Creation::AlreadyExists) => {
+                let record = create.record_id.map(|record| (create.record_type.clone(), record));
+                Outcome { created: Created::Exists { activity: id, record }, wait: None }
+            }
+            Err(error) => {
+                debug!(%error, link = %key.name, namespace = %key.namespace, "an activity was not created");
+                if matches!(error.meaning(), Meaning::InstanceDown | Meaning::CredentialsUnusable) {
+                    self.suspect(&create.connection, &key.namespace);
+                }
+                Outcome::of(&error)
+            }
+        })
+    }
+
+    /// Something is wrong with the instance as a whole: its connection is looked at before the next try.
+    fn suspect(&self, uid: &str, namespace: &str) {
+        if let Some(facts) = self.index.connection_by_uid(namespace, uid)
+            && let Some(connection) = self.index.connection(namespace, &facts.name)
+        {
+            self.ask(connection, crate::rules::connection::Ask { tables: None });
+        }
+    }
+
+    async fn regarding(
+        &self,
+        create: &Create,
+        instance: &dynamics::Instance,
+        id: Uuid,
+    ) -> Result<RegardingTarget, dynamics::Error> {
+        let known = {
+            let state = self.state();
+            state.connections.get(&create.connection).and_then(|c| c.tables.get(&create.record_type).cloned())
+        };
+        let table = match known {
+            Some(table) => table,
+            None => {
+                let types = instance.metadata(std::slice::from_ref(&create.record_type)).await?;
+                match types.first().filter(|t| t.exists) {
+                    Some(metadata) => super::Table::of(metadata),
+                    None => {
+                        let (peer, kind) = (dynamics::Peer::Instance, Error::RecordTypeUnknown);
+                        return Err(dynamics::Error { peer, kind });
+                    }
+                }
+            }
+        };
+        Ok(RegardingTarget {
+            logical_name: create.record_type.clone(),
+            entity_set: table.entity_set,
+            id,
+            navigation_property: table.navigation_property,
+        })
+    }
+}
+
+/// How a creation ended.
+struct Outcome {
+    created: Created,
+    wait: Option<SignedDuration>,
+}
+
+impl Outcome {
+    fn refused(reason: Reason) -> Self {
+        Self { created: Created::Refused(reason), wait: None }
+    }
+
+    fn of(error: &dynamics::Error) -> Self {
+        let reason = match (&error.kind, error.meaning()) {
+            (Error::SocialDataRefused, _) => Reason::SocialDataRefused,
+            (Error::RecordNotFound, _) => Reason::RecordNotFound,
+            (Error::RecordTypeUnknown, _) => Reason::RecordTypeNotOffered,
+            (_, Meaning::Wait) => Reason::Throttled,
+            (_, Meaning::InstanceDown) => Reason::InstanceDowntime,
+            _ => Reason::ConnectionNotReady,
+        };
+        let wait = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());
+        Self { created: Created::Refused(reason), wait }
+    }
+}

@@ -1,0 +1,224 @@
+//! The instances behind the connections: what they last said, what is being asked, what is being created.
+//!
+//! Everything here runs beside the loop: a slow instance occupies none of the loop's workers. What is learned waits
+//! here until the key it concerns is looked at again.
+
+mod ask;
+mod check;
+mod create;
+mod credentials;
+mod payload;
+
+pub use create::Basis;
+
+use super::{
+    clock::Clock,
+    index::Index,
+    queue::{Key, Queue},
+};
+use crate::{
+    dynamics,
+    rules::{
+        instance_state::Told,
+        link::{Check, Created},
+        record::Seen,
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+/// Creations under way at one time through one connection. The client has a cap of its own; this one keeps waiting
+/// out of its deadlines.
+const CREATIONS: usize = 8;
+
+/// The registry; clones share it.
+#[derive(Clone)]
+pub struct Instances {
+    client: kube::Client,
+    dynamics: dynamics::Client,
+    clock: Clock,
+    index: Index,
+    queue: Queue,
+    may_create: MayCreate,
+    state: Arc<Mutex<State>>,
+    busy: Arc<AtomicUsize>,
+}
+
+/// Whether this process may still begin something in an instance: it holds the lease for long enough (§4.7).
+pub type MayCreate = Arc<dyn Fn() -> bool + Send + Sync>;
+
+#[derive(Default)]
+struct State {
+    connections: HashMap<String, Connection>,
+    seen: HashMap<Key, (Uuid, Seen)>,
+    created: HashMap<Key, Created>,
+    creating: HashSet<Key>,
+    backoff: HashMap<Key, Backoff>,
+}
+
+/// One connection, by UID.
+struct Connection {
+    told: Option<Told>,
+    asking: bool,
+    handle: Option<dynamics::Instance>,
+    tables: HashMap<String, Table>,
+    checks: HashMap<Key, Check>,
+    checking: bool,
+    creating: usize,
+    closed: bool,
+    next_slot: Timestamp,
+    slots: Arc<Semaphore>,
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            told: None,
+            asking: false,
+            handle: None,
+            tables: HashMap::new(),
+            checks: HashMap::new(),
+            checking: false,
+            creating: 0,
+            closed: false,
+            next_slot: Timestamp::UNIX_EPOCH,
+            slots: Arc::new(Semaphore::new(CREATIONS)),
+        }
+    }
+}
+
+/// How rows of a table are addressed.
+#[derive(Clone, Debug)]
+struct Table {
+    entity_set: String,
+    id_attribute: String,
+    navigation_property: Option<String>,
+}
+
+/// Failed tries of one link.
+#[derive(Clone, Copy)]
+struct Backoff {
+    failures: u32,
+    not_before: Timestamp,
+}
+
+/// Counts work beside the loop, so that `local` knows when nothing is under way.
+struct Busy(Arc<AtomicUsize>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Instances {
+    /// An empty registry.
+    pub fn new(
+        client: kube::Client,
+        dynamics: dynamics::Client,
+        clock: Clock,
+        index: Index,
+        queue: Queue,
+        may_create: MayCreate,
+    ) -> Self {
+        let (state, busy) = (Arc::default(), Arc::default());
+        Self { client, dynamics, clock, index, queue, may_create, state, busy }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is complete before anything can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn busy(&self) -> Busy {
+        self.busy.fetch_add(1, Ordering::SeqCst);
+        Busy(self.busy.clone())
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.busy.load(Ordering::SeqCst) == 0
+    }
+
+    /// What an instance last said.
+    pub fn told(&self, uid: &str) -> Option<Told> {
+        self.state().connections.get(uid)?.told.clone()
+    }
+
+    /// Forgets what an instance said: it may be long ago when the connection is enabled again.
+    pub fn forget(&self, uid: &str) {
+        if let Some(connection) = self.state().connections.get_mut(uid) {
+            connection.told = None;
+            connection.handle = None;
+        }
+    }
+
+    /// The connection is gone.
+    pub fn remove(&self, uid: &str) {
+        self.state().connections.remove(uid);
+    }
+
+    /// Lets creations through a connection begin, or not (§4.4). True when none is under way.
+    pub fn set_closed(&self, uid: &str, closed: bool) -> bool {
+        let mut state = self.state();
+        let connection = state.connections.entry(uid.to_owned()).or_default();
+        connection.closed = closed;
+        connection.creating == 0
+    }
+
+    /// What was learned about an activity since its link was last decided.
+    pub fn seen(&self, key: &Key, activity: Option<Uuid>) -> Option<Seen> {
+        let state = self.state();
+        state.seen.get(key).filter(|(id, _)| Some(*id) == activity).map(|(_, seen)| seen.clone())
+    }
+
+    /// What became of a link's creation.
+    pub fn created(&self, key: &Key) -> Option<Created> {
+        self.state().created.get(key).cloned()
+    }
+
+    /// Whether a link's activity is being created.
+    pub fn is_creating(&self, key: &Key) -> bool {
+        self.state().creating.contains(key)
+    }
+
+    /// Not before this time is a failed creation tried again.
+    pub fn not_before(&self, key: &Key) -> Option<Timestamp> {
+        self.state().backoff.get(key).map(|b| b.not_before)
+    }
+
+    /// The link's status says all that was learned.
+    pub fn settled(&self, key: &Key) {
+        let mut state = self.state();
+        state.seen.remove(key);
+        if let Some(Created::Exists { .. }) = state.created.remove(key) {
+            state.backoff.remove(key);
+        }
+    }
+
+    /// The link is gone.
+    pub fn forget_link(&self, key: &Key) {
+        let mut state = self.state();
+        state.seen.remove(key);
+        state.created.remove(key);
+        state.backoff.remove(key);
+    }
+}
+
+impl State {
+    /// One more failed try: wait twice as long as before, at least as long as the instance asked.
+    fn fail(&mut self, key: &Key, now: Timestamp, asked: Option<SignedDuration>) {
+        let failures = self.backoff.get(key).map_or(1, |b| b.failures + 1);
+        let doubled = SignedDuration::from_secs(5 << (failures - 1).min(7));
+        let not_before = now + asked.map_or(doubled, |asked| asked.max(SignedDuration::from_secs(1)));
+        self.backoff.insert(key.clone(), Backoff { failures, not_before });
+    }
+}

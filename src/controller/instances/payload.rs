@@ -1,0 +1,51 @@
+//! R28: what of a post is sent to the instance (the "payload properties" of the manual).
+
+use crate::{
+    api::{Post, PostType, Sentiment},
+    dynamics::{self, Activity, AdditionalParams, Community, MessageType, RegardingTarget},
+};
+
+/// The social activity of a post.
+pub fn activity(
+    post: &Post,
+    record_type: &str,
+    notes: Option<String>,
+    regarding: Option<RegardingTarget>,
+) -> Activity {
+    let author = post.author.clone().unwrap_or_default();
+    let content = post.content.clone().unwrap_or_default();
+    let source = post.source.as_deref().unwrap_or_default().to_lowercase();
+    Activity {
+        // Without a title, the beginning of the content; the client cuts it to the column.
+        subject: post.title.clone().filter(|t| !t.trim().is_empty()).unwrap_or_else(|| content.clone()),
+        description: content,
+        post_url: post.url.clone(),
+        post_id: post.id.clone(),
+        posted_on: post.published_at.as_ref().map(|t| t.0),
+        community: match source.as_str() {
+            "facebook" => Community::Facebook,
+            "twitter" => Community::Twitter,
+            _ => Community::Other,
+        },
+        message_type: match post.type_ {
+            Some(PostType::PrivateMessage) => MessageType::Private,
+            _ => MessageType::Public,
+        },
+        sentiment: post.sentiment.map(|sentiment| match sentiment {
+            Sentiment::Positive => dynamics::Sentiment::Positive,
+            Sentiment::Neutral => dynamics::Sentiment::Neutral,
+            Sentiment::Negative => dynamics::Sentiment::Negative,
+        }),
+        regarding,
+        additional: AdditionalParams {
+            user_preferred_target_entity: record_type.to_owned(),
+            social_handle: author.handle.clone().unwrap_or_default(),
+            profile_name: author.handle.unwrap_or_default(),
+            profile_link: author.profile_url.unwrap_or_default(),
+            full_name: author.name.unwrap_or_default(),
+            influence_score: post.reach.map(f64::from),
+            is_retweet: post.type_ == Some(PostType::Share),
+            notes: notes.unwrap_or_default(),
+        },
+    }
+}

@@ -1,0 +1,129 @@
+//! One look at a post link: view → decide → ask beside the loop, or write once and only a difference.
+
+use super::{
+    Shell,
+    index::{LinkLook, entry},
+    instances::Basis,
+    queue::{Key, Kind},
+    writer::{self, WriteError},
+};
+use crate::{
+    api::{DynamicsConnection, ObjectRef, PostLink},
+    rules::{
+        Requeue,
+        conditions::transitions,
+        link::{Create, LinkDecision, LinkView, Step, decide},
+    },
+};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Api, Resource, ResourceExt};
+
+/// Looks.
+pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteError> {
+    // Proving a connection gone is the only step that is done here and decided on again.
+    for _ in 0..2 {
+        let Some(look) = shell.index.look(key) else { return Ok(None) };
+        if shell.instances.is_creating(key) {
+            return Ok(None);
+        }
+        let decision = decided(shell, key, &look);
+        match &decision.step {
+            Step::Wait => return Ok(decision.requeue),
+            Step::Check(check) => {
+                shell.instances.check(key.clone(), check.clone());
+                return Ok(decision.requeue);
+            }
+            Step::Create(create) => {
+                shell.instances.create(key.clone(), create.clone(), basis(&look, create));
+                return Ok(decision.requeue);
+            }
+            Step::ConfirmGone(connection) => confirm_gone(shell, key, connection).await?,
+            Step::Write => {
+                write(shell, key, &look, &decision).await?;
+                return Ok(decision.requeue);
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn decided(shell: &Shell, key: &Key, look: &LinkLook) -> LinkDecision {
+    let status = &look.facts.status;
+    let activity = match (&status.link, &status.removed_link) {
+        (Some(link), _) => Some(link.social_activity_id),
+        (None, Some(removed)) => Some(removed.link.social_activity_id),
+        (None, None) => None,
+    };
+    let gone = |uid: &str| shell.index.gone(uid);
+    decide(&LinkView {
+        now: shell.clock.now(),
+        link: &look.facts,
+        connections: &look.connections,
+        matching: &look.matching,
+        gone: &gone,
+        seen: shell.instances.seen(key, activity).as_ref(),
+        created: shell.instances.created(key).as_ref(),
+        not_before: shell.instances.not_before(key),
+    })
+}
+
+fn basis(look: &LinkLook, create: &Create) -> Basis {
+    let connection = look.connections.iter().find(|c| c.uid == create.connection);
+    let rule = create.rule.as_ref().and_then(|rule| look.matching.iter().find(|r| r.uid == rule.uid));
+    Basis {
+        uid: look.uid,
+        generation: look.facts.generation,
+        links_per_second: connection.and_then(|c| c.links_per_second),
+        notes: rule.and_then(|r| r.notes.clone()),
+    }
+}
+
+/// The index does not know the connection of a link. That alone proves nothing: read live (§6).
+async fn confirm_gone(shell: &Shell, key: &Key, connection: &ObjectRef) -> Result<(), WriteError> {
+    let api: Api<DynamicsConnection> = Api::namespaced(shell.client.clone(), &key.namespace);
+    match writer::read(&api, &connection.name).await? {
+        Some(live) if live.uid().as_deref() == Some(&connection.uid) => {
+            shell.follow(shell.index.apply_connection(live));
+        }
+        _ => shell.index.bury(&connection.uid),
+    }
+    Ok(())
+}
+
+async fn write(shell: &Shell, key: &Key, look: &LinkLook, decision: &LinkDecision) -> Result<(), WriteError> {
+    if entry::hash(&decision.status) != look.status_hash {
+        let api: Api<PostLink> = Api::namespaced(shell.client.clone(), &key.namespace);
+        let version = look.version.to_string();
+        let stored = writer::write_status(&api, &key.name, &version, &decision.status).await;
+        let stored = match stored {
+            Err(WriteError::Stale) => {
+                // Read what was faster, so that the next look does not lose the same race.
+                if let Some(live) = writer::read(&api, &key.name).await? {
+                    shell.follow(shell.index.apply_link(&live, shell.clock.now()));
+                }
+                shell.queue.add(key.clone());
+                return Ok(());
+            }
+            other => other?,
+        };
+        shell.events.tell(
+            &reference(key, look),
+            transitions(&look.facts.status.conditions, &decision.status.conditions),
+        );
+        // Our own write is no news.
+        let _ = shell.index.apply_link(&stored, shell.clock.now());
+    }
+    shell.instances.settled(key);
+    Ok(())
+}
+
+fn reference(key: &Key, look: &LinkLook) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(PostLink::api_version(&()).into_owned()),
+        kind: Some(Kind::Link.as_str().to_owned()),
+        namespace: Some(key.namespace.to_string()),
+        name: Some(key.name.to_string()),
+        uid: Some(look.uid.to_string()),
+        ..ObjectReference::default()
+    }
+}

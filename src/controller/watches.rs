@@ -1,0 +1,232 @@
+//! One watch per kind and namespace feeds the index. Each has its own backoff: a kind that may not be read does not
+//! starve the others. An object that cannot be decoded is one bad item, not a dead watch.
+
+use super::{
+    Shell,
+    index::Touched,
+    queue::{Key, Kind},
+};
+use crate::api::{AutomationRule, DynamicsConnection, PostLink};
+use futures::StreamExt;
+use kube::{
+    Api, ResourceExt,
+    api::ListParams,
+    core::DeserializeGuard,
+    runtime::{WatchStreamExt, watcher, watcher::Event},
+};
+use serde::de::DeserializeOwned;
+use std::{collections::HashSet, fmt::Debug};
+use tokio::{sync::oneshot, task::JoinSet};
+use tracing::{info, warn};
+
+/// A watch is renewed this often, in seconds: a dead peer is noticed by then.
+const RENEW: u32 = 240;
+/// Objects of one page of a list.
+const PAGE: u32 = 500;
+
+/// One of the three kinds, as the watches see it.
+trait Watched:
+    kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+    const KIND: Kind;
+    fn apply(shell: &Shell, object: Self) -> Touched;
+    fn delete(shell: &Shell, key: &Key) -> Touched;
+}
+
+impl Watched for DynamicsConnection {
+    const KIND: Kind = Kind::Connection;
+    fn apply(shell: &Shell, object: Self) -> Touched {
+        shell.index.apply_connection(object)
+    }
+    fn delete(shell: &Shell, key: &Key) -> Touched {
+        if let Some(known) = shell.index.connection(&key.namespace, &key.name) {
+            shell.instances.remove(&known.uid().unwrap_or_default());
+        }
+        shell.index.delete_connection(&key.namespace, &key.name)
+    }
+}
+
+impl Watched for AutomationRule {
+    const KIND: Kind = Kind::Rule;
+    fn apply(shell: &Shell, object: Self) -> Touched {
+        shell.index.apply_rule(object)
+    }
+    fn delete(shell: &Shell, key: &Key) -> Touched {
+        shell.index.delete_rule(&key.namespace, &key.name)
+    }
+}
+
+impl Watched for PostLink {
+    const KIND: Kind = Kind::Link;
+    fn apply(shell: &Shell, object: Self) -> Touched {
+        shell.index.apply_link(&object, shell.clock.now())
+    }
+    fn delete(shell: &Shell, key: &Key) -> Touched {
+        shell.index.delete_link(&key.namespace, &key.name);
+        shell.instances.forget_link(key);
+        Touched::default()
+    }
+}
+
+/// Starts all watches. Posts are matched as they pass, so rules and connections are listed first.
+pub fn start(shell: &Shell, tasks: &mut JoinSet<()>) {
+    for namespace in shell.namespaces.clone() {
+        let (rules_listed, rules) = oneshot::channel();
+        let (connections_listed, connections) = oneshot::channel();
+        tasks.spawn(watch::<AutomationRule>(shell.clone(), namespace.clone(), Some(rules_listed)));
+        tasks.spawn(watch::<DynamicsConnection>(shell.clone(), namespace.clone(), Some(connections_listed)));
+        let shell = shell.clone();
+        tasks.spawn(async move {
+            // The senders live as long as their watches, which do not end.
+            let _ = rules.await;
+            let _ = connections.await;
+            watch::<PostLink>(shell, namespace, None).await;
+        });
+    }
+}
+
+fn api<K>(shell: &Shell, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(shell.client.clone(), namespace),
+        None => Api::all(shell.client.clone()),
+    }
+}
+
+async fn watch<K>(shell: Shell, namespace: Option<String>, listed: Option<oneshot::Sender<()>>)
+where
+    K: Watched + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+{
+    let api: Api<DeserializeGuard<K>> = match &namespace {
+        Some(namespace) => Api::namespaced(shell.client.clone(), namespace),
+        None => Api::all(shell.client.clone()),
+    };
+    let config = watcher::Config::default().any_semantic().timeout(RENEW).page_size(PAGE);
+    let mut events = watcher(api, config).default_backoff().boxed();
+    let mut listed = listed;
+    let mut found: HashSet<Key> = HashSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => found.clear(),
+            Ok(Event::InitApply(object)) => {
+                if let Some(key) = apply(&shell, object) {
+                    found.insert(key);
+                }
+            }
+            Ok(Event::InitDone) => {
+                for key in shell.index.keys(K::KIND, namespace.as_deref()) {
+                    if !found.contains(&key) {
+                        delete::<K>(&shell, &key);
+                    }
+                }
+                found.clear();
+                shell.progress.listed(K::KIND);
+                if let Some(listed) = listed.take() {
+                    let _ = listed.send(());
+                }
+            }
+            Ok(Event::Apply(object)) => {
+                let _ = apply(&shell, object);
+            }
+            Ok(Event::Delete(DeserializeGuard(Ok(object)))) => {
+                shell.progress.told(K::KIND, object.resource_version().as_deref());
+                delete::<K>(&shell, &key_of(&object));
+            }
+            Ok(Event::Delete(DeserializeGuard(Err(bad)))) => {
+                delete::<K>(&shell, &key_of_parts(K::KIND, &bad.metadata));
+            }
+            Err(error) => {
+                warn!(kind = K::KIND.as_str(), namespace, %error, "watching failed; it is tried again");
+            }
+        }
+    }
+}
+
+fn key_of<K: Watched>(object: &K) -> Key {
+    Key::new(K::KIND, object.namespace().unwrap_or_default(), object.name_any())
+}
+
+fn key_of_parts(kind: Kind, metadata: &kube::core::ObjectMeta) -> Key {
+    let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+    Key::new(kind, namespace.unwrap_or_default(), name.unwrap_or_default())
+}
+
+fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Option<Key> {
+    match object.0 {
+        Ok(object) => {
+            let key = key_of(&object);
+            let version = object.resource_version();
+            shell.follow(K::apply(shell, object));
+            shell.progress.told(K::KIND, version.as_deref());
+            Some(key)
+        }
+        Err(bad) => {
+            let key = key_of_parts(K::KIND, &bad.metadata);
+            // What was known of it before stays: an object that cannot be read is not an object that is gone.
+            warn!(
+                kind = K::KIND.as_str(),
+                namespace = %key.namespace,
+                name = %key.name,
+                error = %bad.error,
+                "an object cannot be read and is left alone; was it stored by another version?"
+            );
+            shell.progress.told(K::KIND, bad.metadata.resource_version.as_deref());
+            Some(key)
+        }
+    }
+}
+
+fn delete<K: Watched>(shell: &Shell, key: &Key) {
+    shell.queue.forget(key);
+    shell.follow(K::delete(shell, key));
+}
+
+/// A rule was switched on or edited: one paged list of its namespace, each post matched as it passes.
+pub async fn rematch(shell: Shell, rule: Key) {
+    let api: Api<DeserializeGuard<PostLink>> = api(&shell, Some(&rule.namespace));
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = match super::writer::within(api.list(&params)).await {
+            Ok(page) => page,
+            Err(error) => {
+                // Posts that pass later are matched then; those there now wait for the rule's next change.
+                warn!(namespace = %rule.namespace, rule = %rule.name, %error, "posts could not be listed for a rule; trying again");
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+                params.continue_token = None;
+                continue;
+            }
+        };
+        let keys: Vec<Key> = page
+            .items
+            .iter()
+            .filter_map(|p| p.0.as_ref().ok())
+            .filter_map(|p| shell.index.rematch(&rule, p))
+            .collect();
+        shell.queue.extend(keys);
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            info!(namespace = %rule.namespace, rule = %rule.name, "posts were matched against the rule");
+            return;
+        }
+    }
+}
+
+/// Lists every rule of a namespace live (§4.4).
+pub async fn rules_live(
+    shell: &Shell,
+    namespace: &str,
+) -> Result<Vec<crate::rules::facts::RuleFacts>, super::writer::WriteError> {
+    let api: Api<AutomationRule> = api(shell, Some(namespace));
+    let mut params = ListParams::default().limit(PAGE);
+    let mut rules = Vec::new();
+    loop {
+        let page = super::writer::within(api.list(&params)).await?;
+        rules.extend(page.items.iter().map(crate::rules::facts::RuleFacts::of));
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            return Ok(rules);
+        }
+    }
+}
