@@ -25,7 +25,7 @@ impl Refusal {
         Self { status, code, message: message.into(), headers: Vec::new() }
     }
 
-    /// 400 for what the OData layer cannot read: unknown names, bad syntax.
+    /// 400 for what the `OData` layer cannot read: unknown names, bad syntax.
     pub fn bad_query(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "0x80060888", message)
     }
@@ -84,7 +84,7 @@ impl From<Refusal> for Answer {
     }
 }
 
-/// An answer with an OData JSON body.
+/// An answer with an `OData` JSON body.
 pub(super) fn json_answer(status: StatusCode, body: &Value) -> Answer {
     let mut answer = Response::new(Bytes::from(body.to_string()));
     *answer.status_mut() = status;

@@ -117,9 +117,8 @@ fn run_change_set(
         answers.push((answer, operation.content_id.as_deref()));
     }
     let boundary = format!("changesetresponse_{}", context.data.version());
-    written.extend_from_slice(
-        format!("Content-Type: multipart/mixed; boundary={boundary}\r\n\r\n").as_bytes(),
-    );
+    written
+        .extend_from_slice(format!("Content-Type: multipart/mixed; boundary={boundary}\r\n\r\n").as_bytes());
     for (answer, content_id) in answers {
         written.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
         write_part(written, &answer, content_id);
@@ -129,8 +128,7 @@ fn run_change_set(
 }
 
 fn write_part(written: &mut Vec<u8>, answer: &Answer, content_id: Option<&str>) {
-    written
-        .extend_from_slice(b"Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n");
+    written.extend_from_slice(b"Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n");
     if let Some(id) = content_id {
         written.extend_from_slice(format!("Content-ID: {id}\r\n").as_bytes());
     }
@@ -155,26 +153,23 @@ fn parse<'a>(headers: &HeaderMap, body: &'a [u8], host: &str) -> Result<Vec<Item
     let mut items = Vec::new();
     let mut count = 0;
     for part in split(body, &boundary)? {
-        match self::boundary(&part.headers)? {
-            Some(inner) => {
-                let mut operations = Vec::new();
-                for part in split(part.body, &inner)? {
-                    let operation = read_operation(&part, host)?;
-                    if operation.method == Method::GET {
-                        return Err(malformed("GET requests are not allowed within change sets."));
-                    }
-                    if operation.content_id.is_none() {
-                        return Err(malformed("Every request of a change set needs a Content-ID."));
-                    }
-                    operations.push(operation);
+        if let Some(inner) = self::boundary(&part.headers)? {
+            let mut operations = Vec::new();
+            for part in split(part.body, &inner)? {
+                let operation = read_operation(&part, host)?;
+                if operation.method == Method::GET {
+                    return Err(malformed("GET requests are not allowed within change sets."));
                 }
-                count += operations.len();
-                items.push(Item::ChangeSet(operations));
+                if operation.content_id.is_none() {
+                    return Err(malformed("Every request of a change set needs a Content-ID."));
+                }
+                operations.push(operation);
             }
-            None => {
-                items.push(Item::Single(read_operation(&part, host)?));
-                count += 1;
-            }
+            count += operations.len();
+            items.push(Item::ChangeSet(operations));
+        } else {
+            items.push(Item::Single(read_operation(&part, host)?));
+            count += 1;
         }
     }
     if count > MAX_OPERATIONS {
@@ -236,7 +231,8 @@ fn split<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<Part<'a>>, Refusal> {
 }
 
 fn read_part(bytes: &[u8]) -> Result<Part<'_>, Refusal> {
-    let end = find(bytes, b"\r\n\r\n").ok_or_else(|| malformed("A part has no blank line after its headers."))?;
+    let end =
+        find(bytes, b"\r\n\r\n").ok_or_else(|| malformed("A part has no blank line after its headers."))?;
     let headers = read_headers(&bytes[..end])?;
     Ok(Part { headers, body: &bytes[end + 4..] })
 }
@@ -246,10 +242,7 @@ fn read_headers(bytes: &[u8]) -> Result<HeaderMap, Refusal> {
     let mut headers = HeaderMap::new();
     for line in text.split("\r\n").filter(|line| !line.is_empty()) {
         let header = line.split_once(':').and_then(|(name, value)| {
-            Some((
-                HeaderName::from_bytes(name.as_bytes()).ok()?,
-                HeaderValue::from_str(value.trim()).ok()?,
-            ))
+            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value.trim()).ok()?))
         });
         let (name, value) = header.ok_or_else(|| malformed(format!("'{line}' is not a header.")))?;
         headers.append(name, value);
@@ -288,7 +281,9 @@ fn read_operation<'a>(part: &Part<'a>, host: &str) -> Result<Operation<'a>, Refu
     })?;
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let path = if path.starts_with('/') {
-        below_service_root(path).ok_or_else(|| malformed(format!("'{path}' is not below the service root.")))?.1
+        below_service_root(path)
+            .ok_or_else(|| malformed(format!("'{path}' is not below the service root.")))?
+            .1
     } else {
         percent_encoding::percent_decode_str(path)
             .decode_utf8()

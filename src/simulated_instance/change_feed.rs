@@ -59,10 +59,9 @@ impl Cursor {
     fn read(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split(';').collect();
         match parts.as_slice() {
-            ["i", until, after] => Some(Self::Initial {
-                until: DeltaToken::read(until).ok()?,
-                after: Some(after.parse().ok()?),
-            }),
+            ["i", until, after] => {
+                Some(Self::Initial { until: DeltaToken::read(until).ok()?, after: Some(after.parse().ok()?) })
+            }
             ["d", until, since, deletions, after] => Some(Self::Delta {
                 since: since.parse().ok()?,
                 until: DeltaToken::read(until).ok()?,

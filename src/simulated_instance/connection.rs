@@ -189,9 +189,8 @@ fn endless() -> Response<Body> {
         async move { Some((Ok(Frame::data(chunk)), next)) }
     });
     let mut response = Response::new(StreamBody::new(body).boxed_unsync());
-    response.headers_mut().insert(
-        "content-type",
-        http::HeaderValue::from_static("application/json; odata.metadata=minimal"),
-    );
+    response
+        .headers_mut()
+        .insert("content-type", http::HeaderValue::from_static("application/json; odata.metadata=minimal"));
     response
 }

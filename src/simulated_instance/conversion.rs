@@ -20,7 +20,11 @@ pub(super) fn activity_created(instance: &Instance, data: &mut OrganisationData,
     }
     if let Some(table) = target_table(instance, &properties) {
         let delay = SignedDuration::from_secs(i64::from(instance.spec.converts_after_seconds));
-        data.conversions.push(Conversion { due: now.saturating_add(delay).unwrap_or(now), activity: id, table });
+        data.conversions.push(Conversion {
+            due: now.saturating_add(delay).unwrap_or(now),
+            activity: id,
+            table,
+        });
     }
     settle(data, now);
 }
@@ -121,7 +125,8 @@ fn origin(activity: &Row) -> Value {
 /// If the author has no social profile yet, the instance creates one with a contact and ties them.
 fn tie_to_author(data: &mut OrganisationData, id: Uuid, properties: &Map<String, Value>, now: Timestamp) {
     let text = |name: &str| properties.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let Some(handle) = text("socialHandle").or_else(|| text("profileName")).or_else(|| text("fullName")) else {
+    let Some(handle) = text("socialHandle").or_else(|| text("profileName")).or_else(|| text("fullName"))
+    else {
         return;
     };
     let Some(mut activity) = data.get(ACTIVITY, id).cloned() else { return };
@@ -159,9 +164,10 @@ fn tie_to_author(data: &mut OrganisationData, id: Uuid, properties: &Map<String,
         row.lookups.insert("customerid".to_owned(), contact.clone());
         data.put("socialprofile", profile, row, now);
     }
-    activity
-        .lookups
-        .insert("postfromprofileid".to_owned(), RowReference { table: "socialprofile".to_owned(), id: profile });
+    activity.lookups.insert(
+        "postfromprofileid".to_owned(),
+        RowReference { table: "socialprofile".to_owned(), id: profile },
+    );
     activity.lookups.insert("postauthor".to_owned(), contact.clone());
     activity.lookups.entry("postauthoraccount".to_owned()).or_insert(contact);
     data.put(ACTIVITY, id, activity, now);

@@ -50,14 +50,14 @@ fn instances(state: &State, method: &Method, uri: &http::Uri) -> Result<Answer, 
         return Err(Refusal::no_segment(rest));
     }
     filters.extend(query.get("$filter").map(str::to_owned));
-    let filters = filters
-        .iter()
-        .map(|text| Filter::parse(text, &type_of, false))
-        .collect::<Result<Vec<_>, _>>()?;
+    let filters =
+        filters.iter().map(|text| Filter::parse(text, &type_of, false)).collect::<Result<Vec<_>, _>>()?;
     let select = query.select()?;
     for name in select.iter().flatten() {
         if type_of(name).is_none() {
-            return Err(Refusal::bad_query(format!("Could not find a property named '{name}' on type 'Instance'.")));
+            return Err(Refusal::bad_query(format!(
+                "Could not find a property named '{name}' on type 'Instance'."
+            )));
         }
     }
     let top = query.number("$top")?.unwrap_or(usize::MAX);

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::assertion::Certificate;
 use super::sign_in::SIGN_IN_HOST;
 use super::{DISCOVERY_HOST, tables::BUILT_IN};
 
@@ -50,6 +51,7 @@ pub struct DocumentMetadata {
 /// What an instance is and how it behaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an independent switch a user writes")]
 pub struct SimulatedInstanceSpec {
     /// Host name without scheme and port, e.g. `contoso.crm.dynamics.com`.
     pub host: String,
@@ -70,6 +72,10 @@ pub struct SimulatedInstanceSpec {
     /// The one client secret that gets a token for this host; absent accepts any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<String>,
+    /// PEM of the one certificate whose assertions get a token for this host; absent accepts any
+    /// well-formed assertion, unverified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
     /// False: tokens are issued, but the application has no user in the organisation (403).
     #[serde(default = "yes")]
     pub has_application_user: bool,
@@ -339,6 +345,9 @@ impl SimulatedInstanceSpec {
         if self.client_secret.as_deref() == Some("") {
             faults.add("spec.clientSecret", "must not be empty; leave it out to accept any secret");
         }
+        if self.client_certificate.as_deref().is_some_and(|pem| Certificate::read(pem).is_none()) {
+            faults.add("spec.clientCertificate", "must be one X.509 certificate in PEM");
+        }
         let known: BTreeSet<&str> = self.table_names().collect();
         let mut rows = BTreeSet::new();
         for (index, record) in self.records.iter().enumerate() {
@@ -360,7 +369,8 @@ impl SimulatedInstanceSpec {
     }
 
     fn validate_host(&self, faults: &mut Faults) {
-        let is_name = matches!(url::Host::parse(&self.host), Ok(url::Host::Domain(name)) if name == self.host);
+        let is_name =
+            matches!(url::Host::parse(&self.host), Ok(url::Host::Domain(name)) if name == self.host);
         if !is_name {
             faults.add(
                 "spec.host",
@@ -416,7 +426,8 @@ impl SimulatedInstanceSpec {
                 check("primaryNameAttribute", name);
             }
             if !names.insert(&table.logical_name) {
-                faults.add(format!("spec.tables[{index}].logicalName"), "a table of this name already exists");
+                faults
+                    .add(format!("spec.tables[{index}].logicalName"), "a table of this name already exists");
             }
             if !sets.insert(&table.entity_set_name) {
                 faults.add(

@@ -3,7 +3,7 @@
 /// What goes wrong with an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The request is not carried out; this status comes instead, with a body that is not OData.
+    /// The request is not carried out; this status comes instead, with a body that is not `OData`.
     Status {
         /// HTTP status.
         status: u16,

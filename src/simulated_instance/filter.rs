@@ -1,4 +1,4 @@
-//! `$filter`: the part of the OData language that Dataverse and the discovery service understand.
+//! `$filter`: the part of the `OData` language that Dataverse and the discovery service understand.
 
 use jiff::Timestamp;
 use serde_json::Value;

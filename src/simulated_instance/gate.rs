@@ -29,13 +29,10 @@ pub(super) enum Reply {
     Nothing,
 }
 
-/// 401 as the web server in front of Dataverse gives it: not OData.
+/// 401 as the web server in front of Dataverse gives it: not `OData`.
 pub(super) fn unauthorized(host: &str) -> Answer {
-    let mut answer = text_answer(
-        StatusCode::UNAUTHORIZED,
-        "text/html",
-        "HTTP Error 401 - Unauthorized: Access is denied",
-    );
+    let mut answer =
+        text_answer(StatusCode::UNAUTHORIZED, "text/html", "HTTP Error 401 - Unauthorized: Access is denied");
     set_header(
         &mut answer,
         "www-authenticate",

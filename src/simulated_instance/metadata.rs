@@ -27,10 +27,10 @@ pub(super) fn entity_definitions(
         for table in context.instance.catalogue.iter() {
             let definition = definition(context, table);
             if passes(query.get("$filter"), &definition)? {
-                tables.push(shown(context, table, definition, query)?);
+                tables.push(shown(context, table, &definition, query)?);
             }
         }
-        return Ok(collection(context, "EntityDefinitions", tables));
+        return Ok(collection(context, "EntityDefinitions", &tables));
     };
     let name =
         key.strip_prefix("LogicalName='").and_then(|name| name.strip_suffix('\'')).map(str::to_lowercase);
@@ -53,7 +53,7 @@ pub(super) fn entity_definitions(
     };
     let Some(rest) = rest else {
         query.allow_only(&["$select", "$expand"])?;
-        let mut object = shown(context, table, definition(context, table), query)?;
+        let mut object = shown(context, table, &definition(context, table), query)?;
         object.insert(
             "@odata.context".to_owned(),
             json!(format!("{}$metadata#EntityDefinitions/$entity", context.root())),
@@ -64,10 +64,10 @@ pub(super) fn entity_definitions(
     let items = related(context, table, rest).ok_or_else(|| Refusal::no_segment(rest))?;
     let select = query.select()?;
     let items = narrowed(items, select.as_deref(), query.get("$filter"))?;
-    Ok(collection(context, &format!("EntityDefinitions('{}')/{rest}", table.logical_name), items))
+    Ok(collection(context, &format!("EntityDefinitions('{}')/{rest}", table.logical_name), &items))
 }
 
-fn collection(context: &Context<'_>, name: &str, values: Vec<Map<String, Value>>) -> Answer {
+fn collection(context: &Context<'_>, name: &str, values: &[Map<String, Value>]) -> Answer {
     let body = json!({
         "@odata.context": format!("{}$metadata#{name}", context.root()),
         "value": values,
@@ -78,11 +78,11 @@ fn collection(context: &Context<'_>, name: &str, values: Vec<Map<String, Value>>
 fn shown(
     context: &Context<'_>,
     table: &Table,
-    definition: Map<String, Value>,
+    definition: &Map<String, Value>,
     query: &Query,
 ) -> Result<Map<String, Value>, Refusal> {
     let select = query.select()?;
-    let mut object = selected(&definition, select.as_deref())?;
+    let mut object = selected(definition, select.as_deref())?;
     for expand in query.get("$expand").map(parse_expand).transpose()?.unwrap_or_default() {
         let items = related(context, table, &expand.name).ok_or_else(|| no_property(&expand.name))?;
         let items = narrowed(items, expand.select.as_deref(), expand.filter.as_deref())?;
@@ -228,10 +228,7 @@ fn attributes(context: &Context<'_>, table: &Table) -> Vec<Map<String, Value>> {
 }
 
 /// All relationships whose (one side, many side, lookup) pass.
-fn relationships(
-    context: &Context<'_>,
-    pass: impl Fn(&str, &str, &str) -> bool,
-) -> Vec<Map<String, Value>> {
+fn relationships(context: &Context<'_>, pass: impl Fn(&str, &str, &str) -> bool) -> Vec<Map<String, Value>> {
     let mut found = Vec::new();
     for many in context.instance.catalogue.iter() {
         for lookup in &many.lookups {

@@ -7,6 +7,7 @@
 //! over HTTPS on loopback ([`World::serve_tls`]) or over in-memory streams ([`World::connector`]).
 
 mod answer;
+mod assertion;
 mod batch;
 mod change_feed;
 mod connection;

@@ -46,5 +46,9 @@ pub(super) fn carry_out(data: &mut OrganisationData, change: &Change, now: Times
             Act::RestoreActivity => 0,
         };
     }
-    if done == 0 { Err(format!("the social activity of post {post:?} regards no record")) } else { Ok(()) }
+    if done == 0 {
+        Err(format!("the social activity of post {post:?} regards no record that exists"))
+    } else {
+        Ok(())
+    }
 }

@@ -53,9 +53,9 @@ impl Query {
     pub fn allow_only(&self, allowed: &[&str]) -> Result<(), Refusal> {
         match self.options.keys().find(|name| !name.starts_with('@') && !allowed.contains(&name.as_str())) {
             None => Ok(()),
-            Some(name) => {
-                Err(Refusal::bad_query(format!("The query option {name} is not supported for this resource.")))
-            }
+            Some(name) => Err(Refusal::bad_query(format!(
+                "The query option {name} is not supported for this resource."
+            ))),
         }
     }
 
@@ -180,12 +180,9 @@ impl Preferences {
                         preferences.annotations = value.split(',').map(|a| a.trim().to_owned()).collect();
                     }
                     "odata.maxpagesize" => {
-                        let size: usize =
-                            value.parse().ok().filter(|size| *size > 0).ok_or_else(|| {
-                                Refusal::bad_query(format!(
-                                    "odata.maxpagesize={value} is not a positive number."
-                                ))
-                            })?;
+                        let size: usize = value.parse().ok().filter(|size| *size > 0).ok_or_else(|| {
+                            Refusal::bad_query(format!("odata.maxpagesize={value} is not a positive number."))
+                        })?;
                         preferences.page_size = Some(size);
                     }
                     "odata.track-changes" => preferences.track_changes = true,

@@ -169,9 +169,11 @@ pub(super) fn read_one(
 ) -> Result<Answer, Refusal> {
     query.allow_only(&["$select", "$expand"])?;
     let selection = Selection::of(context, table, query)?;
-    let row = context.data.get(&table.logical_name, id).ok_or_else(|| Refusal::no_row(&table.logical_name, id))?;
+    let row =
+        context.data.get(&table.logical_name, id).ok_or_else(|| Refusal::no_row(&table.logical_name, id))?;
     let known = call.headers.get("if-none-match").and_then(|value| value.to_str().ok());
-    if known == Some(etag(row).as_str()) && selection.expands.is_empty() && preferences.annotations.is_empty() {
+    if known == Some(etag(row).as_str()) && selection.expands.is_empty() && preferences.annotations.is_empty()
+    {
         return Ok(empty_answer(StatusCode::NOT_MODIFIED));
     }
     let mut object = render(context, table, id, row, &selection, preferences);

@@ -2,23 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::DISCOVERY_HOST;
 use super::answer::{Answer, set_header, text_answer};
+use super::assertion::{self, Certificate};
 use super::world::State;
 
 /// Host of the token endpoint.
 pub const SIGN_IN_HOST: &str = "login.microsoftonline.com";
 const LIFETIME: SignedDuration = SignedDuration::from_secs(3600);
-/// Entra tolerates this much between its clock and a client's.
-const SKEW: SignedDuration = SignedDuration::from_mins(5);
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Tokens in force.
@@ -71,14 +68,14 @@ impl Tokens {
 }
 
 /// An OAuth error, in Entra's shape.
-struct Denial {
+pub(super) struct Denial {
     status: StatusCode,
     error: &'static str,
     number: u32,
     text: String,
 }
 
-fn denial(status: u16, error: &'static str, number: u32, text: impl Into<String>) -> Denial {
+pub(super) fn denial(status: u16, error: &'static str, number: u32, text: impl Into<String>) -> Denial {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     Denial { status, error, number, text: text.into() }
 }
@@ -156,7 +153,9 @@ fn grant(
             400,
             "invalid_request",
             900_023,
-            format!("Specified tenant identifier '{tenant}' is neither a valid DNS name, nor a valid external domain."),
+            format!(
+                "Specified tenant identifier '{tenant}' is neither a valid DNS name, nor a valid external domain."
+            ),
         ));
     }
     let mut form: BTreeMap<String, String> = BTreeMap::new();
@@ -209,7 +208,8 @@ fn grant(
                     "The request body must contain the following parameter: 'client_assertion_type'.",
                 ));
             }
-            check_assertion(assertion, client, tenant, now)?;
+            let certificates = certificates(state, &host);
+            assertion::check(assertion, client, tenant, now, &certificates)?;
             Ok(host)
         }
     }
@@ -219,14 +219,21 @@ fn grant(
 fn host_of_scope(state: &State, scope: &str) -> Result<String, Denial> {
     let invalid = |text: String| denial(400, "invalid_scope", 70_011, text);
     if scope.contains(' ') {
-        return Err(denial(400, "invalid_request", 28_000, "Only one scope of one resource may be asked for."));
+        return Err(denial(
+            400,
+            "invalid_request",
+            28_000,
+            "Only one scope of one resource may be asked for.",
+        ));
     }
     let host = scope
         .strip_prefix("https://")
         .and_then(|rest| rest.strip_suffix("/.default"))
         // `https://host//.default` is what naive joining gives; Entra treats it as another resource.
         .filter(|host| !host.is_empty() && !host.contains('/'))
-        .ok_or_else(|| invalid(format!("The provided value for the input parameter 'scope' is not valid: {scope}.")))?;
+        .ok_or_else(|| {
+            invalid(format!("The provided value for the input parameter 'scope' is not valid: {scope}."))
+        })?;
     if host == DISCOVERY_HOST || state.known_hosts.contains(host) {
         return Ok(host.to_owned());
     }
@@ -238,6 +245,13 @@ fn host_of_scope(state: &State, scope: &str) -> Result<String, Denial> {
     ))
 }
 
+/// The certificates that are good for a host; none = any. Discovery takes that of any instance.
+fn certificates(state: &State, host: &str) -> Vec<Certificate> {
+    let instances = state.instances.iter().filter(|(name, _)| host == DISCOVERY_HOST || *name == host);
+    let pems = instances.filter_map(|(_, instance)| instance.spec.client_certificate.as_deref());
+    pems.filter_map(Certificate::read).collect()
+}
+
 /// Discovery takes the secret of any instance.
 fn secret_fits(state: &State, host: &str, secret: &str) -> bool {
     let accepts = |expected: Option<&str>| expected.is_none_or(|expected| expected == secret);
@@ -246,81 +260,4 @@ fn secret_fits(state: &State, host: &str, secret: &str) -> bool {
             || state.instances.values().any(|instance| accepts(instance.spec.client_secret.as_deref()));
     }
     state.instances.get(host).is_none_or(|instance| accepts(instance.spec.client_secret.as_deref()))
-}
-
-/// A JWT signed with the application's certificate, or one a federated issuer (a cluster) made. The
-/// signature is not checked: the simulated world holds no key of either.
-fn check_assertion(assertion: &str, client: &str, tenant: &str, now: Timestamp) -> Result<(), Denial> {
-    let malformed = || denial(401, "invalid_client", 50_027, "JWT token is invalid or malformed.");
-    let parts: Vec<&str> = assertion.split('.').collect();
-    let [header, claims, signature] = parts.as_slice() else { return Err(malformed()) };
-    let object = |part: &str| {
-        let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed())?;
-        serde_json::from_slice::<Map<String, Value>>(&bytes).map_err(|_| malformed())
-    };
-    let (header, claims) = (object(header)?, object(claims)?);
-    if URL_SAFE_NO_PAD.decode(signature).map_err(|_| malformed())?.is_empty() {
-        return Err(malformed());
-    }
-    let text = |object: &Map<String, Value>, name: &str| {
-        object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    if !matches!(text(&header, "alg").as_str(), "RS256" | "PS256") {
-        return Err(malformed());
-    }
-    let seconds = |name: &str| claims.get(name).and_then(Value::as_i64);
-    let expires = seconds("exp").ok_or_else(malformed)?;
-    let too_early = seconds("nbf").is_some_and(|from| from > now.as_second() + SKEW.as_secs());
-    if expires + SKEW.as_secs() <= now.as_second() || too_early {
-        return Err(denial(
-            401,
-            "invalid_client",
-            700_024,
-            "Client assertion is not within its valid time range.",
-        ));
-    }
-    let audiences: Vec<String> = match claims.get("aud") {
-        Some(Value::String(audience)) => vec![audience.clone()],
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    };
-    let has_certificate = ["x5t", "x5t#S256"].iter().any(|name| !text(&header, name).is_empty());
-    if has_certificate {
-        let endpoint = format!("https://{SIGN_IN_HOST}/{tenant}/oauth2/v2.0/token");
-        let issuer = format!("https://{SIGN_IN_HOST}/{tenant}/v2.0");
-        if !audiences.iter().any(|audience| *audience == endpoint || *audience == issuer) {
-            return Err(denial(
-                401,
-                "invalid_client",
-                700_023,
-                "Client assertion audience claim does not match Realm issuer.",
-            ));
-        }
-        if text(&claims, "iss") != client || text(&claims, "sub") != client || text(&claims, "jti").is_empty() {
-            return Err(denial(
-                401,
-                "invalid_client",
-                700_021,
-                "Client assertion application identifier doesn't match 'client_id' parameter, or jti is missing.",
-            ));
-        }
-        return Ok(());
-    }
-    if audiences != ["api://AzureADTokenExchange"] {
-        return Err(denial(
-            400,
-            "invalid_request",
-            700_212,
-            "No matching federated identity record found for presented assertion audience.",
-        ));
-    }
-    if text(&claims, "iss").is_empty() || text(&claims, "sub").is_empty() {
-        return Err(denial(
-            400,
-            "invalid_request",
-            70_021,
-            "No matching federated identity record found for presented assertion.",
-        ));
-    }
-    Ok(())
 }

@@ -124,7 +124,7 @@ impl Catalogue {
         self.tables.get(logical_name)
     }
 
-    /// By entity set; the comparison is case-sensitive, as in OData.
+    /// By entity set; the comparison is case-sensitive, as in `OData`.
     pub fn by_set(&self, set: &str) -> Option<&Table> {
         self.tables.values().find(|table| table.set == set)
     }

@@ -32,7 +32,9 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The address is not a loopback address.
-    #[error("{address} is not a loopback address; simulated instances accept any caller and stay on this machine")]
+    #[error(
+        "{address} is not a loopback address; simulated instances accept any caller and stay on this machine"
+    )]
     NotLoopback {
         /// The address asked for.
         address: SocketAddr,
@@ -172,7 +174,7 @@ async fn greet(world: World, stream: TcpStream) {
     let config = host.as_ref().and_then(|host| world.inner.authority.config(host).ok());
     let (Some(host), Some(config)) = (host, config) else {
         // One listener cannot refuse a host before it has heard its name; a reset is the next best.
-        reset(start);
+        reset(&start);
         return;
     };
     if let Ok(stream) = start.into_stream(config).await {
@@ -180,7 +182,7 @@ async fn greet(world: World, stream: TcpStream) {
     }
 }
 
-fn reset(start: tokio_rustls::StartHandshake<TcpStream>) {
+fn reset(start: &tokio_rustls::StartHandshake<TcpStream>) {
     // Without linger, closing sends RST instead of FIN.
     let _unimportant = start.io.set_zero_linger();
 }

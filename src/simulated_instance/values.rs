@@ -47,7 +47,10 @@ pub(super) fn write_columns(
         let Some(column) = table.column(name) else {
             return Err(Refusal::bad_payload(
                 &table.set,
-                format!("Invalid property '{name}' was found in entity 'Microsoft.Dynamics.CRM.{}'.", table.logical_name),
+                format!(
+                    "Invalid property '{name}' was found in entity 'Microsoft.Dynamics.CRM.{}'.",
+                    table.logical_name
+                ),
             ));
         };
         let may_write = match column.writes {
@@ -115,8 +118,7 @@ fn checked(table: &Table, column: &Column, value: &Value) -> Result<Value, Refus
         Kind::Number => value.as_f64().map(|number| json!(number)).ok_or_else(wrong_type),
         Kind::Flag => value.as_bool().map(|flag| json!(flag)).ok_or_else(wrong_type),
         Kind::Time => {
-            let time: Timestamp =
-                value.as_str().and_then(|text| text.parse().ok()).ok_or_else(wrong_type)?;
+            let time: Timestamp = value.as_str().and_then(|text| text.parse().ok()).ok_or_else(wrong_type)?;
             Ok(json!(web_time(time)))
         }
     }

@@ -71,7 +71,7 @@ pub(super) fn refused_by_state(instance: &Instance) -> Option<Refusal> {
     }
 }
 
-/// Headers without which an OData 4.0 service must not guess.
+/// Headers without which an `OData` 4.0 service must not guess.
 pub(super) fn check_headers(headers: &HeaderMap, is_batch: bool) -> Result<(), Refusal> {
     for name in ["odata-version", "odata-maxversion"] {
         if headers.get(name).is_none_or(|value| value != "4.0") {

@@ -33,7 +33,9 @@ pub enum ApplyError {
         faults: Vec<DocumentError>,
     },
     /// Two documents describe the same host.
-    #[error("SimulatedInstances {first} and {second} both have spec.host {host}; a host is served by one instance")]
+    #[error(
+        "SimulatedInstances {first} and {second} both have spec.host {host}; a host is served by one instance"
+    )]
     SameHost {
         /// The host.
         host: String,
