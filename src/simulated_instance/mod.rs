@@ -17,6 +17,7 @@ mod discovery;
 mod document;
 mod faults;
 mod filter;
+mod filter_tokens;
 mod gate;
 mod journal;
 mod metadata;
@@ -28,6 +29,7 @@ mod sign_in;
 mod tables;
 mod throttle;
 mod tls;
+mod validation;
 mod values;
 mod web_api;
 mod world;
@@ -36,12 +38,12 @@ mod writes;
 pub use data::RowReference;
 pub use discovery::DISCOVERY_HOST;
 pub use document::{
-    API_VERSION, Act, AnswersWith, Change, ConvertsTo, CustomTable, DocumentError, DocumentMetadata,
-    ExistingRecord, InstanceState, KIND, Organization, SimulatedInstanceDocument, SimulatedInstanceSpec,
-    Throttle,
+    API_VERSION, Act, AnswersWith, Change, ConvertsTo, CustomTable, DocumentMetadata, ExistingRecord,
+    InstanceState, KIND, Organization, SimulatedInstanceDocument, SimulatedInstanceSpec, Throttle,
 };
 pub use faults::Fault;
 pub use journal::RequestRecord;
 pub use sign_in::SIGN_IN_HOST;
 pub use tls::{ServeError, Served};
+pub use validation::DocumentError;
 pub use world::{ActivityView, ApplyError, Clock, Warning, World};

@@ -8,14 +8,13 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::data::{OrganisationData, Row, RowReference};
-use super::document::{
-    Change, DocumentError, InstanceState, SimulatedInstanceDocument, SimulatedInstanceSpec,
-};
+use super::document::{Change, InstanceState, SimulatedInstanceDocument, SimulatedInstanceSpec};
 use super::faults::{ArmedFault, Fault};
 use super::journal::{Journal, RequestRecord};
 use super::sign_in::{SIGN_IN_HOST, Tokens};
 use super::tables::{ACTIVITY, Catalogue};
 use super::throttle::Window;
+use super::validation::DocumentError;
 use super::{DISCOVERY_HOST, conversion, people, tls};
 
 /// Tells the time to the simulated world; nothing in it reads the wall clock.
