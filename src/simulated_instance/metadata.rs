@@ -1,0 +1,265 @@
+//! `EntityDefinitions`: which tables there are, and which can be regarded by a social activity.
+
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::answer::{Answer, Refusal, json_answer};
+use super::filter::{Filter, Type};
+use super::query::{Query, parse_expand};
+use super::tables::{ACTIVITY, Kind, Table, Writes, regarding_navigation};
+use super::web_api::Context;
+
+/// `GET EntityDefinitions…`. `key` is what stands between the parentheses, `rest` the segment after them.
+pub(super) fn entity_definitions(
+    context: &Context<'_>,
+    method: &Method,
+    key: Option<&str>,
+    rest: Option<&str>,
+    query: &Query,
+) -> Result<Answer, Refusal> {
+    if method != Method::GET {
+        return Err(Refusal::method_not_allowed("GET"));
+    }
+    let Some(key) = key else {
+        query.allow_only(&["$select", "$filter", "$expand"])?;
+        let mut tables = Vec::new();
+        for table in context.instance.catalogue.iter() {
+            let definition = definition(context, table);
+            if passes(query.get("$filter"), &definition)? {
+                tables.push(shown(context, table, &definition, query)?);
+            }
+        }
+        return Ok(collection(context, "EntityDefinitions", &tables));
+    };
+    let name =
+        key.strip_prefix("LogicalName='").and_then(|name| name.strip_suffix('\'')).map(str::to_lowercase);
+    let by_id = Uuid::parse_str(key).ok();
+    let found = context.instance.catalogue.iter().find(|table| match (&name, by_id) {
+        (Some(name), _) => table.logical_name == *name,
+        (None, Some(id)) => metadata_id(context, &table.logical_name) == id,
+        (None, None) => false,
+    });
+    let Some(table) = found else {
+        if name.is_none() && by_id.is_none() {
+            return Err(Refusal::bad_query(format!("'{key}' is not a key of EntityDefinitions.")));
+        }
+        let name = name.unwrap_or_default();
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "0x80040217",
+            format!("Could not find an entity with name {name} and id {}.", by_id.unwrap_or_default()),
+        ));
+    };
+    let Some(rest) = rest else {
+        query.allow_only(&["$select", "$expand"])?;
+        let mut object = shown(context, table, &definition(context, table), query)?;
+        object.insert(
+            "@odata.context".to_owned(),
+            json!(format!("{}$metadata#EntityDefinitions/$entity", context.root())),
+        );
+        return Ok(json_answer(StatusCode::OK, &Value::Object(object)));
+    };
+    query.allow_only(&["$select", "$filter"])?;
+    let items = related(context, table, rest).ok_or_else(|| Refusal::no_segment(rest))?;
+    let select = query.select()?;
+    let items = narrowed(items, select.as_deref(), query.get("$filter"))?;
+    Ok(collection(context, &format!("EntityDefinitions('{}')/{rest}", table.logical_name), &items))
+}
+
+fn collection(context: &Context<'_>, name: &str, values: &[Map<String, Value>]) -> Answer {
+    let body = json!({
+        "@odata.context": format!("{}$metadata#{name}", context.root()),
+        "value": values,
+    });
+    json_answer(StatusCode::OK, &body)
+}
+
+fn shown(
+    context: &Context<'_>,
+    table: &Table,
+    definition: &Map<String, Value>,
+    query: &Query,
+) -> Result<Map<String, Value>, Refusal> {
+    let select = query.select()?;
+    let mut object = selected(definition, select.as_deref())?;
+    for expand in query.get("$expand").map(parse_expand).transpose()?.unwrap_or_default() {
+        let items = related(context, table, &expand.name).ok_or_else(|| no_property(&expand.name))?;
+        let items = narrowed(items, expand.select.as_deref(), expand.filter.as_deref())?;
+        object.insert(expand.name, json!(items));
+    }
+    Ok(object)
+}
+
+fn no_property(name: &str) -> Refusal {
+    Refusal::bad_query(format!(
+        "Could not find a property named '{name}' on type 'Microsoft.Dynamics.CRM.EntityMetadata'."
+    ))
+}
+
+fn narrowed(
+    items: Vec<Map<String, Value>>,
+    select: Option<&[String]>,
+    filter: Option<&str>,
+) -> Result<Vec<Map<String, Value>>, Refusal> {
+    let mut kept = Vec::new();
+    for item in items {
+        if passes(filter, &item)? {
+            kept.push(selected(&item, select)?);
+        }
+    }
+    Ok(kept)
+}
+
+/// The named properties, always with `MetadataId`.
+fn selected(object: &Map<String, Value>, select: Option<&[String]>) -> Result<Map<String, Value>, Refusal> {
+    let Some(select) = select else { return Ok(object.clone()) };
+    let mut shown = Map::new();
+    for name in select.iter().map(String::as_str).chain(["MetadataId"]) {
+        let value = object.get(name).ok_or_else(|| no_property(name))?;
+        shown.insert(name.to_owned(), value.clone());
+    }
+    Ok(shown)
+}
+
+fn passes(filter: Option<&str>, object: &Map<String, Value>) -> Result<bool, Refusal> {
+    let Some(filter) = filter else { return Ok(true) };
+    let types = |name: &str| match object.get(name)? {
+        Value::Bool(_) => Some(Type::Flag),
+        Value::Number(_) => Some(Type::Number),
+        Value::String(_) if name == "MetadataId" => Some(Type::Guid),
+        Value::String(_) | Value::Null => Some(Type::Text),
+        Value::Array(_) | Value::Object(_) => None,
+    };
+    let filter = Filter::parse(filter, &types, false)?;
+    Ok(filter.matches(&|name| object.get(name).cloned().unwrap_or(Value::Null)))
+}
+
+fn metadata_id(context: &Context<'_>, name: &str) -> Uuid {
+    Uuid::new_v5(&context.instance.spec.organization.id, format!("metadata/{name}").as_bytes())
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn definition(context: &Context<'_>, table: &Table) -> Map<String, Value> {
+    let label = json!({
+        "LocalizedLabels": [{"Label": table.logical_name, "LanguageCode": context.instance.spec.organization.language_code}],
+        "UserLocalizedLabel": {"Label": table.logical_name, "LanguageCode": context.instance.spec.organization.language_code},
+    });
+    map(json!({
+        "LogicalName": table.logical_name,
+        "SchemaName": table.logical_name,
+        "LogicalCollectionName": table.set,
+        "EntitySetName": table.set,
+        "PrimaryIdAttribute": table.primary_id,
+        "PrimaryNameAttribute": table.primary_name,
+        "ObjectTypeCode": table.type_code,
+        "IsActivity": table.is_activity(),
+        "HasActivities": table.has_activities,
+        "IsCustomEntity": table.is_custom,
+        "IsIntersect": false,
+        "IsValidForAdvancedFind": true,
+        "ChangeTrackingEnabled": context.instance.spec.change_tracking,
+        "DisplayName": label,
+        "DisplayCollectionName": label,
+        "OwnershipType": "UserOwned",
+        "MetadataId": metadata_id(context, &table.logical_name),
+    }))
+}
+
+fn related(context: &Context<'_>, table: &Table, what: &str) -> Option<Vec<Map<String, Value>>> {
+    match what {
+        "Attributes" => Some(attributes(context, table)),
+        "ManyToOneRelationships" => Some(relationships(context, |one, many, _| {
+            many == table.logical_name && context.instance.catalogue.table(one).is_some()
+        })),
+        "OneToManyRelationships" => {
+            Some(relationships(context, |one, many, _| one == table.logical_name && many != one))
+        }
+        // No alternate keys out of the box.
+        "Keys" => Some(Vec::new()),
+        _ => None,
+    }
+}
+
+fn attributes(context: &Context<'_>, table: &Table) -> Vec<Map<String, Value>> {
+    let attribute = |name: &str, kind: &str, limit: Option<usize>, create: bool, update: bool| {
+        let mut object = map(json!({
+            "LogicalName": name,
+            "SchemaName": name,
+            "EntityLogicalName": table.logical_name,
+            "AttributeType": kind,
+            "IsValidForCreate": create,
+            "IsValidForUpdate": update,
+            "IsValidForRead": true,
+            "IsPrimaryId": name == table.primary_id,
+            "IsPrimaryName": Some(name) == table.primary_name.as_deref(),
+            "MetadataId": metadata_id(context, &format!("{}/{name}", table.logical_name)),
+        }));
+        if let Some(limit) = limit {
+            object.insert("MaxLength".to_owned(), json!(limit));
+        }
+        object
+    };
+    let columns = table.columns.iter().map(|column| {
+        let (kind, limit) = match column.kind {
+            Kind::Guid => ("Uniqueidentifier", None),
+            Kind::Text(limit) if limit >= 2000 => ("Memo", Some(limit)),
+            Kind::Text(limit) => ("String", Some(limit)),
+            Kind::Choice(_) if column.name == "statecode" => ("State", None),
+            Kind::Choice(_) if column.name == "statuscode" => ("Status", None),
+            Kind::Choice(_) => ("Picklist", None),
+            Kind::Integer => ("BigInt", None),
+            Kind::Number => ("Double", None),
+            Kind::Flag => ("Boolean", None),
+            Kind::Time => ("DateTime", None),
+        };
+        let create = matches!(column.writes, Writes::Always | Writes::OnCreate);
+        let update = matches!(column.writes, Writes::Always | Writes::OnUpdate);
+        attribute(&column.name, kind, limit, create, update)
+    });
+    let lookups = table.lookups.iter().map(|l| attribute(l.name, "Lookup", None, l.writable, l.writable));
+    columns.chain(lookups).collect()
+}
+
+/// All relationships whose (one side, many side, lookup) pass.
+fn relationships(context: &Context<'_>, pass: impl Fn(&str, &str, &str) -> bool) -> Vec<Map<String, Value>> {
+    let mut found = Vec::new();
+    for many in context.instance.catalogue.iter() {
+        for lookup in &many.lookups {
+            for (navigation, one) in &lookup.targets {
+                let Some(one) = context.instance.catalogue.table(one) else { continue };
+                if !pass(&one.logical_name, &many.logical_name, lookup.name) {
+                    continue;
+                }
+                let regarding =
+                    many.logical_name == ACTIVITY && *navigation == regarding_navigation(&one.logical_name);
+                let schema_name = if regarding {
+                    format!("{}_SocialActivities", one.logical_name)
+                } else {
+                    format!("{}_{}_{}", many.logical_name, lookup.name, one.logical_name)
+                };
+                let cascade = regarding && context.instance.spec.cascade_delete;
+                found.push(map(json!({
+                    "SchemaName": schema_name,
+                    "ReferencedEntity": one.logical_name,
+                    "ReferencedAttribute": one.primary_id,
+                    "ReferencedEntityNavigationPropertyName": schema_name,
+                    "ReferencingEntity": many.logical_name,
+                    "ReferencingAttribute": lookup.name,
+                    "ReferencingEntityNavigationPropertyName": navigation,
+                    "RelationshipType": "OneToManyRelationship",
+                    "IsCustomRelationship": one.is_custom,
+                    "CascadeConfiguration": {"Delete": if cascade { "Cascade" } else { "RemoveLink" }},
+                    "MetadataId": metadata_id(context, &format!("relationship/{schema_name}")),
+                })));
+            }
+        }
+    }
+    found
+}

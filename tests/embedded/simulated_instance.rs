@@ -1,1 +1,0 @@
-//! Tests of `postlink::simulated_instance`.

@@ -1,0 +1,204 @@
+//! The token endpoint.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use postlink::simulated_instance::DISCOVERY_HOST;
+use serde_json::{Value, json};
+
+use super::wire::{HOST, SECRET, START, TENANT, Wire, access_token, contoso};
+
+const CLIENT: &str = "9c1c7f0e-0000-4000-8000-000000000001";
+
+fn form<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut form = vec![
+        ("grant_type", "client_credentials"),
+        ("client_id", CLIENT),
+        ("client_secret", SECRET),
+        ("scope", "https://contoso.crm.dynamics.com/.default"),
+    ];
+    for (name, value) in changes {
+        form.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            form.push((name, value));
+        }
+    }
+    form
+}
+
+fn error(reply: &super::wire::Reply) -> (u16, String, u64) {
+    let body = reply.json();
+    let error = body["error"].as_str().unwrap_or_default().to_owned();
+    (reply.status.as_u16(), error, body["error_codes"][0].as_u64().unwrap_or(0))
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_an_hour_of_the_worlds_clock() {
+    let wire = Wire::to(&json!({})).await;
+    let reply = wire.grant(TENANT, &form(&[])).await;
+    assert_eq!(reply.json()["expires_in"], 3599);
+    assert_eq!(reply.json()["token_type"], "Bearer");
+    wire.advance(3599);
+    assert_eq!(wire.get("WhoAmI").await.status, 200);
+    wire.advance(1);
+    assert_eq!(wire.get("WhoAmI").await.refusal(), (401, "0x8005F101".to_owned()));
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_an_invalid_client() {
+    let wire = Wire::to(&json!({})).await;
+    let reply = wire.grant(TENANT, &form(&[("client_secret", "wrong")])).await;
+    assert_eq!(error(&reply), (401, "invalid_client".to_owned(), 7_000_215));
+    assert!(reply.json()["error_description"].as_str().unwrap().starts_with("AADSTS7000215: "));
+    assert!(!reply.text().contains("wrong"), "the secret is not repeated");
+}
+
+#[tokio::test]
+async fn an_instance_without_a_secret_of_its_own_accepts_any() {
+    let wire = Wire::to(&json!({})).await;
+    let mut document = contoso(&json!({}));
+    document.spec.client_secret = None;
+    wire.world.apply(&[document]).unwrap();
+    assert_eq!(wire.grant(TENANT, &form(&[("client_secret", "anything")])).await.status, 200);
+}
+
+#[tokio::test]
+async fn forms_that_entra_refuses_are_refused() {
+    let wire = Wire::to(&json!({})).await;
+    for (changes, expected) in [
+        (vec![("grant_type", "password")], (400, "unsupported_grant_type", 70_003)),
+        (vec![("grant_type", "")], (400, "invalid_request", 900_144)),
+        (vec![("client_id", "")], (400, "invalid_request", 900_144)),
+        (vec![("client_secret", "")], (401, "invalid_client", 7_000_218)),
+        (vec![("client_assertion", "a.b.c")], (400, "invalid_request", 90_023)),
+        (vec![("scope", "https://contoso.crm.dynamics.com")], (400, "invalid_scope", 70_011)),
+        (vec![("scope", "https://contoso.crm.dynamics.com//.default")], (400, "invalid_scope", 70_011)),
+        (vec![("scope", "https://other.crm.dynamics.com/.default")], (400, "invalid_resource", 500_011)),
+        (
+            vec![("scope", "https://contoso.crm.dynamics.com/.default openid")],
+            (400, "invalid_request", 28_000),
+        ),
+    ] {
+        let reply = wire.grant(TENANT, &form(&changes)).await;
+        let (status, name, number) = expected;
+        assert_eq!(error(&reply), (status, name.to_owned(), number), "{changes:?}");
+    }
+    assert_eq!(error(&wire.grant("common", &form(&[])).await).2, 50_059);
+    assert_eq!(error(&wire.grant("not_a_tenant", &form(&[])).await).0, 400);
+}
+
+#[tokio::test]
+async fn a_token_is_bound_to_its_host() {
+    let mut wire = Wire::to(&json!({})).await;
+    let reply = wire.token_for(DISCOVERY_HOST, SECRET).await;
+    wire.token = access_token(&reply);
+    let reply = wire.get("WhoAmI").await;
+    assert_eq!(reply.status, 401);
+    assert!(reply.header("www-authenticate").starts_with("Bearer "));
+    assert_eq!(reply.json(), Value::Null, "a 401 of the web server is not OData");
+}
+
+#[tokio::test]
+async fn an_instance_that_was_taken_away_is_still_known_to_sign_in() {
+    let wire = Wire::to(&json!({})).await;
+    wire.world.apply(&[]).unwrap();
+    assert_eq!(wire.token_for(HOST, SECRET).await.status, 200);
+    assert!(wire.try_call("GET", "WhoAmI", &[], None).await.is_err());
+}
+
+fn jwt(header: &Value, claims: &Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.{}", part(header), part(claims), URL_SAFE_NO_PAD.encode("signature"))
+}
+
+async fn assert_grant(wire: &Wire, assertion: &str) -> (u16, String, u64) {
+    let changes = [
+        ("client_secret", ""),
+        ("client_assertion", assertion),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+    ];
+    error(&wire.grant(TENANT, &form(&changes)).await)
+}
+
+#[tokio::test]
+async fn a_certificate_assertion_must_be_about_this_client_this_endpoint_and_now() {
+    let wire = Wire::to(&json!({})).await;
+    let header = json!({"alg": "RS256", "typ": "JWT", "x5t": "dGh1bWI"});
+    let endpoint = format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token");
+    let good =
+        json!({"aud": endpoint, "iss": CLIENT, "sub": CLIENT, "jti": "1", "nbf": START, "exp": START + 600});
+    let with = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        jwt(&header, &claims)
+    };
+    assert_eq!(assert_grant(&wire, &jwt(&header, &good)).await.0, 200);
+    for (assertion, number) in [
+        (with("aud", json!("https://elsewhere")), 700_023),
+        (with("sub", json!("somebody")), 700_021),
+        (with("jti", Value::Null), 700_021),
+        (with("exp", json!(START - 600)), 700_024),
+        (with("nbf", json!(START + 3600)), 700_024),
+        (jwt(&json!({"alg": "none", "x5t": "x"}), &good), 50_027),
+        ("only.two".to_owned(), 50_027),
+    ] {
+        assert_eq!(assert_grant(&wire, &assertion).await, (401, "invalid_client".to_owned(), number));
+    }
+}
+
+#[tokio::test]
+async fn a_federated_assertion_must_be_made_for_the_token_exchange() {
+    let wire = Wire::to(&json!({})).await;
+    let header = json!({"alg": "RS256", "kid": "cluster"});
+    let claims = |audience: Value| {
+        json!({
+            "aud": audience,
+            "iss": "https://kubernetes.default.svc",
+            "sub": "system:serviceaccount:team:postlink",
+            "exp": START + 600,
+        })
+    };
+    let good = jwt(&header, &claims(json!(["api://AzureADTokenExchange"])));
+    assert_eq!(assert_grant(&wire, &good).await.0, 200);
+    let other = jwt(&header, &claims(json!(["https://kubernetes.default.svc"])));
+    assert_eq!(assert_grant(&wire, &other).await, (400, "invalid_request".to_owned(), 700_212));
+}
+
+/// An RSA key made for these tests alone, and a certificate around it.
+fn certified() -> (ring::signature::RsaKeyPair, rcgen::Certificate) {
+    let pem = include_str!("client.key.pem");
+    let key = rcgen::KeyPair::from_pem(pem).unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["postlink".to_owned()]).unwrap().self_signed(&key).unwrap();
+    (ring::signature::RsaKeyPair::from_pkcs8(key.serialized_der()).unwrap(), certificate)
+}
+
+#[tokio::test]
+async fn with_a_registered_certificate_the_signature_is_verified() {
+    let (key, certificate) = certified();
+    let wire = Wire::to(&json!({"clientCertificate": certificate.pem()})).await;
+    let print = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, bytes));
+    let header = json!({"alg": "RS256", "typ": "JWT", "x5t#S256": print(certificate.der())});
+    let endpoint = format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token");
+    let claims = json!({"aud": endpoint, "iss": CLIENT, "sub": CLIENT, "jti": "1", "exp": START + 600});
+    let signed = |header: &Value, claims: &Value| {
+        let unsigned = jwt(header, claims).rsplit_once('.').unwrap().0.to_owned();
+        let mut signature = vec![0; key.public().modulus_len()];
+        let random = ring::rand::SystemRandom::new();
+        key.sign(&ring::signature::RSA_PKCS1_SHA256, &random, unsigned.as_bytes(), &mut signature).unwrap();
+        format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature))
+    };
+    let good = signed(&header, &claims);
+    assert_eq!(assert_grant(&wire, &good).await.0, 200);
+    let unregistered = json!({"alg": "RS256", "typ": "JWT", "x5t#S256": print(b"another certificate")});
+    let (_, signature) = good.rsplit_once('.').unwrap();
+    let (unsigned, _) = signed(
+        &header,
+        &json!({"aud": endpoint, "iss": CLIENT, "sub": CLIENT, "jti": "2", "exp": START + 600}),
+    )
+    .rsplit_once('.')
+    .map(|(unsigned, signature)| (unsigned.to_owned(), signature.to_owned()))
+    .unwrap();
+    for wrong in [jwt(&header, &claims), signed(&unregistered, &claims), format!("{unsigned}.{signature}")] {
+        assert_eq!(assert_grant(&wire, &wrong).await, (401, "invalid_client".to_owned(), 700_027));
+    }
+}
