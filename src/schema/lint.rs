@@ -1,0 +1,1 @@
+//! What a real API server demands of a CRD.
