@@ -162,8 +162,7 @@ impl JsonPath {
 
     /// The names of a path of plain fields, `None` if it holds anything else.
     pub(super) fn fields(&self) -> Option<Vec<&str>> {
-        let name = |step| if let Step::Field(name) = step { Some(String::as_str(name)) } else { None };
-        self.0.iter().map(name).collect()
+        self.0.iter().map(|step| if let Step::Field(name) = step { Some(name.as_str()) } else { None }).collect()
     }
 }
 

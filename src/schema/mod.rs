@@ -9,6 +9,7 @@ mod columns;
 mod defaults;
 mod error;
 mod formats;
+mod lint;
 
 mod lists;
 mod names;
@@ -28,6 +29,7 @@ use serde_json::Value;
 
 pub use columns::{Column, age};
 pub use error::{FieldError, FieldErrorKind};
+pub use lint::{lint, lint_json};
 
 
 use columns::JsonPath;

@@ -1,1 +1,0 @@
-//! What a real API server demands of a CRD.
