@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
-use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag, options};
+use serde_saphyr::granit_parser::{
+    Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag, options,
+};
 
 use super::scalar;
 
@@ -78,7 +80,9 @@ impl<'text> Composer<'text> {
     fn event(&mut self) -> Result<(Event<'text>, Span), ComposeError> {
         match self.parser.next_event() {
             Some(event) => Ok(event?),
-            None => Err(ComposeError { line: 1, column: 1, message: "the text ends inside a document".into() }),
+            None => {
+                Err(ComposeError { line: 1, column: 1, message: "the text ends inside a document".into() })
+            }
         }
     }
 
@@ -149,7 +153,9 @@ impl<'text> Composer<'text> {
         if self.aliased > ALIASED_VALUES {
             return Err(ComposeError::at(
                 span.start,
-                format!("aliases repeat more than {ALIASED_VALUES} values; write them out or split the document"),
+                format!(
+                    "aliases repeat more than {ALIASED_VALUES} values; write them out or split the document"
+                ),
             ));
         }
         Ok((value.clone(), *size))

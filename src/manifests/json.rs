@@ -25,7 +25,14 @@ pub(super) fn read(text: &str) -> Vec<Result<Composed, ComposeError>> {
             None => return results,
             Some(Ok(Strict(value))) => {
                 let end = start + stream.byte_offset();
-                results.push(Ok(Composed { value, line: first_line, start, end, first_line, item_lines: Vec::new() }));
+                results.push(Ok(Composed {
+                    value,
+                    line: first_line,
+                    start,
+                    end,
+                    first_line,
+                    item_lines: Vec::new(),
+                }));
                 first_line += lines(&text[start..end]);
                 start = end;
             }
@@ -118,10 +125,10 @@ impl<'de> Visitor<'de> for Seed {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
         while let Some(name) = access.next_key::<String>()? {
-            let value = access.next_value_seed(Seed)?;
             if fields.contains_key(&name) {
                 return Err(A::Error::custom(format!("the key `{name}` is written twice; keep one of them")));
             }
+            let value = access.next_value_seed(Seed)?;
             fields.insert(name, value);
         }
         Ok(Value::Object(fields))

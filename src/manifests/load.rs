@@ -95,7 +95,10 @@ pub fn documents(dir: &Path) -> Result<Documents, ManifestError> {
     } else {
         files.push(dir.to_owned());
     }
-    Ok(Documents { files: files.into_iter(), pending: errors.into_iter().map(Err).collect::<Vec<_>>().into_iter() })
+    Ok(Documents {
+        files: files.into_iter(),
+        pending: errors.into_iter().map(Err).collect::<Vec<_>>().into_iter(),
+    })
 }
 
 /// Reads documents file by file, in order of name. See [`documents`].
@@ -138,7 +141,8 @@ fn read(file: &Path, text: Arc<str>) -> Vec<Result<Document, ManifestError>> {
         let source = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let skipped = text.len() - source.len();
         for composed in Composer::new(source) {
-            let composed = composed.map(|it| Composed { start: it.start + skipped, end: it.end + skipped, ..it });
+            let composed =
+                composed.map(|it| Composed { start: it.start + skipped, end: it.end + skipped, ..it });
             push(&mut results, file, &text, composed);
         }
     }
@@ -151,7 +155,8 @@ fn push(
     text: &Arc<str>,
     composed: Result<Composed, ComposeError>,
 ) {
-    let syntax = |line, column, message| ManifestError::Syntax { file: file.to_owned(), line, column, message };
+    let syntax =
+        |line, column, message| ManifestError::Syntax { file: file.to_owned(), line, column, message };
     let Composed { value, line, start, end, first_line, item_lines } = match composed {
         Ok(composed) => composed,
         Err(ComposeError { line, column, message }) => {
@@ -171,7 +176,11 @@ fn push(
                 None | Some(Value::Null) => Vec::new(),
                 Some(_) => {
                     let place = document(Value::Null, None).locate("items");
-                    return results.push(Err(syntax(place.line, place.column, "the items of a List are a list".into())));
+                    return results.push(Err(syntax(
+                        place.line,
+                        place.column,
+                        "the items of a List are a list".into(),
+                    )));
                 }
             };
             for (index, item) in items.into_iter().enumerate() {

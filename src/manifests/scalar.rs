@@ -40,8 +40,7 @@ pub(super) fn tagged(suffix: &str, text: &str) -> Result<Value, String> {
         "float" => plain(text).ok().filter(Value::is_number).ok_or_else(mismatch),
         "binary" => {
             let packed: String = text.split_whitespace().collect();
-            let bytes =
-                base64::engine::general_purpose::STANDARD.decode(packed).map_err(|_| mismatch())?;
+            let bytes = base64::engine::general_purpose::STANDARD.decode(packed).map_err(|_| mismatch())?;
             String::from_utf8(bytes).map(Value::String).map_err(|_| mismatch())
         }
         _ => Ok(Value::String(text.to_owned())),
@@ -107,7 +106,11 @@ fn integer(text: &str) -> Option<Value> {
 }
 
 /// Go prints a whole float without a point, and the API server reads that as an integer.
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked to be whole and in range")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "checked to be whole and in range"
+)]
 fn float(number: f64) -> Value {
     if number.fract() == 0.0 && number.abs() < (1_u64 << 63) as f64 {
         return Value::Number((number as i64).into());

@@ -65,7 +65,9 @@ impl Column {
 
     /// The cell of an object, as it stands in a `meta.k8s.io` Table; null where there is nothing to show.
     pub fn cell(&self, object: &Value, now: Timestamp) -> Value {
-        let Some(value) = self.path.first(object).filter(|value| !value.is_null()) else { return Value::Null };
+        let Some(value) = self.path.first(object).filter(|value| !value.is_null()) else {
+            return Value::Null;
+        };
         match self.kind.as_str() {
             "string" => match value {
                 Value::String(_) => value.clone(),
@@ -135,7 +137,9 @@ impl JsonPath {
                 steps.push(bracket(&inner[..end]).ok_or_else(|| wrong("the bracket is not understood"))?);
                 rest = &inner[end + 1..];
             } else {
-                let Some(name) = rest.strip_prefix('.') else { return Err(wrong("it must start with a dot")) };
+                let Some(name) = rest.strip_prefix('.') else {
+                    return Err(wrong("it must start with a dot"));
+                };
                 let (name, left) = identifier(name);
                 if name.is_empty() {
                     return Err(wrong("a name is missing after a dot"));
@@ -162,7 +166,10 @@ impl JsonPath {
 
     /// The names of a path of plain fields, `None` if it holds anything else.
     pub(super) fn fields(&self) -> Option<Vec<&str>> {
-        self.0.iter().map(|step| if let Step::Field(name) = step { Some(name.as_str()) } else { None }).collect()
+        self.0
+            .iter()
+            .map(|step| if let Step::Field(name) = step { Some(name.as_str()) } else { None })
+            .collect()
     }
 }
 
@@ -183,7 +190,10 @@ impl Step {
             },
             Self::Where { field, equal, value: wanted } => {
                 let items = value.as_array().map_or(&[][..], Vec::as_slice);
-                items.iter().filter(|item| field.first(item).is_some_and(|it| (it == wanted) == *equal)).collect()
+                items
+                    .iter()
+                    .filter(|item| field.first(item).is_some_and(|it| (it == wanted) == *equal))
+                    .collect()
             }
         }
     }

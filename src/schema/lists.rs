@@ -14,9 +14,7 @@ pub(super) fn counterpart<'old>(node: &Node, item: &Value, old: &'old [Value]) -
     let ListType::Map(keys) = &node.list else { return None };
     let fields = item.as_object()?;
     old.iter().find(|candidate| {
-        candidate
-            .as_object()
-            .is_some_and(|other| keys.iter().all(|key| other.get(key) == fields.get(key)))
+        candidate.as_object().is_some_and(|other| keys.iter().all(|key| other.get(key) == fields.get(key)))
     })
 }
 
@@ -35,10 +33,8 @@ pub(super) fn check_map(keys: &[String], items: &[Value], path: &Path<'_>, error
     let identities: Vec<Value> = items
         .iter()
         .map(|item| {
-            let identity: Map<String, Value> = keys
-                .iter()
-                .filter_map(|key| Some((key.clone(), item.get(key)?.clone())))
-                .collect();
+            let identity: Map<String, Value> =
+                keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone()))).collect();
             Value::Object(identity)
         })
         .collect();

@@ -31,7 +31,6 @@ pub use columns::{Column, age};
 pub use error::{FieldError, FieldErrorKind};
 pub use lint::{lint, lint_json};
 
-
 use columns::JsonPath;
 use node::Node;
 use path::Path;
@@ -125,15 +124,22 @@ impl Schema {
 
     /// Compiles one version of a CRD given as JSON. Errors as [`Schema::from_crd`].
     pub fn from_json(crd: &Value, version: &str) -> Result<Self, SchemaError> {
-        let text = |pointer: &str| crd.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |pointer: &str| crd.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let versions = crd.pointer("/spec/versions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let named = |it: &&Value| it.get("name").and_then(Value::as_str) == Some(version);
         let Some(found) = versions.iter().find(named) else {
-            let known = versions.iter().filter_map(|it| it.get("name")?.as_str()).map(ToOwned::to_owned).collect();
-            return Err(SchemaError::NoVersion { crd: text("/metadata/name"), version: version.to_owned(), known });
+            let known =
+                versions.iter().filter_map(|it| it.get("name")?.as_str()).map(ToOwned::to_owned).collect();
+            return Err(SchemaError::NoVersion {
+                crd: text("/metadata/name"),
+                version: version.to_owned(),
+                known,
+            });
         };
         let empty = Value::Object(serde_json::Map::new());
-        let mut root = Node::compile(found.pointer("/schema/openAPIV3Schema").unwrap_or(&empty), "openAPIV3Schema")?;
+        let mut root =
+            Node::compile(found.pointer("/schema/openAPIV3Schema").unwrap_or(&empty), "openAPIV3Schema")?;
         complete_root(&mut root)?;
         let mut columns = vec![Column::of_names()?];
         match node::list(found, "additionalPrinterColumns") {

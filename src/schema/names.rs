@@ -91,7 +91,9 @@ fn qualified_name_faults(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     match prefix {
         Some("") => faults.push("prefix part must be non-empty".to_owned()),
-        Some(prefix) => faults.extend(subdomain_faults(prefix).into_iter().map(|fault| format!("prefix part {fault}"))),
+        Some(prefix) => {
+            faults.extend(subdomain_faults(prefix).into_iter().map(|fault| format!("prefix part {fault}")))
+        }
         None => {}
     }
     if name.is_empty() {
@@ -159,7 +161,11 @@ fn check_keys(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
         }
         let Some(value) = value.as_str() else { continue };
         if value.len() > 63 {
-            errors.push(FieldError::invalid("metadata.labels", value.into(), "must be no more than 63 bytes"));
+            errors.push(FieldError::invalid(
+                "metadata.labels",
+                value.into(),
+                "must be no more than 63 bytes",
+            ));
         }
         if !value.is_empty() && !word_shape(value) {
             errors.push(FieldError::invalid("metadata.labels", value.into(), LABEL_VALUE));
@@ -186,8 +192,13 @@ fn check_keys(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     for owner in owners.into_iter().flatten() {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
-                let detail = if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
-                errors.push(FieldError::invalid(format!("metadata.ownerReferences.{field}"), "".into(), detail));
+                let detail =
+                    if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
+                errors.push(FieldError::invalid(
+                    format!("metadata.ownerReferences.{field}"),
+                    "".into(),
+                    detail,
+                ));
             }
         }
     }
@@ -209,7 +220,9 @@ fn check_types(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
                     .for_each(|(key, value)| wrong(format!("{path}[{key}]"), value, "string")),
                 None => wrong(path, value, "object"),
             },
-            "finalizers" | "ownerReferences" | "managedFields" if !value.is_array() => wrong(path, value, "array"),
+            "finalizers" | "ownerReferences" | "managedFields" if !value.is_array() => {
+                wrong(path, value, "array")
+            }
             "name" | "generateName" | "namespace" | "uid" | "resourceVersion" if !value.is_string() => {
                 wrong(path, value, "string");
             }
@@ -222,7 +235,8 @@ fn check_types(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
 fn check_immutable(new: &Map<String, Value>, old: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     for field in ["name", "namespace", "uid", "creationTimestamp"] {
         // The server fills in what an update leaves out.
-        if let Some(value) = new.get(field).filter(|value| !value.is_null() && Some(*value) != old.get(field)) {
+        if let Some(value) = new.get(field).filter(|value| !value.is_null() && Some(*value) != old.get(field))
+        {
             let path = format!("metadata.{field}");
             errors.push(FieldError::invalid(path, value.clone(), "field is immutable"));
         }

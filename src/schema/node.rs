@@ -174,8 +174,7 @@ impl Node {
         node.rules_below = !node.rules.is_empty()
             || node.children().any(|child| child.rules_below)
             || node.all_of.iter().any(|branch| branch.rules_below);
-        node.lists_below =
-            node.list != ListType::Atomic || node.children().any(|child| child.lists_below);
+        node.lists_below = node.list != ListType::Atomic || node.children().any(|child| child.lists_below);
         Ok(node)
     }
 

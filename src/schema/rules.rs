@@ -205,7 +205,13 @@ pub(super) fn check(node: &Node, value: &Value, old: Old<'_>, path: &Path<'_>, e
             for (index, item) in items.iter().enumerate() {
                 let counterpart = old_items.and_then(|old| lists::counterpart(node, item, old));
                 let unchanged = old.unchanged || correlates(counterpart, item);
-                check(item_node, item, Old { value: counterpart, unchanged }, &Path::Index(path, index), errors);
+                check(
+                    item_node,
+                    item,
+                    Old { value: counterpart, unchanged },
+                    &Path::Index(path, index),
+                    errors,
+                );
             }
         }
         Value::Object(fields) => {

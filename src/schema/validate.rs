@@ -10,7 +10,13 @@ use super::node::{Bounds, ListType, Node, Type};
 use super::path::Path;
 
 /// Checks `value` against `node`. `old` is the stored value this one replaces, where they can be correlated.
-pub(super) fn check(node: &Node, value: &Value, old: Option<&Value>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+pub(super) fn check(
+    node: &Node,
+    value: &Value,
+    old: Option<&Value>,
+    path: &Path<'_>,
+    errors: &mut Vec<FieldError>,
+) {
     if old == Some(value) {
         return;
     }
@@ -104,7 +110,9 @@ fn check_type(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fiel
 }
 
 fn check_allowed(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
-    let Some(allowed) = node.allowed.as_ref().filter(|all| !all.iter().any(|one| same(one, value))) else { return };
+    let Some(allowed) = node.allowed.as_ref().filter(|all| !all.iter().any(|one| same(one, value))) else {
+        return;
+    };
     let names: Vec<String> = allowed
         .iter()
         .map(|value| match value {
@@ -150,7 +158,8 @@ fn check_number(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fi
         _ => !whole || value.is_i64() || value.as_f64().is_some_and(|number| number.abs() < 9.3e18),
     };
     if !in_range {
-        let format = node.format.map_or("(default format)".to_owned(), |it| format!("with format {}", it.name()));
+        let format =
+            node.format.map_or("(default format)".to_owned(), |it| format!("with format {}", it.name()));
         errors.push(unplaced(format!("Checked value must be of type integer {format} in {}", path.dotted())));
     }
     let (Some(bounds), Some(number)) = (&node.bounds, value.as_f64()) else { return };
@@ -258,8 +267,13 @@ fn check_branches(
         let outcomes: Vec<_> = node.one_of.iter().map(outcome).collect();
         let valid = outcomes.iter().filter(|found| found.is_empty()).count();
         if valid != 1 {
-            let how = if valid == 0 { "Found none valid".to_owned() } else { format!("Found {valid} valid alternatives") };
-            errors.push(unplaced(format!("{} must validate one and only one schema (oneOf). {how}", quoted())));
+            let how = if valid == 0 {
+                "Found none valid".to_owned()
+            } else {
+                format!("Found {valid} valid alternatives")
+            };
+            errors
+                .push(unplaced(format!("{} must validate one and only one schema (oneOf). {how}", quoted())));
         }
         if valid == 0 {
             errors.extend(outcomes.into_iter().next().into_iter().flatten());

@@ -84,21 +84,42 @@ fn object(node: &Node, fields: &serde_json::Map<String, Value>) -> Cel {
 fn string(format: Option<Format>, text: &str) -> Cel {
     let special = match format {
         Some(Format::DateTime) => chrono::DateTime::parse_from_rfc3339(text).ok().map(Cel::Timestamp),
-        Some(Format::Date) => chrono::DateTime::parse_from_rfc3339(&format!("{text}T00:00:00Z")).ok().map(Cel::Timestamp),
-        Some(Format::Duration) => {
-            duration_nanoseconds(text).map(|nanoseconds| Cel::Duration(chrono::Duration::nanoseconds(nanoseconds)))
+        Some(Format::Date) => {
+            chrono::DateTime::parse_from_rfc3339(&format!("{text}T00:00:00Z")).ok().map(Cel::Timestamp)
         }
-        Some(Format::Byte) => {
-            base64::engine::general_purpose::STANDARD.decode(text).ok().map(|bytes| Cel::Bytes(Arc::new(bytes)))
-        }
+        Some(Format::Duration) => duration_nanoseconds(text)
+            .map(|nanoseconds| Cel::Duration(chrono::Duration::nanoseconds(nanoseconds))),
+        Some(Format::Byte) => base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .ok()
+            .map(|bytes| Cel::Bytes(Arc::new(bytes))),
         _ => None,
     };
     special.unwrap_or_else(|| cel_text(text))
 }
 
 const RESERVED: [&str; 21] = [
-    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
-    "namespace", "null", "package", "return", "true", "var", "void", "while",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
 ];
 
 /// The identifier a rule uses for a field, or `None` for a name CEL cannot spell.

@@ -17,7 +17,8 @@ fn walk(schema: &Value, place: &str, uncorrelated: Option<&str>, found: &mut Vec
         check_rule(schema, rule, &format!("{place}.x-kubernetes-validations[{index}]"), uncorrelated, found);
     }
     let inside = |name: &str| schema.get(name).and_then(Value::as_str);
-    let atomic = uncorrelated.or_else(|| (inside("x-kubernetes-map-type") == Some("atomic")).then_some(place));
+    let atomic =
+        uncorrelated.or_else(|| (inside("x-kubernetes-map-type") == Some("atomic")).then_some(place));
     for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         walk(property, &format!("{place}.properties[{name}]"), atomic, found);
     }
@@ -30,7 +31,13 @@ fn walk(schema: &Value, place: &str, uncorrelated: Option<&str>, found: &mut Vec
     }
 }
 
-fn check_rule(schema: &Value, rule: &Value, place: &str, uncorrelated: Option<&str>, found: &mut Vec<String>) {
+fn check_rule(
+    schema: &Value,
+    rule: &Value,
+    place: &str,
+    uncorrelated: Option<&str>,
+    found: &mut Vec<String>,
+) {
     let text = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or_default();
     let mut report = |sentence: String| found.push(format!("{place}: {sentence}"));
     let (expression, message) = (text("rule").trim(), text("message").trim());
@@ -44,7 +51,8 @@ fn check_rule(schema: &Value, rule: &Value, place: &str, uncorrelated: Option<&s
         report("a rule with line breaks needs a message".into());
     }
     let reason = text("reason");
-    let reasons = ["", "FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"];
+    let reasons =
+        ["", "FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"];
     if !reasons.contains(&reason) {
         report(format!("the reason {reason} is not supported"));
     }
@@ -60,14 +68,18 @@ fn check_rule(schema: &Value, rule: &Value, place: &str, uncorrelated: Option<&s
                 let mut unbounded = Vec::new();
                 sizes(schema, "self", source, &mut unbounded);
                 for name in unbounded {
-                    report(format!("{name} is read by CEL and needs a maximum size, or its cost has no bound"));
+                    report(format!(
+                        "{name} is read by CEL and needs a maximum size, or its cost has no bound"
+                    ));
                 }
             }
             Err(error) => report(error.to_string()),
         }
     }
     if let Some(list) = uncorrelated.filter(|_| uses_old) {
-        report(format!("oldSelf cannot be used inside {list}, whose elements cannot be matched with old ones"));
+        report(format!(
+            "oldSelf cannot be used inside {list}, whose elements cannot be matched with old ones"
+        ));
     }
     if !uses_old && rule.get("optionalOldSelf").is_some_and(|value| !value.is_null()) {
         report("optionalOldSelf may not be set if oldSelf is not used".into());

@@ -104,10 +104,12 @@ fn check_selectable(root: &Node, path: &str, report: &mut impl FnMut(String)) {
     for name in parsed.fields().unwrap_or_default() {
         node = node.and_then(|node| node.properties.get(name));
     }
-    let scalar = node.and_then(|node| node.kind).is_some_and(|kind| {
-        matches!(kind, node::Type::String | node::Type::Integer | node::Type::Boolean)
-    });
+    let scalar = node
+        .and_then(|node| node.kind)
+        .is_some_and(|kind| matches!(kind, node::Type::String | node::Type::Integer | node::Type::Boolean));
     if path.starts_with(".metadata") || !scalar || parsed.fields().is_none() {
-        report(format!("the selectable field {path} must be a declared string, boolean or integer outside metadata"));
+        report(format!(
+            "the selectable field {path} must be a declared string, boolean or integer outside metadata"
+        ));
     }
 }

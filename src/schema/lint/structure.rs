@@ -49,7 +49,9 @@ pub(super) fn check(root: &Value, status: bool, found: &mut Vec<String>) {
     if status {
         for name in root.as_object().into_iter().flatten().map(|(name, _)| name) {
             if !AT_ROOT.contains(&name.as_str()) {
-                found.push(format!("openAPIV3Schema: {name} is not allowed at the root when status is a subresource"));
+                found.push(format!(
+                    "openAPIV3Schema: {name} is not allowed at the root when status is a subresource"
+                ));
             }
         }
     }
@@ -62,9 +64,12 @@ fn check_metadata(root: &Value, found: &mut Vec<String>) {
     let names = metadata.get("properties").and_then(Value::as_object);
     let only = names.into_iter().flatten().all(|(name, _)| matches!(name.as_str(), "name" | "generateName"));
     let fields = metadata.as_object().into_iter().flatten();
-    let plain = fields.into_iter().all(|(name, _)| matches!(name.as_str(), "type" | "properties" | "description"));
+    let plain =
+        fields.into_iter().all(|(name, _)| matches!(name.as_str(), "type" | "properties" | "description"));
     if !only || !plain {
-        found.push("openAPIV3Schema.properties[metadata]: only name and generateName may be restricted".into());
+        found.push(
+            "openAPIV3Schema.properties[metadata]: only name and generateName may be restricted".into(),
+        );
     }
 }
 
@@ -83,9 +88,11 @@ fn node(schema: &Value, place: &str, found: &mut Vec<String>) {
     }
     check_keywords(schema, kind, &mut report);
     if let Some(format) = schema.get("format").and_then(Value::as_str) {
-        let known = matches!((kind, format), (Some("integer"), "int32" | "int64") | (Some("number"), "float" | "double"))
-            || (matches!(kind, None | Some("string"))
-                && Format::supported(format, None, false).is_some_and(|known| known.name() != "int32"));
+        let known = matches!(
+            (kind, format),
+            (Some("integer"), "int32" | "int64") | (Some("number"), "float" | "double")
+        ) || (matches!(kind, None | Some("string"))
+            && Format::supported(format, None, false).is_some_and(|known| known.name() != "int32"));
         if !known {
             report(&format!("the format {format} is not recognized for {}", kind.unwrap_or("this value")));
         }
@@ -171,7 +178,9 @@ fn check_list(schema: &Value, kind: Option<&str>, report: &mut impl FnMut(&str))
         "set" => {
             let atomic = |name: &str| items.get(name).and_then(Value::as_str) == Some("atomic");
             let open = item_kind == Some("object") && !atomic("x-kubernetes-map-type");
-            let open_list = item_kind == Some("array") && items.get("x-kubernetes-list-type").is_some() && !atomic("x-kubernetes-list-type");
+            let open_list = item_kind == Some("array")
+                && items.get("x-kubernetes-list-type").is_some()
+                && !atomic("x-kubernetes-list-type");
             if open || open_list {
                 report("the items of a set must be scalars or atomic");
             }
@@ -189,7 +198,9 @@ fn check_list(schema: &Value, kind: Option<&str>, report: &mut impl FnMut(&str))
                 }
                 let fixed = required.contains(&key) || property.is_some_and(|it| it.get("default").is_some());
                 if !fixed || property.is_some_and(|it| flag(it, "nullable")) {
-                    report(&format!("the list-map key {key} must be required or have a default, and not be nullable"));
+                    report(&format!(
+                        "the list-map key {key} must be required or have a default, and not be nullable"
+                    ));
                 }
             }
         }

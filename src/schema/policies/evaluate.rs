@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::super::rules::{explain, message, with_scope};
 use super::super::values::{cel_map, plain};
 use super::matching::{Subject, matches};
-use super::{AdmissionRequestInfo, Audit, Denial, Expression, Operation, Policies, Policy, Validation, Verdict};
+use super::{
+    AdmissionRequestInfo, Audit, Denial, Expression, Operation, Policies, Policy, Validation, Verdict,
+};
 
 /// A validation that did not pass, or an error that counts as one.
 struct Failure {
@@ -57,7 +59,14 @@ impl Policies {
     }
 }
 
-fn act(policy: &Policy, binding: &str, action: &str, failure: &Failure, actions: &[String], verdict: &mut Verdict) {
+fn act(
+    policy: &Policy,
+    binding: &str,
+    action: &str,
+    failure: &Failure,
+    actions: &[String],
+    verdict: &mut Verdict,
+) {
     match action {
         "Deny" => verdict.denied.push(Denial {
             policy: policy.name.clone(),
@@ -113,8 +122,18 @@ impl Inputs {
 }
 
 fn request_value(request: &AdmissionRequestInfo) -> Value {
-    let AdmissionRequestInfo { operation, user, dry_run, group, version, kind, resource, subresource, namespace, name } =
-        request;
+    let AdmissionRequestInfo {
+        operation,
+        user,
+        dry_run,
+        group,
+        version,
+        kind,
+        resource,
+        subresource,
+        namespace,
+        name,
+    } = request;
     let kind = json!({"group": group, "version": version, "kind": kind});
     let resource = json!({"group": group, "version": version, "resource": resource});
     let mut value = json!({
@@ -208,7 +227,9 @@ impl Validation {
             .message_expression
             .as_ref()
             .and_then(|expression| message(&expression.program, scope))
-            .or_else(|| self.message.as_ref().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+            .or_else(|| {
+                self.message.as_ref().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+            })
             .unwrap_or_else(|| format!("failed expression: {}", self.expression.text));
         Failure { index, message, reason: self.reason.clone() }
     }

@@ -78,7 +78,11 @@ fn selects(selector: &LabelSelector, object: &Value) -> bool {
         .flatten()
         .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
         .collect();
-    let exact = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key.as_str()) == Some(&value.as_str()));
+    let exact = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key.as_str()) == Some(&value.as_str()));
     exact
         && selector.match_expressions.iter().flatten().all(|requirement| {
             let value = labels.get(requirement.key.as_str());

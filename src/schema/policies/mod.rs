@@ -243,7 +243,10 @@ impl Policy {
             let what = format!("validation {index}");
             validations.push(Validation {
                 expression: expression(&validation.expression, &what)?,
-                message_expression: validation.message_expression.map(|text| expression(&text, &what)).transpose()?,
+                message_expression: validation
+                    .message_expression
+                    .map(|text| expression(&text, &what))
+                    .transpose()?,
                 message: validation.message,
                 reason: validation.reason.unwrap_or_else(|| "Invalid".into()),
             });
