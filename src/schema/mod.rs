@@ -1,1 +1,316 @@
-//! Our CRDs at work without a server: validation, defaulting, pruning, CEL, the admission policies.
+//! Our CRDs at work without a server: defaulting, pruning, validation, CEL, table columns, field
+//! selectors, and the admission policies in [`policies`].
+//!
+//! A [`Schema`] is compiled once (patterns, CEL, paths) and then used for any number of objects, from any
+//! thread. The texts of errors are those of apiextensions-apiserver, so that an answer given offline is the
+//! answer a cluster gives. Nothing here reads a file or a clock.
+
+mod columns;
+mod defaults;
+mod error;
+mod formats;
+mod lint;
+
+mod lists;
+mod names;
+mod node;
+mod path;
+pub mod policies;
+mod prune;
+mod rules;
+mod validate;
+mod values;
+
+use std::error::Error;
+
+use jiff::Timestamp;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::Value;
+
+pub use columns::{Column, age};
+pub use error::{FieldError, FieldErrorKind};
+pub use lint::{lint, lint_json};
+
+use columns::JsonPath;
+use node::Node;
+use path::Path;
+use rules::Old;
+
+/// Why a CRD or a policy cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The CRD has no such version.
+    #[error("the CRD {crd} has no version {version}; it has {}", known.join(", "))]
+    NoVersion {
+        /// Name of the CRD.
+        crd: String,
+        /// The version asked for.
+        version: String,
+        /// The versions it has.
+        known: Vec<String>,
+    },
+    /// A part of the CRD or policy is missing or has the wrong type.
+    #[error("{what} is not what Kubernetes expects: {source}")]
+    Shape {
+        /// Which object.
+        what: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A regular expression does not parse.
+    #[error("{place}: the pattern '{pattern}' is no regular expression: {source}")]
+    Pattern {
+        /// Where it stands.
+        place: String,
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        source: Box<regex::Error>,
+    },
+    /// A CEL expression does not parse.
+    #[error("{place}: the CEL expression `{expression}` does not compile: {source}")]
+    Expression {
+        /// Where it stands.
+        place: String,
+        /// The expression.
+        expression: String,
+        /// What is wrong with it.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A JSONPath is not of the simple kind that columns and selectable fields take.
+    #[error("the JSONPath `{path}` cannot be used: {what}")]
+    JsonPath {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A policy manifest is not YAML.
+    #[error("a policy manifest cannot be read: {0}")]
+    Yaml(String),
+    /// A binding names a policy that is not there.
+    #[error("the binding {binding} is for the policy {policy}, which is not among the policies given")]
+    Unbound {
+        /// The binding.
+        binding: String,
+        /// The policy it names.
+        policy: String,
+    },
+}
+
+/// One version of one CRD, compiled.
+#[derive(Debug)]
+pub struct Schema {
+    group: String,
+    version: String,
+    kind: String,
+    plural: String,
+    status: bool,
+    root: Node,
+    columns: Vec<Column>,
+    selectable: Vec<(String, JsonPath)>,
+}
+
+impl Schema {
+    /// Compiles one version of a CRD.
+    ///
+    /// # Errors
+    /// When the version is missing, or a pattern, a CEL expression or a JSONPath does not parse.
+    pub fn from_crd(crd: &CustomResourceDefinition, version: &str) -> Result<Self, SchemaError> {
+        let what = || format!("the CRD {}", crd.metadata.name.as_deref().unwrap_or("without a name"));
+        let json = serde_json::to_value(crd).map_err(|source| SchemaError::Shape { what: what(), source })?;
+        Self::from_json(&json, version)
+    }
+
+    /// Compiles one version of a CRD given as JSON. Errors as [`Schema::from_crd`].
+    pub fn from_json(crd: &Value, version: &str) -> Result<Self, SchemaError> {
+        let text =
+            |pointer: &str| crd.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let versions = crd.pointer("/spec/versions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let named = |it: &&Value| it.get("name").and_then(Value::as_str) == Some(version);
+        let Some(found) = versions.iter().find(named) else {
+            let known =
+                versions.iter().filter_map(|it| it.get("name")?.as_str()).map(ToOwned::to_owned).collect();
+            return Err(SchemaError::NoVersion {
+                crd: text("/metadata/name"),
+                version: version.to_owned(),
+                known,
+            });
+        };
+        let empty = Value::Object(serde_json::Map::new());
+        let mut root =
+            Node::compile(found.pointer("/schema/openAPIV3Schema").unwrap_or(&empty), "openAPIV3Schema")?;
+        complete_root(&mut root)?;
+        let mut columns = vec![Column::of_names()?];
+        match node::list(found, "additionalPrinterColumns") {
+            [] => columns.push(Column::of_ages()?),
+            given => {
+                for column in given {
+                    columns.push(Column::from_crd(column)?);
+                }
+            }
+        }
+        let mut selectable = Vec::new();
+        for field in node::list(found, "selectableFields") {
+            let path = field.get("jsonPath").and_then(Value::as_str).unwrap_or_default();
+            selectable.push((path.trim_start_matches('.').to_owned(), JsonPath::parse(path)?));
+        }
+        Ok(Self {
+            group: text("/spec/group"),
+            version: version.to_owned(),
+            kind: text("/spec/names/kind"),
+            plural: text("/spec/names/plural"),
+            status: found.pointer("/subresources/status").is_some(),
+            root,
+            columns,
+            selectable,
+        })
+    }
+
+    /// `apiVersion` of the objects.
+    pub fn api_version(&self) -> String {
+        format!("{}/{}", self.group, self.version)
+    }
+
+    /// API group.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Version name.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// `kind` of the objects.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Plural name, as in URLs.
+    pub fn plural(&self) -> &str {
+        &self.plural
+    }
+
+    /// Whether status has its own endpoint, so that the main one ignores it.
+    pub fn has_status(&self) -> bool {
+        self.status
+    }
+
+    /// Drops nulls that mean nothing and fills in defaults, as the server does on every write and read.
+    ///
+    /// A server drops `status` from a create *after* this, and fills its default in again when the
+    /// object is read; do the same: default, drop, default.
+    pub fn default(&self, object: &mut Value) {
+        defaults::prune_nulls(Some(&self.root), object);
+        defaults::fill(&self.root, object);
+    }
+
+    /// Removes fields that the schema does not know. Returns their paths, sorted; [`unknown_field`] makes the
+    /// sentence for `fieldValidation=Strict` or `Warn`.
+    pub fn prune(&self, object: &mut Value) -> Vec<String> {
+        prune::prune(&self.root, object)
+    }
+
+    /// Everything that is wrong with an object, in a fixed order. `old` is the stored object on an update: then
+    /// transition rules run, and what the update does not touch is excused (ratcheting).
+    ///
+    /// Default and prune first, as the server does. A missing `metadata.namespace` is not an error here: it comes
+    /// from the URL or from the caller's default.
+    pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let mut errors = self.check_type(object);
+        if !errors.is_empty() {
+            return errors;
+        }
+        errors.extend(names::check(object, old));
+        validate::check(&self.root, object, old, &Path::Root, &mut errors);
+        let mut repeated = Vec::new();
+        if let Some(old) = old {
+            validate::check_lists(&self.root, old, &Path::Root, &mut repeated);
+        }
+        if repeated.is_empty() {
+            validate::check_lists(&self.root, object, &Path::Root, &mut errors);
+        }
+        if !self.root.rules_below {
+            return errors;
+        }
+        if errors.iter().any(FieldError::blocks_rules) {
+            let detail = "some validation rules were not checked because the object was invalid; \
+                          correct the existing errors to complete validation";
+            errors.push(FieldError::invalid(Path::Root, Value::Null, detail));
+            return errors;
+        }
+        let old = Old { value: old, unchanged: old == Some(object) };
+        rules::check(&self.root, object, old, &Path::Root, &mut errors);
+        errors
+    }
+
+    fn check_type(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        for (field, expected) in [("kind", self.kind.clone()), ("apiVersion", self.api_version())] {
+            let given = object.get(field).and_then(Value::as_str).unwrap_or_default();
+            if given != expected {
+                errors.push(FieldError::invalid(field, given.into(), format!("must be {expected}")));
+            }
+        }
+        errors
+    }
+
+    /// The columns of a table: the name, then those of the CRD (or the age, if it has none).
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The cells of one object as kubectl prints them, one per column; nothing to show is an empty text.
+    pub fn row(&self, object: &Value, now: Timestamp) -> Vec<String> {
+        let print = |cell| match cell {
+            Value::Null => String::new(),
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        self.columns.iter().map(|column| print(column.cell(object, now))).collect()
+    }
+
+    /// The names that field selectors may use besides `metadata.name` and `metadata.namespace`.
+    pub fn selectable_fields(&self) -> impl Iterator<Item = &str> {
+        self.selectable.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// An object's value for a field selector: empty where the field is absent, `None` for a field that
+    /// cannot be selected.
+    pub fn selectable_value(&self, object: &Value, field: &str) -> Option<String> {
+        let text = |value: Option<&Value>| match value {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        match field {
+            "metadata.name" => Some(text(object.pointer("/metadata/name"))),
+            "metadata.namespace" => Some(text(object.pointer("/metadata/namespace"))),
+            _ => {
+                let (_, path) = self.selectable.iter().find(|(name, _)| name == field)?;
+                Some(text(path.first(object)))
+            }
+        }
+    }
+}
+
+/// The sentence the server uses for a pruned field, in a warning or after `strict decoding error: `.
+pub fn unknown_field(path: &str) -> String {
+    format!("unknown field \"{path}\"")
+}
+
+/// Every object has a type and a name; rules at the root may read those and no other metadata.
+fn complete_root(root: &mut Node) -> Result<(), SchemaError> {
+    let text = || Node::compile(&serde_json::json!({"type": "string"}), "openAPIV3Schema");
+    for name in ["apiVersion", "kind"] {
+        root.properties.insert(name.to_owned(), text()?);
+    }
+    let metadata = root.properties.entry("metadata".to_owned()).or_default();
+    for name in ["name", "generateName"] {
+        if !metadata.properties.contains_key(name) {
+            metadata.properties.insert(name.to_owned(), text()?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! Values to YAML that every YAML 1.1 reader (kubectl, Helm) reads back as the same values.
+
+use serde_json::Value;
+use serde_saphyr::SerializerOptions;
+
+/// The value as a YAML document. Text that YAML 1.1 would take for a boolean, a number, a date or null is quoted.
+pub fn to_yaml(value: &Value) -> String {
+    serde_saphyr::to_string_with_options(value, SerializerOptions::default())
+        .expect("a JSON value has text keys and no cycles, and a String takes every write")
+}

@@ -1,0 +1,132 @@
+//! Where a field stands in a document's text. Run only when an error is to be shown, so that loading
+//! a hundred thousand good documents keeps no table of positions.
+
+use serde_saphyr::granit_parser::{Event, Marker, Parser, Span, StrInput, options};
+
+/// A place in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Line, counted from 1.
+    pub line: usize,
+    /// Column in characters, counted from 1.
+    pub column: usize,
+}
+
+impl From<Marker> for Location {
+    fn from(mark: Marker) -> Self {
+        Self { line: mark.line(), column: mark.col() + 1 }
+    }
+}
+
+/// The place of `path` in the first document of `text`, or of its nearest written parent.
+/// `None` when the text cannot be read at all.
+pub(super) fn find(text: &str, path: &str) -> Option<Location> {
+    let mut search =
+        Search { parser: Parser::new_from_str_with_options(text, options! { emit_comments: false }) };
+    loop {
+        if let (Event::DocumentStart(..), _) = search.event()? {
+            break;
+        }
+    }
+    let (event, span) = search.event()?;
+    let mut found = Location::from(span.start);
+    search.descend(&event, path, &mut found);
+    Some(found)
+}
+
+struct Search<'text> {
+    parser: Parser<'text, StrInput<'text>>,
+}
+
+impl<'text> Search<'text> {
+    fn event(&mut self) -> Option<(Event<'text>, Span)> {
+        self.parser.next_event()?.ok()
+    }
+
+    /// Follows `path` from the node `event` opens; `found` is moved to each step that exists.
+    fn descend(&mut self, event: &Event<'text>, path: &str, found: &mut Location) -> Option<()> {
+        if path.is_empty() {
+            return Some(());
+        }
+        match event {
+            Event::MappingStart(..) => self.in_mapping(path, found),
+            Event::SequenceStart(..) => self.in_sequence(path, found),
+            _ => None,
+        }
+    }
+
+    fn in_mapping(&mut self, path: &str, found: &mut Location) -> Option<()> {
+        loop {
+            let (key, span) = self.event()?;
+            if key == Event::MappingEnd {
+                return None;
+            }
+            let rest = key.scalar().and_then(|(name, _)| step_into(path, name));
+            if key.scalar().is_none() {
+                self.skip(&key)?;
+            }
+            let (value, _) = self.event()?;
+            // A key with a dot in it can look like two steps, so a dead end is left and the search goes on.
+            if let Some(rest) = rest {
+                let mut inner = Location::from(span.start);
+                let complete = rest.is_empty();
+                if complete || self.descend(&value, rest, &mut inner).is_some() {
+                    *found = inner;
+                    return Some(());
+                }
+                *found = inner;
+                return None;
+            }
+            self.skip(&value)?;
+        }
+    }
+
+    fn in_sequence(&mut self, path: &str, found: &mut Location) -> Option<()> {
+        let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+        let index: usize = index.parse().ok()?;
+        for position in 0.. {
+            let (event, span) = self.event()?;
+            if event == Event::SequenceEnd {
+                return None;
+            }
+            if position == index {
+                *found = Location::from(span.start);
+                return self.descend(&event, rest.strip_prefix('.').unwrap_or(rest), found);
+            }
+            self.skip(&event)?;
+        }
+        None
+    }
+
+    /// Passes over a node whose first event was read.
+    fn skip(&mut self, event: &Event<'text>) -> Option<()> {
+        let mut depth = match event {
+            Event::MappingStart(..) | Event::SequenceStart(..) => 1,
+            _ => return Some(()),
+        };
+        while depth > 0 {
+            match self.event()?.0 {
+                Event::MappingStart(..) | Event::SequenceStart(..) => depth += 1,
+                Event::MappingEnd | Event::SequenceEnd => depth -= 1,
+                _ => {}
+            }
+        }
+        Some(())
+    }
+}
+
+/// What is left of `path` after the key `name`, which may itself hold dots, or `None` if it does not fit.
+/// Both `labels.app` and `labels[app]` name the key `app`.
+fn step_into<'path>(path: &'path str, name: &str) -> Option<&'path str> {
+    if let Some(rest) = path.strip_prefix('[').and_then(|inner| inner.strip_prefix(name)) {
+        if let Some(rest) = rest.strip_prefix(']') {
+            return Some(rest.strip_prefix('.').unwrap_or(rest));
+        }
+    }
+    let rest = path.strip_prefix(name)?;
+    match rest.as_bytes().first() {
+        None | Some(b'[') => Some(rest),
+        Some(b'.') => Some(&rest[1..]),
+        Some(_) => None,
+    }
+}

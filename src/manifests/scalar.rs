@@ -1,0 +1,173 @@
+//! What a YAML scalar means to Kubernetes: the resolution of `sigs.k8s.io/yaml` (YAML 1.1 booleans
+//! and octals, Go's number syntax, timestamps stay text), so that an offline answer and `kubectl apply` agree.
+
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use regex::Regex;
+use serde_json::{Number, Value};
+
+static FLOAT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$").expect("a constant pattern")
+});
+
+/// The value of a plain (unquoted) scalar without a tag.
+pub(super) fn plain(text: &str) -> Result<Value, String> {
+    let Some(first) = text.bytes().next() else { return Ok(Value::Null) };
+    let value = match first {
+        b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' => word(text),
+        b'.' => match text {
+            ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" => return Err(not_json(text)),
+            _ if text.contains('_') => None,
+            _ => text.parse().ok().filter(|number: &f64| number.is_finite()).map(float),
+        },
+        b'+' | b'-' | b'0'..=b'9' => match text {
+            "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" => return Err(not_json(text)),
+            _ => number(text),
+        },
+        _ => None,
+    };
+    Ok(value.unwrap_or_else(|| Value::String(text.to_owned())))
+}
+
+/// The value of a scalar that carries a tag of YAML's own namespace (`!!int` is `int` here).
+pub(super) fn tagged(suffix: &str, text: &str) -> Result<Value, String> {
+    let mismatch = || format!("`{text}` cannot be read as !!{suffix}");
+    match suffix {
+        "bool" => plain(text)?.as_bool().map(Value::Bool).ok_or_else(mismatch),
+        "null" => plain(text).ok().filter(Value::is_null).ok_or_else(mismatch),
+        "int" => plain(text).ok().filter(|value| value.is_i64() || value.is_u64()).ok_or_else(mismatch),
+        "float" => plain(text).ok().filter(Value::is_number).ok_or_else(mismatch),
+        "binary" => {
+            let packed: String = text.split_whitespace().collect();
+            let bytes = base64::engine::general_purpose::STANDARD.decode(packed).map_err(|_| mismatch())?;
+            String::from_utf8(bytes).map(Value::String).map_err(|_| mismatch())
+        }
+        _ => Ok(Value::String(text.to_owned())),
+    }
+}
+
+/// The name a scalar gives when it stands as a key: JSON knows text keys only.
+pub(super) fn key(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn word(text: &str) -> Option<Value> {
+    match text {
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            Some(Value::Bool(true))
+        }
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            Some(Value::Bool(false))
+        }
+        "~" | "null" | "Null" | "NULL" => Some(Value::Null),
+        _ => None,
+    }
+}
+
+fn number(text: &str) -> Option<Value> {
+    let digits = text.replace('_', "");
+    if let Some(value) = integer(&digits) {
+        return Some(value);
+    }
+    if !FLOAT.is_match(&digits) {
+        return None;
+    }
+    digits.parse().ok().filter(|number: &f64| number.is_finite()).map(float)
+}
+
+/// Go's `strconv.ParseInt(…, 0, 64)`: `0x`, `0o`, `0b`, and a leading zero means octal.
+fn integer(text: &str) -> Option<Value> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let (radix, digits) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
+        [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
+        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
+        [b'0', _, ..] => (8, &digits[1..]),
+        _ => (10, digits),
+    };
+    if digits.is_empty() || !digits.bytes().all(|digit| (digit as char).is_digit(radix)) {
+        return None;
+    }
+    let magnitude = u64::from_str_radix(digits, radix).ok()?;
+    if negative {
+        return 0_i64.checked_sub_unsigned(magnitude).map(|number| Value::Number(number.into()));
+    }
+    Some(Value::Number(magnitude.into()))
+}
+
+/// Go prints a whole float without a point, and the API server reads that as an integer.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "checked to be whole and in range"
+)]
+fn float(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() < (1_u64 << 63) as f64 {
+        return Value::Number((number as i64).into());
+    }
+    Number::from_f64(number).map_or(Value::Null, Value::Number)
+}
+
+fn not_json(text: &str) -> String {
+    format!("`{text}` has no JSON form, so Kubernetes cannot take it; quote it if it is meant as text")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn plain_scalars_become_what_kubectl_sends() {
+        for (text, expected) in [
+            ("yes", json!(true)),
+            ("y", json!(true)),
+            ("Off", json!(false)),
+            ("NO", json!(false)),
+            ("nO", json!("nO")),
+            ("~", json!(null)),
+            ("", json!(null)),
+            ("010", json!(8)),
+            ("0o17", json!(15)),
+            ("0x1F", json!(31)),
+            ("-0b11", json!(-3)),
+            ("08", json!(8)),
+            ("1_000", json!(1000)),
+            ("+5", json!(5)),
+            ("1.0", json!(1)),
+            ("1.5", json!(1.5)),
+            (".5", json!(0.5)),
+            ("1e3", json!(1000)),
+            ("1:30", json!("1:30")),
+            ("2020-01-01", json!("2020-01-01")),
+            ("18446744073709551615", json!(u64::MAX)),
+            ("-9223372036854775808", json!(i64::MIN)),
+            ("1.2.3", json!("1.2.3")),
+            ("0x", json!("0x")),
+            ("-", json!("-")),
+            ("v1", json!("v1")),
+        ] {
+            assert_eq!(plain(text), Ok(expected), "{text}");
+        }
+        assert!(plain(".inf").is_err());
+    }
+
+    #[test]
+    fn tags_decide_over_the_look() {
+        assert_eq!(tagged("str", "yes"), Ok(json!("yes")));
+        assert_eq!(tagged("int", "010"), Ok(json!(8)));
+        assert_eq!(tagged("binary", "aGVs bG8="), Ok(json!("hello")));
+        assert!(tagged("int", "ten").is_err());
+    }
+}

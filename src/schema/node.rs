@@ -1,0 +1,267 @@
+//! A structural schema, compiled once: patterns and CEL rules parsed, children in order of name.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::SchemaError;
+use super::formats::Format;
+use super::rules::Rule;
+
+/// A JSON type as schemas name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    Object,
+    Array,
+    String,
+    Integer,
+    Number,
+    Boolean,
+}
+
+impl Type {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "object" => Self::Object,
+            "array" => Self::Array,
+            "string" => Self::String,
+            "integer" => Self::Integer,
+            "number" => Self::Number,
+            "boolean" => Self::Boolean,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Object => "object",
+            Self::Array => "array",
+            Self::String => "string",
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+        }
+    }
+}
+
+/// How the elements of a list are told apart when old and new are compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum ListType {
+    #[default]
+    Atomic,
+    Set,
+    Map(Vec<String>),
+}
+
+/// Bounds of a number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bounds {
+    pub minimum: Option<f64>,
+    pub exclusive_minimum: bool,
+    pub maximum: Option<f64>,
+    pub exclusive_maximum: bool,
+    pub multiple_of: Option<f64>,
+}
+
+/// One node of the schema.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    pub kind: Option<Type>,
+    pub int_or_string: bool,
+    pub nullable: bool,
+    pub preserve_unknown: bool,
+    pub embedded: bool,
+    pub format: Option<Format>,
+    pub default: Option<Value>,
+    pub allowed: Option<Vec<Value>>,
+    pub pattern: Option<(String, Regex)>,
+    pub bounds: Option<Bounds>,
+    pub min_length: Option<u64>,
+    pub max_length: Option<u64>,
+    pub min_items: Option<u64>,
+    pub max_items: Option<u64>,
+    pub min_properties: Option<u64>,
+    pub max_properties: Option<u64>,
+    pub unique_items: bool,
+    pub list: ListType,
+    pub atomic_map: bool,
+    pub required: Vec<String>,
+    pub properties: BTreeMap<String, Node>,
+    /// The schema of map values; `Some(None)` is a map of anything.
+    pub additional: Option<Option<Box<Node>>>,
+    pub items: Option<Box<Node>>,
+    pub all_of: Vec<Node>,
+    pub any_of: Vec<Node>,
+    pub one_of: Vec<Node>,
+    pub not: Option<Box<Node>>,
+    pub rules: Vec<Rule>,
+    /// False when neither this node nor one below it has CEL rules: the walk for them stops here.
+    pub rules_below: bool,
+    /// False when no list below has keys or must be a set: the walk for duplicates stops here.
+    pub lists_below: bool,
+}
+
+impl Node {
+    /// Compiles a JSON schema. `place` is the schema's own path, for errors.
+    pub(super) fn compile(schema: &Value, place: &str) -> Result<Self, SchemaError> {
+        let child = |name: &str, schema: &Value| Node::compile(schema, &format!("{place}.{name}"));
+        let branch = |name: &str| -> Result<Vec<Node>, SchemaError> {
+            let branches = schema.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            branches.iter().enumerate().map(|(n, it)| child(&format!("{name}[{n}]"), it)).collect()
+        };
+        let kind = schema.get("type").and_then(Value::as_str).and_then(Type::parse);
+        let int_or_string = flag(schema, "x-kubernetes-int-or-string");
+        let mut properties = BTreeMap::new();
+        for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            properties.insert(name.clone(), child(&format!("properties[{name}]"), property)?);
+        }
+        let additional = match schema.get("additionalProperties") {
+            Some(schema @ Value::Object(_)) => Some(Some(Box::new(child("additionalProperties", schema)?))),
+            Some(Value::Bool(true)) => Some(None),
+            _ => None,
+        };
+        let items = match schema.get("items") {
+            Some(schema @ Value::Object(_)) => Some(Box::new(child("items", schema)?)),
+            _ => None,
+        };
+        let not = match schema.get("not") {
+            Some(schema @ Value::Object(_)) => Some(Box::new(child("not", schema)?)),
+            _ => None,
+        };
+        let mut rules = Vec::new();
+        for rule in list(schema, "x-kubernetes-validations") {
+            rules.push(Rule::compile(rule, place)?);
+        }
+        let list_type = match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
+            Some("set") => ListType::Set,
+            Some("map") => ListType::Map(texts(schema, "x-kubernetes-list-map-keys")),
+            _ => ListType::Atomic,
+        };
+        let format = schema.get("format").and_then(Value::as_str);
+        let mut node = Self {
+            kind,
+            int_or_string,
+            nullable: flag(schema, "nullable"),
+            preserve_unknown: flag(schema, "x-kubernetes-preserve-unknown-fields"),
+            embedded: flag(schema, "x-kubernetes-embedded-resource"),
+            format: format.and_then(|name| Format::supported(name, kind, int_or_string)),
+            default: schema.get("default").filter(|value| !value.is_null()).cloned(),
+            allowed: schema.get("enum").and_then(Value::as_array).filter(|all| !all.is_empty()).cloned(),
+            pattern: pattern(schema, place)?,
+            bounds: bounds(schema),
+            min_length: count(schema, "minLength"),
+            max_length: count(schema, "maxLength"),
+            min_items: count(schema, "minItems"),
+            max_items: count(schema, "maxItems"),
+            min_properties: count(schema, "minProperties"),
+            max_properties: count(schema, "maxProperties"),
+            unique_items: flag(schema, "uniqueItems"),
+            list: list_type,
+            atomic_map: schema.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic"),
+            required: texts(schema, "required"),
+            properties,
+            additional,
+            items,
+            all_of: branch("allOf")?,
+            any_of: branch("anyOf")?,
+            one_of: branch("oneOf")?,
+            not,
+            rules,
+            rules_below: false,
+            lists_below: false,
+        };
+        node.rules_below = !node.rules.is_empty()
+            || node.children().any(|child| child.rules_below)
+            || node.all_of.iter().any(|branch| branch.rules_below);
+        node.lists_below = node.list != ListType::Atomic || node.children().any(|child| child.lists_below);
+        Ok(node)
+    }
+
+    /// The schema of the field `name`, whether declared or a map's.
+    pub(super) fn field(&self, name: &str) -> Option<&Node> {
+        self.properties.get(name).or_else(|| self.additional.as_ref()?.as_deref())
+    }
+
+    fn children(&self) -> impl Iterator<Item = &Node> {
+        let additional = self.additional.as_ref().and_then(Option::as_deref);
+        self.properties.values().chain(additional).chain(self.items.as_deref())
+    }
+
+    /// The type as error messages spell it.
+    pub(super) fn type_names(&self) -> &'static str {
+        match self.kind {
+            _ if self.int_or_string => "integer,string",
+            Some(kind) => kind.name(),
+            None => "",
+        }
+    }
+}
+
+pub(super) fn list<'a>(schema: &'a Value, name: &str) -> &'a [Value] {
+    schema.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+pub(super) fn texts(schema: &Value, name: &str) -> Vec<String> {
+    list(schema, name).iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+}
+
+pub(super) fn flag(schema: &Value, name: &str) -> bool {
+    schema.get(name).and_then(Value::as_bool) == Some(true)
+}
+
+/// A count, which schema generators also write as `1.0`.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounds are small whole numbers")]
+fn count(schema: &Value, name: &str) -> Option<u64> {
+    let value = schema.get(name)?;
+    value.as_u64().or_else(|| value.as_f64().map(|number| number as u64))
+}
+
+fn bounds(schema: &Value) -> Option<Bounds> {
+    let number = |name: &str| schema.get(name).and_then(Value::as_f64);
+    let bounds = Bounds {
+        minimum: number("minimum"),
+        exclusive_minimum: flag(schema, "exclusiveMinimum"),
+        maximum: number("maximum"),
+        exclusive_maximum: flag(schema, "exclusiveMaximum"),
+        multiple_of: number("multipleOf"),
+    };
+    let any = bounds.minimum.or(bounds.maximum).or(bounds.multiple_of).is_some();
+    any.then_some(bounds)
+}
+
+fn pattern(schema: &Value, place: &str) -> Result<Option<(String, Regex)>, SchemaError> {
+    let Some(text) = schema.get("pattern").and_then(Value::as_str).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let regex = Regex::new(&as_go_reads(text)).map_err(|source| SchemaError::Pattern {
+        place: place.to_owned(),
+        pattern: text.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok(Some((text.to_owned(), regex)))
+}
+
+/// Go's `\d`, `\w`, `\s` and `\b` are ASCII; Rust's take all of Unicode, and would accept a value the server rejects.
+fn as_go_reads(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            out.push(character);
+            continue;
+        }
+        match characters.next() {
+            Some('d') => out.push_str("[0-9]"),
+            Some('D') => out.push_str("[^0-9]"),
+            Some('w') => out.push_str("[0-9A-Za-z_]"),
+            Some('W') => out.push_str("[^0-9A-Za-z_]"),
+            Some('s') => out.push_str(r"[\t\n\f\r ]"),
+            Some('S') => out.push_str(r"[^\t\n\f\r ]"),
+            Some('b') => out.push_str(r"(?-u:\b)"),
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+    out
+}

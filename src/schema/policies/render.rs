@@ -1,0 +1,93 @@
+//! The shipped policies, filled in: the manifests in `charts/postlink/policies/` are the only copy, and
+//! the chart fills in the same two places.
+
+use serde_json::{Map, Value, json};
+
+use super::super::SchemaError;
+
+const REFUSAL: &str = include_str!("../../../charts/postlink/policies/refusal.yaml");
+const GUARD: &str = include_str!("../../../charts/postlink/policies/guard.yaml");
+
+/// The variable of the refusal policies that lists the users who are tools.
+const USERS: &str = "gitOpsUsers";
+/// The binding that decides what people are told.
+const PEOPLE: &str = "postlink-refusal";
+
+/// What people are told who disable or delete a connection that active rules use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// The request is denied.
+    #[default]
+    Deny,
+    /// The request is accepted with a warning, and held by the controller.
+    Warn,
+    /// Nothing; the request is accepted and held by the controller.
+    Off,
+}
+
+/// The users that are tools, not people: they are warned and never denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principals {
+    /// User names, such as `system:serviceaccount:flux-system:kustomize-controller`.
+    pub users: Vec<String>,
+}
+
+/// The list in the shipped manifest.
+impl Default for Principals {
+    fn default() -> Self {
+        let users = shipped(REFUSAL)
+            .iter()
+            .filter_map(|policy| policy.pointer("/spec/variables")?.as_array())
+            .flatten()
+            .find(|variable| variable.get("name").and_then(Value::as_str) == Some(USERS))
+            .and_then(|variable| serde_json::from_str(variable.get("expression")?.as_str()?).ok());
+        Self { users: users.expect("the shipped manifest lists its users as a JSON list") }
+    }
+}
+
+/// The policies and bindings to install for a mode, ready to be applied: the guard always, the refusal unless
+/// the mode is [`Mode::Off`].
+pub fn render(mode: Mode, principals: &Principals) -> Vec<Value> {
+    let mut manifests = shipped(GUARD);
+    if mode == Mode::Off {
+        return manifests;
+    }
+    let action = if mode == Mode::Deny { "Deny" } else { "Warn" };
+    for mut manifest in shipped(REFUSAL) {
+        if is_people_binding(&manifest) {
+            manifest["spec"]["validationActions"] = json!([action]);
+        }
+        let variables = manifest.pointer_mut("/spec/variables").and_then(Value::as_array_mut);
+        for variable in variables.into_iter().flatten() {
+            if variable.get("name").and_then(Value::as_str) == Some(USERS) {
+                variable["expression"] = json!(json!(principals.users).to_string());
+            }
+        }
+        manifests.push(manifest);
+    }
+    manifests
+}
+
+fn is_people_binding(manifest: &Value) -> bool {
+    manifest.get("kind").and_then(Value::as_str) == Some("ValidatingAdmissionPolicyBinding")
+        && manifest.pointer("/metadata/name").and_then(Value::as_str) == Some(PEOPLE)
+}
+
+fn shipped(yaml: &str) -> Vec<Value> {
+    let manifests = read(yaml).expect("the shipped manifests are YAML; a test reads them");
+    manifests.iter().flat_map(items).cloned().collect()
+}
+
+/// The documents of a YAML text.
+pub(super) fn read(yaml: &str) -> Result<Vec<Value>, SchemaError> {
+    serde_saphyr::from_multiple(yaml).map_err(|error| SchemaError::Yaml(error.to_string()))
+}
+
+/// A `List` as its items, anything else as itself.
+pub(super) fn items(manifest: &Value) -> impl Iterator<Item = &Value> {
+    let fields: Option<&Map<String, Value>> = manifest.as_object();
+    let list = fields
+        .filter(|fields| fields.get("kind").and_then(Value::as_str) == Some("List"))
+        .and_then(|fields| fields.get("items")?.as_array());
+    list.map_or(std::slice::from_ref(manifest), Vec::as_slice).iter()
+}

@@ -1,0 +1,68 @@
+//! Removal of fields the schema does not know, with their paths for strict field validation.
+
+use serde_json::Value;
+
+use super::names::METADATA_FIELDS;
+use super::node::Node;
+use super::path::Path;
+
+const TYPE_AND_METADATA: [&str; 3] = ["apiVersion", "kind", "metadata"];
+
+/// Removes unknown fields of an object and returns their paths, sorted.
+pub(super) fn prune(root: &Node, object: &mut Value) -> Vec<String> {
+    let mut removed = Vec::new();
+    walk(Some(root), object, &Path::Root, true, &mut removed);
+    prune_metadata(object, &Path::Root, &mut removed);
+    removed.sort();
+    removed
+}
+
+fn prune_metadata(object: &mut Value, path: &Path<'_>, removed: &mut Vec<String>) {
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    metadata.retain(|name, _| {
+        let known = METADATA_FIELDS.contains(&name.as_str());
+        if !known {
+            removed.push(Path::Field(&Path::Field(path, "metadata"), name).dotted());
+        }
+        known
+    });
+}
+
+fn walk(node: Option<&Node>, value: &mut Value, path: &Path<'_>, object: bool, removed: &mut Vec<String>) {
+    let keeps = node.is_some_and(|node| node.preserve_unknown);
+    match value {
+        Value::Object(fields) => {
+            let spared = object || node.is_some_and(|node| node.embedded);
+            fields.retain(|name, value| {
+                if spared && TYPE_AND_METADATA.contains(&name.as_str()) {
+                    return true;
+                }
+                let here = Path::Field(path, name);
+                if let Some(property) = node.and_then(|node| node.properties.get(name)) {
+                    walk(Some(property), value, &here, false, removed);
+                    return true;
+                }
+                match node.and_then(|node| node.additional.as_ref()) {
+                    Some(Some(schema)) => walk(Some(schema), value, &here, false, removed),
+                    Some(None) => {}
+                    None if keeps => {}
+                    None => {
+                        removed.push(here.dotted());
+                        return false;
+                    }
+                }
+                true
+            });
+        }
+        Value::Array(items) => {
+            let item_node = node.and_then(|node| node.items.as_deref());
+            if keeps && item_node.is_none() {
+                return;
+            }
+            for (index, item) in items.iter_mut().enumerate() {
+                walk(item_node, item, &Path::Index(path, index), false, removed);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,135 @@
+//! CEL rules of CRDs on every level.
+
+use postlink::schema::Schema;
+use serde_json::{Value, json};
+
+use super::fixture::{crd, gadget, schema, texts};
+
+fn create(spec: Value) -> Vec<String> {
+    texts(&schema().validate(&gadget(spec), None))
+}
+
+fn update(old: Value, new: Value) -> Vec<String> {
+    texts(&schema().validate(&gadget(new), Some(&gadget(old))))
+}
+
+#[test]
+fn a_rule_with_a_field_path_points_there() {
+    assert_eq!(
+        create(json!({"color": "red", "link": {}, "unlink": true})),
+        ["spec.unlink: Invalid value: link and unlink exclude each other"]
+    );
+    assert!(create(json!({"color": "red", "link": {}, "unlink": false})).is_empty());
+}
+
+#[test]
+fn the_root_rule_ties_status_to_its_entries() {
+    let mut object = gadget(json!({"color": "red"}));
+    object["status"] = json!({"state": "Disabled", "activeRules": [{"name": "a"}]});
+    assert_eq!(
+        texts(&schema().validate(&object, None)),
+        ["<nil>: Invalid value: a disabled gadget has no active rules"]
+    );
+    object["status"]["activeRules"] = json!([]);
+    assert!(schema().validate(&object, None).is_empty());
+}
+
+#[test]
+fn a_root_rule_sees_the_name_and_its_message_can_too() {
+    let mut object = gadget(json!({"color": "red"}));
+    object["metadata"]["name"] = json!("forbidden");
+    assert_eq!(
+        texts(&schema().validate(&object, None)),
+        ["<nil>: Invalid value: the name forbidden is taken"]
+    );
+}
+
+#[test]
+fn transition_rules_run_on_updates_only() {
+    let (a, b) = (json!({"color": "red", "url": "https://a"}), json!({"color": "red", "url": "https://b"}));
+    assert!(create(b.clone()).is_empty());
+    assert_eq!(update(a.clone(), b), [r#"spec.url: Invalid value: "https://b": url is immutable"#]);
+    assert!(update(a.clone(), a.clone()).is_empty());
+    // Without an old value there is nothing to compare with.
+    assert!(update(json!({"color": "red"}), a).is_empty());
+}
+
+#[test]
+fn an_optional_old_self_is_there_on_creates_too() {
+    assert!(create(json!({"color": "red"})).is_empty());
+    assert_eq!(
+        update(json!({"color": "red"}), json!({"color": "green"})),
+        ["<nil>: Invalid value: color is fixed"]
+    );
+}
+
+#[test]
+fn elements_of_a_list_map_are_compared_by_key_not_by_place() {
+    let old = json!({"color": "red", "parts": [{"name": "a", "size": 5}, {"name": "b", "size": 1}]});
+    let swapped = json!({"color": "red", "parts": [{"name": "b", "size": 1}, {"name": "a", "size": 5}]});
+    assert!(update(old.clone(), swapped).is_empty());
+    let shrunk = json!({"color": "red", "parts": [{"name": "b", "size": 1}, {"name": "a", "size": 4}]});
+    assert_eq!(update(old, shrunk), ["spec.parts[1].size: Forbidden: size must not shrink below 5"]);
+}
+
+#[test]
+fn map_values_and_formats_reach_the_rules() {
+    assert_eq!(
+        create(json!({"color": "red", "labels": {"k.x": "bad"}, "wait": "5s"})),
+        [
+            r#"spec.labels[k.x]: Invalid value: "bad": failed rule: self != 'bad'"#,
+            r#"spec.wait: Invalid value: "5s": at least 10s"#
+        ]
+    );
+}
+
+#[test]
+fn an_unchanged_value_may_go_on_breaking_a_later_rule() {
+    let old = json!({"color": "red", "labels": {"k": "bad"}});
+    assert!(update(old.clone(), json!({"color": "red", "labels": {"k": "bad"}, "level": 1})).is_empty());
+    assert_eq!(update(old, json!({"color": "red", "labels": {"k": "bad", "l": "bad"}})).len(), 1);
+}
+
+fn with_rule(rule: Value) -> Schema {
+    let mut crd = crd();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] =
+        json!([rule]);
+    Schema::from_json(&crd, "v1").unwrap()
+}
+
+#[test]
+fn an_error_of_a_rule_is_a_violation() {
+    let schema = with_rule(json!({"rule": "self.link.type == 'x'"}));
+    assert_eq!(
+        texts(&schema.validate(&gadget(json!({"color": "red", "link": {}})), None)),
+        ["spec: Invalid value: \"object\": no such key: type evaluating rule: self.link.type == 'x'"]
+    );
+}
+
+#[test]
+fn a_useless_message_expression_falls_back_to_the_message() {
+    let schema = with_rule(json!({"rule": "false", "messageExpression": "'  '", "message": " plain "}));
+    assert_eq!(
+        texts(&schema.validate(&gadget(json!({"color": "red"})), None)),
+        ["spec: Invalid value: plain"]
+    );
+}
+
+#[test]
+fn undeclared_fields_and_other_metadata_are_out_of_reach() {
+    let schema = with_rule(json!({"rule": "!has(self.secretly)"}));
+    assert!(schema.validate(&gadget(json!({"color": "red", "secretly": 1})), None).is_empty());
+}
+
+#[test]
+fn schemas_are_shared_between_threads() {
+    let schema = schema();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let errors = schema.validate(&gadget(json!({"color": "red", "wait": "1s"})), None);
+                assert_eq!(errors.len(), 1);
+            });
+        }
+    });
+}

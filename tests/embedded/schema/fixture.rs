@@ -1,0 +1,25 @@
+//! A small CRD that uses everything our CRDs may use.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use postlink::schema::{FieldError, Schema};
+use serde_json::{Value, json};
+
+/// The CRD as JSON, for tests that change it.
+pub fn crd() -> Value {
+    serde_saphyr::from_str(include_str!("gadgets.yaml")).unwrap()
+}
+
+/// The CRD through its Kubernetes type, as our own CRDs will come.
+pub fn schema() -> Schema {
+    let crd: CustomResourceDefinition = serde_json::from_value(crd()).unwrap();
+    Schema::from_crd(&crd, "v1").unwrap()
+}
+
+/// A valid object with the given spec.
+pub fn gadget(spec: Value) -> Value {
+    json!({"apiVersion": "test.dev/v1", "kind": "Gadget", "metadata": {"name": "g"}, "spec": spec})
+}
+
+pub fn texts(errors: &[FieldError]) -> Vec<String> {
+    errors.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,8 @@
+//! Tests of `postlink::schema`.
+
+mod cel;
+mod fixture;
+mod lint;
+mod policies;
+mod table;
+mod validation;

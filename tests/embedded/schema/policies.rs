@@ -1,0 +1,362 @@
+//! The admission policies: who is told what, in which mode, in which words.
+
+use postlink::schema::policies::{
+    AdmissionRequestInfo, Mode, Operation, Policies, Principals, UserInfo, render,
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+const FINALIZER: &str = "postlink.dev/active-rules";
+
+fn connection(rules: usize) -> Value {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let rules: Vec<Value> =
+        names[..rules].iter().map(|name| json!({"name": name, "uid": name, "generation": 1})).collect();
+    json!({
+        "apiVersion": "postlink.dev/v1alpha1",
+        "kind": "DynamicsConnection",
+        "metadata": {"name": "c", "namespace": "social", "finalizers": [FINALIZER]},
+        "spec": {"instanceUrl": "https://contoso.crm.dynamics.com", "enabled": true},
+        "status": {"activeRules": rules}
+    })
+}
+
+fn request(user: &str, operation: Operation) -> AdmissionRequestInfo {
+    AdmissionRequestInfo {
+        operation,
+        user: UserInfo { name: user.into(), groups: vec!["system:authenticated".into()] },
+        dry_run: false,
+        group: "postlink.dev".into(),
+        version: "v1alpha1".into(),
+        kind: "DynamicsConnection".into(),
+        resource: "dynamicsconnections".into(),
+        subresource: None,
+        namespace: Some("social".into()),
+        name: "c".into(),
+    }
+}
+
+fn policies(mode: Mode) -> Policies {
+    Policies::from_values(&render(mode, &Principals::default())).unwrap()
+}
+
+fn disabled(old: &Value) -> Value {
+    let mut new = old.clone();
+    new["spec"]["enabled"] = json!(false);
+    new
+}
+
+/// What a user is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Told {
+    Nothing,
+    Warned,
+    Denied,
+}
+use Told::{Denied, Nothing, Warned};
+
+/// Evaluates a request, checks the exact words, and says what it came to.
+fn told(
+    policies: &Policies,
+    request: &AdmissionRequestInfo,
+    new: Option<&Value>,
+    old: &Value,
+    namespace: Option<&Value>,
+    sentence: &str,
+) -> Told {
+    let verdict = policies.evaluate(request, new, Some(old), namespace);
+    match (&verdict.denied[..], &verdict.warnings[..]) {
+        ([], []) => Nothing,
+        ([denial], []) => {
+            assert_eq!(denial.message, sentence);
+            let text = "ValidatingAdmissionPolicy 'postlink-refusal' with binding 'postlink-refusal' denied request: ";
+            assert_eq!(denial.text(), format!("{text}{sentence}"));
+            assert_eq!((denial.reason.as_str(), denial.code()), ("Forbidden", 403));
+            Denied
+        }
+        ([], [warning]) => {
+            assert!(warning.starts_with("Validation failed for ValidatingAdmissionPolicy 'postlink-refusal"));
+            assert!(warning.ends_with(&format!(": {sentence}")), "{warning}");
+            Warned
+        }
+        other => panic!("told several things: {other:?}"),
+    }
+}
+
+const FOUR: &str =
+    "connection c is used by 4 active rules: a, b, c and 1 more; deactivate or delete them first";
+
+#[rstest]
+#[case(1, "connection c is used by 1 active rule: a; deactivate or delete it first")]
+#[case(2, "connection c is used by 2 active rules: a, b; deactivate or delete them first")]
+#[case(3, "connection c is used by 3 active rules: a, b, c; deactivate or delete them first")]
+#[case(4, FOUR)]
+#[case(6, "connection c is used by 6 active rules: a, b, c and 3 more; deactivate or delete them first")]
+fn r08_the_sentence_names_three_rules_and_counts_the_rest(#[case] rules: usize, #[case] sentence: &str) {
+    let old = connection(rules);
+    let request = request("jane", Operation::Delete);
+    assert_eq!(told(&policies(Mode::Deny), &request, None, &old, None, sentence), Denied);
+}
+
+const FLUX: &str = "system:serviceaccount:flux-system:kustomize-controller";
+const TENANT: &str = "system:serviceaccount:team-a:reconciler";
+
+/// principal × operation × mode, each also as a dry run.
+#[rstest]
+#[case::person("jane", json!({}), json!({}), [Denied, Warned, Nothing])]
+#[case::admin("kubernetes-admin", json!({}), json!({}), [Denied, Warned, Nothing])]
+#[case::person_on_a_flux_object("jane", json!({"kustomize.toolkit.fluxcd.io/name": "apps"}), json!({}),
+    [Denied, Warned, Nothing])]
+#[case::ci_account(TENANT, json!({}), json!({}), [Denied, Warned, Nothing])]
+#[case::flux(FLUX, json!({}), json!({}), [Warned, Warned, Nothing])]
+#[case::flux_helm("system:serviceaccount:flux-system:helm-controller", json!({}), json!({}), [Warned, Warned, Nothing])]
+#[case::argo_cd("system:serviceaccount:argocd:argocd-application-controller", json!({}), json!({}),
+    [Warned, Warned, Nothing])]
+#[case::flux_tenant(TENANT, json!({"kustomize.toolkit.fluxcd.io/name": "apps"}), json!({}), [Warned, Warned, Nothing])]
+#[case::flux_helm_tenant(TENANT, json!({"helm.toolkit.fluxcd.io/name": "apps"}), json!({}), [Warned, Warned, Nothing])]
+#[case::argo_tenant_label(TENANT, json!({"argocd.argoproj.io/instance": "apps"}), json!({}), [Warned, Warned, Nothing])]
+#[case::argo_tenant_annotation(TENANT, json!({}), json!({"argocd.argoproj.io/tracking-id": "apps:x"}),
+    [Warned, Warned, Nothing])]
+#[case::helm_by_hand("jane", json!({"app.kubernetes.io/managed-by": "Helm"}), json!({}), [Warned, Warned, Nothing])]
+#[case::managed_by_another("jane", json!({"app.kubernetes.io/managed-by": "kustomize"}), json!({}),
+    [Denied, Warned, Nothing])]
+#[case::namespace_controller("system:serviceaccount:kube-system:namespace-controller", json!({}), json!({}),
+    [Nothing, Nothing, Nothing])]
+#[case::garbage_collector("system:serviceaccount:kube-system:generic-garbage-collector", json!({}), json!({}),
+    [Nothing, Nothing, Nothing])]
+fn r08_people_are_refused_and_tools_are_warned(
+    #[case] user: &str,
+    #[case] labels: Value,
+    #[case] annotations: Value,
+    #[case] expected: [Told; 3],
+) {
+    let mut old = connection(4);
+    old["metadata"]["labels"] = labels;
+    old["metadata"]["annotations"] = annotations;
+    for (mode, expected) in [Mode::Deny, Mode::Warn, Mode::Off].into_iter().zip(expected) {
+        let policies = policies(mode);
+        for dry_run in [false, true] {
+            for operation in [Operation::Update, Operation::Delete] {
+                let request = AdmissionRequestInfo { dry_run, ..request(user, operation) };
+                let new = (operation == Operation::Update).then(|| disabled(&old));
+                let told = told(&policies, &request, new.as_ref(), &old, None, FOUR);
+                assert_eq!(told, expected, "{user} {operation:?} {mode:?} dry run {dry_run}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tool_that_takes_an_object_over_is_known_by_the_new_labels() {
+    let old = connection(4);
+    let mut new = disabled(&old);
+    new["metadata"]["labels"] = json!({"kustomize.toolkit.fluxcd.io/name": "apps"});
+    let request = request(TENANT, Operation::Update);
+    assert_eq!(told(&policies(Mode::Deny), &request, Some(&new), &old, None, FOUR), Warned);
+}
+
+#[test]
+fn only_disabling_is_refused_among_updates() {
+    let policies = policies(Mode::Deny);
+    let jane = request("jane", Operation::Update);
+    let old = connection(4);
+    let mut renamed = old.clone();
+    renamed["spec"]["displayName"] = json!("Contoso");
+    assert_eq!(told(&policies, &jane, Some(&renamed), &old, None, FOUR), Nothing);
+    // Already wished for: nothing new is asked.
+    let wished = disabled(&old);
+    let mut again = wished.clone();
+    again["spec"]["displayName"] = json!("Contoso");
+    assert_eq!(told(&policies, &jane, Some(&again), &wished, None, FOUR), Nothing);
+    // `enabled` absent means true.
+    let mut implied = old.clone();
+    implied["spec"].as_object_mut().unwrap().remove("enabled");
+    assert_eq!(told(&policies, &jane, Some(&disabled(&implied)), &implied, None, FOUR), Denied);
+    let status = AdmissionRequestInfo { subresource: Some("status".into()), ..jane.clone() };
+    assert_eq!(told(&policies, &status, Some(&disabled(&old)), &old, None, FOUR), Nothing);
+    let other = AdmissionRequestInfo { resource: "automationrules".into(), ..jane };
+    assert_eq!(told(&policies, &other, Some(&disabled(&old)), &old, None, FOUR), Nothing);
+}
+
+#[test]
+fn r08_an_unused_connection_goes_without_a_word() {
+    let policies = policies(Mode::Deny);
+    let mut fresh = connection(0);
+    for old in [connection(0), {
+        fresh.as_object_mut().unwrap().remove("status");
+        fresh
+    }] {
+        assert_eq!(told(&policies, &request("jane", Operation::Delete), None, &old, None, FOUR), Nothing);
+        let update = request("jane", Operation::Update);
+        assert_eq!(told(&policies, &update, Some(&disabled(&old)), &old, None, FOUR), Nothing);
+    }
+}
+
+#[test]
+fn s6_a_namespace_that_goes_is_not_held_up() {
+    let gone = json!({"metadata": {"name": "social", "deletionTimestamp": "2026-01-01T00:00:00Z"}});
+    let policies = policies(Mode::Deny);
+    let old = connection(4);
+    let jane = request("jane", Operation::Delete);
+    assert_eq!(told(&policies, &jane, None, &old, Some(&gone), FOUR), Nothing);
+    let stays = json!({"metadata": {"name": "social", "labels": {"a": "b"}}});
+    assert_eq!(told(&policies, &jane, None, &old, Some(&stays), FOUR), Denied);
+    let mut bare = old.clone();
+    bare["metadata"].as_object_mut().unwrap().remove("finalizers");
+    let update = request("jane", Operation::Update);
+    assert!(policies.evaluate(&update, Some(&bare), Some(&old), Some(&gone)).is_allowed());
+}
+
+#[test]
+fn principals_are_a_choice() {
+    let chosen = Principals { users: vec!["robot".into(), "it's \"quoted\"".into()] };
+    let policies = Policies::from_values(&render(Mode::Deny, &chosen)).unwrap();
+    let old = connection(4);
+    for (user, expected) in [("robot", Warned), ("it's \"quoted\"", Warned), (FLUX, Denied)] {
+        assert_eq!(
+            told(&policies, &request(user, Operation::Delete), None, &old, None, FOUR),
+            expected,
+            "{user}"
+        );
+    }
+}
+
+#[test]
+fn the_guard_keeps_the_finalizer_in_every_mode_and_from_everybody() {
+    let old = connection(2);
+    let mut empty = old.clone();
+    empty["metadata"]["finalizers"] = json!(["other.dev/x"]);
+    let mut absent = old.clone();
+    absent["metadata"].as_object_mut().unwrap().remove("finalizers");
+    let sentence = "the finalizer postlink.dev/active-rules stays on connection c while it is used by 2 active rules: \
+                    a, b; deactivate or delete them first";
+    for mode in [Mode::Deny, Mode::Warn, Mode::Off] {
+        let policies = policies(mode);
+        for user in ["jane", FLUX, "system:serviceaccount:postlink:postlink"] {
+            for new in [&empty, &absent] {
+                let verdict =
+                    policies.evaluate(&request(user, Operation::Update), Some(new), Some(&old), None);
+                assert_eq!(verdict.denied[0].message, sentence, "{mode:?} {user}");
+                assert_eq!(verdict.denied[0].policy, "postlink-guard");
+            }
+            let mut added = old.clone();
+            added["metadata"]["finalizers"] = json!(["other.dev/x", FINALIZER]);
+            assert!(
+                policies
+                    .evaluate(&request(user, Operation::Update), Some(&added), Some(&old), None)
+                    .is_allowed()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_guard_lets_go_when_no_rule_is_left() {
+    let old = connection(0);
+    let mut new = old.clone();
+    new["metadata"]["finalizers"] = json!([]);
+    let policies = policies(Mode::Deny);
+    assert!(policies.evaluate(&request("x", Operation::Update), Some(&new), Some(&old), None).is_allowed());
+    // Nothing to keep: the finalizer was never on.
+    let mut without = connection(2);
+    without["metadata"]["finalizers"] = json!([]);
+    assert!(
+        policies
+            .evaluate(&request("x", Operation::Update), Some(&without), Some(&without), None)
+            .is_allowed()
+    );
+}
+
+#[test]
+fn the_shipped_files_are_what_mode_deny_installs() {
+    let rendered = render(Mode::Deny, &Principals::default());
+    let names: Vec<_> = rendered
+        .iter()
+        .map(|it| format!("{}/{}", it["kind"].as_str().unwrap(), it["metadata"]["name"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "ValidatingAdmissionPolicy/postlink-guard",
+            "ValidatingAdmissionPolicyBinding/postlink-guard",
+            "ValidatingAdmissionPolicy/postlink-refusal",
+            "ValidatingAdmissionPolicyBinding/postlink-refusal",
+            "ValidatingAdmissionPolicy/postlink-refusal-tools",
+            "ValidatingAdmissionPolicyBinding/postlink-refusal-tools",
+        ]
+    );
+    assert_eq!(
+        rendered[2]["spec"]["variables"][0]["expression"],
+        rendered[4]["spec"]["variables"][0]["expression"]
+    );
+    assert_eq!(render(Mode::Off, &Principals::default()).len(), 2);
+    assert!(Principals::default().users.contains(&FLUX.to_owned()));
+}
+
+const GENERAL: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: p}
+spec:
+  failurePolicy: FAILURE
+  matchConstraints:
+    namespaceSelector: {matchLabels: {env: prod}}
+    objectSelector: {matchExpressions: [{key: skip, operator: DoesNotExist}]}
+    resourceRules: [{apiGroups: ["*"], apiVersions: ["*"], operations: ["*"], resources: ["*/*"]}]
+    excludeResourceRules: [{apiGroups: ["*"], apiVersions: ["*"], operations: [DELETE], resources: ["*"]}]
+  matchConditions: [{name: c, expression: "object.metadata.name != 'outside'"}]
+  variables:
+  - {name: broken, expression: "object.spec.nowhere.at.all"}
+  - {name: replicas, expression: "object.spec.replicas"}
+  - {name: doubled, expression: "variables.replicas * 2"}
+  auditAnnotations: [{key: seen, valueExpression: "'replicas ' + string(variables.replicas)"}]
+  validations:
+  - {expression: "variables.doubled < 10", messageExpression: "'doubled is ' + string(variables.doubled)"}
+  - {expression: "variables.replicas != 4 || variables.broken == 1", message: "four"}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: b}
+spec: {policyName: p, validationActions: [Deny, Audit]}
+"#;
+
+#[test]
+fn any_policy_can_be_evaluated() {
+    let prod = json!({"metadata": {"name": "social", "labels": {"env": "prod"}}});
+    let strict = Policies::load(&GENERAL.replace("FAILURE", "Fail")).unwrap();
+    let lenient = Policies::load(&GENERAL.replace("FAILURE", "Ignore")).unwrap();
+    let create = request("x", Operation::Create);
+    let object = |replicas: i64| json!({"metadata": {"name": "o"}, "spec": {"replicas": replicas}});
+    let verdict = strict.evaluate(&create, Some(&object(7)), None, Some(&prod));
+    assert_eq!(verdict.denied[0].message, "doubled is 14");
+    assert_eq!((verdict.denied[0].code(), verdict.audits.len()), (422, 2));
+    assert_eq!((verdict.audits[0].key.as_str(), verdict.audits[0].value.as_str()), ("p/seen", "replicas 7"));
+
+    // A failed variable is an error only where it is read.
+    let verdict = strict.evaluate(&create, Some(&object(4)), None, Some(&prod));
+    assert_eq!(
+        verdict.denied[0].message,
+        "expression 'variables.replicas != 4 || variables.broken == 1' resulted in error: no such key: broken"
+    );
+    assert!(lenient.evaluate(&create, Some(&object(4)), None, Some(&prod)).is_allowed());
+    assert!(strict.evaluate(&create, Some(&object(1)), None, Some(&prod)).is_allowed());
+
+    let test = json!({"metadata": {"name": "social", "labels": {"env": "test"}}});
+    assert!(strict.evaluate(&create, Some(&object(7)), None, Some(&test)).is_allowed(), "namespace selector");
+    let mut skipped = object(7);
+    skipped["metadata"]["labels"] = json!({"skip": "yes"});
+    assert!(strict.evaluate(&create, Some(&skipped), None, Some(&prod)).is_allowed(), "object selector");
+    let mut outside = object(7);
+    outside["metadata"]["name"] = json!("outside");
+    assert!(strict.evaluate(&create, Some(&outside), None, Some(&prod)).is_allowed(), "match condition");
+    let delete = request("x", Operation::Delete);
+    assert!(strict.evaluate(&delete, None, Some(&object(7)), Some(&prod)).is_allowed(), "excluded");
+}
+
+#[test]
+fn policies_that_cannot_work_are_named() {
+    let broken = GENERAL.replace("variables.replicas * 2", "variables.replicas *");
+    assert!(Policies::load(&broken).unwrap_err().to_string().contains("policy p, variable doubled"));
+    let unbound = GENERAL.replace("policyName: p", "policyName: q");
+    assert!(Policies::load(&unbound).unwrap_err().to_string().contains("the binding b is for the policy q"));
+}
