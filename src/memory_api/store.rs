@@ -58,7 +58,6 @@ pub enum Verb {
 pub(crate) struct Stored {
     /// The object as JSON, with its own resource version in it.
     pub raw: Bytes,
-    pub revision: u64,
     labels: Box<[(Box<str>, Box<str>)]>,
     /// Values of the resource's selectable fields, in their order.
     fields: Box<[Box<str>]>,
@@ -68,7 +67,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    fn new(resource: &Resource, object: &Value, revision: u64, defaulted_on_read: bool) -> Self {
+    fn new(resource: &Resource, object: &Value, defaulted_on_read: bool) -> Self {
         let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
         let labels = labels.map(|(k, v)| (k.as_str().into(), v.as_str().unwrap_or_default().into()));
         let fields = resource.selectable.iter().map(|field| {
@@ -86,7 +85,6 @@ impl Stored {
             labels: labels.collect(),
             fields: fields.collect(),
             raw: Bytes::from(serde_json::to_vec(object).expect("a JSON value always serialises")),
-            revision,
             defaulted_on_read,
         }
     }
@@ -266,7 +264,7 @@ impl Store {
     ) -> Arc<Stored> {
         self.revision += 1;
         metadata::set(object, "resourceVersion", Some(json!(self.revision.to_string())));
-        let stored = Arc::new(Stored::new(resource, object, self.revision, defaulted_on_read));
+        let stored = Arc::new(Stored::new(resource, object, defaulted_on_read));
         let objects = &mut self.objects[resource.store];
         let key = objects.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
         let before = objects.insert(key.clone(), stored.clone());
@@ -281,7 +279,7 @@ impl Store {
         self.revision += 1;
         let mut object = before.value();
         metadata::set(&mut object, "resourceVersion", Some(json!(self.revision.to_string())));
-        let after = Arc::new(Stored::new(resource, &object, self.revision, false));
+        let after = Arc::new(Stored::new(resource, &object, false));
         self.append(resource.store, key, Verb::Delete, actor, Some(before.clone()), after);
         Some(before)
     }
@@ -318,8 +316,7 @@ impl Store {
     /// Puts back an object saved earlier, with the revision it had. Only for an empty store being restored.
     pub fn restore(&mut self, resource: &Resource, key: &str, object: &Value) {
         let revision = metadata::text(object, "resourceVersion").parse().unwrap_or(0);
-        self.objects[resource.store]
-            .insert(key.into(), Arc::new(Stored::new(resource, object, revision, false)));
+        self.objects[resource.store].insert(key.into(), Arc::new(Stored::new(resource, object, false)));
         self.latest[resource.store] = self.latest[resource.store].max(revision);
         self.advance(revision);
     }
