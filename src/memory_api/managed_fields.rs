@@ -1,0 +1,323 @@
+//! `metadata.managedFields`: who set which field, and server-side apply, which is built on it.
+//!
+//! Follows `k8s.io/apimachinery/pkg/util/managedfields`. Left out: taking over from `kubectl apply`'s
+//! last-applied annotation, and folding more than ten updaters into `ancient-changes`.
+
+use serde_json::{Value, json};
+
+use super::answer::{Outcome, Refusal};
+use super::field_set::{Comparison, FieldSet, fields_of, merged, prune};
+use super::metadata;
+use super::resource::Resource;
+
+/// Who writes, as `managedFields` tells writers apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writer<'a> {
+    pub manager: &'a str,
+    /// `status`, or empty for the main endpoint.
+    pub subresource: &'a str,
+    /// The time as written into the entry.
+    pub now: &'a str,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Entry {
+    manager: String,
+    operation: &'static str,
+    api_version: String,
+    subresource: String,
+    time: Option<String>,
+    set: FieldSet,
+}
+
+impl Entry {
+    fn is(&self, writer: Writer<'_>, operation: &str) -> bool {
+        self.manager == writer.manager
+            && self.operation == operation
+            && self.subresource == writer.subresource
+    }
+
+    fn read(value: &Value) -> Self {
+        let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
+        Self {
+            manager: text("manager"),
+            operation: if value["operation"] == "Apply" { "Apply" } else { "Update" },
+            api_version: text("apiVersion"),
+            subresource: text("subresource"),
+            time: value["time"].as_str().map(str::to_owned),
+            set: FieldSet::from_json(&value["fieldsV1"]),
+        }
+    }
+
+    fn write(&self) -> Value {
+        let mut value = json!({
+            "operation": self.operation, "apiVersion": self.api_version,
+            "fieldsType": "FieldsV1", "fieldsV1": self.set.to_json(),
+        });
+        for (field, text) in [("manager", &self.manager), ("subresource", &self.subresource)] {
+            if !text.is_empty() {
+                value[field] = json!(text);
+            }
+        }
+        if let Some(time) = &self.time {
+            value["time"] = json!(time);
+        }
+        value
+    }
+
+    /// As a conflict message names it.
+    fn shown(&self) -> String {
+        let mut shown = format!("\"{}\"", self.manager);
+        if !self.subresource.is_empty() {
+            shown = format!("{shown} with subresource \"{}\"", self.subresource);
+        }
+        match (self.operation, &self.time) {
+            ("Update", Some(time)) => format!("{shown} using {} at {time}", self.api_version),
+            ("Update", None) => format!("{shown} using {}", self.api_version),
+            _ => shown,
+        }
+    }
+}
+
+fn read(object: &Value) -> Vec<Entry> {
+    object["metadata"]["managedFields"].as_array().into_iter().flatten().map(Entry::read).collect()
+}
+
+fn write(object: &mut Value, mut entries: Vec<Entry>) {
+    entries.retain(|e| !e.set.is_empty());
+    entries.sort_by(|a, b| {
+        let key = |e: &Entry| {
+            (e.operation, e.time.clone(), e.manager.clone(), e.api_version.clone(), e.subresource.clone())
+        };
+        key(a).cmp(&key(b))
+    });
+    let list = (!entries.is_empty()).then(|| entries.iter().map(Entry::write).collect());
+    metadata::set(object, "managedFields", list);
+}
+
+/// What the endpoint ignores, and so nobody comes to own through it.
+fn ignored(resource: &Resource, writer: Writer<'_>) -> &'static [&'static str] {
+    match (resource.has_status, writer.subresource) {
+        (true, "status") => &["metadata", "spec"],
+        (true, _) => &["status"],
+        _ => &[],
+    }
+}
+
+/// Nobody owns an object's identity.
+fn stripped(set: FieldSet) -> FieldSet {
+    let mut identity = FieldSet::default();
+    let path = |elements: &[&str]| elements.iter().map(|e| format!("f:{e}")).collect::<Vec<_>>();
+    for field in ["apiVersion", "kind", "metadata"] {
+        identity.insert(&path(&[field]));
+    }
+    for field in [
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    ] {
+        identity.insert(&path(&["metadata", field]));
+    }
+    set.difference(&identity)
+}
+
+fn without_managed_fields(object: &Value) -> Value {
+    let mut object = object.clone();
+    metadata::set(&mut object, "managedFields", None);
+    object
+}
+
+/// The new object's `managedFields` after a create, a PUT or a merge or JSON patch. `old` is what stood there.
+pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, writer: Writer<'_>) {
+    let empty = skeleton(resource);
+    let live = old.unwrap_or(&empty);
+    let sent = &new["metadata"]["managedFields"];
+    // Sending an empty list, or one empty entry, is how a client resets the bookkeeping.
+    let reset = sent.as_array().is_some_and(|list| match list.as_slice() {
+        [] => true,
+        [one] => one.as_object().is_some_and(serde_json::Map::is_empty),
+        _ => false,
+    });
+    let mut entries = if !writer.subresource.is_empty() {
+        read(live)
+    } else if reset {
+        Vec::new()
+    } else {
+        let sent = read(new);
+        if sent.is_empty() { read(live) } else { sent }
+    };
+    if entries.is_empty() && old.is_some() {
+        // Bookkeeping that was reset, or never begun, stays off until somebody applies.
+        metadata::set(new, "managedFields", None);
+        return;
+    }
+    let comparison =
+        Comparison::of(&resource.schema, &without_managed_fields(live), &without_managed_fields(new));
+    let skip = ignored(resource, writer);
+    let taken = comparison.modified.union(&comparison.added);
+    let visible = taken.clone().without_fields(skip);
+    let removed = comparison.removed.without_fields(skip);
+    for entry in &mut entries {
+        entry.set = std::mem::take(&mut entry.set).difference(&visible).difference(&removed);
+    }
+    let mine = stripped(taken.without_fields(skip));
+    if !mine.is_empty() {
+        let api_version = resource.api_version();
+        match entries.iter_mut().find(|e| e.is(writer, "Update") && e.api_version == api_version) {
+            Some(entry) => {
+                entry.set = std::mem::take(&mut entry.set).union(&mine);
+                entry.time = Some(writer.now.to_owned());
+            }
+            None => entries.push(Entry {
+                manager: writer.manager.to_owned(),
+                operation: "Update",
+                api_version,
+                subresource: writer.subresource.to_owned(),
+                time: Some(writer.now.to_owned()),
+                set: mine,
+            }),
+        }
+    }
+    write(new, entries);
+}
+
+/// Server-side apply of `config` over `old`. The answer is the new object, not yet validated.
+///
+/// # Errors
+/// 400 for a configuration that may not be applied, 409 when other managers own what it changes and `force` is off.
+pub(crate) fn apply(
+    resource: &Resource,
+    old: Option<&Value>,
+    config: &Value,
+    writer: Writer<'_>,
+    force: bool,
+) -> Outcome<Value> {
+    let api_version = resource.api_version();
+    let stated = config["apiVersion"].as_str().unwrap_or_default();
+    if stated != api_version {
+        return Err(Refusal::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {stated}, expected: {api_version}"
+        )));
+    }
+    if !config["metadata"]["managedFields"].is_null() {
+        return Err(Refusal::bad_request("metadata.managedFields must be nil"));
+    }
+    let empty = skeleton(resource);
+    let live = without_managed_fields(old.unwrap_or(&empty));
+    let mut entries = old.map(read).unwrap_or_default();
+    if entries.is_empty() && old.is_some() {
+        let set = Comparison::of(&resource.schema, &empty, &live).added;
+        entries.push(Entry {
+            manager: "before-first-apply".to_owned(),
+            operation: "Update",
+            api_version: api_version.clone(),
+            subresource: String::new(),
+            time: Some(writer.now.to_owned()),
+            set: stripped(set),
+        });
+    }
+    let skip = ignored(resource, writer);
+    let previous = entries.iter().position(|e| e.is(writer, "Apply")).map(|at| entries.remove(at));
+    let applied = fields_of(&resource.schema, config).without_fields(skip);
+    let mut new = merged(&resource.schema, &live, config);
+    if let Some(last) = &previous {
+        let owned = entries.iter().fold(applied.clone(), |all, e| all.union(&e.set));
+        prune(&resource.schema, &mut new, &last.set, &owned);
+    }
+    let comparison = Comparison::of(&resource.schema, &live, &new);
+    let taken = comparison.modified.union(&comparison.added).without_fields(skip);
+    let removed = comparison.removed.without_fields(skip);
+    let conflicts: Vec<(String, Vec<String>)> = entries
+        .iter()
+        .filter_map(|e| {
+            let paths = e.set.intersection(&taken).paths();
+            (!paths.is_empty()).then(|| (e.shown(), paths))
+        })
+        .collect();
+    if !force && !conflicts.is_empty() {
+        return Err(conflict(conflicts));
+    }
+    for entry in &mut entries {
+        entry.set = std::mem::take(&mut entry.set).difference(&taken).difference(&removed);
+    }
+    // Applying what is already there does not touch the time, or every resync would be a write.
+    let unchanged = new == live;
+    let time = if unchanged { previous.and_then(|p| p.time) } else { Some(writer.now.to_owned()) };
+    entries.push(Entry {
+        manager: writer.manager.to_owned(),
+        operation: "Apply",
+        api_version,
+        subresource: writer.subresource.to_owned(),
+        time,
+        set: stripped(applied),
+    });
+    write(&mut new, entries);
+    Ok(new)
+}
+
+fn conflict(mut conflicts: Vec<(String, Vec<String>)>) -> Box<Refusal> {
+    conflicts.sort();
+    let causes: Vec<Value> = conflicts
+        .iter()
+        .flat_map(|(who, paths)| {
+            paths.iter().map(move |path| {
+                json!({"reason": "FieldManagerConflict", "message": format!("conflict with {who}"), "field": path})
+            })
+        })
+        .collect();
+    let message = match (causes.len(), conflicts.first()) {
+        (1, Some((who, paths))) => {
+            format!("Apply failed with 1 conflict: conflict with {who}: {}", paths.concat())
+        }
+        (count, _) => {
+            let mut lines = Vec::new();
+            for (who, paths) in &conflicts {
+                lines.push(format!("conflicts with {who}:"));
+                lines.extend(paths.iter().map(|p| format!("- {p}")));
+            }
+            format!("Apply failed with {count} conflicts: {}", lines.join("\n"))
+        }
+    };
+    Refusal::apply_conflict(message, causes)
+}
+
+/// An object of the kind with nothing in it, as a server's own types print it: structs are always there.
+fn skeleton(resource: &Resource) -> Value {
+    let mut empty = json!({"apiVersion": resource.api_version(), "kind": resource.kind});
+    match resource.kind.as_str() {
+        "Namespace" if !resource.custom => {
+            empty["metadata"] = json!({});
+            empty["spec"] = json!({});
+            empty["status"] = json!({});
+        }
+        "Lease" if !resource.custom => {
+            empty["metadata"] = json!({});
+            empty["spec"] = json!({});
+        }
+        "Secret" | "ServiceAccount" | "Event" if !resource.custom => empty["metadata"] = json!({}),
+        _ => {}
+    }
+    empty
+}
+
+/// Keeps the old entries when nothing but their times would change, so that such a write is a no-op.
+pub(crate) fn ignore_times(old: &Value, new: &mut Value) {
+    let timeless = |object: &Value| {
+        let mut entries = read(object);
+        entries.iter_mut().for_each(|e| e.time = None);
+        // A time may have moved an entry within the list.
+        entries
+            .sort_by_key(|e| (e.operation, e.manager.clone(), e.api_version.clone(), e.subresource.clone()));
+        entries
+    };
+    if timeless(old) == timeless(new) && without_managed_fields(old) == without_managed_fields(new) {
+        let kept = old["metadata"].get("managedFields").cloned();
+        metadata::set(new, "managedFields", kept);
+    }
+}

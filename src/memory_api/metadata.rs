@@ -1,0 +1,413 @@
+//! `metadata`: reading and normalising it, and the rules every object's metadata must keep.
+//!
+//! Rules and wording: `k8s.io/apimachinery/pkg/api/validation/objectmeta.go` and `…/api/validate/content`.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::answer::{FieldError, Outcome, Refusal};
+use super::resource::Resource;
+
+/// The fields `ObjectMeta` knows; anything else is dropped, as a server drops it.
+const KNOWN: [&str; 15] = [
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
+/// A time as a server writes it in metadata: RFC 3339, whole seconds.
+pub(crate) fn rfc3339_seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A string field of `metadata`, empty when absent.
+pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object["metadata"][field].as_str().unwrap_or_default()
+}
+
+/// `metadata` for writing; made when absent.
+pub(crate) fn of_mut(object: &mut Value) -> &mut Map<String, Value> {
+    if !object.is_object() {
+        *object = json!({});
+    }
+    let slot =
+        object.as_object_mut().expect("made an object above").entry("metadata").or_insert_with(|| json!({}));
+    if !slot.is_object() {
+        *slot = json!({});
+    }
+    slot.as_object_mut().expect("made an object above")
+}
+
+/// Sets or, with `None`, removes a field of `metadata`.
+pub(crate) fn set(object: &mut Value, field: &str, value: Option<Value>) {
+    let metadata = of_mut(object);
+    match value {
+        Some(value) => metadata.insert(field.to_owned(), value),
+        None => metadata.remove(field),
+    };
+}
+
+/// The finalizers.
+pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
+    object["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// Drops unknown and empty fields of `metadata` as decoding into `ObjectMeta` does. Returns the unknown paths.
+///
+/// # Errors
+/// A field of the wrong type.
+pub(crate) fn normalise(object: &mut Value) -> Result<Vec<String>, String> {
+    let metadata = of_mut(object);
+    let unknown: Vec<String> = metadata.keys().filter(|k| !KNOWN.contains(&k.as_str())).cloned().collect();
+    for field in &unknown {
+        metadata.remove(field);
+    }
+    metadata.retain(|field, value| match value {
+        Value::Null => false,
+        Value::String(s) => !s.is_empty(),
+        // An empty `managedFields` list has a meaning: it resets them.
+        Value::Array(a) => !a.is_empty() || field == "managedFields",
+        Value::Object(o) => !o.is_empty(),
+        Value::Number(n) => n.as_i64() != Some(0) || field != "generation",
+        Value::Bool(_) => true,
+    });
+    for map in ["labels", "annotations"] {
+        if let Some(Value::Object(entries)) = metadata.get_mut(map) {
+            // A null in a map of strings decodes as the empty string.
+            for value in entries.values_mut().filter(|v| v.is_null()) {
+                *value = json!("");
+            }
+        }
+    }
+    for field in KNOWN {
+        if let Some(value) = metadata.get(field) {
+            check_type(field, value)?;
+        }
+    }
+    Ok(unknown.into_iter().map(|f| format!("metadata.{f}")).collect())
+}
+
+fn check_type(field: &str, value: &Value) -> Result<(), String> {
+    let strings = |v: &Value| v.as_object().is_some_and(|m| m.values().all(Value::is_string));
+    let objects = |v: &Value| v.as_array().is_some_and(|a| a.iter().all(Value::is_object));
+    let (ok, go_type) = match field {
+        "labels" | "annotations" => (strings(value), "map[string]string"),
+        "finalizers" => (value.as_array().is_some_and(|a| a.iter().all(Value::is_string)), "[]string"),
+        "ownerReferences" => (objects(value), "[]v1.OwnerReference"),
+        "managedFields" => (objects(value), "[]v1.ManagedFieldsEntry"),
+        "generation" | "deletionGracePeriodSeconds" => (value.is_i64(), "int64"),
+        _ => (value.is_string(), "string"),
+    };
+    if ok {
+        return Ok(());
+    }
+    let json_type = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    Err(format!(
+        "json: cannot unmarshal {json_type} into Go struct field ObjectMeta.{field} of type {go_type}"
+    ))
+}
+
+/// Gives the object the request's namespace, or refuses one that differs from it.
+pub(crate) fn ensure_namespace(resource: &Resource, namespace: &str, object: &mut Value) -> Outcome<()> {
+    let stated = text(object, "namespace");
+    let expected = if resource.namespaced { namespace } else { "" };
+    if stated == expected {
+        return Ok(());
+    }
+    if expected.is_empty() {
+        set(object, "namespace", None);
+        return Ok(());
+    }
+    if stated.is_empty() {
+        set(object, "namespace", Some(json!(expected)));
+        return Ok(());
+    }
+    Err(Refusal::bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request",
+    ))
+}
+
+/// How a kind's names are checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NameRule {
+    /// A DNS subdomain: custom resources and most built-in kinds.
+    Subdomain,
+    /// A DNS label: namespaces.
+    Label,
+    /// Anything that is one segment of a path: the rule that holds for all.
+    PathSegment,
+}
+
+fn name_faults(rule: NameRule, name: &str, is_prefix: bool) -> Vec<String> {
+    // What a generated suffix will complete must not be judged by its own last character.
+    let checked = if is_prefix && name.ends_with('-') {
+        format!("{}a", &name[..name.len() - 1])
+    } else {
+        name.to_owned()
+    };
+    match rule {
+        NameRule::Subdomain => subdomain(&checked),
+        NameRule::Label => label_name(&checked),
+        NameRule::PathSegment => path_segment(name, is_prefix),
+    }
+}
+
+fn dns_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return false };
+    inner(first) && inner(last) && bytes.iter().all(|&b| inner(b) || b == b'-')
+}
+
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const KEY: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+
+fn too_long(limit: usize) -> String {
+    format!("must be no more than {limit} bytes")
+}
+
+fn subdomain(name: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if name.len() > 253 {
+        faults.push(too_long(253));
+    }
+    if !name.split('.').all(dns_label) {
+        faults.push(SUBDOMAIN.to_owned());
+    }
+    faults
+}
+
+fn label_name(name: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if name.len() > 63 {
+        faults.push(too_long(63));
+    }
+    if !dns_label(name) {
+        let dots = name.split('.').all(dns_label);
+        faults.push(if dots { "must not contain dots".to_owned() } else { LABEL.to_owned() });
+    }
+    faults
+}
+
+fn path_segment(name: &str, is_prefix: bool) -> Vec<String> {
+    if !is_prefix && (name == "." || name == "..") {
+        return vec![format!("may not be '{name}'")];
+    }
+    ["/", "%"].iter().filter(|c| name.contains(**c)).map(|c| format!("may not contain '{c}'")).collect()
+}
+
+/// The faults of a qualified name: label and annotation keys, finalizers.
+fn qualified_name(key: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let name = match key.split('/').collect::<Vec<_>>().as_slice() {
+        [name] => *name,
+        [prefix, name] => {
+            if prefix.is_empty() {
+                faults.push("prefix part must be non-empty".to_owned());
+            } else {
+                faults.extend(subdomain(prefix).into_iter().map(|f| format!("prefix part {f}")));
+            }
+            *name
+        }
+        _ => {
+            return vec![format!(
+                "a valid label key {KEY} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            )];
+        }
+    };
+    if name.is_empty() {
+        faults.push("name part must be non-empty".to_owned());
+    } else if name.len() > 63 {
+        faults.push(format!("name part {}", too_long(63)));
+    }
+    if !word(name) {
+        faults.push(format!("name part {KEY}"));
+    }
+    faults
+}
+
+fn word(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    first.is_ascii_alphanumeric()
+        && last.is_ascii_alphanumeric()
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+}
+
+fn label_value(value: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if value.len() > 63 {
+        faults.push(too_long(63));
+    }
+    if !value.is_empty() && !word(value) {
+        faults.push(VALUE.to_owned());
+    }
+    faults
+}
+
+fn entries<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = (&'a String, &'a str)> {
+    object["metadata"][field].as_object().into_iter().flatten().filter_map(|(k, v)| Some((k, v.as_str()?)))
+}
+
+/// What is checked on every write: labels, annotations, owner references.
+fn shared(object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (key, value) in entries(object, "labels") {
+        errors.extend(
+            qualified_name(key).iter().map(|f| FieldError::invalid("metadata.labels", key.as_str(), f)),
+        );
+        errors.extend(label_value(value).iter().map(|f| FieldError::invalid("metadata.labels", value, f)));
+    }
+    let mut size = 0;
+    for (key, value) in entries(object, "annotations") {
+        size += key.len() + value.len();
+        errors.extend(
+            qualified_name(&key.to_lowercase())
+                .iter()
+                .map(|f| FieldError::invalid("metadata.annotations", key.as_str(), f)),
+        );
+    }
+    if size > 256 * 1024 {
+        let detail = format!("may not be more than {} bytes", 256 * 1024);
+        errors.push(FieldError::new(
+            super::answer::Cause::TooLong,
+            "metadata.annotations",
+            &Value::Null,
+            &detail,
+        ));
+    }
+    for owner in object["metadata"]["ownerReferences"].as_array().into_iter().flatten() {
+        for (field, detail) in [
+            ("apiVersion", "version must not be empty"),
+            ("kind", "must not be empty"),
+            ("name", "must not be empty"),
+            ("uid", "must not be empty"),
+        ] {
+            if owner[field].as_str().unwrap_or_default().is_empty() {
+                errors.push(FieldError::invalid(format!("metadata.ownerReferences.{field}"), "", detail));
+            }
+        }
+    }
+    errors
+}
+
+/// `ValidateObjectMetaAccessor`: the rules for a whole `metadata`.
+pub(crate) fn validate(resource: &Resource, rule: NameRule, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let prefix = text(object, "generateName");
+    if !prefix.is_empty() {
+        let faults = name_faults(rule, prefix, true);
+        errors.extend(faults.iter().map(|f| FieldError::invalid("metadata.generateName", prefix, f)));
+    }
+    let name = text(object, "name");
+    if name.is_empty() {
+        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
+    } else {
+        let faults = name_faults(rule, name, false);
+        errors.extend(faults.iter().map(|f| FieldError::invalid("metadata.name", name, f)));
+    }
+    let namespace = text(object, "namespace");
+    if resource.namespaced {
+        let faults = label_name(namespace);
+        errors.extend(faults.iter().map(|f| FieldError::invalid("metadata.namespace", namespace, f)));
+    }
+    errors.extend(shared(object));
+    for finalizer in finalizers(object) {
+        let faults = qualified_name(finalizer);
+        errors.extend(faults.iter().map(|f| FieldError::invalid("metadata.finalizers", finalizer, f)));
+    }
+    errors
+}
+
+/// `ValidateObjectMetaAccessorUpdate`: what an update may not change.
+pub(crate) fn validate_update(object: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if !text(old, "deletionTimestamp").is_empty() {
+        let before = finalizers(old);
+        let mut added: Vec<&str> = finalizers(object).into_iter().filter(|f| !before.contains(f)).collect();
+        if !added.is_empty() {
+            added.sort_unstable();
+            added.dedup();
+            let list = added.iter().map(|f| format!("\"{f}\"")).collect::<Vec<_>>().join(", ");
+            errors.push(FieldError::forbidden(
+                "metadata.finalizers",
+                &format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"),
+            ));
+        }
+    }
+    for field in
+        ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
+    {
+        let (new, was) = (&object["metadata"][field], &old["metadata"][field]);
+        if new != was {
+            let shown = if new.is_null() && field == "uid" { json!("") } else { new.clone() };
+            errors.push(FieldError::invalid(format!("metadata.{field}"), shown, "field is immutable"));
+        }
+    }
+    errors.extend(shared(object));
+    errors
+}
+
+/// The warnings a server gives for finalizers without a domain.
+pub(crate) fn finalizer_warnings(object: &Value, old: Option<&Value>) -> Vec<String> {
+    let before = old.map(finalizers).unwrap_or_default();
+    let mut added: Vec<&str> = finalizers(object).into_iter().filter(|f| !before.contains(f)).collect();
+    added.sort_unstable();
+    added.dedup();
+    added
+        .into_iter()
+        .filter(|f| !f.contains('/') && !["orphan", "foregroundDeletion", "kubernetes"].contains(f))
+        .map(|f| {
+            let path = if f.contains('.') { " including a path (/)" } else { "" };
+            format!(
+                "metadata.finalizers: \"{f}\": prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_judged_as_a_server_does() {
+        assert!(subdomain("a.b-c.0").is_empty());
+        assert_eq!(subdomain("A"), [SUBDOMAIN]);
+        assert_eq!(subdomain("a..b"), [SUBDOMAIN]);
+        assert_eq!(label_name("a.b"), ["must not contain dots"]);
+        assert!(qualified_name("postlink.dev/hold").is_empty());
+        assert_eq!(qualified_name("/x"), ["prefix part must be non-empty"]);
+        assert_eq!(name_faults(NameRule::PathSegment, "..", false), ["may not be '..'"]);
+        assert!(name_faults(NameRule::Subdomain, "a-", true).is_empty());
+    }
+
+    #[test]
+    fn empty_and_unknown_metadata_is_dropped() {
+        let mut object =
+            json!({"metadata": {"name": "a", "labels": {}, "nope": 1, "creationTimestamp": null}});
+        assert_eq!(normalise(&mut object), Ok(vec!["metadata.nope".to_owned()]));
+        assert_eq!(object, json!({"metadata": {"name": "a"}}));
+    }
+}

@@ -1,0 +1,199 @@
+//! Bodies and patches: decoding them as a server does, and laying them over the object.
+
+use json_patch::PatchOperation;
+use serde_json::{Value, json};
+
+use super::answer::{FieldError, Outcome, Refusal};
+use super::metadata;
+use super::resource;
+use super::write::{Call, FieldValidation, Transaction};
+
+/// What an update changes.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// PUT: the whole object.
+    Replace(Value),
+    /// `application/merge-patch+json`, and strategic merge patches, which are read as one.
+    Merge(Value),
+    /// `application/json-patch+json`.
+    Json(Vec<PatchOperation>),
+    /// `application/apply-patch+yaml`.
+    Apply(Value),
+}
+
+/// A JSON merge patch laid over an object.
+pub(crate) fn merge(mut object: Value, patch: &Value) -> Value {
+    json_patch::merge(&mut object, patch);
+    object
+}
+
+/// A JSON patch laid over an object.
+///
+/// # Errors
+/// 422 when an operation does not apply; like a server's, the answer does not tell which.
+pub(crate) fn json(mut object: Value, operations: &[PatchOperation]) -> Outcome<Value> {
+    for operation in operations {
+        // The server's library lets `test` for null pass where there is nothing.
+        if let PatchOperation::Test(test) = operation
+            && test.value.is_null()
+            && object.pointer(test.path.as_str()).is_none()
+            && test.path.parent().is_some_and(|parent| object.pointer(parent.as_str()).is_some())
+        {
+            continue;
+        }
+        json_patch::patch_unsafe(&mut object, std::slice::from_ref(operation))
+            .map_err(|_| Refusal::patch_does_not_apply())?;
+    }
+    Ok(object)
+}
+
+/// Reads a JSON patch document.
+///
+/// # Errors
+/// 400 for anything that is not a list of operations; 413 for too many.
+pub(crate) fn read_json_patch(body: &[u8]) -> Outcome<Vec<PatchOperation>> {
+    let operations: Vec<PatchOperation> = serde_json::from_slice(body)
+        .map_err(|why| Refusal::bad_request(format!("error decoding patch: {why}")))?;
+    if operations.len() > 10_000 {
+        let message = format!(
+            "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got {}",
+            operations.len()
+        );
+        let mut refusal = Refusal::bad_request(message);
+        refusal.code = 413;
+        refusal.reason = "RequestEntityTooLarge";
+        return Err(refusal);
+    }
+    Ok(operations)
+}
+
+/// Server-side apply accepts only fields of the schema.
+///
+/// # Errors
+/// 500 without a reason, which is what a real server answers here.
+pub(crate) fn check_declared(call: &Call<'_>, unknown: &[String]) -> Outcome<()> {
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let faults: Vec<String> = unknown.iter().map(|f| format!(".{f}: field not declared in schema")).collect();
+    let faults = match faults.as_slice() {
+        [one] => one.clone(),
+        many => format!("errors:\n{}", many.iter().map(|f| format!("  {f}")).collect::<Vec<_>>().join("\n")),
+    };
+    Err(Refusal::unknown(format!(
+        "failed to create typed patch object ({}/{}; {}, Kind={}): {faults}",
+        call.namespace,
+        call.name,
+        call.resource.api_version(),
+        call.resource.kind
+    )))
+}
+
+impl Transaction<'_> {
+    /// A body of POST or PUT: type, metadata, unknown fields, defaults.
+    pub(crate) fn decode_body(&mut self, object: &mut Value) -> Outcome<()> {
+        let resource = self.call.resource;
+        if !object.is_object() {
+            return Err(Refusal::bad_request(format!(
+                "the object provided is unrecognized (must be of type {}): json: cannot unmarshal into Go value ({})",
+                resource.kind,
+                summary(object)
+            )));
+        }
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+        if kind.is_empty() {
+            if resource.custom {
+                return Err(Refusal::bad_request(format!(
+                    "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{object}' ({})",
+                    resource.kind,
+                    summary(object)
+                )));
+            }
+            // Built-in kinds take the type from the path when the body leaves it out.
+            object["kind"] = json!(resource.kind);
+        }
+        let expected = resource.api_version();
+        let stated = object["apiVersion"].as_str().unwrap_or_default();
+        if stated.is_empty() && !resource.custom {
+            object["apiVersion"] = json!(expected);
+        } else if stated != expected {
+            return Err(Refusal::bad_request(format!(
+                "the API version in the data ({stated}) does not match the expected API version ({expected})"
+            )));
+        }
+        if resource.core_event {
+            resource::event_from_core(object);
+        }
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+        let cannot = |why: &str| {
+            Refusal::bad_request(format!(
+                "{kind} in version \"{}\" cannot be handled as a {}: {why}",
+                resource.version, resource.kind
+            ))
+        };
+        let unknown = metadata::normalise(object).map_err(|why| cannot(&why))?;
+        let unknown = self.pruned(object, unknown);
+        if let Some(faults) = self.unknown_fields(&unknown) {
+            return Err(cannot(&faults));
+        }
+        self.fill_defaults(object);
+        Ok(())
+    }
+
+    /// The result of a patch: as a body, with the errors a patch gives.
+    pub(crate) fn decode_patched(&mut self, object: &mut Value) -> Outcome<()> {
+        let shown = object.to_string();
+        let invalid =
+            |why: &str| Refusal::invalid("", "", "", &[FieldError::invalid("patch", shown.as_str(), why)]);
+        if !object.is_object() {
+            return Err(invalid("json: cannot unmarshal into Go value of type map[string]interface {}"));
+        }
+        if object["kind"].as_str().unwrap_or_default().is_empty() {
+            return Err(invalid(&format!("Object 'Kind' is missing in '{shown}'")));
+        }
+        let unknown = metadata::normalise(object).map_err(|why| invalid(&why))?;
+        let unknown = self.pruned(object, unknown);
+        if let Some(faults) = self.unknown_fields(&unknown) {
+            return Err(invalid(&faults));
+        }
+        self.fill_defaults(object);
+        Ok(())
+    }
+
+    fn pruned(&self, object: &mut Value, mut unknown: Vec<String>) -> Vec<String> {
+        if self.call.resource.custom {
+            unknown.extend(self.core.admission.prune(self.call.resource, object));
+        }
+        unknown
+    }
+
+    fn fill_defaults(&self, object: &mut Value) {
+        if self.call.resource.custom {
+            self.core.admission.default(self.call.resource, object);
+        }
+    }
+
+    /// Warns of unknown fields, or with `Strict` gives the text of the error.
+    fn unknown_fields(&mut self, unknown: &[String]) -> Option<String> {
+        if unknown.is_empty() {
+            return None;
+        }
+        let faults: Vec<String> = unknown.iter().map(|f| format!("unknown field \"{f}\"")).collect();
+        match self.call.field_validation {
+            FieldValidation::Ignore => None,
+            FieldValidation::Warn => {
+                self.warnings.extend(faults);
+                None
+            }
+            FieldValidation::Strict => Some(format!("strict decoding error: {}", faults.join(", "))),
+        }
+    }
+}
+
+fn summary(object: &Value) -> String {
+    let text = object.to_string();
+    match text.char_indices().nth(30) {
+        Some((at, _)) => format!("{} ...", &text[..at]),
+        None => text,
+    }
+}

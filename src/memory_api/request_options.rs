@@ -1,0 +1,117 @@
+//! `CreateOptions`, `UpdateOptions`, `PatchOptions`, `DeleteOptions`: read from the query or the body, and checked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use serde_json::{Value, json};
+
+use super::answer::{Cause, FieldError, Outcome, Refusal};
+use super::route::Route;
+use super::store::Actor;
+use super::write::{Call, FieldValidation};
+
+/// # Errors
+/// 422 for options that are not allowed.
+pub(crate) fn read<'a>(
+    route: &'a Route<'a>,
+    headers: &HeaderMap,
+    query: &HashMap<String, String>,
+    actor: Arc<Actor>,
+) -> Outcome<Call<'a>> {
+    let text = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
+    let kind = match route.verb {
+        "create" => "CreateOptions",
+        "update" => "UpdateOptions",
+        "patch" => "PatchOptions",
+        _ => "DeleteOptions",
+    };
+    let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+    let mut errors = Vec::new();
+    let is_apply = route.verb == "patch"
+        && headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok())
+            .is_some_and(|t| t.starts_with("application/apply-patch"));
+    let manager = text("fieldManager");
+    if is_apply && manager.is_empty() {
+        errors.push(FieldError::required("fieldManager", "is required for apply patch"));
+    }
+    if !is_apply && query.contains_key("force") {
+        errors.push(FieldError::forbidden("force", "may not be specified for non-apply patch"));
+    }
+    if manager.len() > 128 {
+        let detail = "may not be more than 128 bytes";
+        errors.push(FieldError::new(Cause::TooLong, "fieldManager", &Value::Null, detail));
+    }
+    let dry_run = text("dryRun");
+    if !["", "All"].contains(&dry_run) {
+        errors.push(FieldError::not_supported("dryRun", json!([dry_run]), &["All"]));
+    }
+    let field_validation = match text("fieldValidation") {
+        "" | "Warn" => FieldValidation::Warn,
+        "Ignore" => FieldValidation::Ignore,
+        "Strict" => FieldValidation::Strict,
+        other => {
+            let known = ["", "Ignore", "Strict", "Warn"];
+            errors.push(FieldError::not_supported("fieldValidation", other, &known));
+            FieldValidation::Warn
+        }
+    };
+    if !errors.is_empty() {
+        return Err(Refusal::invalid_options(kind, &errors));
+    }
+    for name in ["fieldManager", "fieldValidation"] {
+        if !text(name).is_empty() {
+            options[name] = json!(text(name));
+        }
+    }
+    if dry_run == "All" {
+        options["dryRun"] = json!(["All"]);
+    }
+    let force = text("force") == "true";
+    if force {
+        options["force"] = json!(true);
+    }
+    Ok(Call {
+        resource: route.resource,
+        namespace: &route.namespace,
+        name: &route.name,
+        subresource: &route.subresource,
+        actor,
+        manager: if manager.is_empty() { from_user_agent(headers) } else { manager.to_owned() },
+        dry_run: dry_run == "All",
+        field_validation,
+        force,
+        options,
+    })
+}
+
+/// A client that does not name itself is called after its program.
+fn from_user_agent(headers: &HeaderMap) -> String {
+    let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let name = agent.split('/').next().unwrap_or_default();
+    name.chars().filter(|c| !c.is_control()).take(128).collect()
+}
+
+/// `DeleteOptions` from the body or, without one, from the query.
+///
+/// # Errors
+/// 400 for a body that is not JSON.
+pub(crate) fn delete_options(body: &Bytes, query: &HashMap<String, String>) -> Outcome<Value> {
+    if !body.is_empty() {
+        return serde_json::from_slice(body).map_err(|why| Refusal::bad_request(why.to_string()));
+    }
+    let mut options = json!({});
+    if let Some(policy) = query.get("propagationPolicy") {
+        options["propagationPolicy"] = json!(policy);
+    }
+    if let Some(dry_run) = query.get("dryRun").filter(|v| !v.is_empty()) {
+        options["dryRun"] = json!([dry_run]);
+    }
+    if let Some(orphan) = query.get("orphanDependents") {
+        options["orphanDependents"] = json!(orphan == "true");
+    }
+    Ok(options)
+}

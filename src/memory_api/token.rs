@@ -1,0 +1,58 @@
+//! `serviceaccounts/token`: an unsigned stand-in for the tokens a cluster issues. No real service accepts them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use jiff::ToSpan as _;
+use serde_json::{Value, json};
+
+use super::answer::{FieldError, Outcome, Refusal};
+use super::core::Core;
+use super::metadata;
+use super::route::Route;
+use super::store::Actor;
+use super::write;
+
+/// # Errors
+/// 404 for an account that is not there, 422 for a life shorter than ten minutes.
+pub(crate) fn issue(core: &Core, route: &Route<'_>, body: &Bytes, _asker: &Actor) -> Outcome<Bytes> {
+    let mut request: Value =
+        serde_json::from_slice(body).map_err(|why| Refusal::bad_request(why.to_string()))?;
+    let key = write::key(route.resource, &route.namespace, &route.name);
+    let account = core
+        .state()
+        .store
+        .get(route.resource.store, &key)
+        .map(|stored| stored.value())
+        .ok_or_else(|| Refusal::not_found(route.resource, &route.name))?;
+    let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
+    if seconds < 600 {
+        let detail = "may not specify a duration less than 10 minutes";
+        let error = FieldError::invalid("spec.expirationSeconds", seconds, detail);
+        return Err(Refusal::invalid("authentication.k8s.io", "TokenRequest", "", &[error]));
+    }
+    let audiences = match &request["spec"]["audiences"] {
+        Value::Array(list) if !list.is_empty() => json!(list),
+        _ => json!(["https://kubernetes.default.svc"]),
+    };
+    let now = core.now();
+    let expires = now.checked_add(seconds.seconds()).unwrap_or(jiff::Timestamp::MAX);
+    let claims = json!({
+        "aud": audiences, "iss": "https://kubernetes.default.svc",
+        "sub": format!("system:serviceaccount:{}:{}", route.namespace, route.name),
+        "iat": now.as_second(), "exp": expires.as_second(),
+        "kubernetes.io": {"namespace": route.namespace,
+            "serviceaccount": {"name": route.name, "uid": metadata::text(&account, "uid")}},
+    });
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let token = format!("{}.{}.", part(&json!({"alg": "none"})), part(&claims));
+    request["kind"] = json!("TokenRequest");
+    request["apiVersion"] = json!("authentication.k8s.io/v1");
+    request["metadata"] = json!({
+        "name": route.name, "namespace": route.namespace, "creationTimestamp": metadata::rfc3339_seconds(now),
+    });
+    request["spec"]["audiences"] = audiences;
+    request["spec"]["expirationSeconds"] = json!(seconds);
+    request["status"] = json!({"token": token, "expirationTimestamp": metadata::rfc3339_seconds(expires)});
+    Ok(write::bytes(&request))
+}

@@ -1,1 +1,0 @@
-//! Tests of `postlink::memory_api`.

@@ -1,0 +1,143 @@
+//! Tests of `postlink::memory_api`, driven through the real `kube` client on a small kind of their own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+mod deleting;
+mod faults;
+mod lists;
+mod service;
+mod watches;
+mod writes;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{GroupVersionKind, Status};
+use kube::{Client, ResourceExt as _};
+use postlink::memory_api::{
+    Actor, Admission, AdmissionRequest, Denial, FieldError, MemoryApi, Operation, Options, Resource, Verdict,
+};
+use serde_json::{Value, json};
+
+/// A definition with everything the API treats specially: status, selectable field, list and map types.
+fn widgets() -> CustomResourceDefinition {
+    serde_json::from_value(json!({
+        "metadata": {"name": "widgets.test.example"},
+        "spec": {
+            "group": "test.example", "scope": "Namespaced",
+            "names": {"kind": "Widget", "plural": "widgets", "singular": "widget", "shortNames": ["wd"]},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "subresources": {"status": {}},
+                "selectableFields": [{"jsonPath": ".spec.owner"}],
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {"type": "object", "properties": {
+                        "owner": {"type": "string"}, "size": {"type": "integer"},
+                        "link": {"type": "object", "properties": {"to": {"type": "string"}, "notes": {"type": "string"}}}}},
+                    "status": {"type": "object", "properties": {
+                        "observedGeneration": {"type": "integer"},
+                        "conditions": {"type": "array", "x-kubernetes-list-type": "map",
+                            "x-kubernetes-list-map-keys": ["type"],
+                            "items": {"type": "object", "properties": {"type": {"type": "string"}, "status": {"type": "string"}}}}}}}}}
+            }]
+        }
+    }))
+    .unwrap()
+}
+
+/// The schema work of a small kind: knows the fields of `widgets()`, defaults the status, refuses a negative size,
+/// and has one policy.
+struct WidgetRules;
+
+impl Admission for WidgetRules {
+    fn prune(&self, _: &Resource, object: &mut Value) -> Vec<String> {
+        let mut dropped = Vec::new();
+        if let Some(Value::Object(spec)) = object.get_mut("spec") {
+            let unknown: Vec<String> =
+                spec.keys().filter(|k| !["owner", "size", "link"].contains(&k.as_str())).cloned().collect();
+            for field in unknown {
+                spec.remove(&field);
+                dropped.push(format!("spec.{field}"));
+            }
+        }
+        dropped
+    }
+
+    fn default(&self, _: &Resource, object: &mut Value) {
+        if object.get("status").is_none() {
+            object["status"] = json!({"observedGeneration": -1});
+        }
+    }
+
+    fn validate(&self, _: &Resource, _: Option<&str>, object: &Value, _: Option<&Value>) -> Vec<FieldError> {
+        match object["spec"]["size"].as_i64() {
+            Some(size) if size < 0 => {
+                vec![FieldError::invalid("spec.size", size, "should be greater than or equal to 0")]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
+        let held = request.old_object.is_some_and(|old| old["status"]["held"] == true);
+        if request.operation == Operation::Delete && held && request.actor.user == "person" {
+            let message = "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: it is held";
+            return Verdict { denied: Some(Denial::invalid(message)), warnings: Vec::new() };
+        }
+        let warnings = if held { vec!["it is \"held\"".to_owned()] } else { Vec::new() };
+        Verdict { denied: None, warnings }
+    }
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn options() -> Options {
+    Options { clock: Arc::new(|| at("2026-01-01T00:00:00.75Z")), ..Options::default() }
+}
+
+fn permissive() -> MemoryApi {
+    MemoryApi::new(&[widgets()], options()).unwrap()
+}
+
+fn with_rules() -> MemoryApi {
+    MemoryApi::new(&[widgets()], Options { admission: Arc::new(WidgetRules), ..options() }).unwrap()
+}
+
+fn widget_resource() -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("test.example", "v1", "Widget"), "widgets")
+}
+
+fn widgets_of(client: Client) -> Api<DynamicObject> {
+    Api::namespaced_with(client, "default", &widget_resource())
+}
+
+fn widgets_in(api: &MemoryApi) -> Api<DynamicObject> {
+    widgets_of(api.client(Actor::admin()))
+}
+
+fn widget(name: &str, spec: Value) -> DynamicObject {
+    DynamicObject::new(name, &widget_resource()).data(json!({"spec": spec}))
+}
+
+async fn create(api: &Api<DynamicObject>, name: &str) -> DynamicObject {
+    api.create(&PostParams::default(), &widget(name, json!({"owner": "ann", "size": 1}))).await.unwrap()
+}
+
+async fn merge(api: &Api<DynamicObject>, name: &str, patch: Value) -> Result<DynamicObject, kube::Error> {
+    api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await
+}
+
+/// The `Status` of a refused request.
+fn refusal<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> Status {
+    match result {
+        Err(kube::Error::Api(status)) => *status,
+        other => panic!("expected a Status, got {other:?}"),
+    }
+}
+
+fn version(object: &DynamicObject) -> u64 {
+    object.resource_version().unwrap().parse().unwrap()
+}
