@@ -1,6 +1,7 @@
 //! One file per subcommand; each only wires the others together.
 
 pub mod crds;
+pub mod local;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Local(local::Args),
     Crds(crds::Args),
 }
 
@@ -41,6 +43,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
+        Command::Local(args) => local::run(&args),
         Command::Crds(args) => crds::run(&args),
     };
     outcome.into()

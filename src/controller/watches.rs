@@ -131,8 +131,8 @@ where
                 let _ = apply(&shell, object);
             }
             Ok(Event::Delete(DeserializeGuard(Ok(object)))) => {
-                shell.progress.told(K::KIND, object.resource_version().as_deref());
                 delete::<K>(&shell, &key_of(&object));
+                shell.progress.told(K::KIND, object.resource_version().as_deref());
             }
             Ok(Event::Delete(DeserializeGuard(Err(bad)))) => {
                 delete::<K>(&shell, &key_of_parts(K::KIND, &bad.metadata));

@@ -27,6 +27,7 @@ mod quiet;
 mod request_options;
 mod resource;
 mod route;
+mod schema_admission;
 mod selector;
 mod serve;
 mod store;
@@ -47,6 +48,7 @@ pub use history::{ObjectKey, Revision};
 pub use http_layer::{ApiBody, ApiService};
 pub use quiet::{Quiet, WatchState};
 pub use resource::{Resource, SelectableField};
+pub use schema_admission::SchemaAdmission;
 pub use serve::serve;
 pub use store::{Actor, Verb};
 

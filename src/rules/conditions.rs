@@ -2,7 +2,7 @@
 
 use crate::api::{
     Condition, ConditionStatus, ConditionType, Reason,
-    conditions::{find, reason},
+    conditions::{find, is_true, reason},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -73,22 +73,23 @@ pub struct Transition {
     pub message: String,
 }
 
-/// The condition types whose changes are told as events. `Ready` follows from the others and would repeat them.
+/// The condition types whose changes are told as events. `Ready` comes last: it mostly repeats the others.
+/// `RecordAvailable` is not among them: when a connection goes down, its own event says so once, not each link's.
 const TOLD: [ConditionType; 8] = [
     ConditionType::Linked,
-    ConditionType::RecordAvailable,
     ConditionType::Active,
     ConditionType::HoldsConnection,
     ConditionType::Default,
     ConditionType::DisableRefused,
     ConditionType::DeletionRefused,
     ConditionType::RecordTypeInUse,
+    ConditionType::Ready,
 ];
 
 /// What changed between two lists of conditions, as events: one per changed (status, reason), none while steady.
 pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
     let mut told = Vec::new();
-    for type_ in TOLD.into_iter().chain([ConditionType::Ready]) {
+    for type_ in TOLD {
         let Some(after) = find(new, type_) else { continue };
         let Some(reason) = reason(new, type_) else { continue };
         let before = find(old, type_);
@@ -96,20 +97,30 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
             continue;
         }
         let repeats = told.iter().any(|t: &Transition| t.reason == reason);
-        if repeats || (before.is_none() && quiet_at_first(reason)) {
+        if repeats || passing(reason) || (before.is_none() && quiet_at_first(reason)) {
             continue;
         }
-        let abnormal = matches!(
-            type_,
-            ConditionType::HoldsConnection | ConditionType::DisableRefused | ConditionType::DeletionRefused
-        );
-        let ready = find(new, ConditionType::Ready).is_some_and(|r| r.status == ConditionStatus::True);
-        told.push(Transition { warning: abnormal || !ready, reason, message: after.message.clone() });
+        let warning = match type_ {
+            ConditionType::HoldsConnection
+            | ConditionType::DisableRefused
+            | ConditionType::DeletionRefused => true,
+            ConditionType::Default | ConditionType::RecordTypeInUse => false,
+            _ => after.status != ConditionStatus::True && !is_true(new, ConditionType::Ready),
+        };
+        told.push(Transition { warning, reason, message: after.message.clone() });
     }
     told
 }
 
 /// Reasons that say nothing happened when they are the first thing said about an object.
 fn quiet_at_first(reason: Reason) -> bool {
-    matches!(reason, Reason::NotRequested | Reason::NotDefault | Reason::Inactive | Reason::Connecting)
+    matches!(reason, Reason::NotRequested | Reason::NotDefault | Reason::Inactive)
+}
+
+/// Reasons that pass by themselves within moments, and what a link's record and connection say elsewhere.
+fn passing(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Connecting | Reason::ReservationPending | Reason::RecordPending | Reason::ConnectionNotReady
+    )
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     api::{DynamicsConnection, Organization, names::REFRESH_REQUESTED},
     controller::queue::{Key, Kind},
-    dynamics::{self, Kind as Error, Meaning},
+    dynamics::{self, Kind as Error, Meaning, Rejection},
     rules::{
         connection::Ask,
         instance_state::{Answer, Failure, Tables, Told},
@@ -184,6 +184,8 @@ fn failure(error: &dynamics::Error) -> Failure {
         (Error::HostNotAllowed(_), _) => Failure::HostNotAllowed,
         (Error::AddressNotAllowed, _) => Failure::AddressNotAllowed,
         (Error::CredentialsUnusable(fault), _) => Failure::SecretInvalid(fault.to_string()),
+        // No such instance in that tenant: it is the instance that is missing, not the credentials that are wrong.
+        (Error::CredentialsRejected { reason: Rejection::InvalidResource, .. }, _) => Failure::Unreachable,
         (Error::CredentialsRejected { .. }, _) => Failure::CredentialsRejected,
         (Error::NotAMember { .. } | Error::AccessDenied { .. }, _) => Failure::AccessDenied,
         (_, Meaning::Wait | Meaning::SignInUnavailable | Meaning::NoEvidence) => Failure::Throttled,

@@ -1,0 +1,217 @@
+//! Applying a commit as a GitOps tool does: everything that is wanted, then away with what no longer is.
+
+use super::{
+    session::Session,
+    settle::{Unsettled, settle},
+    tree::{Id, Item, Tree},
+};
+use crate::{api::names::GROUP, manifests::Document};
+use kube::{
+    Api,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective},
+};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// What happened to one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Did {
+    /// It is new.
+    Created,
+    /// It changed.
+    Configured,
+    /// It was wanted no longer.
+    Pruned,
+}
+
+/// What a commit did.
+#[derive(Default)]
+pub struct Report {
+    /// What changed, in order.
+    pub done: Vec<(Did, Id)>,
+    /// How many objects were as wanted already.
+    pub unchanged: usize,
+    /// What was refused or could not be applied, each a sentence that begins with the place.
+    pub problems: Vec<String>,
+    /// What the API warned of.
+    pub warnings: Vec<String>,
+    /// Documents of other people's kinds.
+    pub ignored: Vec<String>,
+}
+
+/// Who applies and what it has applied so far.
+#[derive(Default)]
+pub struct Applier {
+    applied: BTreeSet<Id>,
+    /// Prune before applying, as Argo CD does within a wave.
+    pub prune_first: bool,
+}
+
+impl Applier {
+    /// Brings the store to a commit's tree, and settles it.
+    pub async fn commit(&mut self, session: &Session, tree: &Tree) -> Result<Report, Unsettled> {
+        let mut report = Report { ignored: tree.ignored.clone(), ..Report::default() };
+        report.problems.extend(tree.problems.iter().cloned());
+        match session.world.apply(&tree.instances) {
+            Ok(warnings) => report.warnings.extend(warnings.iter().map(ToString::to_string)),
+            Err(error) => report.problems.push(error.to_string()),
+        }
+        let declared = |name: &str| tree.items.iter().any(|i| i.id.kind == "Namespace" && i.id.name == name);
+        for namespace in tree.namespaces().iter().filter(|name| !declared(name)) {
+            ensure_namespace(session, namespace).await;
+        }
+        let wanted: BTreeSet<Id> = tree.items.iter().map(|i| i.id.clone()).collect();
+        let unwanted: Vec<Id> =
+            self.applied.iter().rev().filter(|id| !wanted.contains(id)).cloned().collect();
+        if self.prune_first {
+            self.prune(session, &unwanted, &mut report).await;
+        }
+        let mut unapplied = Vec::new();
+        for item in &tree.items {
+            if !self.apply(session, item, &mut report).await {
+                unapplied.push(item);
+            }
+        }
+        if !self.prune_first {
+            self.prune(session, &unwanted, &mut report).await;
+        }
+        settle(session).await?;
+
+        // A held deletion of something this commit wants has completed meanwhile: a tool would apply it again.
+        let lost: Vec<&Item> = tree
+            .items
+            .iter()
+            .filter(|i| !unapplied.iter().any(|u| u.id == i.id))
+            .filter(|i| session.api.get(&i.id.kind, &i.id.namespace, &i.id.name).is_none())
+            .collect();
+        if !lost.is_empty() {
+            for item in lost {
+                if !item.id.namespace.is_empty() {
+                    ensure_namespace(session, &item.id.namespace).await;
+                }
+                self.apply(session, item, &mut report).await;
+            }
+            settle(session).await?;
+        }
+        report.warnings.extend(session.warnings.take());
+        Ok(report)
+    }
+
+    async fn apply(&mut self, session: &Session, item: &Item, report: &mut Report) -> bool {
+        let id = &item.id;
+        let before = session.api.get(&id.kind, &id.namespace, &id.name);
+        let mut object = item.document.value.clone();
+        if !id.namespace.is_empty() {
+            object["metadata"]["namespace"] = json!(id.namespace);
+        }
+        // A status in git is somebody's export; the API would take it for ours.
+        if let Some(fields) = object.as_object_mut() {
+            fields.remove("status");
+        }
+        let params = PatchParams::apply("postlink-local").force().validation(ValidationDirective::Strict);
+        match api(session, id).patch(&id.name, &params, &Patch::Apply(&object)).await {
+            Ok(after) => {
+                self.applied.insert(id.clone());
+                let version = |o: &Value| o.pointer("/metadata/resourceVersion").cloned();
+                match before {
+                    None => report.done.push((Did::Created, id.clone())),
+                    Some(before)
+                        if version(&before).as_ref().and_then(Value::as_str)
+                            != after.metadata.resource_version.as_deref() =>
+                    {
+                        report.done.push((Did::Configured, id.clone()));
+                    }
+                    Some(_) => report.unchanged += 1,
+                }
+                true
+            }
+            Err(error) => {
+                // It is still wanted, so it is not pruned when it was there before.
+                if before.is_some() {
+                    self.applied.insert(id.clone());
+                }
+                report.problems.extend(sentences(&item.document, id, &error));
+                false
+            }
+        }
+    }
+
+    async fn prune(&mut self, session: &Session, unwanted: &[Id], report: &mut Report) {
+        for id in unwanted {
+            match api(session, id).delete(&id.name, &DeleteParams::default()).await {
+                Ok(_) => {
+                    report.done.push((Did::Pruned, id.clone()));
+                    self.applied.remove(id);
+                }
+                Err(kube::Error::Api(status)) if status.code == 404 => {
+                    self.applied.remove(id);
+                }
+                Err(error) => report.problems.push(format!("{id}: {}", told(&error))),
+            }
+        }
+    }
+}
+
+fn api(session: &Session, id: &Id) -> Api<DynamicObject> {
+    let resource = id.resource();
+    if id.namespace.is_empty() {
+        Api::all_with(session.applicant.clone(), &resource)
+    } else {
+        Api::namespaced_with(session.applicant.clone(), &id.namespace, &resource)
+    }
+}
+
+/// Namespaces nobody declares exist implicitly.
+async fn ensure_namespace(session: &Session, name: &str) {
+    if session.api.get("Namespace", "", name).is_some() {
+        return;
+    }
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(session.administrator.clone());
+    if let Ok(namespace) = serde_json::from_value(namespace) {
+        // Somebody may have made it meanwhile, and a bad name is told when its objects are applied.
+        let _ = api.create(&PostParams::default(), &namespace).await;
+    }
+}
+
+/// What the API server said, without the client's wrapping.
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A refusal as sentences, each with file, line, column and field.
+fn sentences(document: &Document, id: &Id, error: &kube::Error) -> Vec<String> {
+    let kube::Error::Api(status) = error else {
+        return vec![format!("{}: {id}: {error}", document.place(""))];
+    };
+    let causes = status.details.iter().flat_map(|d| &d.causes);
+    let named: Vec<String> = causes
+        .filter(|cause| !cause.field.is_empty())
+        .map(|cause| {
+            let field = cause.field.trim_start_matches("<nil>");
+            let shown = if field.is_empty() { String::new() } else { format!("{field}: ") };
+            format!("{}: {id}: {shown}{}", document.place(field), cause.message)
+        })
+        .collect();
+    if !named.is_empty() {
+        return named;
+    }
+    // `strict decoding error: unknown field "spec.foo", unknown field "spec.bar"`
+    let unknown: Vec<&str> =
+        status.message.split("unknown field \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    if status.code == 400 && !unknown.is_empty() {
+        return unknown
+            .into_iter()
+            .map(|field| format!("{}: {id}: unknown field \"{field}\"", document.place(field)))
+            .collect();
+    }
+    vec![format!("{}: {id}: {}", document.place(""), status.message)]
+}
+
+/// Whether a kind is one of ours.
+pub fn is_ours(id: &Id) -> bool {
+    id.api_version.split('/').next() == Some(GROUP)
+}

@@ -1,0 +1,153 @@
+//! `postlink local DIR`: the main job on one machine. Only wiring: the API in memory, the real controller, simulated
+//! instances.
+
+pub mod apply;
+pub mod report;
+pub mod session;
+pub mod settle;
+pub mod tree;
+mod warnings;
+
+use super::Outcome;
+use crate::manifests::{Commit, load_commits};
+use apply::Applier;
+use session::{APART, Applicant, Session};
+use std::{collections::BTreeSet, io::IsTerminal, path::PathBuf, time::Duration};
+use tree::Tree;
+
+/// Runs the whole of Postlink on one machine over a folder of YAML: nothing else is needed, nothing outside is touched.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  postlink local examples/quickstart\n  postlink local examples/story -o json --each | jq -c .metadata.annotations"
+)]
+pub struct Args {
+    /// The folder. Sub-folders named `1-…` or `01-…` are commits, applied in order, a day apart.
+    dir: PathBuf,
+    /// How to print the result.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+    /// With `-o json`: one List per commit, one JSON document a line.
+    #[arg(long)]
+    each: bool,
+    /// Apply as a person would: refused changes are denied in words instead of accepted and held.
+    #[arg(long)]
+    as_person: bool,
+    /// Do not fail when something is settled but not Ready.
+    #[arg(long)]
+    expect_held: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Table,
+    Json,
+    Yaml,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> Outcome {
+    if args.each && args.output != Output::Json {
+        eprintln!("error: --each goes with -o json");
+        return Outcome::Usage;
+    }
+    let commits = match load_commits(&args.dir) {
+        Ok(commits) => commits,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Outcome::Usage;
+        }
+    };
+    // One thread: everything happens in one order, and the result is the same each time.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot be started: {error}");
+            return Outcome::Usage;
+        }
+    };
+    runtime.block_on(play(args, commits))
+}
+
+async fn play(args: &Args, commits: Vec<Commit>) -> Outcome {
+    let trees: Vec<(String, Vec<String>, Tree)> = commits
+        .into_iter()
+        .map(|c| (c.name, c.errors.iter().map(ToString::to_string).collect(), Tree::of(c.documents)))
+        .collect();
+    let hosts: BTreeSet<String> =
+        trees.iter().flat_map(|(_, _, tree)| tree.instances.iter().map(|i| i.spec.host.clone())).collect();
+    let applicant = if args.as_person { Applicant::Person } else { Applicant::Tool };
+    let session = match Session::start(applicant, &hosts).await {
+        Ok(session) => session,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Outcome::Usage;
+        }
+    };
+    let progress = progress();
+    let mut applier = Applier::default();
+    let mut sound = true;
+    let count = trees.len();
+    for (number, (name, errors, tree)) in trees.into_iter().enumerate() {
+        if number > 0 {
+            session.clock.move_to(session.clock.now() + APART);
+        }
+        progress.set_message(format!("{name} ({} of {count})", number + 1));
+        let (begun, revision) = (session.clock.now(), session.api.revision());
+        let report = match applier.commit(&session, &tree).await {
+            Ok(report) => report,
+            Err(error) => {
+                progress.suspend(|| eprintln!("error: commit {name}: {error}"));
+                return Outcome::No;
+            }
+        };
+        progress.suspend(|| {
+            for problem in errors.iter().chain(&report.problems) {
+                sound = false;
+                eprintln!("error: {problem}");
+            }
+            for warning in &report.warnings {
+                eprintln!("warning: {warning}");
+            }
+            for ignored in &report.ignored {
+                eprintln!("note: {ignored} is not applied: `local` knows Postlink's kinds, Namespace, Secret and ServiceAccount");
+            }
+            match args.output {
+                Output::Table => {
+                    if number > 0 {
+                        println!();
+                    }
+                    println!("commit {name} at {}", begun.strftime("%Y-%m-%d %H:%M:%S UTC"));
+                    print!("{}", report::changes(&report));
+                    print!("{}", report::tables(&session, session.clock.now()));
+                    print!("{}", report::events(&session, revision));
+                }
+                Output::Json if args.each => println!("{}", report::list(&session, Some(&name))),
+                Output::Json | Output::Yaml => {}
+            }
+        });
+    }
+    progress.finish_and_clear();
+    match args.output {
+        Output::Json if !args.each => println!("{:#}", report::list(&session, None)),
+        Output::Yaml => print!("{}", crate::manifests::to_yaml(&report::list(&session, None))),
+        _ => {}
+    }
+    let waiting = report::not_ready(&session);
+    if !waiting.is_empty() && !args.expect_held {
+        for object in &waiting {
+            eprintln!("not ready: {object}");
+        }
+    }
+    session.stop().await;
+    if sound && (waiting.is_empty() || args.expect_held) { Outcome::Done } else { Outcome::No }
+}
+
+/// Shown on a terminal only, and only when it takes longer than a moment.
+fn progress() -> indicatif::ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let bar = indicatif::ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,147 @@
+//! What `postlink local` prints: per commit what was done, a table per kind, the events; or JSON.
+
+use super::{
+    apply::{Did, Report},
+    session::Session,
+};
+use crate::api::{ConditionStatus, ConditionType, conditions::find};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Our kinds and their plurals, in the order people meet them.
+pub const KINDS: [(&str, &str); 3] = [
+    ("DynamicsConnection", "dynamicsconnections"),
+    ("AutomationRule", "automationrules"),
+    ("PostLink", "postlinks"),
+];
+
+/// Every stored object of our kinds as one `List`, as `kubectl get -o json` prints it.
+pub fn list(session: &Session, commit: Option<&str>) -> Value {
+    let items: Vec<Value> = KINDS
+        .iter()
+        .flat_map(|(kind, _)| session.api.objects(kind))
+        .map(|object| {
+            let mut object = (*object).clone();
+            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.remove("managedFields");
+            }
+            object
+        })
+        .collect();
+    let metadata = match commit {
+        Some(commit) => json!({
+            "resourceVersion": "",
+            "annotations": {"local.postlink.dev/commit": commit},
+        }),
+        None => json!({"resourceVersion": ""}),
+    };
+    json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items})
+}
+
+/// The objects that are settled but not Ready, each with its reason.
+pub fn not_ready(session: &Session) -> Vec<String> {
+    let mut found = Vec::new();
+    for (kind, _) in KINDS {
+        for object in session.api.objects(kind) {
+            let conditions = object.pointer("/status/conditions").cloned().unwrap_or_default();
+            let conditions = serde_json::from_value(conditions).unwrap_or_else(|_| Vec::new());
+            let ready = find(&conditions, ConditionType::Ready);
+            let terminating = object.pointer("/metadata/deletionTimestamp").is_some();
+            if !terminating && ready.is_some_and(|r| r.status == ConditionStatus::True) {
+                continue;
+            }
+            let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+            let why = match ready {
+                _ if terminating => find(&conditions, ConditionType::DeletionRefused)
+                    .map_or("it is being deleted", |c| c.message.as_str()),
+                Some(ready) => ready.message.as_str(),
+                None => "nobody has looked at it",
+            };
+            found.push(format!("{}/{name}: {why}", kind.to_lowercase()));
+        }
+    }
+    found
+}
+
+/// What was applied, refused and pruned.
+pub fn changes(report: &Report) -> String {
+    let mut text = String::new();
+    for (did, id) in &report.done {
+        let (sign, word) = match did {
+            Did::Created => ('+', "created"),
+            Did::Configured => ('~', "configured"),
+            Did::Pruned => ('-', "pruned"),
+        };
+        let _ = writeln!(text, "{sign} {id} {word}");
+    }
+    if report.unchanged > 0 {
+        let _ = writeln!(text, "= {} unchanged", report.unchanged);
+    }
+    text
+}
+
+/// One table per kind, with the printer columns of the definitions.
+pub fn tables(session: &Session, now: Timestamp) -> String {
+    let mut text = String::new();
+    for (kind, plural) in KINDS {
+        let objects = session.api.objects(kind);
+        let Some(schema) = session.schemas.schema(plural) else { continue };
+        if objects.is_empty() {
+            continue;
+        }
+        let namespaces: std::collections::BTreeSet<&str> =
+            objects.iter().filter_map(|o| o.pointer("/metadata/namespace").and_then(Value::as_str)).collect();
+        let several = namespaces.len() > 1;
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        let mut head: Vec<String> = schema.columns().iter().map(|c| c.name.to_uppercase()).collect();
+        if several {
+            head.insert(0, "NAMESPACE".to_owned());
+        }
+        rows.push(head);
+        for object in &objects {
+            let mut row = schema.row(object, now);
+            if several {
+                let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
+                row.insert(0, namespace.unwrap_or_default().to_owned());
+            }
+            rows.push(row);
+        }
+        let _ = writeln!(text, "\n{plural}");
+        text.push_str(&aligned(&rows));
+    }
+    text
+}
+
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|i| rows.iter().filter_map(|r| r.get(i)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let line: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let _ = writeln!(text, "{}", line.join("   ").trim_end());
+    }
+    text
+}
+
+/// The events since a revision, in the order they were written.
+pub fn events(session: &Session, since: u64) -> String {
+    let mut rows = Vec::new();
+    for revision in session.api.history_since(since) {
+        if !revision.key.resource.starts_with("events") {
+            continue;
+        }
+        let Some(event) = revision.after() else { continue };
+        let text =
+            |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let object = format!("{}/{}", text("/regarding/kind").to_lowercase(), text("/regarding/name"));
+        rows.push(vec![text("/type"), text("/reason"), object, text("/note")]);
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\nevents\n{}", aligned(&rows))
+}

@@ -1,0 +1,148 @@
+//! One run of `postlink local`: an in-memory API, simulated instances over HTTPS, and the real controller, wired.
+
+use super::warnings::{Warnings, WithWarnings};
+use crate::{
+    api::crds,
+    controller::{Controller, Settings, clock::Clock},
+    dynamics,
+    memory_api::{Actor, MemoryApi, Options, SchemaAdmission},
+    schema::policies::{Mode, Policies, Principals, render},
+    simulated_instance::{DISCOVERY_HOST, SIGN_IN_HOST, Served, World},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+/// The time of the first commit.
+pub const START: &str = "2026-01-01T00:00:00Z";
+/// Commits are this far apart.
+pub const APART: SignedDuration = SignedDuration::from_hours(24);
+/// Keys looked at at one time.
+const CONCURRENCY: usize = 32;
+
+/// Why a session cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The in-memory API.
+    #[error("the in-memory API cannot be started: {0}")]
+    Api(#[from] crate::memory_api::Error),
+    /// Our own definitions or policies.
+    #[error("Postlink's own definitions cannot be used: {0}")]
+    Schema(#[from] crate::schema::SchemaError),
+    /// The simulated instances.
+    #[error("the simulated instances cannot be served: {0}")]
+    Served(#[from] crate::simulated_instance::ServeError),
+    /// The client of the instances.
+    #[error("the client of the instances cannot be made: {0}")]
+    Dynamics(#[from] dynamics::ConfigError),
+}
+
+/// Who applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applicant {
+    /// A GitOps tool: what is refused is accepted and held.
+    Tool,
+    /// A person: what is refused is denied in words.
+    Person,
+}
+
+impl Applicant {
+    fn actor(self) -> Actor {
+        match self {
+            Self::Tool => Actor::user("system:serviceaccount:flux-system:kustomize-controller"),
+            Self::Person => Actor::user("you"),
+        }
+    }
+}
+
+/// A running session.
+pub struct Session {
+    /// The in-memory API.
+    pub api: MemoryApi,
+    /// The simulated instances.
+    pub world: World,
+    /// The clock of everything.
+    pub clock: Clock,
+    /// The definitions, for columns.
+    pub schemas: Arc<SchemaAdmission>,
+    /// The controller.
+    pub controller: Controller,
+    /// Acts as the applicant.
+    pub applicant: kube::Client,
+    /// Acts as the administrator, for what exists implicitly.
+    pub administrator: kube::Client,
+    /// What the API warned the applicant of.
+    pub warnings: Warnings,
+    _served: Served,
+}
+
+impl Session {
+    /// Starts one. `hosts` are all hosts that simulated instances will ever have in it.
+    pub async fn start(applicant: Applicant, hosts: &BTreeSet<String>) -> Result<Self, SessionError> {
+        let start: Timestamp = START.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let clock = Clock::standing_at(start);
+        let now = {
+            let clock = clock.clone();
+            Arc::new(move || clock.now()) as Arc<dyn Fn() -> Timestamp + Send + Sync>
+        };
+        let definitions = crds::all();
+        let policies = Policies::from_values(&render(Mode::Deny, &Principals::default()))?;
+        let schemas = Arc::new(SchemaAdmission::new(&definitions, policies)?);
+        let options =
+            Options { clock: now.clone(), admission: schemas.clone(), seed: 1, ..Options::default() };
+        let api = MemoryApi::new(&definitions, options)?;
+        let world = World::with_clock(now.clone());
+        let served = world.serve_tls(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let dynamics = dynamics::Client::new(&dynamics_config(&served, hosts, now))?;
+        let controller = Controller::start(Settings {
+            client: api.client(Actor::user("system:serviceaccount:postlink-system:postlink")),
+            dynamics,
+            clock: clock.clone(),
+            namespaces: Vec::new(),
+            concurrency: CONCURRENCY,
+            may_create: Arc::new(|| true),
+            predecessor_done: Timestamp::UNIX_EPOCH,
+        });
+        let warnings = Warnings::default();
+        let service = WithWarnings::new(api.service(applicant.actor()), warnings.clone());
+        Ok(Self {
+            applicant: kube::Client::new(service, "default"),
+            administrator: api.client(Actor::admin()),
+            api,
+            world,
+            clock,
+            schemas,
+            controller,
+            warnings,
+            _served: served,
+        })
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        self.controller.stop().await;
+    }
+}
+
+/// Every host leads to the simulated instances or nowhere: `local` never talks to the outside.
+fn dynamics_config(served: &Served, hosts: &BTreeSet<String>, clock: dynamics::Clock) -> dynamics::Config {
+    let services = [SIGN_IN_HOST, DISCOVERY_HOST].map(str::to_owned);
+    let connect_to: HashMap<String, SocketAddr> =
+        hosts.iter().cloned().chain(services).map(|host| (host, served.address())).collect();
+    let nowhere: dynamics::Resolve = Arc::new(|host| {
+        let error = std::io::Error::other(format!("{host} is no simulated instance"));
+        Box::pin(std::future::ready(Err(error)))
+    });
+    let mut config = dynamics::Config {
+        connect_to,
+        extra_roots: served.ca_pem().as_bytes().to_vec(),
+        transport: dynamics::Transport::Network { resolve: Some(nowhere) },
+        clock,
+        ..dynamics::Config::default()
+    };
+    config.allow_hosts.extend(hosts.iter().cloned());
+    config
+}

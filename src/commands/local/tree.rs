@@ -1,0 +1,163 @@
+//! A commit's documents, sorted by what they are: objects to apply, and the simulated world.
+
+use crate::{
+    api::names::GROUP,
+    manifests::Document,
+    simulated_instance::{API_VERSION, KIND, SimulatedInstanceDocument},
+};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+/// Which object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id {
+    /// Its `apiVersion`.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace; empty for a namespace itself.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind.to_lowercase();
+        match self.namespace.as_str() {
+            "" | "default" => write!(f, "{kind}/{}", self.name),
+            namespace => write!(f, "{kind}/{} in {namespace}", self.name),
+        }
+    }
+}
+
+/// The kinds besides our own that a tree may hold.
+const BUILT_IN: [&str; 3] = ["Namespace", "Secret", "ServiceAccount"];
+const OURS: [(&str, &str); 3] = [
+    ("DynamicsConnection", "dynamicsconnections"),
+    ("AutomationRule", "automationrules"),
+    ("PostLink", "postlinks"),
+];
+
+impl Id {
+    /// How the API names it.
+    pub fn resource(&self) -> ApiResource {
+        let (group, version) = self.api_version.split_once('/').unwrap_or(("", &self.api_version));
+        let gvk = GroupVersionKind::gvk(group, version, &self.kind);
+        match OURS.iter().find(|(kind, _)| *kind == self.kind) {
+            Some((_, plural)) => ApiResource::from_gvk_with_plural(&gvk, plural),
+            None => ApiResource::from_gvk(&gvk),
+        }
+    }
+}
+
+/// One object to apply.
+pub struct Item {
+    /// Which.
+    pub id: Id,
+    /// Where it stands.
+    pub document: Document,
+}
+
+/// A commit's tree.
+#[derive(Default)]
+pub struct Tree {
+    /// The objects: namespaces and Secrets first, else in the order of the files.
+    pub items: Vec<Item>,
+    /// The simulated instances.
+    pub instances: Vec<SimulatedInstanceDocument>,
+    /// What cannot be applied, each as a sentence that begins with the place.
+    pub problems: Vec<String>,
+    /// What is none of our business.
+    pub ignored: Vec<String>,
+}
+
+impl Tree {
+    /// Sorts a commit's documents.
+    pub fn of(documents: Vec<Document>) -> Self {
+        let mut tree = Self::default();
+        let mut seen: BTreeMap<Id, String> = BTreeMap::new();
+        for document in documents {
+            let text = |pointer: &str| {
+                document.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+            };
+            let (api_version, kind) = (text("/apiVersion"), text("/kind"));
+            if api_version == API_VERSION {
+                tree.instance(&document, &kind);
+                continue;
+            }
+            let ours = api_version.split('/').next() == Some(GROUP);
+            let ours_known = ours && OURS.iter().any(|(k, _)| *k == kind);
+            if kind.is_empty() || api_version.is_empty() {
+                let missing = if kind.is_empty() { "kind" } else { "apiVersion" };
+                tree.problems.push(format!("{}: the object has no {missing}", document.place("")));
+                continue;
+            }
+            if ours && (!ours_known || api_version != format!("{GROUP}/{}", crate::api::names::VERSION)) {
+                let kinds = OURS.map(|(kind, _)| kind).join(", ");
+                tree.problems.push(format!(
+                    "{}: {api_version} {kind} is no kind of Postlink; there are {kinds} in {GROUP}/{}",
+                    document.place("kind"),
+                    crate::api::names::VERSION,
+                ));
+                continue;
+            }
+            let built_in = api_version == "v1" && BUILT_IN.contains(&kind.as_str());
+            if !ours_known && !built_in {
+                tree.ignored.push(format!("{}: {api_version} {kind}", document.place("kind")));
+                continue;
+            }
+            let name = text("/metadata/name");
+            if name.is_empty() {
+                tree.problems.push(format!("{}: metadata.name is missing", document.place("metadata")));
+                continue;
+            }
+            let namespace = match (kind.as_str(), text("/metadata/namespace")) {
+                ("Namespace", _) => String::new(),
+                (_, given) if given.is_empty() => "default".to_owned(),
+                (_, given) => given,
+            };
+            let id = Id { api_version, kind, namespace, name };
+            if let Some(first) = seen.get(&id) {
+                tree.problems
+                    .push(format!("{}: {id} is here a second time; first at {first}", document.place("")));
+                continue;
+            }
+            seen.insert(id.clone(), document.place(""));
+            tree.items.push(Item { id, document });
+        }
+        // As Flux and Helm do: what others live in and sign in with comes first.
+        tree.items.sort_by_key(|item| {
+            BUILT_IN.iter().position(|kind| *kind == item.id.kind).unwrap_or(BUILT_IN.len())
+        });
+        tree
+    }
+
+    fn instance(&mut self, document: &Document, kind: &str) {
+        if kind != KIND {
+            self.problems
+                .push(format!("{}: {API_VERSION} has the kind {KIND} alone", document.place("kind")));
+            return;
+        }
+        match serde_json::from_value::<SimulatedInstanceDocument>(document.value.clone()) {
+            Ok(instance) => match instance.validate() {
+                Ok(()) => self.instances.push(instance),
+                Err(errors) => self.problems.extend(
+                    errors
+                        .iter()
+                        .map(|e| format!("{}: {}: {}", document.place(&e.field), e.field, e.message)),
+                ),
+            },
+            Err(error) => self.problems.push(format!("{}: {error}", document.place("spec"))),
+        }
+    }
+
+    /// The namespaces its objects live in.
+    pub fn namespaces(&self) -> BTreeSet<String> {
+        self.items.iter().map(|i| i.id.namespace.clone()).filter(|n| !n.is_empty()).collect()
+    }
+}
