@@ -399,12 +399,12 @@ fn remove(at: Type<'_>, value: &mut Value, last: &FieldSet, owned: &FieldSet) {
                 }
             }
         }
-        Value::Array(list) if at.granular_list() => {
-            list.retain(|item| {
+        Value::Array(items) if at.granular_list() => {
+            items.retain(|item| {
                 let element = at.element(item);
                 !last.own.contains(&element) || owned.touches(&element)
             });
-            for item in list.iter_mut() {
+            for item in items.iter_mut() {
                 let element = at.element(item);
                 if let Some(last) = last.below.get(&element) {
                     remove(at.item(), item, last, owned.below.get(&element).unwrap_or(&none));

@@ -80,9 +80,7 @@ impl ApiService {
         let broken = || io::Error::new(io::ErrorKind::ConnectionReset, "connection reset (injected)");
         if let Fate::Refuse(fault) = fate {
             return match fault {
-                Fault::Answer { code, retry_after } => {
-                    Ok(refused(&Refusal::injected(code, retry_after), &[]))
-                }
+                Fault::Answer { code, retry_after } => Ok(refused(&Refusal::injected(code, retry_after))),
                 Fault::Hang => std::future::pending().await,
                 _ => Err(broken()),
             };
@@ -95,7 +93,7 @@ impl ApiService {
             Target::Unknown => not_served(),
         };
         match fate {
-            Fate::After(Fault::AnswerAfter { code }) => Ok(refused(&Refusal::injected(code, None), &[])),
+            Fate::After(Fault::AnswerAfter { code }) => Ok(refused(&Refusal::injected(code, None))),
             Fate::After(_) => Err(broken()),
             Fate::ProceedAndDie => {
                 if let Some(line) = &self.line {
@@ -119,7 +117,7 @@ impl ApiService {
             "get" | "list" | "watch" => self.read(route, request, query, actor),
             _ => self.write(route, request, query, actor, &mut warnings),
         };
-        answer.unwrap_or_else(|refusal| refused(&refusal, &warnings)).with_warnings(&warnings)
+        answer.unwrap_or_else(|refusal| refused(&refusal)).with_warnings(&warnings)
     }
 
     fn read(
@@ -131,9 +129,7 @@ impl ApiService {
     ) -> Outcome<Response<ApiBody>> {
         let resource = route.resource;
         let shape = shape(request.headers());
-        if !route.subresource.is_empty() && !(route.subresource == "status" && resource.has_status) {
-            return Err(Refusal::not_found(resource, &route.name));
-        }
+        served(route)?;
         if route.verb == "get" {
             let key = write::key(resource, &route.namespace, &route.name);
             let version = query.get("resourceVersion").map(String::as_str).unwrap_or_default();
@@ -174,19 +170,15 @@ impl ApiService {
             let body = token::issue(&self.core, route, request.body(), &actor)?;
             return Ok(json_response(201, body, &[]));
         }
-        let known = route.subresource.is_empty() || (route.subresource == "status" && resource.has_status);
-        if !known {
-            return Err(Refusal::not_found(resource, &route.name));
-        }
+        served(route)?;
         let on_status = !route.subresource.is_empty();
-        let fits = match route.verb {
-            "create" => !on_status && route.name.is_empty(),
-            "update" | "patch" => !route.name.is_empty(),
-            "delete" => !on_status,
-            "deletecollection" => resource.kind != "Namespace" || resource.custom,
-            _ => false,
-        };
-        if !fits {
+        if route.name.is_empty() && ["update", "patch"].contains(&route.verb) {
+            return Err(Refusal::bad_request("name must be provided"));
+        }
+        if route.verb == "deletecollection" && resource.kind == "Namespace" && !resource.custom {
+            return Err(Refusal::method_not_allowed());
+        }
+        if on_status && ["create", "delete"].contains(&route.verb) {
             return Err(Refusal::not_supported(resource, route.verb));
         }
         let call = request_options::read(route, request.headers(), query, actor)?;
@@ -230,9 +222,21 @@ impl ApiService {
         let revision = state.store.revision();
         self.core.publish(state);
         let gone = gone?;
-        let metadata = json!({"resourceVersion": revision.to_string()});
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
+        if call.resource.custom && shape == Shape::Full {
+            metadata["continue"] = json!("");
+        }
         let body = list::write_list(call.resource, shape, &metadata, gone.iter().map(|stored| &stored.raw));
         Ok(json_response(200, body, &[]))
+    }
+}
+
+/// Only objects and, where there is one, their status.
+fn served(route: &Route<'_>) -> Outcome<()> {
+    match route.subresource.as_str() {
+        "" => Ok(()),
+        "status" if route.resource.has_status => Ok(()),
+        _ => Err(Refusal::not_found(route.resource, &route.name)),
     }
 }
 
@@ -248,7 +252,13 @@ fn read_change(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Option<Ch
                     serde_json::from_slice(body).map_err(|why| why.to_string())
                 }
                 "application/yaml" => serde_yaml::from_slice(body).map_err(|why| why.to_string()),
-                _ => return Err(Refusal::unsupported_media_type(&["application/json", "application/yaml"])),
+                _ => {
+                    return Err(Refusal::unsupported_media_type(&[
+                        "application/json",
+                        "application/yaml",
+                        "application/vnd.kubernetes.protobuf",
+                    ]));
+                }
             };
             object.map(Change::Replace).map(Some).map_err(|why| {
                 Refusal::bad_request(format!(
@@ -278,7 +288,7 @@ fn read_change(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Option<Ch
                         .map_err(|why| Refusal::bad_request(format!("error decoding patch: {why}")))?;
                     if !patch.is_object() {
                         return Err(Refusal::bad_request(
-                            "error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}",
+                            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
                         ));
                     }
                     Ok(Some(Change::Merge(patch)))
@@ -353,12 +363,11 @@ fn not_served() -> Response<ApiBody> {
     response
 }
 
-fn refused(refusal: &Refusal, warnings: &[String]) -> Response<ApiBody> {
+fn refused(refusal: &Refusal) -> Response<ApiBody> {
     let mut headers = Vec::new();
     if let Some(seconds) = refusal.retry_after() {
         headers.push((header::RETRY_AFTER, seconds.to_string()));
     }
-    let _ = warnings;
     json_response(refusal.code, write::bytes(&refusal.status()), &headers)
 }
 

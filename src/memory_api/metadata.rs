@@ -100,30 +100,39 @@ pub(crate) fn normalise(object: &mut Value) -> Result<Vec<String>, String> {
 }
 
 fn check_type(field: &str, value: &Value) -> Result<(), String> {
-    let strings = |v: &Value| v.as_object().is_some_and(|m| m.values().all(Value::is_string));
-    let objects = |v: &Value| v.as_array().is_some_and(|a| a.iter().all(Value::is_object));
-    let (ok, go_type) = match field {
-        "labels" | "annotations" => (strings(value), "map[string]string"),
-        "finalizers" => (value.as_array().is_some_and(|a| a.iter().all(Value::is_string)), "[]string"),
-        "ownerReferences" => (objects(value), "[]v1.OwnerReference"),
-        "managedFields" => (objects(value), "[]v1.ManagedFieldsEntry"),
-        "generation" | "deletionGracePeriodSeconds" => (value.is_i64(), "int64"),
-        _ => (value.is_string(), "string"),
+    let (container, inner): (&str, &str) = match field {
+        "labels" | "annotations" => ("map[string]string", "string"),
+        "finalizers" => ("[]string", "string"),
+        "ownerReferences" => ("[]v1.OwnerReference", "v1.OwnerReference"),
+        "managedFields" => ("[]v1.ManagedFieldsEntry", "v1.ManagedFieldsEntry"),
+        "generation" | "deletionGracePeriodSeconds" => ("int64", ""),
+        _ => ("string", ""),
     };
-    if ok {
-        return Ok(());
+    let fault = |is: &Value, go_type: &str| {
+        let json_type = match is {
+            Value::Null => "null",
+            Value::Bool(_) => "bool",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        Err(format!(
+            "json: cannot unmarshal {json_type} into Go struct field ObjectMeta.{field} of type {go_type}"
+        ))
+    };
+    let inner_ok = |v: &Value| if inner == "string" { v.is_string() } else { v.is_object() };
+    match value {
+        Value::Object(map) if container.starts_with("map") => {
+            map.values().find(|v| !inner_ok(v)).map_or(Ok(()), |v| fault(v, inner))
+        }
+        Value::Array(list) if container.starts_with("[]") => {
+            list.iter().find(|v| !inner_ok(v)).map_or(Ok(()), |v| fault(v, inner))
+        }
+        Value::Number(n) if container == "int64" && n.is_i64() => Ok(()),
+        Value::String(_) if container == "string" => Ok(()),
+        other => fault(other, container),
     }
-    let json_type = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    Err(format!(
-        "json: cannot unmarshal {json_type} into Go struct field ObjectMeta.{field} of type {go_type}"
-    ))
 }
 
 /// Gives the object the request's namespace, or refuses one that differs from it.

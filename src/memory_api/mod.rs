@@ -31,6 +31,7 @@ mod selector;
 mod serve;
 mod store;
 mod token;
+mod update;
 mod watching;
 mod write;
 
