@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::answer::FieldError;
-use super::metadata::{self, NameRule};
+use super::metadata;
+use super::names::NameRule;
 use super::resource::Resource;
 
 /// How names of the kind are checked.

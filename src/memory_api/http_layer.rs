@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer::{Outcome, Refusal};
 use super::core::Core;
@@ -186,7 +186,7 @@ impl ApiService {
             return self.delete_collection(&call, request, query, shape, warnings);
         }
         // Bodies are read before the store is locked: parsing is most of the work.
-        let change = read_change(route, request)?;
+        let change = patch::read(route, request)?;
         let delete = match route.verb {
             "delete" => Some(DeleteOptions::read(&request_options::delete_options(request.body(), query)?)?),
             _ => None,
@@ -237,65 +237,6 @@ fn served(route: &Route<'_>) -> Outcome<()> {
         "" => Ok(()),
         "status" if route.resource.has_status => Ok(()),
         _ => Err(Refusal::not_found(route.resource, &route.name)),
-    }
-}
-
-fn read_change(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Option<Change>> {
-    let media_type =
-        request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim();
-    let body = request.body();
-    match route.verb {
-        "create" | "update" => {
-            let object = match media_type {
-                "" | "application/json" | "*/*" => {
-                    serde_json::from_slice(body).map_err(|why| why.to_string())
-                }
-                "application/yaml" => serde_yaml::from_slice(body).map_err(|why| why.to_string()),
-                _ => {
-                    return Err(Refusal::unsupported_media_type(&[
-                        "application/json",
-                        "application/yaml",
-                        "application/vnd.kubernetes.protobuf",
-                    ]));
-                }
-            };
-            object.map(Change::Replace).map(Some).map_err(|why| {
-                Refusal::bad_request(format!(
-                    "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why}",
-                    route.resource.kind
-                ))
-            })
-        }
-        "patch" => {
-            let mut accepted = vec!["application/json-patch+json", "application/merge-patch+json"];
-            if !route.resource.custom {
-                accepted.push("application/strategic-merge-patch+json");
-            }
-            accepted.push("application/apply-patch+yaml");
-            if !accepted.contains(&media_type) {
-                return Err(Refusal::unsupported_media_type(&accepted));
-            }
-            match media_type {
-                "application/json-patch+json" => Ok(Some(Change::Json(patch::read_json_patch(body)?))),
-                "application/apply-patch+yaml" => {
-                    let config: Value = serde_yaml::from_slice(body)
-                        .map_err(|why| Refusal::bad_request(format!("error decoding YAML: {why}")))?;
-                    Ok(Some(Change::Apply(config)))
-                }
-                _ => {
-                    let patch: Value = serde_json::from_slice(body)
-                        .map_err(|why| Refusal::bad_request(format!("error decoding patch: {why}")))?;
-                    if !patch.is_object() {
-                        return Err(Refusal::bad_request(
-                            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
-                        ));
-                    }
-                    Ok(Some(Change::Merge(patch)))
-                }
-            }
-        }
-        _ => Ok(None),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Bodies and patches: decoding them as a server does, and laying them over the object.
 
+use bytes::Bytes;
+use http::{Request, header};
 use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
@@ -7,6 +9,7 @@ use super::answer::{FieldError, Outcome, Refusal};
 use super::built_in;
 use super::metadata;
 use super::resource;
+use super::route::Route;
 use super::write::{Call, FieldValidation, Transaction};
 
 /// What an update changes.
@@ -72,6 +75,69 @@ pub(crate) fn read_json_patch(body: &[u8]) -> Outcome<Vec<PatchOperation>> {
         return Err(refusal);
     }
     serde_json::from_value(Value::Array(operations)).map_err(|_| Refusal::patch_does_not_apply())
+}
+
+/// The body of a write, by its media type; `None` for a delete.
+///
+/// # Errors
+/// 415 for a type that is not served, 400 for a body that cannot be read.
+pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Option<Change>> {
+    let media_type =
+        request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    let body = request.body();
+    match route.verb {
+        "create" | "update" => {
+            let object = match media_type {
+                "" | "application/json" | "*/*" => {
+                    serde_json::from_slice(body).map_err(|why| why.to_string())
+                }
+                "application/yaml" => serde_yaml::from_slice(body).map_err(|why| why.to_string()),
+                _ => {
+                    return Err(Refusal::unsupported_media_type(&[
+                        "application/json",
+                        "application/yaml",
+                        "application/vnd.kubernetes.protobuf",
+                    ]));
+                }
+            };
+            object.map(Change::Replace).map(Some).map_err(|why| {
+                Refusal::bad_request(format!(
+                    "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why}",
+                    route.resource.kind
+                ))
+            })
+        }
+        "patch" => {
+            let mut accepted = vec!["application/json-patch+json", "application/merge-patch+json"];
+            if !route.resource.custom {
+                accepted.push("application/strategic-merge-patch+json");
+            }
+            accepted.push("application/apply-patch+yaml");
+            if !accepted.contains(&media_type) {
+                return Err(Refusal::unsupported_media_type(&accepted));
+            }
+            match media_type {
+                "application/json-patch+json" => Ok(Some(Change::Json(read_json_patch(body)?))),
+                "application/apply-patch+yaml" => {
+                    let config: Value = serde_yaml::from_slice(body)
+                        .map_err(|why| Refusal::bad_request(format!("error decoding YAML: {why}")))?;
+                    Ok(Some(Change::Apply(config)))
+                }
+                _ => {
+                    let patch: Value = serde_json::from_slice(body)
+                        .map_err(|why| Refusal::bad_request(format!("error decoding patch: {why}")))?;
+                    if !patch.is_object() {
+                        return Err(Refusal::bad_request(
+                            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
+                        ));
+                    }
+                    Ok(Some(Change::Merge(patch)))
+                }
+            }
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Server-side apply accepts only fields of the schema.
