@@ -173,7 +173,7 @@ impl Refusal {
     }
 
     /// 409 `Conflict` of server-side apply: other managers own what the request wants to change.
-    pub fn apply_conflict(message: String, causes: Vec<Value>) -> Box<Self> {
+    pub fn apply_conflict(message: String, causes: &[Value]) -> Box<Self> {
         Self::boxed(409, "Conflict", message, Some(json!({"causes": causes})))
     }
 
@@ -256,6 +256,12 @@ impl Refusal {
     pub fn not_supported(resource: &Resource, verb: &str) -> Box<Self> {
         let message = format!("{verb} is not supported on resources of kind \"{}\"", resource.qualified());
         Self::boxed(405, "MethodNotAllowed", message, Some(about(resource, "")))
+    }
+
+    /// 405 from the router of a built-in group, which knows no such method on the path.
+    pub fn method_not_allowed() -> Box<Self> {
+        let message = "the server does not allow this method on the requested resource".to_owned();
+        Self::boxed(405, "MethodNotAllowed", message, Some(json!({})))
     }
 
     /// 410 `Expired`: the history that was asked for is gone.

@@ -1,4 +1,4 @@
-//! Discovery, version, health and a minimal OpenAPI v3: what clients ask before they ask for objects.
+//! Discovery, version, health and a minimal `OpenAPI` v3: what clients ask before they ask for objects.
 
 use std::collections::BTreeSet;
 
@@ -57,8 +57,11 @@ fn group(name: &str, version: &str) -> Value {
 fn resource_list(resources: &[Resource], group: &str, version: &str) -> Value {
     let mut list = Vec::new();
     for resource in resources.iter().filter(|r| r.group == group && r.version == version) {
-        let mut verbs =
-            vec!["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+        let mut verbs = if resource.custom {
+            vec!["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
+        } else {
+            vec!["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+        };
         if resource.kind == "Namespace" && !resource.custom {
             verbs.retain(|v| *v != "deletecollection");
         }

@@ -4,9 +4,10 @@
 //! map types. Not covered: duplicate items in a list of type map or set.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
+
+use super::field_types::Type;
 
 /// A set of field paths. Path elements are kept in their `FieldsV1` form: `f:name`, `k:{"type":"Ready"}`, `v:"x"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,82 +137,6 @@ fn readable(element: &str) -> String {
         }
         Some(("v", value)) => format!("[={value}]"),
         _ => element.to_owned(),
-    }
-}
-
-/// The list and map types of `metadata`, the same for every kind.
-static METADATA: LazyLock<Value> = LazyLock::new(|| {
-    let map = json!({"additionalProperties": {"type": "string"}});
-    json!({"properties": {
-        "labels": map, "annotations": map,
-        "finalizers": {"x-kubernetes-list-type": "set"},
-        "ownerReferences": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"],
-            "items": {"x-kubernetes-map-type": "atomic"}},
-        "managedFields": {}, "name": {}, "namespace": {}, "uid": {}, "resourceVersion": {}, "generation": {},
-        "generateName": {}, "creationTimestamp": {}, "deletionTimestamp": {}, "deletionGracePeriodSeconds": {},
-    }})
-});
-
-/// A place in a schema; `None` is a place the schema says nothing about.
-#[derive(Clone, Copy)]
-struct Type<'a> {
-    schema: Option<&'a Value>,
-    root: bool,
-}
-
-impl<'a> Type<'a> {
-    fn root(schema: &'a Value) -> Self {
-        Self { schema: Some(schema), root: true }
-    }
-
-    fn says(&self, keyword: &str) -> Option<&'a Value> {
-        self.schema.and_then(|s| s.get(keyword))
-    }
-
-    fn declares(&self, field: &str) -> bool {
-        (self.root && ["metadata", "apiVersion", "kind"].contains(&field))
-            || self.says("properties").is_some_and(|p| p.get(field).is_some())
-    }
-
-    fn field(&self, field: &str) -> Self {
-        if self.root && field == "metadata" {
-            return Self { schema: Some(&METADATA), root: false };
-        }
-        let declared = self.says("properties").and_then(|p| p.get(field));
-        let schema = declared.or_else(|| self.says("additionalProperties").filter(|s| s.is_object()));
-        Self { schema, root: false }
-    }
-
-    fn item(&self) -> Self {
-        Self { schema: self.says("items"), root: false }
-    }
-
-    fn atomic_map(&self) -> bool {
-        self.says("x-kubernetes-map-type").is_some_and(|t| t == "atomic")
-    }
-
-    fn list_type(&self) -> &'a str {
-        self.says("x-kubernetes-list-type").and_then(Value::as_str).unwrap_or("atomic")
-    }
-
-    /// How an item of a list of type map or set is called.
-    fn element(&self, item: &Value) -> String {
-        if self.list_type() == "set" {
-            return format!("v:{item}");
-        }
-        let mut keys = Map::new();
-        for key in self.says("x-kubernetes-list-map-keys").and_then(Value::as_array).into_iter().flatten() {
-            let key = key.as_str().unwrap_or_default();
-            let default = self.item().field(key).says("default").cloned();
-            if let Some(value) = item.get(key).cloned().or(default) {
-                keys.insert(key.to_owned(), value);
-            }
-        }
-        format!("k:{}", Value::Object(keys))
-    }
-
-    fn granular_list(&self) -> bool {
-        matches!(self.list_type(), "map" | "set")
     }
 }
 
@@ -399,12 +324,12 @@ fn remove(at: Type<'_>, value: &mut Value, last: &FieldSet, owned: &FieldSet) {
                 }
             }
         }
-        Value::Array(list) if at.granular_list() => {
-            list.retain(|item| {
+        Value::Array(items) if at.granular_list() => {
+            items.retain(|item| {
                 let element = at.element(item);
                 !last.own.contains(&element) || owned.touches(&element)
             });
-            for item in list.iter_mut() {
+            for item in items.iter_mut() {
                 let element = at.element(item);
                 if let Some(last) = last.below.get(&element) {
                     remove(at.item(), item, last, owned.below.get(&element).unwrap_or(&none));

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer::{Outcome, Refusal};
 use super::core::Core;
@@ -80,9 +80,7 @@ impl ApiService {
         let broken = || io::Error::new(io::ErrorKind::ConnectionReset, "connection reset (injected)");
         if let Fate::Refuse(fault) = fate {
             return match fault {
-                Fault::Answer { code, retry_after } => {
-                    Ok(refused(&Refusal::injected(code, retry_after), &[]))
-                }
+                Fault::Answer { code, retry_after } => Ok(refused(&Refusal::injected(code, retry_after))),
                 Fault::Hang => std::future::pending().await,
                 _ => Err(broken()),
             };
@@ -95,7 +93,7 @@ impl ApiService {
             Target::Unknown => not_served(),
         };
         match fate {
-            Fate::After(Fault::AnswerAfter { code }) => Ok(refused(&Refusal::injected(code, None), &[])),
+            Fate::After(Fault::AnswerAfter { code }) => Ok(refused(&Refusal::injected(code, None))),
             Fate::After(_) => Err(broken()),
             Fate::ProceedAndDie => {
                 if let Some(line) = &self.line {
@@ -119,7 +117,7 @@ impl ApiService {
             "get" | "list" | "watch" => self.read(route, request, query, actor),
             _ => self.write(route, request, query, actor, &mut warnings),
         };
-        answer.unwrap_or_else(|refusal| refused(&refusal, &warnings)).with_warnings(&warnings)
+        answer.unwrap_or_else(|refusal| refused(&refusal)).with_warnings(&warnings)
     }
 
     fn read(
@@ -131,9 +129,7 @@ impl ApiService {
     ) -> Outcome<Response<ApiBody>> {
         let resource = route.resource;
         let shape = shape(request.headers());
-        if !route.subresource.is_empty() && !(route.subresource == "status" && resource.has_status) {
-            return Err(Refusal::not_found(resource, &route.name));
-        }
+        served(route)?;
         if route.verb == "get" {
             let key = write::key(resource, &route.namespace, &route.name);
             let version = query.get("resourceVersion").map(String::as_str).unwrap_or_default();
@@ -174,19 +170,15 @@ impl ApiService {
             let body = token::issue(&self.core, route, request.body(), &actor)?;
             return Ok(json_response(201, body, &[]));
         }
-        let known = route.subresource.is_empty() || (route.subresource == "status" && resource.has_status);
-        if !known {
-            return Err(Refusal::not_found(resource, &route.name));
-        }
+        served(route)?;
         let on_status = !route.subresource.is_empty();
-        let fits = match route.verb {
-            "create" => !on_status && route.name.is_empty(),
-            "update" | "patch" => !route.name.is_empty(),
-            "delete" => !on_status,
-            "deletecollection" => resource.kind != "Namespace" || resource.custom,
-            _ => false,
-        };
-        if !fits {
+        if route.name.is_empty() && ["update", "patch"].contains(&route.verb) {
+            return Err(Refusal::bad_request("name must be provided"));
+        }
+        if route.verb == "deletecollection" && resource.kind == "Namespace" && !resource.custom {
+            return Err(Refusal::method_not_allowed());
+        }
+        if on_status && ["create", "delete"].contains(&route.verb) {
             return Err(Refusal::not_supported(resource, route.verb));
         }
         let call = request_options::read(route, request.headers(), query, actor)?;
@@ -194,7 +186,7 @@ impl ApiService {
             return self.delete_collection(&call, request, query, shape, warnings);
         }
         // Bodies are read before the store is locked: parsing is most of the work.
-        let change = read_change(route, request)?;
+        let change = patch::read(route, request)?;
         let delete = match route.verb {
             "delete" => Some(DeleteOptions::read(&request_options::delete_options(request.body(), query)?)?),
             _ => None,
@@ -230,62 +222,21 @@ impl ApiService {
         let revision = state.store.revision();
         self.core.publish(state);
         let gone = gone?;
-        let metadata = json!({"resourceVersion": revision.to_string()});
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
+        if call.resource.custom && shape == Shape::Full {
+            metadata["continue"] = json!("");
+        }
         let body = list::write_list(call.resource, shape, &metadata, gone.iter().map(|stored| &stored.raw));
         Ok(json_response(200, body, &[]))
     }
 }
 
-fn read_change(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Option<Change>> {
-    let media_type =
-        request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim();
-    let body = request.body();
-    match route.verb {
-        "create" | "update" => {
-            let object = match media_type {
-                "" | "application/json" | "*/*" => {
-                    serde_json::from_slice(body).map_err(|why| why.to_string())
-                }
-                "application/yaml" => serde_yaml::from_slice(body).map_err(|why| why.to_string()),
-                _ => return Err(Refusal::unsupported_media_type(&["application/json", "application/yaml"])),
-            };
-            object.map(Change::Replace).map(Some).map_err(|why| {
-                Refusal::bad_request(format!(
-                    "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why}",
-                    route.resource.kind
-                ))
-            })
-        }
-        "patch" => {
-            let mut accepted = vec!["application/json-patch+json", "application/merge-patch+json"];
-            if !route.resource.custom {
-                accepted.push("application/strategic-merge-patch+json");
-            }
-            accepted.push("application/apply-patch+yaml");
-            if !accepted.contains(&media_type) {
-                return Err(Refusal::unsupported_media_type(&accepted));
-            }
-            match media_type {
-                "application/json-patch+json" => Ok(Some(Change::Json(patch::read_json_patch(body)?))),
-                "application/apply-patch+yaml" => {
-                    let config: Value = serde_yaml::from_slice(body)
-                        .map_err(|why| Refusal::bad_request(format!("error decoding YAML: {why}")))?;
-                    Ok(Some(Change::Apply(config)))
-                }
-                _ => {
-                    let patch: Value = serde_json::from_slice(body)
-                        .map_err(|why| Refusal::bad_request(format!("error decoding patch: {why}")))?;
-                    if !patch.is_object() {
-                        return Err(Refusal::bad_request(
-                            "error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}",
-                        ));
-                    }
-                    Ok(Some(Change::Merge(patch)))
-                }
-            }
-        }
-        _ => Ok(None),
+/// Only objects and, where there is one, their status.
+fn served(route: &Route<'_>) -> Outcome<()> {
+    match route.subresource.as_str() {
+        "" => Ok(()),
+        "status" if route.resource.has_status => Ok(()),
+        _ => Err(Refusal::not_found(route.resource, &route.name)),
     }
 }
 
@@ -353,12 +304,11 @@ fn not_served() -> Response<ApiBody> {
     response
 }
 
-fn refused(refusal: &Refusal, warnings: &[String]) -> Response<ApiBody> {
+fn refused(refusal: &Refusal) -> Response<ApiBody> {
     let mut headers = Vec::new();
     if let Some(seconds) = refusal.retry_after() {
         headers.push((header::RETRY_AFTER, seconds.to_string()));
     }
-    let _ = warnings;
     json_response(refusal.code, write::bytes(&refusal.status()), &headers)
 }
 

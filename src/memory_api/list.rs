@@ -14,7 +14,7 @@ use super::answer::{FieldError, Outcome, Refusal};
 use super::core::Core;
 use super::resource::{self, Resource};
 use super::selector::Selection;
-use super::store::{Stored, Unreadable};
+use super::store::{Found, Unreadable};
 
 /// How objects are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +201,7 @@ fn decode(prefix: &str, token: &str) -> Outcome<(String, i64)> {
 
 /// One page, before it is written out.
 struct Page {
-    items: Vec<(Arc<str>, Arc<Stored>)>,
+    items: Vec<Found>,
     revision: u64,
     more: Option<String>,
     /// Objects after this page; told only when nothing was filtered.
@@ -219,7 +219,7 @@ fn page(core: &Core, resource: &Resource, namespace: &str, options: &ListOptions
     let (start, at) = position(&prefix, options, store.revision())?;
     let limit = if options.resource_version == "0" { 0 } else { options.limit };
     let single = options.selection.single_name().filter(|_| !resource.namespaced || !prefix.is_empty());
-    let candidates: Box<dyn Iterator<Item = (Arc<str>, Arc<Stored>)>> = match (at, single) {
+    let candidates: Box<dyn Iterator<Item = Found>> = match (at, single) {
         (None, Some(name)) => {
             let key = format!("{prefix}{name}");
             let found = store.get(resource.store, &key).map(|stored| (Arc::from(key), stored.clone()));
@@ -229,16 +229,18 @@ fn page(core: &Core, resource: &Resource, namespace: &str, options: &ListOptions
             store.range(resource.store, &prefix, &start).map(|(key, stored)| (key.clone(), stored.clone())),
         ),
         (Some(revision), _) => {
-            let past =
-                store.range_at(resource.store, &prefix, &start, revision).map_err(|why| match why {
-                    Unreadable::Future => Refusal::too_large_resource_version(revision, store.revision()),
-                    Unreadable::Compacted if !options.continue_token.is_empty() => {
-                        expired_token(&prefix, &start)
-                    }
-                    Unreadable::Compacted => {
-                        Refusal::expired("The resourceVersion for the provided list is too old.")
-                    }
-                })?;
+            let past = match store.range_at(resource.store, &prefix, &start, revision) {
+                Ok(past) => past,
+                Err(Unreadable::Future) => {
+                    return Err(Refusal::too_large_resource_version(revision, store.revision()));
+                }
+                Err(Unreadable::Compacted) if !options.continue_token.is_empty() => {
+                    return expired_token(&prefix, &start);
+                }
+                Err(Unreadable::Compacted) => {
+                    return Err(Refusal::expired("The resourceVersion for the provided list is too old."));
+                }
+            };
             Box::new(past.into_iter())
         }
     };
@@ -250,7 +252,7 @@ fn page(core: &Core, resource: &Resource, namespace: &str, options: &ListOptions
         }
         if limit > 0 && items.len() == limit {
             if more.is_none() {
-                let last: &(Arc<str>, Arc<Stored>) = &items[items.len() - 1];
+                let last: &Found = &items[items.len() - 1];
                 more = Some(encode(&prefix, &last.0, i64::try_from(revision).unwrap_or(i64::MAX)));
             }
             remaining += 1;
@@ -293,12 +295,12 @@ fn position(prefix: &str, options: &ListOptions, current: u64) -> Outcome<(Strin
     Ok((String::new(), options.exact.then_some(asked).filter(|r| *r != current)))
 }
 
-fn expired_token(prefix: &str, start: &str) -> Box<Refusal> {
+fn expired_token<T>(prefix: &str, start: &str) -> Outcome<T> {
     let mut refusal = Refusal::expired(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
     );
     refusal.continue_token = Some(encode(prefix, start.trim_end_matches('\0'), -1));
-    refusal
+    Err(refusal)
 }
 
 /// LIST: the body of the answer.
@@ -311,6 +313,10 @@ pub(crate) fn list(
 ) -> Outcome<Bytes> {
     let page = page(core, resource, namespace, options)?;
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
+    // A server prints the empty token of custom resources, and leaves it out for its own types.
+    if resource.custom && shape == Shape::Full {
+        metadata["continue"] = json!("");
+    }
     if let Some(token) = &page.more {
         metadata["continue"] = json!(token);
     }

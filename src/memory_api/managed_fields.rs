@@ -71,11 +71,7 @@ impl Entry {
         if !self.subresource.is_empty() {
             shown = format!("{shown} with subresource \"{}\"", self.subresource);
         }
-        match (self.operation, &self.time) {
-            ("Update", Some(time)) => format!("{shown} using {} at {time}", self.api_version),
-            ("Update", None) => format!("{shown} using {}", self.api_version),
-            _ => shown,
-        }
+        if self.operation == "Update" { format!("{shown} using {}", self.api_version) } else { shown }
     }
 }
 
@@ -200,10 +196,9 @@ pub(crate) fn apply(
 ) -> Outcome<Value> {
     let api_version = resource.api_version();
     let stated = config["apiVersion"].as_str().unwrap_or_default();
-    if stated != api_version {
-        return Err(Refusal::bad_request(format!(
-            "Incorrect version specified in apply patch. Specified patch version: {stated}, expected: {api_version}"
-        )));
+    let kind = config["kind"].as_str().unwrap_or_default();
+    if stated != api_version || kind != resource.kind {
+        return Err(Refusal::bad_request(format!("invalid object type: {stated}, Kind={kind}")));
     }
     if !config["metadata"]["managedFields"].is_null() {
         return Err(Refusal::bad_request("metadata.managedFields must be nil"));
@@ -241,7 +236,7 @@ pub(crate) fn apply(
         })
         .collect();
     if !force && !conflicts.is_empty() {
-        return Err(conflict(conflicts));
+        return conflict(conflicts);
     }
     for entry in &mut entries {
         entry.set = std::mem::take(&mut entry.set).difference(&taken).difference(&removed);
@@ -261,7 +256,7 @@ pub(crate) fn apply(
     Ok(new)
 }
 
-fn conflict(mut conflicts: Vec<(String, Vec<String>)>) -> Box<Refusal> {
+fn conflict(mut conflicts: Vec<(String, Vec<String>)>) -> Outcome<Value> {
     conflicts.sort();
     let causes: Vec<Value> = conflicts
         .iter()
@@ -284,7 +279,7 @@ fn conflict(mut conflicts: Vec<(String, Vec<String>)>) -> Box<Refusal> {
             format!("Apply failed with {count} conflicts: {}", lines.join("\n"))
         }
     };
-    Refusal::apply_conflict(message, causes)
+    Err(Refusal::apply_conflict(message, &causes))
 }
 
 /// An object of the kind with nothing in it, as a server's own types print it: structs are always there.
@@ -300,7 +295,17 @@ fn skeleton(resource: &Resource) -> Value {
             empty["metadata"] = json!({});
             empty["spec"] = json!({});
         }
-        "Secret" | "ServiceAccount" | "Event" if !resource.custom => empty["metadata"] = json!({}),
+        "Event" if !resource.custom => {
+            empty["metadata"] = json!({});
+            for (field, nothing) in [
+                ("deprecatedFirstTimestamp", Value::Null),
+                ("deprecatedLastTimestamp", Value::Null),
+                ("deprecatedSource", json!({})),
+            ] {
+                empty[field] = nothing;
+            }
+        }
+        "Secret" | "ServiceAccount" if !resource.custom => empty["metadata"] = json!({}),
         _ => {}
     }
     empty
@@ -310,7 +315,9 @@ fn skeleton(resource: &Resource) -> Value {
 pub(crate) fn ignore_times(old: &Value, new: &mut Value) {
     let timeless = |object: &Value| {
         let mut entries = read(object);
-        entries.iter_mut().for_each(|e| e.time = None);
+        for entry in &mut entries {
+            entry.time = None;
+        }
         // A time may have moved an entry within the list.
         entries
             .sort_by_key(|e| (e.operation, e.manager.clone(), e.api_version.clone(), e.subresource.clone()));

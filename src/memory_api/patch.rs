@@ -1,11 +1,15 @@
 //! Bodies and patches: decoding them as a server does, and laying them over the object.
 
+use bytes::Bytes;
+use http::{Request, header};
 use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
 use super::answer::{FieldError, Outcome, Refusal};
+use super::built_in;
 use super::metadata;
 use super::resource;
+use super::route::Route;
 use super::write::{Call, FieldValidation, Transaction};
 
 /// What an update changes.
@@ -50,10 +54,16 @@ pub(crate) fn json(mut object: Value, operations: &[PatchOperation]) -> Outcome<
 /// Reads a JSON patch document.
 ///
 /// # Errors
-/// 400 for anything that is not a list of operations; 413 for too many.
+/// 400 for anything that is not a list, 422 for unknown operations, 413 for too many.
 pub(crate) fn read_json_patch(body: &[u8]) -> Outcome<Vec<PatchOperation>> {
-    let operations: Vec<PatchOperation> = serde_json::from_slice(body)
-        .map_err(|why| Refusal::bad_request(format!("error decoding patch: {why}")))?;
+    let undecodable = |why: &str| Refusal::bad_request(format!("error decoding patch: {why}"));
+    let document: Value = serde_json::from_slice(body).map_err(|why| undecodable(&why.to_string()))?;
+    let Value::Array(operations) = document else {
+        let is = if document.is_object() { "object" } else { "value" };
+        return Err(undecodable(&format!(
+            "json: cannot unmarshal {is} into Go value of type []handlers.jsonPatchOp"
+        )));
+    };
     if operations.len() > 10_000 {
         let message = format!(
             "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got {}",
@@ -64,26 +74,83 @@ pub(crate) fn read_json_patch(body: &[u8]) -> Outcome<Vec<PatchOperation>> {
         refusal.reason = "RequestEntityTooLarge";
         return Err(refusal);
     }
-    Ok(operations)
+    serde_json::from_value(Value::Array(operations)).map_err(|_| Refusal::patch_does_not_apply())
+}
+
+/// The body of a write, by its media type; `None` for a delete.
+///
+/// # Errors
+/// 415 for a type that is not served, 400 for a body that cannot be read.
+pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Option<Change>> {
+    let media_type =
+        request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    let body = request.body();
+    match route.verb {
+        "create" | "update" => {
+            let object = match media_type {
+                "" | "application/json" | "*/*" => {
+                    serde_json::from_slice(body).map_err(|why| why.to_string())
+                }
+                "application/yaml" => serde_yaml::from_slice(body).map_err(|why| why.to_string()),
+                _ => {
+                    return Err(Refusal::unsupported_media_type(&[
+                        "application/json",
+                        "application/yaml",
+                        "application/vnd.kubernetes.protobuf",
+                    ]));
+                }
+            };
+            object.map(Change::Replace).map(Some).map_err(|why| {
+                Refusal::bad_request(format!(
+                    "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why}",
+                    route.resource.kind
+                ))
+            })
+        }
+        "patch" => {
+            let mut accepted = vec!["application/json-patch+json", "application/merge-patch+json"];
+            if !route.resource.custom {
+                accepted.push("application/strategic-merge-patch+json");
+            }
+            accepted.push("application/apply-patch+yaml");
+            if !accepted.contains(&media_type) {
+                return Err(Refusal::unsupported_media_type(&accepted));
+            }
+            match media_type {
+                "application/json-patch+json" => Ok(Some(Change::Json(read_json_patch(body)?))),
+                "application/apply-patch+yaml" => {
+                    let config: Value = serde_yaml::from_slice(body)
+                        .map_err(|why| Refusal::bad_request(format!("error decoding YAML: {why}")))?;
+                    Ok(Some(Change::Apply(config)))
+                }
+                _ => {
+                    let patch: Value = serde_json::from_slice(body)
+                        .map_err(|why| Refusal::bad_request(format!("error decoding patch: {why}")))?;
+                    if !patch.is_object() {
+                        return Err(Refusal::bad_request(
+                            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
+                        ));
+                    }
+                    Ok(Some(Change::Merge(patch)))
+                }
+            }
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Server-side apply accepts only fields of the schema.
 ///
 /// # Errors
 /// 500 without a reason, which is what a real server answers here.
-pub(crate) fn check_declared(call: &Call<'_>, unknown: &[String]) -> Outcome<()> {
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let faults: Vec<String> = unknown.iter().map(|f| format!(".{f}: field not declared in schema")).collect();
-    let faults = match faults.as_slice() {
-        [one] => one.clone(),
-        many => format!("errors:\n{}", many.iter().map(|f| format!("  {f}")).collect::<Vec<_>>().join("\n")),
-    };
+pub(crate) fn check_declared(call: &Call<'_>, config: &Value, unknown: &[String]) -> Outcome<()> {
+    // A server stops at the first one.
+    let Some(field) = unknown.first() else { return Ok(()) };
     Err(Refusal::unknown(format!(
-        "failed to create typed patch object ({}/{}; {}, Kind={}): {faults}",
-        call.namespace,
-        call.name,
+        "failed to create typed patch object ({}/{}; {}, Kind={}): .{field}: field not declared in schema",
+        metadata::text(config, "namespace"),
+        metadata::text(config, "name"),
         call.resource.api_version(),
         call.resource.kind
     )))
@@ -136,8 +203,7 @@ impl Transaction<'_> {
         if let Some(faults) = self.unknown_fields(&unknown) {
             return Err(cannot(&faults));
         }
-        self.fill_defaults(object);
-        Ok(())
+        self.fill_defaults(object).map_err(|why| cannot(&why))
     }
 
     /// The result of a patch: as a body, with the errors a patch gives.
@@ -156,8 +222,7 @@ impl Transaction<'_> {
         if let Some(faults) = self.unknown_fields(&unknown) {
             return Err(invalid(&faults));
         }
-        self.fill_defaults(object);
-        Ok(())
+        self.fill_defaults(object).map_err(|why| invalid(&why))
     }
 
     fn pruned(&self, object: &mut Value, mut unknown: Vec<String>) -> Vec<String> {
@@ -167,10 +232,12 @@ impl Transaction<'_> {
         unknown
     }
 
-    fn fill_defaults(&self, object: &mut Value) {
+    fn fill_defaults(&self, object: &mut Value) -> Result<(), String> {
         if self.call.resource.custom {
             self.core.admission.default(self.call.resource, object);
+            return Ok(());
         }
+        built_in::decode(self.call.resource, object)
     }
 
     /// Warns of unknown fields, or with `Strict` gives the text of the error.

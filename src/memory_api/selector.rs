@@ -165,6 +165,9 @@ fn parse_label(part: &str) -> Result<LabelTerm, String> {
             _ => Err(format!("found '{head}', expected: in, notin, =, ==, !=, gt, lt")),
         };
     }
+    if let [_, word, ..] = part.split_whitespace().collect::<Vec<_>>().as_slice() {
+        return Err(format!("found '{word}', expected: in, notin, =, ==, !=, gt, lt"));
+    }
     Ok(LabelTerm::Exists(label_key(part)?))
 }
 

@@ -135,6 +135,9 @@ pub(crate) enum Unreadable {
 
 type Objects = BTreeMap<Arc<str>, Arc<Stored>>;
 
+/// A key and what stands there.
+pub(crate) type Found = (Arc<str>, Arc<Stored>);
+
 /// All objects and the log.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -205,14 +208,14 @@ impl Store {
         prefix: &str,
         start: &str,
         revision: u64,
-    ) -> Result<Vec<(Arc<str>, Arc<Stored>)>, Unreadable> {
+    ) -> Result<Vec<Found>, Unreadable> {
         let newer = self.since(revision)?;
         // What the first later write of each key found is what stood there then.
         let mut then: BTreeMap<&str, Option<&Arc<Stored>>> = BTreeMap::new();
         for record in newer.filter(|r| r.store == store && r.key.starts_with(prefix) && &*r.key >= start) {
             then.entry(&record.key).or_insert(record.before.as_ref());
         }
-        let mut found: Vec<(Arc<str>, Arc<Stored>)> = self
+        let mut found: Vec<Found> = self
             .range(store, prefix, start)
             .filter(|(key, _)| !then.contains_key(&***key))
             .map(|(key, stored)| (key.clone(), stored.clone()))

@@ -49,10 +49,13 @@ pub(crate) fn issue(core: &Core, route: &Route<'_>, body: &Bytes, _asker: &Actor
     request["kind"] = json!("TokenRequest");
     request["apiVersion"] = json!("authentication.k8s.io/v1");
     request["metadata"] = json!({
-        "name": route.name, "namespace": route.namespace, "creationTimestamp": metadata::rfc3339_seconds(now),
+        "name": route.name, "namespace": route.namespace, "uid": metadata::text(&account, "uid"), "creationTimestamp": metadata::rfc3339_seconds(now),
     });
     request["spec"]["audiences"] = audiences;
     request["spec"]["expirationSeconds"] = json!(seconds);
+    if request["spec"].get("boundObjectRef").is_none() {
+        request["spec"]["boundObjectRef"] = Value::Null;
+    }
     request["status"] = json!({"token": token, "expirationTimestamp": metadata::rfc3339_seconds(expires)});
     Ok(write::bytes(&request))
 }

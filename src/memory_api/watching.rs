@@ -83,7 +83,7 @@ impl Drop for Watching {
 /// Starts a watch.
 ///
 /// # Errors
-/// 422 for a resource version that is not a number. Everything else a server tells as an ERROR event.
+/// 500 without a reason for a resource version that is not a number. Everything else a server tells as an ERROR event.
 pub(crate) fn start(core: &Arc<Core>, request: WatchRequest<'_>) -> Outcome<Frames> {
     let WatchRequest { resource, namespace, options, shape, actor, line } = request;
     let namespace = match namespace {
@@ -97,7 +97,7 @@ pub(crate) fn start(core: &Arc<Core>, request: WatchRequest<'_>) -> Outcome<Fram
         version.parse().map_err(|_| {
             let why = format!("strconv.ParseUint: parsing \"{version}\": invalid syntax");
             let error = super::answer::FieldError::invalid("resourceVersion", version, &why);
-            Refusal::invalid(&resource.group, &resource.plural, "", &[error])
+            Refusal::unknown(format!("{}: {}", error.field, error.body))
         })?
     };
     let progress =
@@ -170,14 +170,14 @@ impl Watching {
             }
             let event = self.queue.front().map(|event| (event.revision, event.initial));
             match self.turn(event) {
-                Turn::Broken => return self.end_with(Err(io::ErrorKind::ConnectionReset.into())),
+                Turn::Broken => return Some(self.broken(io::ErrorKind::ConnectionReset.into())),
                 Turn::Cut(Cut::Clean) => {
                     self.finished = true;
                     return None;
                 }
                 Turn::Cut(Cut::MidEvent) => {
                     // The error of a real connection that breaks inside a chunk.
-                    return self.end_with(Err(io::Error::new(
+                    return Some(self.broken(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
                         "unexpected EOF during chunk size line",
                     )));
@@ -325,10 +325,10 @@ impl Watching {
         self.seen_cuts = u64::MAX;
     }
 
-    fn end_with(&mut self, frame: io::Result<Frame<Bytes>>) -> Option<io::Result<Frame<Bytes>>> {
+    fn broken(&mut self, why: io::Error) -> io::Result<Frame<Bytes>> {
         self.finished = true;
         self.queue.clear();
-        Some(frame)
+        Err(why)
     }
 
     /// Until something is written, the line changes, or time is up.

@@ -1,7 +1,7 @@
 //! Lists: pages, expired pages, selectors, metadata alone.
 
-use kube::ResourceExt as _;
-use kube::api::{Api, DynamicObject, PostParams};
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
 use kube::api::{ListParams, VersionMatch};
 use kube::core::PartialObjectMeta;
 use serde_json::json;
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{create, merge, permissive, refusal, widget, widgets_in};
 
 fn names(list: &kube::core::ObjectList<DynamicObject>) -> Vec<String> {
-    list.items.iter().map(|o| o.name_any()).collect()
+    list.items.iter().map(ResourceExt::name_any).collect()
 }
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn pages_show_one_revision_whatever_is_written_in_between() {
     assert_eq!(first.metadata.remaining_item_count, Some(3));
     assert_eq!(first.metadata.resource_version.as_ref(), Some(&revision));
     merge(&widgets, "c", json!({"spec": {"size": 99}})).await.unwrap();
-    widgets.delete("d", &Default::default()).await.unwrap();
+    widgets.delete("d", &DeleteParams::default()).await.unwrap();
     create(&widgets, "cc").await;
     let token = first.metadata.continue_.unwrap();
     let second = widgets.list(&ListParams::default().limit(2).continue_token(&token)).await.unwrap();
@@ -35,7 +35,7 @@ async fn pages_show_one_revision_whatever_is_written_in_between() {
     let token = second.metadata.continue_.unwrap();
     let third = widgets.list(&ListParams::default().limit(2).continue_token(&token)).await.unwrap();
     assert_eq!(names(&third), ["e"]);
-    assert_eq!(third.metadata.continue_, None);
+    assert_eq!(third.metadata.continue_.unwrap_or_default(), "");
 }
 
 #[tokio::test]

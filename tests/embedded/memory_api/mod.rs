@@ -118,6 +118,8 @@ fn widgets_in(api: &MemoryApi) -> Api<DynamicObject> {
     widgets_of(api.client(Actor::admin()))
 }
 
+// By value, or every call would carry an `&` in front of `json!`.
+#[allow(clippy::needless_pass_by_value)]
 fn widget(name: &str, spec: Value) -> DynamicObject {
     DynamicObject::new(name, &widget_resource()).data(json!({"spec": spec}))
 }

@@ -4,7 +4,7 @@ use futures::TryStreamExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Secret, ServiceAccount};
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams, WatchParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchParams};
 use kube::discovery::Discovery;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _, ResourceExt as _};
@@ -121,7 +121,7 @@ async fn the_history_tells_who_did_what() {
     let start = api.revision();
     create(&bob, "a").await;
     merge(&widgets_in(&api), "a", json!({"spec": {"size": 2}})).await.unwrap();
-    bob.delete("a", &Default::default()).await.unwrap();
+    bob.delete("a", &DeleteParams::default()).await.unwrap();
     let history: Vec<_> = api.history_since(start).collect();
     let told: Vec<_> = history.iter().map(|r| (r.revision - start, r.verb, r.actor.user.as_str())).collect();
     assert_eq!(told, [(1, Verb::Create, "bob"), (2, Verb::Update, "admin"), (3, Verb::Delete, "bob")]);

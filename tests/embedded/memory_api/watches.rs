@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::ResourceExt as _;
-use kube::api::{Api, DynamicObject, WatchEvent, WatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, WatchEvent, WatchParams};
 use kube::runtime::watcher::{self, Event};
 use postlink::memory_api::{MemoryApi, Options};
 use serde_json::json;
@@ -36,7 +36,7 @@ async fn a_watch_resumes_right_after_the_version_it_is_given() {
     let after_a = api.revision().to_string();
     create(&widgets, "b").await;
     merge(&widgets, "a", json!({"spec": {"size": 5}})).await.unwrap();
-    widgets.delete("b", &Default::default()).await.unwrap();
+    widgets.delete("b", &DeleteParams::default()).await.unwrap();
     let params = WatchParams::default();
     assert_eq!(first(&widgets, &params, &after_a, 3).await, ["A:b", "M:a", "D:b"]);
 }
@@ -47,7 +47,7 @@ async fn a_deleted_event_carries_the_version_of_the_deletion() {
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
     let from = api.revision();
-    widgets.delete("a", &Default::default()).await.unwrap();
+    widgets.delete("a", &DeleteParams::default()).await.unwrap();
     let mut stream = pin!(widgets.watch(&WatchParams::default(), &from.to_string()).await.unwrap());
     let Some(WatchEvent::Deleted(object)) = stream.try_next().await.unwrap() else {
         panic!("not a deletion")
@@ -161,7 +161,7 @@ async fn kubes_watcher_lists_and_follows_by_either_strategy() {
         }
         api.wait_quiet().await;
         merge(&widgets, "a", json!({"spec": {"size": 2}})).await.unwrap();
-        widgets.delete("b", &Default::default()).await.unwrap();
+        widgets.delete("b", &DeleteParams::default()).await.unwrap();
         let expected = ["Init", "InitApply:a", "InitApply:b", "InitDone", "Apply:a", "Delete:b"];
         assert_eq!(watching.await.unwrap(), expected);
     }

@@ -334,7 +334,7 @@ async fn apply_of_an_undeclared_field_is_refused() {
     assert_eq!(status.code, 500);
     assert_eq!(
         status.message,
-        "failed to create typed patch object (default/a; test.example/v1, Kind=Widget): .spec.colour: field not declared in schema"
+        "failed to create typed patch object (/a; test.example/v1, Kind=Widget): .spec.colour: field not declared in schema"
     );
 }
 
