@@ -77,6 +77,11 @@ impl<'text> Composer<'text> {
         }
     }
 
+    /// Where the next document starts, after [`Iterator::next`]: byte and line; `None` if there is none.
+    pub(super) fn position(&self) -> Option<(usize, usize)> {
+        (!self.done).then_some(self.position)
+    }
+
     fn event(&mut self) -> Result<(Event<'text>, Span), ComposeError> {
         match self.parser.next_event() {
             Some(event) => Ok(event?),

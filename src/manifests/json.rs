@@ -52,7 +52,7 @@ fn lines(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b'\n').count()
 }
 
-/// serde_json's sentence without the position, which the caller prints in its own way.
+/// `serde_json`'s sentence without the position, which the caller prints in its own way.
 fn message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {

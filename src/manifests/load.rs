@@ -1,5 +1,6 @@
 //! The only place of this module that touches files: folders, commits, and the documents in them.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,11 +80,13 @@ pub fn load_commits(dir: &Path) -> Result<Vec<Commit>, ManifestError> {
 /// When `dir` itself cannot be listed.
 pub fn load(dir: &Path) -> Result<Loaded, ManifestError> {
     let mut loaded = Loaded::default();
-    documents(dir)?.for_each(|result| loaded.add(result));
+    for result in documents(dir)? {
+        loaded.add(result);
+    }
     Ok(loaded)
 }
 
-/// The documents of a folder one by one; at any moment one file is in memory.
+/// The documents of a folder one by one; at any moment the text of one file is in memory.
 ///
 /// # Errors
 /// When `dir` itself cannot be listed; later errors are items of the iterator.
@@ -95,17 +98,16 @@ pub fn documents(dir: &Path) -> Result<Documents, ManifestError> {
     } else {
         files.push(dir.to_owned());
     }
-    Ok(Documents {
-        files: files.into_iter(),
-        pending: errors.into_iter().map(Err).collect::<Vec<_>>().into_iter(),
-    })
+    Ok(Documents { files: files.into_iter(), open: None, ready: errors.into_iter().map(Err).collect() })
 }
 
-/// Reads documents file by file, in order of name. See [`documents`].
+/// Reads documents one after the other, file by file in order of name. See [`documents`].
 #[derive(Debug)]
 pub struct Documents {
     files: vec::IntoIter<PathBuf>,
-    pending: vec::IntoIter<Result<Document, ManifestError>>,
+    open: Option<File>,
+    /// What is ready: errors of the walk, and the objects of a `List`.
+    ready: VecDeque<Result<Document, ManifestError>>,
 }
 
 impl Iterator for Documents {
@@ -113,12 +115,18 @@ impl Iterator for Documents {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(result) = self.pending.next() {
+            if let Some(result) = self.ready.pop_front() {
                 return Some(result);
+            }
+            if let Some(file) = &mut self.open {
+                if !file.read(&mut self.ready) {
+                    self.open = None;
+                }
+                continue;
             }
             let path = self.files.next()?;
             match fs::read_to_string(&path) {
-                Ok(text) => self.pending = read(&path, text.into()).into_iter(),
+                Ok(text) => self.open = Some(File::new(&path, &text)),
                 Err(source) => return Some(Err(ManifestError::Read { path, source })),
             }
         }
@@ -128,29 +136,73 @@ impl Iterator for Documents {
 /// The documents of a text that was read elsewhere; `file` is the name used in errors and decides
 /// between JSON (`.json`) and YAML.
 pub fn parse(file: &Path, text: &str) -> Loaded {
+    let mut results = VecDeque::new();
+    let mut file = File::new(file, text);
+    while file.read(&mut results) {}
     let mut loaded = Loaded::default();
-    read(file, text.into()).into_iter().for_each(|result| loaded.add(result));
+    for result in results {
+        loaded.add(result);
+    }
     loaded
 }
 
-fn read(file: &Path, text: Arc<str>) -> Vec<Result<Document, ManifestError>> {
-    let mut results = Vec::new();
-    if extension(file) == Some("json") {
-        json::read(&text).into_iter().for_each(|composed| push(&mut results, file, &text, composed));
-    } else {
-        let source = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let skipped = text.len() - source.len();
-        for composed in Composer::new(source) {
-            let composed =
-                composed.map(|it| Composed { start: it.start + skipped, end: it.end + skipped, ..it });
-            push(&mut results, file, &text, composed);
-        }
+/// A file that is being read, document by document: a file of a hundred thousand documents must not be
+/// in memory as a hundred thousand values.
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    text: Arc<str>,
+    /// Where the next document starts: byte, and line counted from 1.
+    at: usize,
+    line: usize,
+}
+
+impl File {
+    fn new(path: &Path, text: &str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self { path: path.to_owned(), text: text.into(), at: 0, line: 1 }
     }
-    results
+
+    /// Reads the next document into `results`; false when there is none.
+    fn read(&mut self, results: &mut VecDeque<Result<Document, ManifestError>>) -> bool {
+        if self.at >= self.text.len() {
+            return false;
+        }
+        if extension(&self.path) == Some("json") {
+            self.at = self.text.len();
+            for composed in json::read(&self.text) {
+                push(results, &self.path, &self.text, composed);
+            }
+            return true;
+        }
+        let (at, above) = (self.at, self.line - 1);
+        let mut reader = Composer::new(&self.text[at..]);
+        let Some(composed) = reader.next() else { return false };
+        match reader.position() {
+            Some((next, line)) => (self.at, self.line) = (at + next, above + line),
+            None => self.at = self.text.len(),
+        }
+        let composed = match composed {
+            Ok(mut composed) => {
+                composed.start += at;
+                composed.end += at;
+                composed.line += above;
+                composed.first_line += above;
+                composed.item_lines.iter_mut().for_each(|line| *line += above);
+                Ok(composed)
+            }
+            Err(mut error) => {
+                error.line += above;
+                Err(error)
+            }
+        };
+        push(results, &self.path, &self.text, composed);
+        true
+    }
 }
 
 fn push(
-    results: &mut Vec<Result<Document, ManifestError>>,
+    results: &mut VecDeque<Result<Document, ManifestError>>,
     file: &Path,
     text: &Arc<str>,
     composed: Result<Composed, ComposeError>,
@@ -160,7 +212,7 @@ fn push(
     let Composed { value, line, start, end, first_line, item_lines } = match composed {
         Ok(composed) => composed,
         Err(ComposeError { line, column, message }) => {
-            return results.push(Err(syntax(line, column, message)));
+            return results.push_back(Err(syntax(line, column, message)));
         }
     };
     let document = |value, item| Document {
@@ -176,7 +228,7 @@ fn push(
                 None | Some(Value::Null) => Vec::new(),
                 Some(_) => {
                     let place = document(Value::Null, None).locate("items");
-                    return results.push(Err(syntax(
+                    return results.push_back(Err(syntax(
                         place.line,
                         place.column,
                         "the items of a List are a list".into(),
@@ -186,7 +238,7 @@ fn push(
             for (index, item) in items.into_iter().enumerate() {
                 let mut item = document(item, Some(index));
                 item.line = item_lines.get(index).copied().unwrap_or(line);
-                results.push(if item.value.is_object() {
+                results.push_back(if item.value.is_object() {
                     Ok(item)
                 } else {
                     let place = item.locate("");
@@ -194,8 +246,8 @@ fn push(
                 });
             }
         }
-        Value::Object(_) => results.push(Ok(document(value, None))),
-        _ => results.push(Err(syntax(line, 1, NOT_AN_OBJECT.into()))),
+        Value::Object(_) => results.push_back(Ok(document(value, None))),
+        _ => results.push_back(Err(syntax(line, 1, NOT_AN_OBJECT.into()))),
     }
 }
 

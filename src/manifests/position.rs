@@ -66,16 +66,11 @@ impl<'text> Search<'text> {
                 self.skip(&key)?;
             }
             let (value, _) = self.event()?;
-            // A key with a dot in it can look like two steps, so a dead end is left and the search goes on.
             if let Some(rest) = rest {
                 let mut inner = Location::from(span.start);
-                let complete = rest.is_empty();
-                if complete || self.descend(&value, rest, &mut inner).is_some() {
-                    *found = inner;
-                    return Some(());
-                }
+                let complete = self.descend(&value, rest, &mut inner);
                 *found = inner;
-                return None;
+                return complete;
             }
             self.skip(&value)?;
         }
@@ -118,10 +113,9 @@ impl<'text> Search<'text> {
 /// What is left of `path` after the key `name`, which may itself hold dots, or `None` if it does not fit.
 /// Both `labels.app` and `labels[app]` name the key `app`.
 fn step_into<'path>(path: &'path str, name: &str) -> Option<&'path str> {
-    if let Some(rest) = path.strip_prefix('[').and_then(|inner| inner.strip_prefix(name)) {
-        if let Some(rest) = rest.strip_prefix(']') {
-            return Some(rest.strip_prefix('.').unwrap_or(rest));
-        }
+    let bracketed = path.strip_prefix('[').and_then(|inner| inner.strip_prefix(name));
+    if let Some(rest) = bracketed.and_then(|rest| rest.strip_prefix(']')) {
+        return Some(rest.strip_prefix('.').unwrap_or(rest));
     }
     let rest = path.strip_prefix(name)?;
     match rest.as_bytes().first() {

@@ -18,8 +18,7 @@ pub(super) fn plain(text: &str) -> Result<Value, String> {
         b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' => word(text),
         b'.' => match text {
             ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" => return Err(not_json(text)),
-            _ if text.contains('_') => None,
-            _ => text.parse().ok().filter(|number: &f64| number.is_finite()).map(float),
+            _ => text.replace('_', "").parse().ok().filter(|number: &f64| number.is_finite()).map(float),
         },
         b'+' | b'-' | b'0'..=b'9' => match text {
             "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" => return Err(not_json(text)),
@@ -148,6 +147,7 @@ mod tests {
             ("1.0", json!(1)),
             ("1.5", json!(1.5)),
             (".5", json!(0.5)),
+            (".1_0", json!(0.1)),
             ("1e3", json!(1000)),
             ("1:30", json!("1:30")),
             ("2020-01-01", json!("2020-01-01")),

@@ -1,4 +1,4 @@
-//! The table columns of a CRD: simple JSONPath, and ages as kubectl prints them.
+//! The table columns of a CRD: simple `JSONPath`, and ages as kubectl prints them.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -12,7 +12,7 @@ pub struct Column {
     pub name: String,
     /// `string`, `integer`, `number`, `boolean` or `date`.
     pub kind: String,
-    /// OpenAPI format; `name` for the column of names.
+    /// `OpenAPI` format; `name` for the column of names.
     pub format: String,
     /// What the column shows.
     pub description: String,
@@ -114,7 +114,7 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// The JSONPath of printer columns and selectable fields: fields, indices, `*`, and filters on equality.
+/// The `JSONPath` of printer columns and selectable fields: fields, indices, `*`, and filters on equality.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct JsonPath(Vec<Step>);
 
@@ -206,12 +206,11 @@ fn closing(text: &str) -> Option<usize> {
     for (index, character) in text.char_indices() {
         match (quote, character) {
             (Some(open), _) if open == character => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(character),
             (None, '[') => depth += 1,
             (None, ']') if depth == 0 => return Some(index),
             (None, ']') => depth -= 1,
-            (None, _) => {}
+            (_, _) => {}
         }
     }
     None

@@ -18,7 +18,9 @@ pub(super) fn prune_nulls(node: Option<&Node>, value: &mut Value) {
         }
         Value::Array(items) => {
             let item_node = node.and_then(|node| node.items.as_deref());
-            items.iter_mut().for_each(|item| prune_nulls(item_node, item));
+            for item in items {
+                prune_nulls(item_node, item);
+            }
         }
         _ => {}
     }

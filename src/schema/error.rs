@@ -90,7 +90,7 @@ impl FieldError {
         Self::new(path, FieldErrorKind::Forbidden, None, detail)
     }
 
-    /// A violation found by the OpenAPI validator, which names the field in its own spelling.
+    /// A violation found by the `OpenAPI` validator, which names the field in its own spelling.
     pub(super) fn open_api(
         path: &Path<'_>,
         kind: FieldErrorKind,
@@ -110,7 +110,7 @@ impl FieldError {
         );
         if let Some(value) = self.bad_value.as_ref().filter(|_| !quiet) {
             text.push_str(": ");
-            text.push_str(&value.to_string());
+            text.push_str(&as_go_prints(value));
         }
         if !self.detail.is_empty() {
             text.push_str(": ");
@@ -129,6 +129,16 @@ impl FieldError {
                 | FieldErrorKind::TooMany
                 | FieldErrorKind::TypeInvalid
         )
+    }
+}
+
+/// Go prints a whole float without a point.
+fn as_go_prints(value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) if value.is_f64() && number.fract() == 0.0 && number.abs() < 1e21 => {
+            format!("{number:.0}")
+        }
+        _ => value.to_string(),
     }
 }
 

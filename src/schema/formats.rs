@@ -119,7 +119,8 @@ impl Format {
 
 /// RFC 3339 with a zone, as `strfmt.DateTime` takes it.
 pub(super) fn date_time(text: &str) -> bool {
-    text.len() >= 20 && text.as_bytes()[4] == b'-' && text.parse::<jiff::Timestamp>().is_ok()
+    let separator = text.as_bytes().get(10);
+    matches!(separator, Some(b'T' | b't')) && text.parse::<jiff::Timestamp>().is_ok()
 }
 
 /// Go's `time.ParseDuration` (`1h30m`, `-2.5s`) in nanoseconds; also `1 day` as `strfmt.Duration` does.

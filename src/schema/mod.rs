@@ -77,7 +77,7 @@ pub enum SchemaError {
         /// What is wrong with it.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// A JSONPath is not of the simple kind that columns and selectable fields take.
+    /// A `JSONPath` is not of the simple kind that columns and selectable fields take.
     #[error("the JSONPath `{path}` cannot be used: {what}")]
     JsonPath {
         /// The path.
@@ -115,7 +115,7 @@ impl Schema {
     /// Compiles one version of a CRD.
     ///
     /// # Errors
-    /// When the version is missing, or a pattern, a CEL expression or a JSONPath does not parse.
+    /// When the version is missing, or a pattern, a CEL expression or a `JSONPath` does not parse.
     pub fn from_crd(crd: &CustomResourceDefinition, version: &str) -> Result<Self, SchemaError> {
         let what = || format!("the CRD {}", crd.metadata.name.as_deref().unwrap_or("without a name"));
         let json = serde_json::to_value(crd).map_err(|source| SchemaError::Shape { what: what(), source })?;

@@ -65,10 +65,11 @@ fn word_shape(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
-fn subdomain_faults(text: &str) -> Vec<String> {
+/// `unit` is what the server counts: characters in names, bytes in the prefixes of keys.
+fn subdomain_faults(text: &str, unit: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if text.len() > 253 {
-        faults.push("must be no more than 253 bytes".to_owned());
+        faults.push(format!("must be no more than 253 {unit}"));
     }
     if !subdomain_shape(text) {
         faults.push(SUBDOMAIN.to_owned());
@@ -81,7 +82,7 @@ fn qualified_name_faults(text: &str) -> Vec<String> {
     let (prefix, name) = match text.split_once('/') {
         Some((_, name)) if name.contains('/') => {
             return vec![format!(
-                "a qualified name {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+                "a valid label key {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
                 &QUALIFIED[10..]
             )];
         }
@@ -91,9 +92,9 @@ fn qualified_name_faults(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     match prefix {
         Some("") => faults.push("prefix part must be non-empty".to_owned()),
-        Some(prefix) => {
-            faults.extend(subdomain_faults(prefix).into_iter().map(|fault| format!("prefix part {fault}")))
-        }
+        Some(prefix) => faults.extend(
+            subdomain_faults(prefix, "bytes").into_iter().map(|fault| format!("prefix part {fault}")),
+        ),
         None => {}
     }
     if name.is_empty() {
@@ -137,20 +138,21 @@ fn text<'a>(metadata: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 }
 
 fn check_name(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
-    let mut faulty = |field: &str, value: &str, faults: Vec<String>| {
+    let mut report = |field: &str, value: &str, faults: Vec<String>| {
         errors.extend(faults.into_iter().map(|fault| FieldError::invalid(field, value.into(), fault)));
     };
-    let generate = text(metadata, "generateName");
-    if let Some(prefix) = generate {
-        faulty("metadata.generateName", prefix, subdomain_faults(prefix.strip_suffix('-').unwrap_or(prefix)));
-    }
-    match text(metadata, "name") {
-        Some(name) => faulty("metadata.name", name, subdomain_faults(name)),
-        None if generate.is_none() => errors.push(FieldError::required("metadata.name", NAMELESS)),
-        None => {}
+    match (text(metadata, "name"), text(metadata, "generateName")) {
+        (Some(name), _) => report("metadata.name", name, subdomain_faults(name, "characters")),
+        // The server has made a name by now, and checks that; here the prefix speaks for it.
+        (None, Some(prefix)) => {
+            let faults = subdomain_faults(prefix.strip_suffix('-').unwrap_or(prefix), "characters");
+            report("metadata.generateName", prefix, faults);
+        }
+        (None, None) => errors.push(FieldError::required("metadata.name", NAMELESS)),
     }
     if let Some(namespace) = text(metadata, "namespace").filter(|namespace| !is_label(namespace)) {
-        errors.push(FieldError::invalid("metadata.namespace", namespace.into(), LABEL));
+        let detail = if subdomain_shape(namespace) { "must not contain dots" } else { LABEL };
+        errors.push(FieldError::invalid("metadata.namespace", namespace.into(), detail));
     }
 }
 
@@ -221,7 +223,7 @@ fn check_types(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
                 None => wrong(path, value, "object"),
             },
             "finalizers" | "ownerReferences" | "managedFields" if !value.is_array() => {
-                wrong(path, value, "array")
+                wrong(path, value, "array");
             }
             "name" | "generateName" | "namespace" | "uid" | "resourceVersion" if !value.is_string() => {
                 wrong(path, value, "string");

@@ -65,6 +65,7 @@ pub(super) struct Bounds {
 }
 
 /// One node of the schema.
+#[allow(clippy::struct_excessive_bools, reason = "the flags are OpenAPI's own and independent of each other")]
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub kind: Option<Type>,
@@ -88,8 +89,10 @@ pub(super) struct Node {
     pub atomic_map: bool,
     pub required: Vec<String>,
     pub properties: BTreeMap<String, Node>,
-    /// The schema of map values; `Some(None)` is a map of anything.
-    pub additional: Option<Option<Box<Node>>>,
+    /// The schema of map values.
+    pub additional: Option<Box<Node>>,
+    /// `additionalProperties: true`.
+    pub map_of_anything: bool,
     pub items: Option<Box<Node>>,
     pub all_of: Vec<Node>,
     pub any_of: Vec<Node>,
@@ -117,8 +120,7 @@ impl Node {
             properties.insert(name.clone(), child(&format!("properties[{name}]"), property)?);
         }
         let additional = match schema.get("additionalProperties") {
-            Some(schema @ Value::Object(_)) => Some(Some(Box::new(child("additionalProperties", schema)?))),
-            Some(Value::Bool(true)) => Some(None),
+            Some(schema @ Value::Object(_)) => Some(Box::new(child("additionalProperties", schema)?)),
             _ => None,
         };
         let items = match schema.get("items") {
@@ -162,6 +164,7 @@ impl Node {
             required: texts(schema, "required"),
             properties,
             additional,
+            map_of_anything: flag(schema, "additionalProperties"),
             items,
             all_of: branch("allOf")?,
             any_of: branch("anyOf")?,
@@ -180,12 +183,11 @@ impl Node {
 
     /// The schema of the field `name`, whether declared or a map's.
     pub(super) fn field(&self, name: &str) -> Option<&Node> {
-        self.properties.get(name).or_else(|| self.additional.as_ref()?.as_deref())
+        self.properties.get(name).or(self.additional.as_deref())
     }
 
     fn children(&self) -> impl Iterator<Item = &Node> {
-        let additional = self.additional.as_ref().and_then(Option::as_deref);
-        self.properties.values().chain(additional).chain(self.items.as_deref())
+        self.properties.values().chain(self.additional.as_deref()).chain(self.items.as_deref())
     }
 
     /// The type as error messages spell it.

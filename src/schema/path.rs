@@ -1,6 +1,6 @@
 //! Paths to fields in the API server's spelling, built only when an error is reported.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A path as a chain of borrowed steps, so that walking an object allocates nothing.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,7 @@ impl Path<'_> {
         matches!(self, Path::Root)
     }
 
-    /// The spelling of the OpenAPI validator, which writes map keys like fields.
+    /// The spelling of the `OpenAPI` validator, which writes map keys like fields.
     pub(super) fn dotted(&self) -> String {
         let mut text = String::new();
         self.write(&mut text, true);
@@ -28,25 +28,17 @@ impl Path<'_> {
     }
 
     fn write(&self, text: &mut String, dotted: bool) {
-        match self {
-            Path::Root => {}
-            Path::Field(parent, name) => {
-                parent.write(text, dotted);
-                if !text.is_empty() {
-                    text.push('.');
-                }
-                text.push_str(name);
-            }
-            Path::Key(parent, name) if dotted => Path::Field(parent, name).write(text, dotted),
-            Path::Key(parent, name) => {
-                parent.write(text, dotted);
-                text.push_str(&format!("[{name}]"));
-            }
-            Path::Index(parent, index) => {
-                parent.write(text, dotted);
-                text.push_str(&format!("[{index}]"));
-            }
-        }
+        let (Path::Field(parent, _) | Path::Key(parent, _) | Path::Index(parent, _)) = self else { return };
+        parent.write(text, dotted);
+        let written = match self {
+            Path::Field(_, name) if text.is_empty() => write!(text, "{name}"),
+            Path::Field(_, name) => write!(text, ".{name}"),
+            Path::Key(_, name) if dotted => write!(text, ".{name}"),
+            Path::Key(_, name) => write!(text, "[{name}]"),
+            Path::Index(_, index) => write!(text, "[{index}]"),
+            Path::Root => Ok(()),
+        };
+        written.expect("a String takes every write");
     }
 }
 

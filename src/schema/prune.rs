@@ -42,16 +42,15 @@ fn walk(node: Option<&Node>, value: &mut Value, path: &Path<'_>, object: bool, r
                     walk(Some(property), value, &here, false, removed);
                     return true;
                 }
-                match node.and_then(|node| node.additional.as_ref()) {
-                    Some(Some(schema)) => walk(Some(schema), value, &here, false, removed),
-                    Some(None) => {}
-                    None if keeps => {}
-                    None => {
-                        removed.push(here.dotted());
-                        return false;
-                    }
+                if let Some(schema) = node.and_then(|node| node.additional.as_deref()) {
+                    walk(Some(schema), value, &here, false, removed);
+                    return true;
                 }
-                true
+                let known = keeps || node.is_some_and(|node| node.map_of_anything);
+                if !known {
+                    removed.push(here.dotted());
+                }
+                known
             });
         }
         Value::Array(items) => {

@@ -85,29 +85,16 @@ impl Rule {
         self.message.as_deref().unwrap_or_else(|| self.expression.trim())
     }
 
-    fn run(&self, input: &Input<'_>, old: Option<&Cel>, path: &Path<'_>) -> Option<FieldError> {
-        if self.uses_old && old.is_none() && !self.optional_old {
-            return None;
+    /// Runs in a scope where `self` and `oldSelf` are bound.
+    fn run(&self, input: &Input<'_>, scope: &Context<'_>, path: &Path<'_>) -> Option<FieldError> {
+        match self.program.execute(scope) {
+            Ok(Cel::Bool(true)) => None,
+            Ok(_) => Some(self.refusal(input, scope, path)),
+            Err(error) => {
+                let kind = input.node.kind.map_or("", super::node::Type::name);
+                Some(FieldError::invalid(path, kind.into(), self.failure(&error)))
+            }
         }
-        with_scope(|scope| {
-            scope.add_variable_from_value("self", input.this.clone());
-            match (self.optional_old, old) {
-                (true, Some(old)) => {
-                    scope.add_variable_from_value("oldSelf", optional(OptionalValue::of(old.clone())));
-                }
-                (true, None) => scope.add_variable_from_value("oldSelf", optional(OptionalValue::none())),
-                (false, Some(old)) => scope.add_variable_from_value("oldSelf", old.clone()),
-                (false, None) => {}
-            }
-            match self.program.execute(scope) {
-                Ok(Cel::Bool(true)) => None,
-                Ok(_) => Some(self.refusal(input, scope, path)),
-                Err(error) => {
-                    let kind = input.node.kind.map_or("", super::node::Type::name);
-                    Some(FieldError::invalid(path, kind.into(), self.failure(&error)))
-                }
-            }
-        })
     }
 
     fn refusal(&self, input: &Input<'_>, scope: &Context<'_>, path: &Path<'_>) -> FieldError {
@@ -148,7 +135,6 @@ impl Rule {
 struct Input<'a> {
     node: &'a Node,
     value: &'a Value,
-    this: Cel,
 }
 
 fn optional(value: OptionalValue) -> Cel {
@@ -221,7 +207,7 @@ pub(super) fn check(node: &Node, value: &Value, old: Old<'_>, path: &Path<'_>, e
                 let old = Old { value: counterpart, unchanged };
                 if let Some(property) = node.properties.get(name) {
                     check(property, value, old, &Path::Field(path, name), errors);
-                } else if let Some(Some(schema)) = &node.additional {
+                } else if let Some(schema) = &node.additional {
                     check(schema, value, old, &Path::Key(path, name), errors);
                 }
             }
@@ -242,17 +228,33 @@ fn run_all(
     if rules.rules.is_empty() {
         return;
     }
-    let input = Input { node: shape, value, this: values::typed(shape, value) };
-    let old_value = if rules.rules.iter().any(|rule| rule.uses_old) {
-        old.value.map(|old| values::typed(shape, old))
-    } else {
-        None
+    // An unchanged value may go on breaking a rule that came later; a transition rule always speaks, but
+    // only where there is something to compare with.
+    let due = |rule: &&Rule| match (rule.uses_old, old.value) {
+        (false, _) => !old.unchanged,
+        (true, None) => rule.optional_old,
+        (true, Some(_)) => true,
     };
-    for rule in &rules.rules {
-        // An unchanged value may go on breaking a rule that came later; a transition rule always speaks.
-        if old.unchanged && !rule.uses_old {
-            continue;
-        }
-        errors.extend(rule.run(&input, old_value.as_ref(), path));
+    let mut due = rules.rules.iter().filter(due).peekable();
+    if due.peek().is_none() {
+        return;
     }
+    let input = Input { node: shape, value };
+    with_scope(|scope| {
+        // Binding copies the value into the interpreter's form: once per node, not once per rule.
+        scope.add_variable_from_value("self", values::typed(shape, value));
+        let mut bound = None;
+        for rule in due {
+            if rule.uses_old && bound != Some(rule.optional_old) {
+                let old = old.value.map(|old| values::typed(shape, old));
+                let old = match (rule.optional_old, old) {
+                    (true, old) => optional(old.map_or_else(OptionalValue::none, OptionalValue::of)),
+                    (false, old) => old.unwrap_or(Cel::Null),
+                };
+                scope.add_variable_from_value("oldSelf", old);
+                bound = Some(rule.optional_old);
+            }
+            errors.extend(rule.run(&input, scope, path));
+        }
+    });
 }

@@ -1,4 +1,4 @@
-//! OpenAPI validation as kube-openapi does it, with the ratcheting of Kubernetes 1.33: an update may keep
+//! `OpenAPI` validation as kube-openapi does it, with the ratcheting of Kubernetes 1.33: an update may keep
 //! an invalid value that it does not touch.
 
 use serde_json::{Map, Value};
@@ -76,6 +76,14 @@ fn json_type(value: &Value) -> &'static str {
     }
 }
 
+fn number_format(value: &Value) -> &'static str {
+    match value {
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        _ => "",
+    }
+}
+
 /// True for 3 and for 3.0.
 pub(super) fn is_whole(value: &Value) -> bool {
     value.as_f64().is_some_and(|number| number.fract() == 0.0)
@@ -103,8 +111,14 @@ fn check_type(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fiel
         fits(node, value)
     };
     if !fine {
-        let found = json_type(value);
-        let detail = format!("{} in body must be of type {}: \"{found}\"", path.dotted(), node.type_names());
+        // Where a format is declared the server compares formats instead, of numbers and booleans at least.
+        let (wanted, found) = match node.format {
+            Some(format) if !value.is_null() && !value.is_string() && !value.is_array() => {
+                (format.name(), number_format(value))
+            }
+            _ => (node.type_names(), json_type(value)),
+        };
+        let detail = format!("{} in body must be of type {wanted}: \"{found}\"", path.dotted());
         errors.push(FieldError::open_api(path, FieldErrorKind::TypeInvalid, Some(found.into()), detail));
     }
 }
@@ -154,8 +168,12 @@ fn check_format(node: &Node, text: &str, path: &Path<'_>, errors: &mut Vec<Field
 fn check_number(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     let whole = node.kind == Some(Type::Integer);
     let in_range = match node.format {
-        Some(Format::Int32) => value.as_i64().is_none_or(|number| i32::try_from(number).is_ok()),
-        _ => !whole || value.is_i64() || value.as_f64().is_some_and(|number| number.abs() < 9.3e18),
+        Some(Format::Int32) => value.as_i64().map_or(is_whole(value), |number| i32::try_from(number).is_ok()),
+        _ => {
+            !whole
+                || value.is_i64()
+                || (is_whole(value) && value.as_f64().is_some_and(|it| it.abs() < 9.3e18))
+        }
     };
     if !in_range {
         let format =
@@ -286,8 +304,8 @@ fn check_branches(
         errors.extend(found);
     }
     if failed > 0 {
-        let none = if failed == node.all_of.len() { ". None validated" } else { "" };
-        errors.push(unplaced(format!("{} must validate all the schemas (allOf){none}", quoted())));
+        let how = if failed == node.all_of.len() { ". None validated" } else { "" };
+        errors.push(unplaced(format!("{} must validate all the schemas (allOf){how}", quoted())));
     }
     if node.not.as_ref().is_some_and(|not| outcome(not).is_empty()) {
         errors.push(unplaced(format!("{} must not validate the schema (not)", quoted())));
@@ -316,7 +334,7 @@ pub(super) fn check_lists(node: &Node, value: &Value, path: &Path<'_>, errors: &
             for (name, value) in fields {
                 if let Some(field) = node.properties.get(name) {
                     check_lists(field, value, &Path::Field(path, name), errors);
-                } else if let Some(Some(field)) = &node.additional {
+                } else if let Some(field) = &node.additional {
                     check_lists(field, value, &Path::Key(path, name), errors);
                 }
             }

@@ -70,12 +70,11 @@ fn object(node: &Node, fields: &serde_json::Map<String, Value>) -> Cel {
             }
             continue;
         }
-        match &node.additional {
-            // Keys of a map are data, not names: they are looked up as they are.
-            Some(Some(schema)) => drop(entries.insert(name.as_str().into(), typed(schema, value))),
-            Some(None) => drop(entries.insert(name.as_str().into(), plain(value))),
-            None if node.preserve_unknown => drop(entries.insert(name.as_str().into(), plain(value))),
-            None => {}
+        // Keys of a map are data, not names: they are looked up as they are.
+        if let Some(schema) = &node.additional {
+            entries.insert(name.as_str().into(), typed(schema, value));
+        } else if node.map_of_anything || node.preserve_unknown {
+            entries.insert(name.as_str().into(), plain(value));
         }
     }
     cel_map(entries)
@@ -130,6 +129,9 @@ pub(super) fn escape(name: &str) -> Option<String> {
     let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/');
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(usual) {
         return None;
+    }
+    if !name.contains(['_', '.', '-', '/']) {
+        return Some(name.to_owned());
     }
     let escaped = name.replace("__", "\0").replace('.', "__dot__").replace('-', "__dash__");
     Some(escaped.replace('/', "__slash__").replace('\0', "__underscores__"))

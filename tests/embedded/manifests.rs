@@ -1,5 +1,6 @@
 //! Tests of `postlink::manifests`.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -100,7 +101,7 @@ fn an_alias_bomb_is_refused_before_it_grows() {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..12 {
         let inner = vec![format!("*a{}", level - 1); 10].join(", ");
-        bomb.push_str(&format!("a{level}: &a{level} [{inner}]\n"));
+        writeln!(bomb, "a{level}: &a{level} [{inner}]").unwrap();
     }
     let loaded = yaml(&bomb);
     assert!(loaded.documents.is_empty());
@@ -179,86 +180,20 @@ fn numbered_folders_are_commits_in_numeric_order() {
     assert_eq!((single.len(), single[0].name.as_str()), (1, "notes"));
 }
 
+/// What YAML 1.1 or 1.2 could take for something else.
+#[rustfmt::skip]
+const TRICKY: &[&str] = &[
+    "yes", "no", "on", "off", "y", "n", "Y", "N", "true", "null", "~", "", "010", "0x1F", "0o17", "0b1",
+    "1_000", "1e3", ".5", "+1", "-1", "12:30:45", "2020-01-01", "2001-12-14t21:59:43.10-05:00", ".inf",
+    "-.INF", ".nan", "<<", "=", "- a", "a: b", "a #b", "#a", "*a", "&a", "!a", "%a", "@a", "`a`", "{a",
+    "[a", "a\nb", "a\n", " a", "a ", "\ta", "'", "\"", "?", "? a", "|", ">", "---", "...", "ä", "\u{7f}",
+    "\u{85}", "1.0", "1", "No", "OFF", "Null", "NULL", "0.0", "1.", "08", "0", "-0", "e", "1e", "0x", "_1",
+    "1_", "null ", "multi\n\nline\n\n",
+];
+
 #[test]
 fn what_is_emitted_reads_back_as_it_was() {
-    let tricky = [
-        "yes",
-        "no",
-        "on",
-        "off",
-        "y",
-        "n",
-        "Y",
-        "N",
-        "true",
-        "null",
-        "~",
-        "",
-        "010",
-        "0x1F",
-        "0o17",
-        "0b1",
-        "1_000",
-        "1e3",
-        ".5",
-        "+1",
-        "-1",
-        "12:30:45",
-        "2020-01-01",
-        "2001-12-14t21:59:43.10-05:00",
-        ".inf",
-        "-.INF",
-        ".nan",
-        "<<",
-        "=",
-        "- a",
-        "a: b",
-        "a #b",
-        "#a",
-        "*a",
-        "&a",
-        "!a",
-        "%a",
-        "@a",
-        "`a`",
-        "{a",
-        "[a",
-        "a\nb",
-        "a\n",
-        " a",
-        "a ",
-        "\ta",
-        "'",
-        "\"",
-        "?",
-        "? a",
-        "|",
-        ">",
-        "---",
-        "...",
-        "ä",
-        "\u{7f}",
-        "\u{85}",
-        "1.0",
-        "1",
-        "No",
-        "OFF",
-        "Null",
-        "NULL",
-        "0.0",
-        "1.",
-        "08",
-        "0",
-        "-0",
-        "e",
-        "1e",
-        "0x",
-        "_1",
-        "1_",
-        "null ",
-        "multi\n\nline\n\n",
-    ];
-    for text in tricky {
+    for text in TRICKY {
         let value = json!({"v": text, "list": [text, {"k": text}]});
         let emitted = to_yaml(&value);
         assert_eq!(only(&emitted), value, "{text:?} as\n{emitted}");
@@ -286,8 +221,8 @@ fn what_is_emitted_reads_back_as_it_was() {
             "{emitted}"
         );
     }
-    for text in tricky {
-        let value = json!({ text: 1 });
+    for text in TRICKY {
+        let value = json!({ *text: 1 });
         assert_eq!(only(&to_yaml(&value)), value, "the key {text:?} as\n{}", to_yaml(&value));
     }
     let value = json!({"n": [1, -1, 1.5, u64::MAX, i64::MIN], "e": {}, "l": [], "b": [true, false, null]});
@@ -299,7 +234,7 @@ fn a_long_list_is_expanded_in_one_pass() {
     // Each item's line is noted while reading; searching for it anew would be quadratic.
     let mut text = "apiVersion: v1\nkind: List\nitems:\n".to_owned();
     for n in 0..20_000 {
-        text.push_str(&format!("- kind: A\n  metadata: {{name: a{n}}}\n"));
+        writeln!(text, "- kind: A\n  metadata: {{name: a{n}}}").unwrap();
     }
     let loaded = yaml(&text);
     assert_eq!(loaded.documents.len(), 20_000);
@@ -312,11 +247,13 @@ fn a_stream_of_many_documents_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let mut text = String::new();
     for n in 0..2_000 {
-        text.push_str(&format!(
+        write!(
+            text,
             "---\napiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:\n  name: post-{n}\n  namespace: social\n\
              spec:\n  post:\n    id: \"{n}\"\n    url: https://social.example/posts/{n}\n    source: Twitter\n    \
              author: {{name: Jane, handle: jane}}\n    publishedAt: 2026-01-01T00:00:00Z\n    content: some text here\n"
-        ));
+        )
+        .unwrap();
     }
     for n in 0..5 {
         fs::write(dir.path().join(format!("{n}.yaml")), &text).unwrap();

@@ -149,10 +149,9 @@ fn check_keywords(schema: &Value, kind: Option<&str>, report: &mut impl FnMut(&s
     if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
         report("x-kubernetes-preserve-unknown-fields must be true or absent");
     }
-    if let Some(map_type) = schema.get("x-kubernetes-map-type").and_then(Value::as_str) {
-        if kind != Some("object") || !matches!(map_type, "atomic" | "granular") {
-            report("x-kubernetes-map-type must be atomic or granular, on an object");
-        }
+    let map_type = schema.get("x-kubernetes-map-type").and_then(Value::as_str);
+    if map_type.is_some_and(|it| kind != Some("object") || !matches!(it, "atomic" | "granular")) {
+        report("x-kubernetes-map-type must be atomic or granular, on an object");
     }
 }
 

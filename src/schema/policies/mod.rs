@@ -1,4 +1,4 @@
-//! ValidatingAdmissionPolicies without a server, and the two that Postlink ships.
+//! `ValidatingAdmissionPolicy` without a server, and the two that Postlink ships.
 //!
 //! [`Policies`] compiles any set of policies and bindings once and evaluates requests against it, in the
 //! server's order and with its words. [`render`](render()) fills in the shipped manifests.

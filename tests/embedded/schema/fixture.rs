@@ -6,18 +6,20 @@ use serde_json::{Value, json};
 
 /// The CRD as JSON, for tests that change it.
 pub fn crd() -> Value {
-    serde_saphyr::from_str(include_str!("gadgets.yaml")).unwrap()
+    serde_saphyr::from_str(include_str!("gadgets.yaml")).expect("the fixture is YAML")
 }
 
 /// The CRD through its Kubernetes type, as our own CRDs will come.
 pub fn schema() -> Schema {
-    let crd: CustomResourceDefinition = serde_json::from_value(crd()).unwrap();
-    Schema::from_crd(&crd, "v1").unwrap()
+    let crd: CustomResourceDefinition = serde_json::from_value(crd()).expect("the fixture is a CRD");
+    Schema::from_crd(&crd, "v1").expect("the fixture compiles")
 }
 
 /// A valid object with the given spec.
 pub fn gadget(spec: Value) -> Value {
-    json!({"apiVersion": "test.dev/v1", "kind": "Gadget", "metadata": {"name": "g"}, "spec": spec})
+    let mut object = json!({"apiVersion": "test.dev/v1", "kind": "Gadget", "metadata": {"name": "g"}});
+    object["spec"] = spec;
+    object
 }
 
 pub fn texts(errors: &[FieldError]) -> Vec<String> {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::fixture::{crd, gadget, schema};
 
 fn now() -> Timestamp {
-    "2026-01-02T00:00:00Z".parse().unwrap()
+    "2026-01-02T00:00:00Z".parse().expect("a time")
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Defaulting, pruning and OpenAPI validation, with the words of a real API server.
+//! Defaulting, pruning and `OpenAPI` validation, with the words of a real API server.
 
 use postlink::schema::{FieldErrorKind, Schema, SchemaError, unknown_field};
 use rstest::rstest;
@@ -55,7 +55,10 @@ fn unknown_fields_are_pruned_and_named() {
 #[case::null(json!({"color": "red", "url": null}), &[
     r#"spec.url: Invalid value: "null": spec.url in body must be of type string: "null""#, BLOCKED])]
 #[case::fraction(json!({"color": "red", "level": 1.5}), &[
-    r#"spec.level: Invalid value: "number": spec.level in body must be of type integer: "number""#, BLOCKED])]
+    r#"spec.level: Invalid value: "float64": spec.level in body must be of type int32: "float64""#,
+    r#"<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.level"#, BLOCKED])]
+#[case::whole_float(json!({"color": "red", "ratio": 1.0}), &[
+    "spec.ratio: Invalid value: 1: spec.ratio in body should be less than 1"])]
 #[case::pattern(json!({"color": "red", "url": "http://a"}), &[
     r#"spec.url: Invalid value: "http://a": spec.url in body should match '^https://[^/]+$'"#])]
 #[case::too_long(json!({"color": "red", "url": format!("https://{}", "a".repeat(40))}), &[
