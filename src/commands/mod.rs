@@ -3,6 +3,7 @@
 pub mod crds;
 pub mod local;
 
+use crate::telemetry::logs;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -42,6 +43,8 @@ enum Command {
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // `run` is a service and says what it does; the other commands answer on stdout and log only when asked.
+    logs::start(logs::Format::Text, "error");
     let outcome = match cli.command {
         Command::Local(args) => local::run(&args),
         Command::Crds(args) => crds::run(&args),

@@ -33,7 +33,7 @@ use std::{
     },
 };
 use tokio::{sync::Semaphore, task::JoinSet};
-use tracing::{error, warn};
+use tracing::{error, trace, warn};
 use writer::WriteError;
 
 /// What a controller is started with.
@@ -229,6 +229,7 @@ async fn look(shell: &Shell, key: &Key) -> Option<Requeue> {
         Kind::Rule => rule::look(shell, key).await,
         Kind::Link => link::look(shell, key).await,
     };
+    trace!(kind = key.kind.as_str(), namespace = %key.namespace, name = %key.name, ?result, "looked");
     match result {
         Ok(requeue) => {
             shell.backoff(key, false);

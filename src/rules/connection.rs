@@ -435,5 +435,7 @@ fn looks(view: &ConnectionView<'_>, disabled: bool) -> (Option<Ask>, Option<Requ
     if view.now >= due {
         return (Some(Ask { tables: None }), None);
     }
-    (None, Requeue::sooner(Some(requeue), Some(Requeue::periodic(refresh_due))))
+    // While it fails, only its health is asked for: a refresh that is overdue would else be due for ever.
+    let refresh = (told.failures == 0).then(|| Requeue::periodic(refresh_due));
+    (None, Requeue::sooner(Some(requeue), refresh))
 }

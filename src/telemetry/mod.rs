@@ -1,1 +1,3 @@
 //! Metrics, health and log set-up.
+
+pub mod logs;

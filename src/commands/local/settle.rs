@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Rounds after which a tree that keeps changing is called unsettled.
 const ROUNDS: usize = 100;
 /// Real time without any progress after which something hangs.
-const HANGS: Duration = Duration::from_secs(120);
+const HANGS: Duration = Duration::from_secs(20);
 
 /// It does not settle.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,13 @@ async fn quiet(session: &Session) -> Result<(), Unsettled> {
             idle_since = tokio::time::Instant::now();
         }
         if idle_since.elapsed() > HANGS {
+            tracing::debug!(
+                caught_up,
+                idle = session.controller.is_idle(),
+                queue = session.controller.queue().depth(),
+                quiet = ?session.api.quiet(),
+                "nothing moves"
+            );
             return Err(Unsettled::Hangs);
         }
         tokio::time::sleep(Duration::from_micros(200)).await;
