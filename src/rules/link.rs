@@ -188,7 +188,7 @@ pub fn decide(view: &LinkView<'_>) -> LinkDecision {
     if view.link.wish == Wish::Unlink {
         unlink(view, &mut next);
         let message = messages::lost(Reason::Unlinked, "");
-        return write(view, next, Unlinked { reason: Reason::Unlinked, message, ready: true }.into(), None);
+        return write(view, next, Unlinked { reason: Reason::Unlinked, message, waits: None }.into(), None);
     }
     if let Some(link) = next.link.take() { linked(view, next, link) } else { unlinked(view, next) }
 }
@@ -234,7 +234,7 @@ fn remove(
     connection_deleted_at: Option<Timestamp>,
 ) {
     let intent = next.intent.get_or_insert_with(fresh_intent);
-    intent.attempt += 1;
+    intent.attempt = intent.attempt.saturating_add(1);
     next.removed_link = Some(RemovedLink {
         link,
         removed_at: Time(view.now),
@@ -256,7 +256,13 @@ fn linked(view: &LinkView<'_>, mut next: PostLinkStatus, mut link: LinkState) ->
         };
     };
     if asks_for_another(view, &next, &link) {
-        // A user unlink first, as if by hand; the new link follows in its own time.
+        // A user unlink first, as if by hand; the new link follows in its own time. It can not be taken back, so it
+        // waits as well: the same commit may delete the connection, and then the link is to be restored (§5).
+        let settled = view.link.seen + SETTLE;
+        if view.now < settled {
+            next.link = Some(link);
+            return wait_for(Step::Wait, next, Some(Requeue::awaited(settled)));
+        }
         remove(view, &mut next, link, RemovalCause::Unlinked, None);
         return unlinked(view, next);
     }
@@ -543,7 +549,11 @@ fn by_rule<'a>(view: &'a LinkView<'_>) -> Option<Target<'a>> {
 fn counts(link: &LinkFacts, rule: &RuleFacts) -> bool {
     match rule.since {
         Some(since) => link.published_at.is_some_and(|published| published >= since),
-        None => rule.active_from.is_some_and(|from| link.created >= from - LOOK_BACK),
+        // A rule nobody looked at yet: its creation, or later. It only makes others wait until that is known.
+        None => {
+            let from = rule.active_from.or_else(|| (!rule.settled).then_some(rule.created));
+            from.is_some_and(|from| link.created >= from - LOOK_BACK)
+        }
     }
 }
 
@@ -587,17 +597,28 @@ fn wanted(view: &LinkView<'_>, next: PostLinkStatus, target: &Target<'_>) -> Lin
         return pending(view, next, *reason, name, Some(record_type), view.not_before);
     }
     if let Some(at) = view.not_before.filter(|at| view.now < *at) {
-        let reason = conditions::reason(&view.link.status.conditions, ConditionType::Linked);
+        let reason = conditions::reason(&view.link.status.conditions, ConditionType::Ready);
         let reason = reason.filter(|r| is_waiting(*r)).unwrap_or(Reason::Throttled);
         return pending(view, next, reason, name, Some(record_type), Some(at));
     }
     let Some(organization) = connection.organization else {
         return pending(view, next, Reason::ConnectionNotReady, name, None, None);
     };
+    let attempt = next.intent.as_ref().map_or(1, |i| i.attempt);
+    let stored = view.link.status.intent.as_ref().map_or(1, |i| i.attempt);
+    if attempt != stored {
+        // §2: stored before the call. Else a crash right after it, and a change of mind, would leave an activity
+        // that no status has ever named.
+        let lost = next.removed_link.as_ref().map(|r| (cause(r.cause), r.link.connection.name.clone()));
+        let (reason, old) = lost.unwrap_or((Reason::Unlinked, String::new()));
+        let message = format!("{} {}", messages::lost(reason, &old), messages::linking(&connection.name));
+        let told = Unlinked { reason, message, waits: Some(reason) };
+        return write(view, next, told.into(), Some(Requeue::awaited(view.now)));
+    }
     let create = Create {
         connection: connection.uid.clone(),
         organization,
-        attempt: next.intent.as_ref().map_or(1, |i| i.attempt),
+        attempt,
         record_type: record_type.to_owned(),
         record_id: target.record_id,
         rule: target.rule.map(|r| ObjectRef { name: r.name.clone(), uid: r.uid.clone() }),
@@ -614,6 +635,8 @@ fn is_waiting(reason: Reason) -> bool {
             | Reason::RecordNotFound
             | Reason::RecordTypeNotOffered
             | Reason::InstanceDowntime
+            | Reason::InstanceExpired
+            | Reason::OrganizationChanged
             | Reason::ConnectionNotReady
     )
 }
@@ -657,15 +680,16 @@ fn pending(
     retry: Option<Timestamp>,
 ) -> LinkDecision {
     let deleted = next.removed_link.as_ref().filter(|r| r.cause == RemovalCause::ConnectionDeleted);
-    let (reason, message) = match deleted {
+    let waits = messages::link_waits(reason, connection, record_type);
+    let (told, message) = match deleted {
         Some(removed) => {
-            let waits = messages::link_waits(reason, connection, record_type);
             let lost = messages::lost(Reason::ConnectionDeleted, &removed.link.connection.name);
             (Reason::ConnectionDeleted, format!("{lost} {waits}"))
         }
-        None => (reason, messages::link_waits(reason, connection, record_type)),
+        None => (reason, waits),
     };
-    write(view, next, Unlinked { reason, message, ready: false }.into(), retry.map(Requeue::awaited))
+    let told = Unlinked { reason: told, message, waits: Some(reason) };
+    write(view, next, told.into(), retry.map(Requeue::awaited))
 }
 
 /// Nobody wants a link.
@@ -680,9 +704,9 @@ fn not_wanted(view: &LinkView<'_>, mut next: PostLinkStatus) -> LinkDecision {
         Some(removed) => {
             let reason = cause(removed.cause);
             let message = messages::lost(reason, &removed.link.connection.name);
-            Unlinked { reason, message, ready: true }
+            Unlinked { reason, message, waits: None }
         }
-        None => Unlinked { reason: Reason::NotRequested, message: messages::not_requested(), ready: true },
+        None => Unlinked { reason: Reason::NotRequested, message: messages::not_requested(), waits: None },
     };
     write(view, next, told.into(), None)
 }
@@ -707,7 +731,8 @@ struct Linked {
 struct Unlinked {
     reason: Reason,
     message: String,
-    ready: bool,
+    /// What the wanted link waits for. It stands in `Ready`, also when `Linked` says why there is none any more.
+    waits: Option<Reason>,
 }
 
 enum Story {
@@ -758,10 +783,9 @@ fn write(
         }
         Story::Unlinked(unlinked) => {
             conditions.set(ConditionType::Linked, false, unlinked.reason, unlinked.message.clone());
-            if unlinked.ready {
-                Readiness::Ready(unlinked.reason, unlinked.message)
-            } else {
-                Readiness::NotReady(unlinked.reason, unlinked.message)
+            match unlinked.waits {
+                None => Readiness::Ready(unlinked.reason, unlinked.message),
+                Some(reason) => Readiness::NotReady(reason, unlinked.message),
             }
         }
     };

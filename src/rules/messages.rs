@@ -248,6 +248,11 @@ pub fn not_requested() -> String {
     "Nothing asks for a link: spec.link is absent and no active rule matches.".to_owned()
 }
 
+/// Of a post that is being linked anew.
+pub fn linking(connection: &str) -> String {
+    format!("A new link through connection {connection} is being made.")
+}
+
 /// R21, of a post that is to be linked.
 pub fn link_waits(reason: Reason, connection: Option<&str>, record_type: Option<&str>) -> String {
     let connection = connection.unwrap_or("");
