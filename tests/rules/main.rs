@@ -9,4 +9,6 @@ mod instance_states;
 mod link_intent;
 mod link_rules;
 mod link_table;
+mod matching;
+mod refusal;
 mod scene;
