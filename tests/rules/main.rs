@@ -10,5 +10,6 @@ mod link_intent;
 mod link_rules;
 mod link_table;
 mod matching;
+mod reasons;
 mod refusal;
 mod scene;
