@@ -5,7 +5,7 @@ use super::{
     Requeue, SETTLE,
     conditions::Conditions,
     facts::{ConnectionFacts, RuleFacts},
-    messages,
+    messages, moved,
     ready::{self, Readiness},
     record::{self, Outcome, Seen},
     restore,
@@ -255,19 +255,18 @@ fn linked(view: &LinkView<'_>, mut next: PostLinkStatus, mut link: LinkState) ->
             None => wait_for(Step::ConfirmGone(link.connection.clone()), next, None),
         };
     };
+    // The UID is its identity; a name that is not that object's own must not read as a changed connectionRef.
+    link.connection.name.clone_from(&connection.name);
     if asks_for_another(view, &next, &link) {
         // A user unlink first, as if by hand; the new link follows in its own time. It can not be taken back, so it
         // waits as well: the same commit may delete the connection, and then the link is to be restored (§5).
-        let settled = view.link.seen + SETTLE;
+        let settled = moved(view.link.seen, SETTLE);
         if view.now < settled {
             next.link = Some(link);
             return wait_for(Step::Wait, next, Some(Requeue::awaited(settled)));
         }
         remove(view, &mut next, link, RemovalCause::Unlinked, None);
         return unlinked(view, next);
-    }
-    if link.connection.name != connection.name {
-        link.connection.name.clone_from(&connection.name);
     }
 
     let (available, check_at) = match availability(view, connection, &link) {
@@ -343,7 +342,7 @@ fn availability(view: &LinkView<'_>, connection: &ConnectionFacts, link: &LinkSt
     }
     let since = view.now.duration_since(link.linked_at.0);
     let next_check =
-        CONFIRMATIONS.iter().find(|after| **after > since).map(|after| link.linked_at.0 + *after);
+        CONFIRMATIONS.iter().find(|after| **after > since).map(|after| moved(link.linked_at.0, *after));
     if let Some(seen) = view.seen {
         let outcome = record::judge(link, seen, &connection.instance_url);
         let again = if outcome == Outcome::Pending { next_check } else { None };
@@ -432,7 +431,7 @@ fn restoring(view: &LinkView<'_>, next: &mut PostLinkStatus) -> Option<LinkDecis
             return None;
         }
     }
-    let settled = candidate.created.max(view.link.seen) + SETTLE;
+    let settled = moved(candidate.created.max(view.link.seen), SETTLE);
     if view.now < settled {
         return Some(wait_for(Step::Wait, next.clone(), Some(Requeue::awaited(settled))));
     }
@@ -490,7 +489,7 @@ fn target<'a>(view: &'a LinkView<'_>, next: &PostLinkStatus) -> Option<Target<'a
 }
 
 fn by_hand<'a>(view: &'a LinkView<'_>, request: &'a Request) -> Target<'a> {
-    let own = view.link.created.max(view.link.seen) + SETTLE;
+    let own = moved(view.link.created.max(view.link.seen), SETTLE);
     let (connection, settled) = match &request.connection {
         Some(name) => match view.connections.iter().find(|c| c.name == *name) {
             Some(c) => (Ok(c), own),
@@ -504,7 +503,7 @@ fn by_hand<'a>(view: &'a LinkView<'_>, request: &'a Request) -> Target<'a> {
                 .min_by(|a, b| a.created.cmp(&b.created).then_with(|| a.name.cmp(&b.name)));
             match default {
                 Some(c) => {
-                    let chosen = c.default_since.map_or(own, |since| since + SETTLE);
+                    let chosen = c.default_since.map_or(own, |since| moved(since, SETTLE));
                     (Ok(c), own.max(chosen))
                 }
                 None => (Err((Reason::NoDefaultConnection, None)), own),
@@ -532,7 +531,7 @@ fn by_rule<'a>(view: &'a LinkView<'_>) -> Option<Target<'a>> {
         .iter()
         .filter(|rule| rule.wants_active && counts(view.link, rule) && (at_work(rule) || starting(rule)))
         .max_by(|a, b| a.created.cmp(&b.created).then_with(|| a.name.cmp(&b.name)))?;
-    let settled = view.link.created.max(view.link.seen).max(rule.created) + SETTLE;
+    let settled = moved(view.link.created.max(view.link.seen).max(rule.created), SETTLE);
     let settled = if at_work(rule) { settled } else { Timestamp::MAX };
     Some(Target {
         by: LinkedBy::Rule,
@@ -552,7 +551,7 @@ fn counts(link: &LinkFacts, rule: &RuleFacts) -> bool {
         // A rule nobody looked at yet: its creation, or later. It only makes others wait until that is known.
         None => {
             let from = rule.active_from.or_else(|| (!rule.settled).then_some(rule.created));
-            from.is_some_and(|from| link.created >= from - LOOK_BACK)
+            from.is_some_and(|from| link.created >= moved(from, -LOOK_BACK))
         }
     }
 }
@@ -572,8 +571,8 @@ fn wanted(view: &LinkView<'_>, next: PostLinkStatus, target: &Target<'_>) -> Lin
     if connection.fenced() {
         match connection.held_since {
             None => return pending(view, next, Reason::ConnectionDisabled, name, None, None),
-            Some(since) if view.now < since + SETTLE => {
-                return wait_for(Step::Wait, next, Some(Requeue::awaited(since + SETTLE)));
+            Some(since) if view.now < moved(since, SETTLE) => {
+                return wait_for(Step::Wait, next, Some(Requeue::awaited(moved(since, SETTLE))));
             }
             Some(_) => {}
         }
