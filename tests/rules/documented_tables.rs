@@ -32,7 +32,7 @@ fn after_deletion() -> Scene {
 
 /// The organisation of `contoso` is connected again, some time later.
 fn reassociate(scene: &mut Scene, name: &str) {
-    scene.now = scene.now + SignedDuration::from_hours(1);
+    scene.now += SignedDuration::from_hours(1);
     scene.connections.push(connection(name).uid("uid-again").created(scene.now));
 }
 

@@ -255,7 +255,7 @@ fn the_attempt_is_stored_before_the_activity_is_created() {
     let mut again = broken(linked());
     again.post.relink_requested = Some("monday".into());
     for mut scene in [moved, replaced, again] {
-        scene.now = scene.now + SignedDuration::from_secs(10);
+        scene.now += SignedDuration::from_secs(10);
         for _ in 0..5 {
             let decision = scene.decide(None);
             match decision.step {

@@ -1,4 +1,4 @@
-//! §2 "AutomationRule" and §5: which rule gets a post, which posts count, the default connection, links by hand while
+//! §2 "`AutomationRule`" and §5: which rule gets a post, which posts count, the default connection, links by hand while
 //! a change is held, and that nothing irreversible is done before five seconds have passed.
 
 use crate::{
@@ -201,14 +201,14 @@ fn moving_a_link_and_deleting_its_connection_in_one_commit_ends_the_same_in_any_
     let renamed = |scene: &Scene| connection("renamed").created(scene.now);
     let reached = |scene: &mut Scene| {
         let created = scene.connection("renamed").facts().created;
-        scene.now = scene.now + SignedDuration::from_secs(2);
+        scene.now += SignedDuration::from_secs(2);
         *scene.connection("renamed") = connection("renamed").created(created);
     };
 
     let mut link_first = before();
     link_first.connections.push(renamed(&link_first).unseen());
     link_first.edit(Wish::Link(request_to("renamed"))).run();
-    link_first.now = link_first.now + SignedDuration::from_secs(2);
+    link_first.now += SignedDuration::from_secs(2);
     link_first.delete_connection("contoso").run();
     reached(&mut link_first);
     link_first.settle();
@@ -216,7 +216,7 @@ fn moving_a_link_and_deleting_its_connection_in_one_commit_ends_the_same_in_any_
     let mut deletion_first = before();
     deletion_first.connections.push(renamed(&deletion_first).unseen());
     deletion_first.delete_connection("contoso").run();
-    deletion_first.now = deletion_first.now + SignedDuration::from_secs(2);
+    deletion_first.now += SignedDuration::from_secs(2);
     deletion_first.edit(Wish::Link(request_to("renamed"))).run();
     reached(&mut deletion_first);
     deletion_first.settle();

@@ -1,4 +1,4 @@
-//! §3, "Post link": one test per row of its table. Columns: Linked | RecordAvailable | removedLink | Ready.
+//! §3, "Post link": one test per row of its table. Columns: Linked | `RecordAvailable` | `removedLink` | Ready.
 
 use crate::{
     fixtures::{AWAY, OTHER_ORG, at, connection, rule},
@@ -43,7 +43,7 @@ fn the_instance_has_made_no_record() {
     // … and later it has.
     let activity = scene.post.status.link.as_ref().unwrap().social_activity_id;
     scene.activities.insert(activity, Some(("lead".into(), CASE)));
-    scene.now = scene.now + jiff::SignedDuration::from_mins(1);
+    scene.now += jiff::SignedDuration::from_mins(1);
     scene.expect(LINKED);
     let record = scene.post.status.link.as_ref().unwrap().record.clone().unwrap();
     assert_eq!((record.type_.as_str(), record.id), ("lead", CASE), "the one it made, whatever was asked for");
@@ -250,13 +250,13 @@ fn r21_the_reason_of_a_refused_creation_stands_until_the_next_try(#[case] why: R
     scene.expect(&format!("False/{why} | - | - | {trio}"));
     assert_eq!(scene.attempts(), [1]);
     // Looked at in between, it says the same and does not hammer the instance.
-    scene.now = scene.now + jiff::SignedDuration::from_secs(30);
+    scene.now += jiff::SignedDuration::from_secs(30);
     let before = scene.post.status.clone();
     scene.settle();
     assert_eq!((scene.attempts(), &scene.post.status), (vec![1], &before));
     // Nothing is dropped: the next try is the same activity, however many there were.
     scene.refuses = None;
-    scene.now = scene.now + jiff::SignedDuration::from_mins(1);
+    scene.now += jiff::SignedDuration::from_mins(1);
     scene.expect(LINKED);
     assert_eq!(scene.attempts(), [1, 1]);
 }
@@ -269,7 +269,7 @@ fn r13_r21_after_a_deletion_the_reason_of_a_refused_creation_stands_too() {
     scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Stalled");
     let told = scene.says(postlink::api::ConditionType::Linked);
     assert!(told.contains("contoso was deleted") && told.contains("recordId"), "both are told: {told}");
-    scene.now = scene.now + jiff::SignedDuration::from_secs(30);
+    scene.now += jiff::SignedDuration::from_secs(30);
     scene.settle();
     assert_eq!(scene.says(postlink::api::ConditionType::Linked), told, "and stay told until the next try");
 }

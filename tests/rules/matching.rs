@@ -1,4 +1,4 @@
-//! §2 "AutomationRule", `match`: AND across fields, OR inside one; a filter on a field the post lacks does not match.
+//! §2 "`AutomationRule`", `match`: AND across fields, OR inside one; a filter on a field the post lacks does not match.
 
 use postlink::{
     api::{Match, Post},

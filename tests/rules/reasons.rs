@@ -156,7 +156,7 @@ fn every_reason_is_written_by_a_decision_and_said_in_a_full_sentence() {
     }
 }
 
-/// §3: the same instance-side reasons say why a record is not available (the first four of R21, and OrganizationChanged).
+/// §3: the same instance-side reasons say why a record is not available (the first four of R21, and `OrganizationChanged`).
 #[test]
 fn the_reasons_of_an_unavailable_record() {
     for (contoso, reason) in [

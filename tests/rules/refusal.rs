@@ -163,6 +163,8 @@ fn named(connection: u8, entry: Option<i64>) -> Named<u8> {
 #[case::stays_active_without_entry(true, Some(AT_A), Some(named(AT_A, None)), Activation::Active(AT_A))]
 #[case::type_not_offered(true, Some(AT_A),
     Some(Named { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
+#[case::type_not_offered_any_more(true, None,
+    Some(Named { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
 #[case::moves(true, Some(AT_B), Some(named(AT_A, Some(3))), Activation::Inactive)]
 fn clause_1_active(
     #[case] wants: bool,

@@ -166,12 +166,6 @@ impl Scene {
         self
     }
 
-    /// That connection is proven gone.
-    pub fn is_gone(mut self, connection: &str) -> Self {
-        self.gone.insert(format!("uid-{connection}"), None);
-        self
-    }
-
     /// Somebody edits `spec`, now.
     pub fn edit(&mut self, wish: Wish) -> &mut Self {
         self.post.wish = wish;
