@@ -250,7 +250,10 @@ fn r14_only_a_connection_created_after_the_removal_counts_and_the_oldest_of_thos
     assert_eq!(pick(&[younger.clone(), young.clone(), old]), Some("young".into()), "the oldest of several");
     let twins = [connection("b").created(after(60)), connection("a").created(after(60))];
     assert_eq!(pick(&twins), Some("a".into()), "then by name");
+    let mut leaving = young.clone();
+    leaving.0.spec.enabled = false; // The wish is stored, the state not written yet.
     for not_now in [
+        leaving,
         young.clone().org(OTHER_ORG),
         young.clone().state(ConnectionState::Disabled),
         young.clone().state(ConnectionState::Downtime),
