@@ -220,13 +220,9 @@ pub fn activate<Id: Clone + PartialEq>(
 ) -> Activation<Id> {
     let Some(named) = named.filter(|_| wants) else { return Activation::Inactive };
     match active_on {
-        Some(on) if *on == named.connection => {
-            if named.offered {
-                Activation::Active(on.clone())
-            } else {
-                Activation::Inactive
-            }
-        }
+        // Whether it is Active already or not: else it would be switched on and off for ever.
+        _ if !named.offered => Activation::Inactive,
+        Some(on) if *on == named.connection => Activation::Active(on.clone()),
         // It moves: inactive at the old connection first, so that the old one may let it go.
         Some(_) if clauses.move_deactivates_first => Activation::Inactive,
         _ => match named.entry {
