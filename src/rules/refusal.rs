@@ -28,6 +28,8 @@ pub struct Clauses {
     pub change_waits_for_entries: bool,
     /// §4.4: the rules are listed live before Disabled is written or the finalizer removed.
     pub change_lists_live: bool,
+    /// §4.4: a rule that is Active here without an entry gets it back, fence or not.
+    pub lost_entry_is_restored: bool,
 }
 
 impl Clauses {
@@ -43,6 +45,7 @@ impl Clauses {
         intent_is_the_fence: true,
         change_waits_for_entries: true,
         change_lists_live: true,
+        lost_entry_is_restored: true,
     };
 }
 
@@ -146,8 +149,13 @@ pub fn decide<Id: Clone + PartialEq>(
     }
 
     // A status that was lost or rolled back: the rule works, so it holds, fence or not (§4.4).
-    for candidate in live.into_iter().flatten().filter(|c| c.active_here) {
-        if !entries.iter().any(|e| e.rule == candidate.rule) {
+    let lost = |candidate: &Candidate<Id>, entries: &[Entry<Id>]| {
+        clauses.lost_entry_is_restored
+            && candidate.active_here
+            && !entries.iter().any(|e| e.rule == candidate.rule)
+    };
+    for candidate in live.into_iter().flatten() {
+        if lost(candidate, &entries) {
             entries.push(Entry { rule: candidate.rule.clone(), generation: candidate.generation });
         }
     }
@@ -157,6 +165,8 @@ pub fn decide<Id: Clone + PartialEq>(
         releases(clauses, entry.generation, read)
     };
     let some_look_releasable = entries.iter().any(|entry| releasable(entry, cached));
+    // While others hold the fence, nothing else would ever look: the rule would stay Active without any effect.
+    let some_look_lost = cached.iter().any(|c| c.wants && lost(c, &entries));
     let certain = live.or_else(|| (!clauses.release_reads_live).then_some(cached));
     if let Some(reads) = certain {
         entries.retain(|entry| !releasable(entry, reads));
@@ -167,7 +177,8 @@ pub fn decide<Id: Clone + PartialEq>(
     let may_change = fence.change_wanted() && empty && listed && !fence.creations_in_flight;
     Decision {
         needs_live_list: live.is_none()
-            && ((some_look_releasable && clauses.release_reads_live)
+            && (some_look_lost
+                || (some_look_releasable && clauses.release_reads_live)
                 || (fence.change_wanted() && empty && clauses.change_lists_live)),
         may_disable: may_change && !fence.enabled && !fence.deleting,
         may_let_go: may_change

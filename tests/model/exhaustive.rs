@@ -41,3 +41,41 @@ const BASE: Bounds = Bounds {
 fn one_connection_one_rule() {
     holds("1 × 1", Bounds { edits: true, rule_deletions: 1, ..BASE });
 }
+
+#[test]
+fn a() {
+    holds("1x2 plain", Bounds { rules: 2, wipes: 0, connection_deletions: 0, toggles: 1, ..BASE });
+}
+#[test]
+fn b() {
+    holds("1x2 toggles 2", Bounds { rules: 2, wipes: 0, connection_deletions: 0, toggles: 2, ..BASE });
+}
+#[test]
+fn c() {
+    holds("1x2 delete", Bounds { rules: 2, wipes: 0, connection_deletions: 1, toggles: 1, ..BASE });
+}
+#[test]
+fn d() {
+    holds("1x2 wipes", Bounds { rules: 2, wipes: 1, connection_deletions: 0, toggles: 1, ..BASE });
+}
+#[test]
+fn e() {
+    holds(
+        "2x1",
+        Bounds { connections: 2, wipes: 0, connection_deletions: 0, toggles: 1, generations: 3, ..BASE },
+    );
+}
+#[test]
+fn f() {
+    holds(
+        "2x1 del",
+        Bounds { connections: 2, wipes: 0, connection_deletions: 1, toggles: 1, generations: 3, ..BASE },
+    );
+}
+#[test]
+fn g() {
+    holds(
+        "2x1 wipe",
+        Bounds { connections: 2, wipes: 1, connection_deletions: 0, toggles: 1, generations: 3, ..BASE },
+    );
+}

@@ -78,7 +78,10 @@ fn broke(state: &State, fault: Fault) -> bool {
 
 fn i1(store: &Store) -> bool {
     store.rules.iter().filter_map(|rule| rule.active_on).all(|uid| {
-        store.connections.iter().any(|connection| connection.exists && connection.uid == uid && !connection.disabled)
+        store
+            .connections
+            .iter()
+            .any(|connection| connection.exists && connection.uid == uid && !connection.disabled)
     })
 }
 

@@ -148,8 +148,7 @@ impl Protocol {
                         Connection::absent(uid)
                     }
                 };
-                let store =
-                    Store { rules: [rule(0), rule(1)], connections: [connection(0), connection(1)] };
+                let store = Store { rules: [rule(0), rule(1)], connections: [connection(0), connection(1)] };
                 State {
                     store,
                     seen_rules: store.rules.map(|rule| vec![rule]),
@@ -274,8 +273,7 @@ impl Protocol {
         for first in &state.seen_rules[0] {
             for second in &state.seen_rules[1] {
                 let read = [*first, *second];
-                if let Next::Write(write) =
-                    shell::look(&self.kept, &state.store.connections[at], &read, None)
+                if let Next::Write(write) = shell::look(&self.kept, &state.store.connections[at], &read, None)
                 {
                     each(read, write);
                 }

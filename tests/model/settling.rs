@@ -78,12 +78,14 @@ pub fn at_rest(kept: &Kept, store: &Store) -> bool {
 
 /// I4: every entry is one of a rule that wants this connection or is at work through it.
 pub fn no_stale_entry(store: &Store) -> bool {
-    store.connections.iter().enumerate().filter(|(_, connection)| connection.exists).all(|(at, connection)| {
-        (0_u8..).zip(connection.entries).filter(|(_, generation)| *generation > 0).all(|(uid, _)| {
-            let rule = store.rules.iter().find(|rule| rule.exists() && rule.uid == uid);
-            rule.is_some_and(|rule| rule.wants(at) || rule.active_on == Some(connection.uid))
-        })
-    })
+    store.connections.iter().enumerate().filter(|(_, connection)| connection.exists).all(
+        |(at, connection)| {
+            (0_u8..).zip(connection.entries).filter(|(_, generation)| *generation > 0).all(|(uid, _)| {
+                let rule = store.rules.iter().find(|rule| rule.exists() && rule.uid == uid);
+                rule.is_some_and(|rule| rule.wants(at) || rule.active_on == Some(connection.uid))
+            })
+        },
+    )
 }
 
 /// Whether what is declared is in force, or is held by a rule that wants its connection and is at work through it.

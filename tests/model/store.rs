@@ -177,7 +177,8 @@ impl fmt::Debug for Connection {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connections = self.connections.iter().filter(|c| c.exists || incarnation(c.uid) > 0 || c.uid == 0);
+        let connections =
+            self.connections.iter().filter(|c| c.exists || incarnation(c.uid) > 0 || c.uid == 0);
         for connection in connections {
             write!(f, "{connection:?}; ")?;
         }
