@@ -238,10 +238,11 @@ pub fn activate<Id: Clone + PartialEq>(
                 Activation::Inactive
             }
         }
-        // It moves: inactive at the old connection first, so that the old one may let it go.
+        // It moves: inactive at the old connection first, so that the old one may let it go, and then it reserves
+        // anew. One that stayed Active would go on with whatever entry the new one still has of it.
         Some(_) if clauses.move_deactivates_first => Activation::Inactive,
-        _ => match named.entry {
-            Some(entry) if entry == generation || !clauses.activation_needs_current_entry => {
+        on => match named.entry {
+            Some(entry) if entry == generation || on.is_some() || !clauses.activation_needs_current_entry => {
                 Activation::Active(named.connection.clone())
             }
             _ => Activation::Inactive,

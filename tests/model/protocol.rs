@@ -34,6 +34,8 @@ pub struct Bounds {
     pub connections: usize,
     /// A rule's spec changes until it has this generation: toggles, edits, moves, in any order.
     pub generations: u8,
+    /// Whether rules and connections may also be created only later.
+    pub late: bool,
     /// How often `spec.enabled` of each connection changes.
     pub toggles: u8,
     /// Whether specs of rules are also edited without switching or moving them.
@@ -130,38 +132,50 @@ impl Protocol {
     /// Everything freshly created, rules on and off.
     pub fn initial(&self) -> Vec<State> {
         let bounds = &self.bounds;
-        (0..1_u8 << bounds.rules)
-            .map(|on| {
+        let count = u8::try_from(bounds.rules).expect("few");
+        let shapes = if bounds.late { 3_u8 } else { 2 };
+        let connections_late: &[bool] = if bounds.late { &[false, true] } else { &[false] };
+        let mut states = Vec::new();
+        for late in connections_late {
+            for shape in 0..shapes.pow(u32::from(count)) {
                 let rule = |uid: u8| {
                     let names = if usize::from(uid) < bounds.connections { uid } else { 0 };
-                    let active = on >> uid & 1 == 1;
-                    if usize::from(uid) < bounds.rules {
-                        Rule { uid, generation: 1, active, names, active_on: None }
-                    } else {
-                        Rule::absent(uid)
+                    match shape / shapes.pow(u32::from(uid)) % shapes {
+                        _ if uid >= count => Rule::absent(uid),
+                        2 => Rule { names, ..Rule::absent(uid) },
+                        active => Rule { uid, generation: 1, active: active == 1, names, active_on: None },
                     }
                 };
                 let connection = |uid: u8| {
-                    if usize::from(uid) < bounds.connections {
+                    if usize::from(uid) < bounds.connections && !late {
                         Connection::new(uid, true)
                     } else {
                         Connection::absent(uid)
                     }
                 };
-                let store = Store { rules: [rule(0), rule(1)], connections: [connection(0), connection(1)] };
-                State {
-                    store,
-                    seen_rules: store.rules.map(|rule| vec![rule]),
-                    seen_entries: [[0; UIDS]; UIDS],
-                    pending: Default::default(),
-                    pending_rules: Default::default(),
-                    old_lists: Vec::new(),
-                    toggles_left: [bounds.toggles; SLOTS],
-                    wipes_left: bounds.wipes,
-                    faults: 0,
-                }
-            })
-            .collect()
+                states.push(
+                    self.fresh(Store {
+                        rules: [rule(0), rule(1)],
+                        connections: [connection(0), connection(1)],
+                    }),
+                );
+            }
+        }
+        states
+    }
+
+    fn fresh(&self, store: Store) -> State {
+        State {
+            store,
+            seen_rules: store.rules.map(|rule| vec![rule]),
+            seen_entries: [[0; UIDS]; UIDS],
+            pending: Default::default(),
+            pending_rules: Default::default(),
+            old_lists: if self.kept.list_follows_copy { Vec::new() } else { vec![store.rules] },
+            toggles_left: [self.bounds.toggles; SLOTS],
+            wipes_left: self.bounds.wipes,
+            faults: 0,
+        }
     }
 
     /// What can happen next.
