@@ -10,5 +10,6 @@ mod protocol;
 mod seeded;
 mod settling;
 mod shell;
+mod steps;
 mod store;
 mod trace;

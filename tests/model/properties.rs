@@ -1,8 +1,9 @@
 //! What must hold in every state.
 
 use crate::{
-    protocol::{Action, Fault, Protocol, State},
+    protocol::{Fault, Protocol, State},
     settling::{self, Turns},
+    steps::Action,
     store::Store,
 };
 use stateright::{Model, Property};

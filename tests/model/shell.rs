@@ -18,6 +18,8 @@ pub struct Kept {
     pub list_follows_copy: bool,
     /// §4.5: the finalizer comes before anything else.
     pub finalizer_first: bool,
+    /// §4.8: an entry too many is looked for in every pass, not only once a disable or delete waits for it.
+    pub every_pass_releases: bool,
     /// §6: a status is only written if it differs.
     pub writes_only_changes: bool,
     /// §4.4: the root CEL rule of the CRD, which the API server itself checks.
@@ -35,6 +37,7 @@ impl Kept {
         rule_precondition: true,
         list_follows_copy: true,
         finalizer_first: true,
+        every_pass_releases: true,
         writes_only_changes: true,
         store_rejects_disabled_with_entries: true,
         activation_ends_with_a_wipe: true,
@@ -108,7 +111,8 @@ pub fn look(
     let live = live.map(|rules| candidates(connection, rules));
     let decision = decide(&kept.clauses, fence, &stored, &cached, live.as_deref(), CAPACITY);
     if decision.needs_live_list {
-        return Next::List;
+        let waits = connection.deleting || !connection.enabled;
+        return if waits || kept.every_pass_releases { Next::List } else { Next::Rest };
     }
 
     let mut entries = [0; UIDS];
