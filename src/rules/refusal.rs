@@ -24,6 +24,8 @@ pub struct Clauses {
     pub outdated_entry_is_released: bool,
     /// §4.3: no reservation once the wish to disable or delete is stored.
     pub intent_is_the_fence: bool,
+    /// §4.3: the rules already in keep working, also when a copy shows a connection that has lost their entries.
+    pub rules_in_keep_working: bool,
     /// §4.4, §4.5: neither Disabled nor the finalizer's removal while entries are there.
     pub change_waits_for_entries: bool,
     /// §4.4: the rules are listed live before Disabled is written or the finalizer removed.
@@ -43,6 +45,7 @@ impl Clauses {
         release_spares_active: true,
         outdated_entry_is_released: true,
         intent_is_the_fence: true,
+        rules_in_keep_working: true,
         change_waits_for_entries: true,
         change_lists_live: true,
         lost_entry_is_restored: true,
@@ -232,7 +235,7 @@ pub fn activate<Id: Clone + PartialEq>(
     let Some(named) = named.filter(|_| wants) else { return Activation::Inactive };
     match active_on {
         Some(on) if *on == named.connection => {
-            if named.offered {
+            if named.offered && (clauses.rules_in_keep_working || named.entry.is_some()) {
                 Activation::Active(on.clone())
             } else {
                 Activation::Inactive

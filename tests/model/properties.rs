@@ -17,6 +17,8 @@ pub const I2: &str = "I2: no write without a change";
 pub const GENERATIONS: &str = "§4.1: an entry's generation never goes back";
 /// §4.3.
 pub const FENCE: &str = "§4.3: no rule is let in after the wish to disable or delete";
+/// §4.3.
+pub const KEEP_WORKING: &str = "§4.3: the rules already in keep working";
 /// I4.
 pub const I4: &str = "I4: no stale reservation at rest";
 /// Liveness.
@@ -44,6 +46,7 @@ impl Model for Protocol {
             Property::always(I2, |_, state: &State| !broke(state, Fault::Idle)),
             Property::always(GENERATIONS, |_, state: &State| !broke(state, Fault::GenerationFell)),
             Property::always(FENCE, |_, state: &State| !broke(state, Fault::LetIn)),
+            Property::always(KEEP_WORKING, |_, state: &State| !broke(state, Fault::PutOut)),
             Property::always(I4, |model: &Self, state: &State| verdict(model, &state.store).no_stale_entry),
             Property::always(LIVENESS, |model: &Self, state: &State| verdict(model, &state.store).settles),
         ];

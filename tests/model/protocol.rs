@@ -92,6 +92,8 @@ pub enum Fault {
     GenerationFell = 2,
     /// A rule was let in after the wish to disable or delete was stored (§4.3).
     LetIn = 4,
+    /// A rule at work, which wants its connection, was made inactive by somebody who saw that connection (§4.3).
+    PutOut = 8,
 }
 
 impl Protocol {
@@ -212,9 +214,15 @@ impl Protocol {
                     next.faults |= Fault::LetIn as u8;
                 }
             }
-            Action::WriteRule(name, _, active_on) | Action::WriteRuleLate(name, active_on) => {
-                rules[usize::from(name)].active_on = active_on;
+            Action::WriteRule(name, sight, active_on) => {
+                let rule = &mut rules[usize::from(name)];
+                let stood = rule.active_on.filter(|uid| rule.wants(slot(*uid)));
+                if stood.is_some() && active_on.is_none() && stood == sight.map(|(uid, _)| uid) {
+                    next.faults |= Fault::PutOut as u8;
+                }
+                rule.active_on = active_on;
             }
+            Action::WriteRuleLate(name, active_on) => rules[usize::from(name)].active_on = active_on,
         }
         self.remember(last, &mut next);
         Some(next)

@@ -22,8 +22,9 @@ pub struct Kept {
     pub every_pass_releases: bool,
     /// §6: a status is only written if it differs.
     pub writes_only_changes: bool,
-    /// §4.4: the root CEL rule of the CRD, which the API server itself checks.
-    pub store_rejects_disabled_with_entries: bool,
+    /// §4.4 and the guard: while there are entries, the API server itself takes neither Disabled (the root CEL rule
+    /// of the CRD) nor the removal of the finalizer (the admission policy).
+    pub store_rejects_change_with_entries: bool,
     /// What §4 takes for granted, see [`crate::protocol`]: an activation that was decided on an entry is not
     /// carried out after somebody has wiped that entry from the status.
     pub activation_ends_with_a_wipe: bool,
@@ -39,7 +40,7 @@ impl Kept {
         finalizer_first: true,
         every_pass_releases: true,
         writes_only_changes: true,
-        store_rejects_disabled_with_entries: true,
+        store_rejects_change_with_entries: true,
         activation_ends_with_a_wipe: true,
     };
 }
@@ -146,13 +147,16 @@ pub fn written(kept: &Kept, connection: &Connection, write: &Write) -> Option<Co
         return None;
     }
     if write.lets_go {
+        if !connection.empty() && kept.store_rejects_change_with_entries {
+            return None;
+        }
         return Some(if connection.deleting {
             Connection::absent(connection.uid)
         } else {
             Connection { finalizer: false, ..*connection }
         });
     }
-    if write.disabled && write.entries != [0; UIDS] && kept.store_rejects_disabled_with_entries {
+    if write.disabled && write.entries != [0; UIDS] && kept.store_rejects_change_with_entries {
         return None;
     }
     Some(Connection { entries: write.entries, disabled: write.disabled, ..*connection })
