@@ -87,5 +87,5 @@ fn larger_one_connection_and_two_rules() {
 #[ignore = "minutes: `make model`"]
 fn larger_two_connections() {
     holds(Bounds { connections: 2, generations: 4, toggles: 1, ..BASE });
-    holds(Bounds { connections: 2, rules: 2, generations: 2, toggles: 1, wipes: 0, late: false, ..BASE });
+    holds(Bounds { connections: 2, rules: 2, generations: 2, toggles: 1, late: false, ..BASE });
 }

@@ -202,7 +202,7 @@ impl Protocol {
             Action::WriteFromCache(name, _, write) | Action::WriteFromList(name, write) => {
                 let connection = &mut connections[usize::from(name)];
                 let before = *connection;
-                *connection = shell::written(&self.kept, &before, &write)?;
+                *connection = shell::written(&self.kept, &before, write)?;
                 if *connection == before {
                     next.faults |= Fault::Idle as u8;
                 }
@@ -255,7 +255,9 @@ impl Protocol {
             if !self.kept.connection_precondition {
                 let mut writes = Vec::new();
                 self.cached_writes(next, at, |_, write| writes.push(write));
-                writes.into_iter().for_each(|write| insert(&mut next.pending[at], write));
+                for write in writes {
+                    insert(&mut next.pending[at], write);
+                }
             }
         }
         if !self.kept.rule_precondition {

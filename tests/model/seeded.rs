@@ -116,7 +116,7 @@ fn shell_seeds() -> Vec<Seed> {
     };
     vec![
         seed("connection written without resourceVersion", &[I1], SMALL, |k| {
-            k.connection_precondition = false
+            k.connection_precondition = false;
         }),
         seed("rule written without resourceVersion", &[I1], SMALL, |k| k.rule_precondition = false),
         seed("live list older than the copy", &[I1], SMALL, |k| k.list_follows_copy = false),
@@ -130,7 +130,7 @@ fn shell_seeds() -> Vec<Seed> {
         }),
         // Not a clause but what they take for granted: the module `protocol` says why.
         seed("activation on an entry that was wiped", &[I1], WIPED, |k| {
-            k.activation_ends_with_a_wipe = false
+            k.activation_ends_with_a_wipe = false;
         }),
     ]
 }

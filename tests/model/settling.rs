@@ -45,7 +45,7 @@ fn connection_turn(kept: &Kept, store: &mut Store, at: usize) {
         decided => decided,
     };
     if let Next::Write(write) = next
-        && let Some(written) = shell::written(kept, connection, &write)
+        && let Some(written) = shell::written(kept, connection, write)
     {
         *connection = written;
     }

@@ -142,7 +142,7 @@ pub fn look(
 }
 
 /// What the API server makes of that write, or nothing when it turns it away. Preconditions are the caller's.
-pub fn written(kept: &Kept, connection: &Connection, write: &Write) -> Option<Connection> {
+pub fn written(kept: &Kept, connection: &Connection, write: Write) -> Option<Connection> {
     if !connection.exists {
         return None;
     }
