@@ -86,9 +86,9 @@ fn tokens(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut i = 0;
     while i < chars.len() {
-        let hashes = |from: usize| (from..).take_while(|&j| at(j) == '#').count();
+        let hashes = |from: usize| (from..chars.len()).take_while(|&j| at(j) == '#').count();
         match at(i) {
-            '/' if at(i + 1) == '/' => i += (i..).take_while(|&j| !matches!(at(j), '\n' | '\0')).count(),
+            '/' if at(i + 1) == '/' => i += (i..chars.len()).take_while(|&j| at(j) != '\n').count(),
             '/' if at(i + 1) == '*' => {
                 let mut depth = 0;
                 while i < chars.len() {
@@ -120,11 +120,11 @@ fn tokens(text: &str) -> Vec<String> {
             // A character, and not a lifetime.
             '\'' if at(i + 1) == '\\' => {
                 i += 3;
-                i += (i..).take_while(|&j| !matches!(at(j), '\'' | '\0')).count() + 1;
+                i += (i..chars.len()).take_while(|&j| at(j) != '\'').count() + 1;
             }
             '\'' if at(i + 2) == '\'' => i += 3,
             c if word(c) => {
-                let length = (i..).take_while(|&j| word(at(j))).count();
+                let length = (i..chars.len()).take_while(|&j| word(at(j))).count();
                 found.push(chars[i..i + length].iter().collect());
                 i += length;
             }
