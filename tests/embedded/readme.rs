@@ -1,4 +1,5 @@
 //! README.md tells the truth: the output it shows is what the command prints, and every test it names exists.
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 use std::{
     collections::BTreeSet,

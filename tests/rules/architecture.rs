@@ -42,8 +42,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
 /// The crates a decision may use: data and text. No client, no runtime, no log.
 const PURE: [&str; 7] =
     ["caseless", "jiff", "k8s_openapi", "kube", "unicode_normalization", "unicode_segmentation", "uuid"];
-/// Of `kube`, the names of objects and nothing that talks to a server.
-const PURE_KUBE: [&str; 2] = ["ResourceExt", "Resource"];
+/// Of `kube`, the shape of objects and nothing that talks to a server.
+const PURE_KUBE: [&str; 3] = ["Resource", "ResourceExt", "core"];
 /// Of the standard library, what neither reads a clock nor does I/O.
 const PURE_STD: [&str; 11] =
     ["borrow", "cell", "cmp", "collections", "convert", "fmt", "hash", "iter", "mem", "ops", "sync"];
@@ -86,9 +86,9 @@ fn tokens(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut i = 0;
     while i < chars.len() {
-        let hashes = |from: usize| (from..).take_while(|&j| at(j) == '#').count();
+        let hashes = |from: usize| (from..chars.len()).take_while(|&j| at(j) == '#').count();
         match at(i) {
-            '/' if at(i + 1) == '/' => i += (i..).take_while(|&j| !matches!(at(j), '\n' | '\0')).count(),
+            '/' if at(i + 1) == '/' => i += (i..chars.len()).take_while(|&j| at(j) != '\n').count(),
             '/' if at(i + 1) == '*' => {
                 let mut depth = 0;
                 while i < chars.len() {
@@ -120,11 +120,11 @@ fn tokens(text: &str) -> Vec<String> {
             // A character, and not a lifetime.
             '\'' if at(i + 1) == '\\' => {
                 i += 3;
-                i += (i..).take_while(|&j| !matches!(at(j), '\'' | '\0')).count() + 1;
+                i += (i..chars.len()).take_while(|&j| at(j) != '\'').count() + 1;
             }
             '\'' if at(i + 2) == '\'' => i += 3,
             c if word(c) => {
-                let length = (i..).take_while(|&j| word(at(j))).count();
+                let length = (i..chars.len()).take_while(|&j| word(at(j))).count();
                 found.push(chars[i..i + length].iter().collect());
                 i += length;
             }
@@ -404,7 +404,8 @@ fn files_say_what_they_are_for_and_hold_one_subject() {
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
     for (path, limit) in TOO_LONG {
-        let lines = fs::read_to_string(root().join(path)).unwrap_or_default().lines().count();
+        let Ok(text) = fs::read_to_string(root().join(path)) else { continue };
+        let lines = text.lines().count();
         assert!(lines > LONGEST, "{path} has {lines} lines and needs no exception up to {limit} any more");
     }
 }

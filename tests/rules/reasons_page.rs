@@ -7,9 +7,8 @@ use std::{fmt::Write, fs, path::Path};
 fn page() -> String {
     let mut text = String::from(
         "# Reasons\n\n\
-         A condition of Postlink carries one of these words as its `reason`, and no other: alerts may match on them. \
-         Messages are sentences for\npeople and may change. Which condition says what, and when, is in the tables of \
-         the [README](../README.md).\n\n\
+         A condition of Postlink carries one of these words as its `reason`, and no other: alerts may match on them.\n\
+         Messages are sentences for people, and may change.\n\n\
          This page is generated: `POSTLINK_WRITE_DOCS=1 cargo test --test rules reasons_page`.\n\n\
          | reason | meaning |\n|---|---|\n",
     );
