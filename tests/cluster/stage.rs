@@ -41,7 +41,7 @@ pub enum Lease {
 #[derive(Debug)]
 pub struct Stage {
     controller: Option<Postlink>,
-    instances: Postlink,
+    _instances: Postlink,
     pub plane: ControlPlane,
     arguments: Vec<String>,
 }
@@ -80,7 +80,7 @@ impl Stage {
             Lease::Elected => "--leader-elect=true".to_owned(),
         });
         arguments.extend(["--lease-namespace".to_owned(), "postlink-system".to_owned()]);
-        Self { controller: None, instances: simulate, plane, arguments }
+        Self { controller: None, _instances: simulate, plane, arguments }
     }
 
     /// The stage of the quickstart with the controller running.
@@ -114,11 +114,6 @@ impl Stage {
     /// The running controller.
     pub fn controller(&mut self) -> &mut Postlink {
         self.controller.as_mut().expect("a controller runs")
-    }
-
-    /// The simulated instances.
-    pub fn instances(&mut self) -> &mut Postlink {
-        &mut self.instances
     }
 
     /// `kubectl wait --for=WHAT OBJECT…` in the quickstart's namespace; says how the objects are when in vain.
