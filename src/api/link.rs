@@ -350,6 +350,10 @@ pub struct Intent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub hash: Option<String>,
+    /// The `connectionRef` in it: a link may have come back under another name since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub connection: Option<String>,
     /// Which activity of this post: 1 at first, one more for each deliberate new link.
     #[serde(default = "first_attempt")]
     #[schemars(range(min = 1))]

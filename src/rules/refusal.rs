@@ -158,7 +158,9 @@ pub fn decide<Id: Clone + PartialEq>(
             && !entries.iter().any(|e| e.rule == candidate.rule)
     };
     for candidate in live.into_iter().flatten() {
-        if lost(candidate, &entries) {
+        // One that finds no place does no harm: neither Disabled nor the finalizer's removal is written while any
+        // entry is there, and by the time none is, there is a place.
+        if lost(candidate, &entries) && entries.len() < capacity {
             entries.push(Entry { rule: candidate.rule.clone(), generation: candidate.generation });
         }
     }

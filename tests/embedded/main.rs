@@ -2,5 +2,6 @@
 mod dynamics;
 mod manifests;
 mod memory_api;
+mod readme;
 mod schema;
 mod simulated_instance;

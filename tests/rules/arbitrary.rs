@@ -308,7 +308,13 @@ pub fn seen() -> impl Strategy<Value = Seen> {
 /// What may have become of a creation.
 pub fn created() -> impl Strategy<Value = Created> {
     prop_oneof![
-        (id(), regarding()).prop_map(|(activity, record)| Created::Exists { activity, record }),
+        (id(), regarding()).prop_map(|(activity, record)| Created::Exists {
+            activity,
+            record,
+            connection: "uid-of-c".into(),
+            rule: None,
+            request: None,
+        }),
         reason().prop_map(Created::Refused),
     ]
 }

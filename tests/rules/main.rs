@@ -3,6 +3,7 @@
 
 mod api;
 mod arbitrary;
+mod architecture;
 mod automation_rules;
 mod connection_properties;
 mod connection_scene;
@@ -14,7 +15,9 @@ mod link_intent;
 mod link_properties;
 mod link_rules;
 mod link_table;
+mod lint;
 mod matching;
 mod reasons;
+mod reasons_page;
 mod refusal;
 mod scene;

@@ -2,7 +2,7 @@
 
 use postlink::{
     api::{Match, Post},
-    rules::matching::Matcher,
+    rules::matching::{Matcher, Text},
 };
 use rstest::rstest;
 use serde_json::{Value, from_value, json};
@@ -13,7 +13,7 @@ fn matches(filters: &Value, post: &Value) -> bool {
     whole.as_object_mut().unwrap().extend(post.as_object().unwrap().clone());
     let filters: Match = from_value(filters.clone()).unwrap();
     let post: Post = from_value(whole).unwrap();
-    Matcher::new(Some(&filters)).matches(&post)
+    Matcher::new(Some(&filters)).matches(&Text::of(&post))
 }
 
 /// A filter, a post it matches, and one it does not; no filter matches a post that says nothing.
@@ -49,7 +49,7 @@ fn empty_matches_every_post() {
         assert!(matches(&nothing, &json!({})));
         assert!(matches(&nothing, &json!({"content": "x", "reach": 3})));
     }
-    assert!(Matcher::new(None).matches(&Post::default()));
+    assert!(Matcher::new(None).matches(&Text::of(&Post::default())));
 }
 
 #[test]

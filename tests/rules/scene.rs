@@ -10,7 +10,7 @@ use postlink::{
     },
     rules::{
         facts::{ConnectionFacts, RuleFacts},
-        link::{Created, Gone, LinkDecision, LinkFacts, LinkView, Request, Step, Wish, decide},
+        link::{Create, Created, Gone, LinkDecision, LinkFacts, LinkView, Request, Step, Wish, decide},
         record::{self, Seen},
     },
 };
@@ -246,7 +246,7 @@ impl Scene {
                             self.not_before = Some(self.now + SignedDuration::from_mins(1));
                             Created::Refused(reason)
                         }
-                        None => self.create(create.organization, create.attempt, create.record_id),
+                        None => self.create(create),
                     });
                 }
             }
@@ -254,12 +254,18 @@ impl Scene {
         panic!("decisions never come to rest: {:?}", self.post.status);
     }
 
-    fn create(&mut self, organization: Uuid, attempt: i32, record: Option<Uuid>) -> Created {
-        let activity = activity(organization, attempt);
+    fn create(&mut self, create: &Create) -> Created {
+        let activity = activity(create.organization, create.attempt);
         let table = self.makes.map(|table| (table.to_owned(), CASE));
-        let record = record.map(|id| ("incident".to_owned(), id)).or(table);
+        let record = create.record_id.map(|id| ("incident".to_owned(), id)).or(table);
         let record = self.activities.entry(activity).or_insert(record).clone();
-        Created::Exists { activity, record }
+        Created::Exists {
+            activity,
+            record,
+            connection: create.connection.clone(),
+            rule: create.rule.clone(),
+            request: create.request.clone(),
+        }
     }
 
     /// Runs, and lets time pass while something only waits for it.

@@ -93,6 +93,7 @@ pub(super) struct CompactRemoved {
 
 struct CompactIntent {
     hash: Option<Box<str>>,
+    connection: Option<Symbol>,
     attempt: i32,
     relink: Option<Box<str>>,
 }
@@ -200,6 +201,7 @@ impl Entry {
             intent: status.intent.as_ref().map(|i| {
                 Box::new(CompactIntent {
                     hash: i.hash.as_deref().map(Into::into),
+                    connection: i.connection.as_ref().map(|c| symbols.number(c)),
                     attempt: i.attempt,
                     relink: i.relink_requested_at.as_deref().map(Into::into),
                 })
@@ -258,6 +260,7 @@ impl Entry {
             }),
             intent: self.intent.as_ref().map(|i| Intent {
                 hash: i.hash.as_deref().map(str::to_owned),
+                connection: i.connection.map(|c| symbols.text(c).to_string()),
                 attempt: i.attempt,
                 relink_requested_at: i.relink.as_deref().map(str::to_owned),
             }),

@@ -136,7 +136,14 @@ impl Instances {
         Some(match instance.create_activity(id, &activity).await {
             Ok(Creation::Created | Creation::AlreadyExists) => {
                 let record = create.record_id.map(|record| (create.record_type.clone(), record));
-                Outcome { created: Created::Exists { activity: id, record }, wait: None }
+                let created = Created::Exists {
+                    activity: id,
+                    record,
+                    connection: create.connection.clone(),
+                    rule: create.rule.clone(),
+                    request: create.request.clone(),
+                };
+                Outcome { created, wait: None }
             }
             Err(error) => {
                 debug!(%error, link = %key.name, namespace = %key.namespace, "an activity was not created");
