@@ -95,5 +95,6 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
         }
         shell.follow(shell.index.apply_connection(stored));
     }
-    Ok(decision.requeue.or_else(|| in_flight.then(|| shell.after_a_predecessor()).flatten()))
+    // Whichever comes first: the probe alone may be minutes away, and a disable waits for nothing but this.
+    Ok(Requeue::sooner(decision.requeue, in_flight.then(|| shell.after_a_predecessor()).flatten()))
 }

@@ -1,12 +1,19 @@
 //! Measurements on the real control plane. Ignored in a normal run; `make bench` runs them alone, one at a
 //! time, with optimisation, and prints what they print.
 
-use serde_json::json;
+use std::fs;
+
+use jiff::Timestamp;
+use postlink::api::PostLink;
+use postlink::controller::index::Index;
+use serde_json::{Value, json};
 
 use crate::control_plane::install_parcels;
+use crate::crowd::{Crowd, post_link};
 use crate::harness::ControlPlane;
-use crate::harness::patch_loop::bare_patch_loop;
+use crate::harness::patch_loop::{Rate, bare_patch_loop};
 use crate::harness::users::User;
+use crate::stage::NAMESPACE;
 
 /// Objects to patch, when the environment does not say otherwise.
 const OBJECTS: usize = 2_000;
@@ -52,4 +59,117 @@ async fn bench_bare_patch_loop() {
         let rate = bare_patch_loop(&client, &paths, concurrency, status).await.unwrap();
         println!("{concurrency:>12} {:>10.2} {:>10.0}", rate.elapsed.as_secs_f64(), rate.per_second());
     }
+}
+
+/// Requests at one time of the loop that a fan-out is compared with: the controller's own default, and others
+/// around it; the best counts.
+const CONCURRENCIES: [usize; 3] = [16, 32, 64];
+
+/// Links of the fan-outs measured.
+const FAN_OUTS: [usize; 2] = [1_000, 10_000];
+
+/// Link statuses per second after a connection changes ÷ the bare loop on the same objects of the same server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test; run by `make bench`"]
+async fn bench_fan_out() {
+    println!(
+        "{:>8} {:>24} {:>8} {:>8} {:>7}  writes per link",
+        "links", "what", "seconds", "links/s", "÷ bare"
+    );
+    for links in FAN_OUTS {
+        let mut crowd = Crowd::gather(links).await;
+        let mut rows = vec![("created in the instance", crowd.link_all().await)];
+        rows.push(("flip: disabled", crowd.flip(false).await));
+        rows.push(("flip: enabled", crowd.flip(true).await));
+        rows.push(("flip: disabled again", crowd.flip(false).await));
+        crowd.stage.kill_controller();
+        let bare = bare(&crowd).await;
+        for (number, (what, fan_out)) in rows.iter().enumerate() {
+            let until = rows.get(number + 1).map_or(u64::MAX, |(_, next)| next.since);
+            let writes = crowd.writes(fan_out.since..until);
+            let (seconds, rate) = (fan_out.seconds, fan_out.per_second());
+            let ratio = rate / bare.per_second();
+            println!("{links:>8} {what:>24} {seconds:>8.2} {rate:>8.0} {ratio:>7.2}  {writes:?}");
+        }
+        let (seconds, rate) = (bare.elapsed.as_secs_f64(), bare.per_second());
+        println!("{links:>8} {:>24} {seconds:>8.2} {rate:>8.0} {:>7.2}", "bare patch loop", 1.0);
+    }
+}
+
+/// The best the bare loop does on the links of `crowd`, with conditions as long as theirs.
+async fn bare(crowd: &Crowd) -> Rate {
+    let client = crowd.stage.plane.client(User::Admin).await;
+    let collection = format!("/apis/postlink.dev/v1alpha1/namespaces/{NAMESPACE}/postlinks");
+    let paths: Vec<_> = (0..crowd.links).map(|number| format!("{collection}/post-{number:06}")).collect();
+    let one: Value = crowd.stage.get("plink/post-000000");
+    let mut best: Option<Rate> = None;
+    for concurrency in CONCURRENCIES {
+        let mut conditions = one["status"]["conditions"].clone();
+        for condition in conditions.as_array_mut().into_iter().flatten() {
+            let message = condition["message"].as_str().unwrap_or_default().to_owned();
+            condition["message"] = format!("{concurrency} {message}").into();
+        }
+        let status = |_| json!({"conditions": conditions.clone()});
+        let rate = bare_patch_loop(&client, &paths, concurrency, status).await.unwrap();
+        if best.is_none_or(|best| rate.per_second() > best.per_second()) {
+            best = Some(rate);
+        }
+    }
+    best.expect("there is a concurrency to try")
+}
+
+/// Memory of one PostLink in the controller's index: linked, with a record, as most are.
+#[test]
+#[ignore = "a measurement, not a test; run by `make bench`"]
+fn bench_bytes_per_postlink() {
+    const LINKS: usize = 100_000;
+    let (index, now) = (Index::default(), Timestamp::UNIX_EPOCH);
+    // What the allocator needs anyway is there after the first.
+    index.apply_link(&linked_post(LINKS), now);
+    let before = resident();
+    for number in 0..LINKS {
+        index.apply_link(&linked_post(number), now);
+    }
+    let bytes = (resident() - before) / LINKS;
+    println!("{bytes} bytes per PostLink in the index ({LINKS} of them)");
+}
+
+fn linked_post(number: usize) -> PostLink {
+    let mut object = post_link(number);
+    object["metadata"]["resourceVersion"] = (number + 1).to_string().into();
+    let id = |kind: u32| format!("{kind:08x}-0000-5000-8000-{number:012x}");
+    let condition = |type_: &str, reason: &str| {
+        json!({
+            "type": type_, "status": "True", "reason": reason, "message": "The record can be read in the instance.",
+            "lastTransitionTime": "2026-01-01T00:00:07Z", "observedGeneration": 1,
+        })
+    };
+    object["status"] = json!({
+        "observedGeneration": 1,
+        "conditions": [
+            condition("Ready", "LinkedByHand"), condition("Linked", "LinkedByHand"),
+            condition("RecordAvailable", "RecordAvailable"),
+        ],
+        "link": {
+            "connection": {"name": "northwind", "uid": "4b7a3d5e-60d9-4ea5-9a30-2fd7c0a6a001"},
+            "organizationId": "2e94c0b7-5a1f-4d83-b6c2-71f0e8d9a345",
+            "socialActivityId": id(1),
+            "record": {
+                "type": "incident", "id": id(2),
+                "url": format!("https://northwind.crm.dynamics.com/main.aspx?etn=incident&id={}&pagetype=entityrecord", id(2)),
+            },
+            "linkedAt": "2026-01-01T00:00:05Z",
+            "linkedBy": "Hand",
+        },
+        "intent": {"hash": "0123456789abcdef0123456789abcdef", "attempt": 1},
+    });
+    serde_json::from_value(object).expect("a literal of ours has the right shape")
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux says how a process is");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has a resident size");
+    let kilobytes: usize = line.trim().trim_end_matches(" kB").trim().parse().expect("a number of kB");
+    kilobytes * 1024
 }

@@ -1,7 +1,14 @@
 //! Real processes: kube-apiserver, etcd, kubectl, `postlink run`, `postlink simulate`.
+mod bad_object;
 mod bench;
 mod control_plane;
+mod crowd;
 // A test uses what it needs of the harness, and the harness offers what tests to come need.
 #[allow(dead_code)]
 mod harness;
+mod idle;
+mod kills;
+mod oracle;
 mod processes;
+mod stage;
+mod story;

@@ -103,6 +103,29 @@ impl Gateway {
             .ok_or_else(|| unreadable(path, "no revision in it"))
     }
 
+    /// Whether something under `prefix` was last written before `revision`. Cheap enough to ask while a fan-out
+    /// is being measured: no object leaves the store.
+    pub async fn any_older(&self, prefix: &str, revision: u64) -> Result<bool, GatewayError> {
+        let older = (revision - 1).to_string();
+        let answer = self.range(prefix, json!({"max_mod_revision": older, "limit": "1"})).await?;
+        Ok(answer["kvs"].as_array().is_some_and(|kvs| !kvs.is_empty()))
+    }
+
+    /// Keys under `prefix`, without their values.
+    async fn range(&self, prefix: &str, mut request: Value) -> Result<Value, GatewayError> {
+        let path = "/v3/kv/range";
+        // The first key that no longer begins with the prefix.
+        let mut end = prefix.as_bytes().to_vec();
+        *end.last_mut().expect("a prefix is not empty") += 1;
+        request["key"] = BASE64.encode(prefix).into();
+        request["range_end"] = BASE64.encode(end).into();
+        request["keys_only"] = true.into();
+        let answer = self.open(path, &request).await?;
+        let bytes =
+            within(path, answer.collect()).await?.map_err(|error| unreadable(path, error))?.to_bytes();
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(path, error))
+    }
+
     /// POST `body` and return the body of the answer, to be read piece by piece.
     pub(super) async fn open(&self, path: &str, body: &Value) -> Result<Incoming, GatewayError> {
         let request = Request::post(format!("{}{path}", self.base))

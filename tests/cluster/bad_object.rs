@@ -1,0 +1,60 @@
+//! An object that cannot be decoded, as another version or a hand in the store may leave it, is one bad item: the
+//! log names it, and everything else goes on.
+
+use serde_json::{Value, json};
+
+use crate::harness::users::User;
+use crate::harness::waiting::block_on;
+use crate::stage::{Lease, NAMESPACE, SOON, Stage};
+use crate::story::STEPS;
+
+/// Write an object past the API server, which would refuse it.
+fn put(stage: &Stage, resource: &str, mut object: Value, number: u32) {
+    object["apiVersion"] = "postlink.dev/v1alpha1".into();
+    object["metadata"]["namespace"] = NAMESPACE.into();
+    object["metadata"]["generation"] = 1.into();
+    object["metadata"]["uid"] = format!("00000000-0000-4000-8000-{number:012}").into();
+    object["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
+    let name = object["metadata"]["name"].as_str().expect("it has a name");
+    let key = format!("/registry/postlink.dev/{resource}/{NAMESPACE}/{name}");
+    block_on(async { stage.plane.etcd().gateway().put(&key, object.to_string().as_bytes()).await }).unwrap();
+}
+
+fn unreadable_link(name: &str) -> Value {
+    let post = json!({"url": "https://social.example/x", "id": "x", "reach": "x"});
+    json!({"kind": "PostLink", "metadata": {"name": name}, "spec": {"post": post}})
+}
+
+fn unreadable_rule(name: &str) -> Value {
+    let spec = json!({"connectionRef": {"name": "northwind"}, "active": true, "match": "everything"});
+    json!({"kind": "AutomationRule", "metadata": {"name": name}, "spec": spec})
+}
+
+fn names(name: &str) -> impl Fn(&str) -> bool {
+    move |line| line.contains("cannot be read") && line.contains(name)
+}
+
+#[test]
+fn an_object_that_cannot_be_decoded_stops_nothing_else() {
+    let mut stage = Stage::quickstart(Lease::None);
+    let applied = STEPS[0].act;
+    // Seen by a running watch, before and among the others.
+    stage.plane.kubectl(User::Alice, ["create", "namespace", NAMESPACE]).ok();
+    put(&stage, "postlinks", unreadable_link("bad-by-watch"), 1);
+    put(&stage, "automationrules", unreadable_rule("bad-rule"), 2);
+    stage.controller().wait_for_log(SOON, names("bad-by-watch"));
+    stage.controller().wait_for_log(SOON, names("bad-rule"));
+    applied(&stage);
+    (STEPS[0].ends)(&stage);
+
+    // Seen by a list.
+    stage.kill_controller();
+    stage.start_controller();
+    stage.controller().wait_for_log(SOON, names("bad-by-watch"));
+    // The live list of rules that comes before Disabled meets the bad rule, too.
+    for step in &STEPS[2..5] {
+        (step.act)(&stage);
+        (step.ends)(&stage);
+    }
+    stage.controller_kept_within_its_rights();
+}

@@ -1,0 +1,197 @@
+//! A thousand links through one connection: each is written once per flip, and how long that takes.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use postlink::api::{DynamicsConnection, PostLink};
+use serde_json::{Value, json};
+
+use crate::harness::users::User;
+use crate::harness::waiting::eventually;
+use crate::oracle::{self, OURS};
+use crate::stage::{Lease, NAMESPACE, Stage, condition, repository};
+use crate::story::CANARY;
+
+/// Longest wait for one fan-out, whatever its size.
+const AT_MOST: Duration = Duration::from_secs(900);
+
+/// Between two looks at how far a fan-out has come.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// A new link waits this long before anything is made of it (§5).
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Links of the quickstart's connection, and how it went with them.
+pub struct Crowd {
+    pub stage: Stage,
+    pub links: usize,
+}
+
+/// One fan-out.
+#[derive(Debug, Clone, Copy)]
+pub struct FanOut {
+    pub links: usize,
+    pub seconds: f64,
+    /// The revision after which everything belongs to it.
+    pub since: u64,
+}
+
+impl FanOut {
+    pub fn per_second(&self) -> f64 {
+        f64::from(u32::try_from(self.links).expect("not that many links")) / self.seconds
+    }
+}
+
+/// A post of the usual length with a link asked for by hand, as the API server stores it.
+pub fn post_link(number: usize) -> Value {
+    let name = format!("post-{number:06}");
+    json!({
+        "apiVersion": "postlink.dev/v1alpha1",
+        "kind": "PostLink",
+        "metadata": {
+            "name": name, "namespace": NAMESPACE, "generation": 1,
+            "uid": format!("00000000-0000-4000-8000-{number:012}"),
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {
+            "post": {
+                "url": format!("https://social.example/microblog/{name}"), "id": name,
+                "source": "Microblog", "type": "Post", "language": "en", "sentiment": "Negative", "reach": 12,
+                "author": {"name": "Ines R.", "handle": "@ines_in_transit"},
+                "publishedAt": "2025-12-18T07:41:00Z", "location": "Ireland", "contributor": "Audience",
+                "content": "Day four without my suitcase. The tracking page has said \"arriving shortly\" since \
+                    Monday and the hotline hangs up after forty minutes of music.",
+                "intentions": ["Complaint"],
+            },
+            "link": {"connectionRef": {"name": "northwind"}, "recordType": "incident"},
+        },
+        "status": {"observedGeneration": -1},
+    })
+}
+
+fn prefix() -> String {
+    format!("{OURS}postlinks/{NAMESPACE}/")
+}
+
+impl Crowd {
+    /// The quickstart's connection with `links` links that nobody has looked at yet; no controller runs.
+    pub async fn gather(links: usize) -> Self {
+        let mut stage = Stage::quickstart(Lease::None);
+        for file in ["namespace", "secret", "connection"] {
+            stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
+        }
+        stage.wait("condition=Ready", &["dconn/northwind"]);
+        stage.kill_controller();
+        let gateway = stage.plane.etcd().gateway();
+        stream::iter(0..links)
+            .map(|number| {
+                let (gateway, object) = (gateway.clone(), post_link(number));
+                let key = format!("{}{}", prefix(), object["metadata"]["name"].as_str().unwrap_or_default());
+                async move { gateway.put(&key, object.to_string().as_bytes()).await }
+            })
+            .buffer_unordered(16)
+            .try_collect::<Vec<_>>()
+            .await
+            .unwrap();
+        Self { stage, links }
+    }
+
+    /// Start the controller and let it link them all. The time they have to settle is not counted.
+    pub async fn link_all(&mut self) -> FanOut {
+        let since = self.now().await;
+        self.stage.start_controller();
+        let begin = Instant::now();
+        self.until_all_written(since).await;
+        let seconds = begin.elapsed().saturating_sub(SETTLE).as_secs_f64();
+        let api = self.api().await;
+        let (links, every) = (self.links, Duration::from_secs(900));
+        eventually("every record to be available", every, async || {
+            let list = api.list(&ListParams::default()).await.unwrap();
+            let there = list.items.iter().filter(|link| {
+                let link = serde_json::to_value(link).unwrap();
+                condition(&link, "RecordAvailable") == Some(("True", "RecordAvailable"))
+            });
+            (there.count() == links).then_some(())
+        })
+        .await;
+        FanOut { links, seconds, since }
+    }
+
+    /// Enable or disable the connection, and wait until each link has been written since.
+    pub async fn flip(&self, enabled: bool) -> FanOut {
+        let client = self.stage.plane.client(User::Alice).await;
+        let connections: Api<DynamicsConnection> = Api::namespaced(client, NAMESPACE);
+        let since = self.now().await;
+        let begin = Instant::now();
+        let patch = Patch::Merge(json!({"spec": {"enabled": enabled}}));
+        connections.patch("northwind", &PatchParams::default(), &patch).await.unwrap();
+        self.until_all_written(since).await;
+        FanOut { links: self.links, seconds: begin.elapsed().as_secs_f64(), since }
+    }
+
+    async fn api(&self) -> Api<PostLink> {
+        Api::namespaced(self.stage.plane.client(User::Admin).await, NAMESPACE)
+    }
+
+    async fn now(&self) -> u64 {
+        self.stage.plane.etcd().gateway().put("/postlink-tests/now", b"").await.unwrap()
+    }
+
+    async fn until_all_written(&self, since: u64) {
+        let gateway = self.stage.plane.etcd().gateway();
+        let prefix = prefix();
+        eventually("every link to be written", AT_MOST, async || {
+            // Asked more often, the question would be a load of its own.
+            tokio::time::sleep(ASK_AGAIN).await;
+            (!gateway.any_older(&prefix, since).await.unwrap()).then_some(())
+        })
+        .await;
+    }
+
+    /// How many times each link was written in these revisions: number of writes → number of links.
+    pub fn writes(&self, revisions: Range<u64>) -> BTreeMap<usize, usize> {
+        let mut of_link: BTreeMap<String, usize> = BTreeMap::new();
+        self.stage
+            .plane
+            .each_revision(revisions.start, &prefix(), |revision| {
+                if revisions.contains(&revision.revision) {
+                    *of_link.entry(revision.key).or_default() += 1;
+                }
+            })
+            .unwrap();
+        let mut links = BTreeMap::new();
+        of_link.into_values().for_each(|writes| *links.entry(writes).or_default() += 1);
+        links
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flip_of_a_thousand_links_writes_each_once() {
+    let mut crowd = Crowd::gather(1_000).await;
+    let linking = crowd.link_all().await;
+    eprintln!(
+        "linking: {:.1} s, {:.0} links/s, writes per link {:?}",
+        linking.seconds,
+        linking.per_second(),
+        crowd.writes(linking.since..u64::MAX)
+    );
+    for enabled in [false, true] {
+        let flip = crowd.flip(enabled).await;
+        let reason = if enabled { "RecordAvailable" } else { "ConnectionDisabled" };
+        let last = format!("plink/post-{:06}", crowd.links - 1);
+        crowd.stage.wait_reason("RecordAvailable", reason, &[&last]);
+        eprintln!("enabled={enabled}: {:.1} s, {:.0} links/s", flip.seconds, flip.per_second());
+        assert_eq!(
+            crowd.writes(flip.since..u64::MAX),
+            BTreeMap::from([(1, crowd.links)]),
+            "enabled={enabled}"
+        );
+    }
+    crowd.stage.controller_kept_within_its_rights();
+    let broken = oracle::broken_rules(&crowd.stage.plane.history("/registry/"), CANARY);
+    assert!(broken.is_empty(), "{broken:#?}");
+}

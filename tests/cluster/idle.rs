@@ -1,0 +1,45 @@
+//! A cluster in which nothing happens costs nothing: once settled, nothing is written but Leases.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::users::User;
+use crate::harness::waiting::{block_on, wait_for};
+use crate::stage::{Lease, NAMESPACE, SOON, Stage};
+use crate::story::STEPS;
+
+/// Two probes at the shortest interval an API user can set.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// As long as this without a write is settled: longer than what follows a write by itself.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// The keys written during `time`: those of Leases, and all others.
+fn written_during(stage: &Stage, time: Duration) -> (Vec<String>, Vec<String>) {
+    let marker =
+        block_on(async { stage.plane.etcd().gateway().put("/postlink-tests/idle", b"").await }).unwrap();
+    // Not a condition to wait for: that nothing comes in this time is what is looked at.
+    thread::sleep(time);
+    let mut keys = Vec::new();
+    stage.plane.each_revision(marker + 1, "/registry/", |revision| keys.push(revision.key)).unwrap();
+    keys.into_iter().partition(|key| key.starts_with("/registry/leases/"))
+}
+
+#[test]
+fn a_settled_cluster_sees_no_write_but_of_leases() {
+    let stage = Stage::quickstart(Lease::Elected);
+    (STEPS[0].act)(&stage);
+    let often = json!({"spec": {"probe": {"interval": "30s"}}}).to_string();
+    let patch = ["patch", "-n", NAMESPACE, "dconn", "northwind", "--type=merge", "-p", &often];
+    stage.plane.kubectl(User::Alice, patch).ok();
+    (STEPS[0].ends)(&stage);
+    wait_for("the cluster to be settled", SOON, || written_during(&stage, QUIET).1.is_empty().then_some(()));
+
+    let (leases, others) = written_during(&stage, IDLE);
+    assert_eq!(others, Vec::<String>::new());
+    let ours = leases.iter().filter(|key| *key == "/registry/leases/postlink-system/postlink").count();
+    assert!(ours > 0, "the controller was not even alive: {leases:?}");
+    stage.controller_kept_within_its_rights();
+}

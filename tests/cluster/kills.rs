@@ -1,0 +1,27 @@
+//! The same story with the controller killed twice in every step: right after the command, and again when it has
+//! just read everything anew and begins to act. It ends as if nobody had died.
+
+use crate::oracle;
+use crate::stage::{Lease, Stage};
+use crate::story::{CANARY, STEPS};
+
+#[test]
+fn the_story_ends_the_same_when_the_controller_is_killed_in_every_step() {
+    // Without the Lease: a killed holder's would have to run out each time, and what is under test is the restart.
+    let mut stage = Stage::quickstart(Lease::None);
+    let mut log = String::new();
+    for step in STEPS {
+        eprintln!("step: {}", step.name);
+        (step.act)(&stage);
+        log += &stage.kill_controller();
+        stage.start_controller();
+        log += &stage.kill_controller();
+        stage.start_controller();
+        (step.ends)(&stage);
+    }
+    stage.controller_kept_within_its_rights();
+    let broken = oracle::broken_rules(&stage.plane.history("/registry/"), CANARY);
+    assert!(broken.is_empty(), "{broken:#?}");
+    log += &stage.kill_controller();
+    assert!(!log.contains(CANARY), "the client secret is in the log:\n{log}");
+}
