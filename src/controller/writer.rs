@@ -45,6 +45,12 @@ impl WriteError {
             kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
                 Self::Refused(status.message.clone())
             }
+            // In serde's own words the value that does not fit would stand in the log, and it may be a post's text.
+            kube::Error::SerdeError(error) => Self::Unanswered(format!(
+                "its answer cannot be decoded at line {} column {}",
+                error.line(),
+                error.column()
+            )),
             other => Self::Unanswered(other.to_string()),
         }
     }

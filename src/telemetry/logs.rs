@@ -17,10 +17,31 @@ pub fn start(format: Format, default: &str) {
     let filter = EnvFilter::try_from_env("POSTLINK_LOG")
         .or_else(|_| EnvFilter::try_from_default_env())
         .unwrap_or_else(|_| EnvFilter::new(default));
-    let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = fmt().with_env_filter(never_bodies(filter)).with_writer(std::io::stderr);
     // A second start (in tests) is no harm: the first one's logging goes on.
     let _ = match format {
         Format::Text => logs.try_init(),
         Format::Json => logs.json().try_init(),
     };
+}
+
+/// Whatever filter somebody chose: kube's client logs the whole body of an answer it cannot decode, and such a body
+/// may be a Secret or a post (§6).
+fn never_bodies(filter: EnvFilter) -> EnvFilter {
+    filter.add_directive("kube_client::client=off".parse().expect("a literal of ours is a directive"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_filter_lets_bodies_of_answers_into_the_log() {
+        for chosen in ["info,kube=warn", "trace", "kube_client=debug", "kube_client::client=warn"] {
+            let filter = never_bodies(EnvFilter::new(chosen)).to_string();
+            let about_the_client: Vec<_> =
+                filter.split(',').filter(|part| part.starts_with("kube_client::client")).collect();
+            assert_eq!(about_the_client, ["kube_client::client=off"], "{chosen}: {filter}");
+        }
+    }
 }

@@ -8,6 +8,9 @@ use crate::harness::waiting::block_on;
 use crate::stage::{Lease, NAMESPACE, SOON, Stage};
 use crate::story::STEPS;
 
+/// Where a number or a struct should be: what somebody wrote, which must not get into the log.
+const TEXT: &str = "everything Ines wrote";
+
 /// Write an object past the API server, which would refuse it.
 fn put(stage: &Stage, resource: &str, mut object: Value, number: u32) {
     object["apiVersion"] = "postlink.dev/v1alpha1".into();
@@ -21,12 +24,12 @@ fn put(stage: &Stage, resource: &str, mut object: Value, number: u32) {
 }
 
 fn unreadable_link(name: &str) -> Value {
-    let post = json!({"url": "https://social.example/x", "id": "x", "reach": "x"});
+    let post = json!({"url": "https://social.example/x", "id": "x", "reach": TEXT});
     json!({"kind": "PostLink", "metadata": {"name": name}, "spec": {"post": post}})
 }
 
 fn unreadable_rule(name: &str) -> Value {
-    let spec = json!({"connectionRef": {"name": "northwind"}, "active": true, "match": "everything"});
+    let spec = json!({"connectionRef": {"name": "northwind"}, "active": true, "match": TEXT});
     json!({"kind": "AutomationRule", "metadata": {"name": name}, "spec": spec})
 }
 
@@ -48,7 +51,8 @@ fn an_object_that_cannot_be_decoded_stops_nothing_else() {
     (STEPS[0].ends)(&stage);
 
     // Seen by a list.
-    stage.kill_controller();
+    let log = stage.kill_controller();
+    assert!(!log.contains(TEXT), "text of a post is in the log:\n{log}");
     stage.start_controller();
     stage.controller().wait_for_log(SOON, names("bad-by-watch"));
     // The live list of rules that comes before Disabled meets the bad rule, too.
@@ -57,4 +61,6 @@ fn an_object_that_cannot_be_decoded_stops_nothing_else() {
         (step.ends)(&stage);
     }
     stage.controller_kept_within_its_rights();
+    let log = stage.kill_controller();
+    assert!(!log.contains(TEXT), "text of a post is in the log:\n{log}");
 }

@@ -77,7 +77,7 @@ async fn bench_fan_out() {
         "links", "what", "seconds", "links/s", "÷ bare"
     );
     for links in FAN_OUTS {
-        let mut crowd = Crowd::gather(links).await;
+        let mut crowd = Crowd::gather(links);
         let mut rows = vec![("created in the instance", crowd.link_all().await)];
         rows.push(("flip: disabled", crowd.flip(false).await));
         rows.push(("flip: enabled", crowd.flip(true).await));
