@@ -106,11 +106,13 @@ struct Stop {
 }
 
 impl Stop {
-    fn usage(message: impl ToString) -> Self {
+    #[allow(clippy::needless_pass_by_value)] // Handed to `map_err` as it is.
+    fn usage(message: impl std::fmt::Display) -> Self {
         Self { outcome: Outcome::Usage, message: message.to_string() }
     }
 
-    fn unreachable(message: impl ToString) -> Self {
+    #[allow(clippy::needless_pass_by_value)] // As above.
+    fn unreachable(message: impl std::fmt::Display) -> Self {
         Self { outcome: Outcome::Unreachable, message: message.to_string() }
     }
 }

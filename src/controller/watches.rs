@@ -115,9 +115,7 @@ where
         match event {
             Ok(Event::Init) => found.clear(),
             Ok(Event::InitApply(object)) => {
-                if let Some(key) = apply(&shell, object) {
-                    found.insert(key);
-                }
+                found.insert(apply(&shell, object));
             }
             Ok(Event::InitDone) => {
                 for key in shell.index.keys(K::KIND, namespace.as_deref()) {
@@ -157,14 +155,14 @@ fn key_of_parts(kind: Kind, metadata: &kube::core::ObjectMeta) -> Key {
     Key::new(kind, namespace.unwrap_or_default(), name.unwrap_or_default())
 }
 
-fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Option<Key> {
+fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Key {
     match object.0 {
         Ok(object) => {
             let key = key_of(&object);
             let version = object.resource_version();
             shell.follow(K::apply(shell, object));
             shell.progress.told(K::KIND, version.as_deref());
-            Some(key)
+            key
         }
         Err(bad) => {
             let key = key_of_parts(K::KIND, &bad.metadata);
@@ -177,7 +175,7 @@ fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Option<Key> 
                 "an object cannot be read and is left alone; was it stored by another version?"
             );
             shell.progress.told(K::KIND, bad.metadata.resource_version.as_deref());
-            Some(key)
+            key
         }
     }
 }

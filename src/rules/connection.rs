@@ -235,7 +235,7 @@ fn named(entries: &[Entry<String>], old: &[ActiveRule], reads: &[RuleFacts]) -> 
         .map(|e| (e.uid.as_str(), e.name.as_str()))
         .chain(reads.iter().map(|r| (r.uid.as_str(), r.name.as_str())))
         .collect();
-    let mut named: Vec<ActiveRule> = entries
+    let mut listed: Vec<ActiveRule> = entries
         .iter()
         .map(|e| ActiveRule {
             name: names.get(e.rule.as_str()).map_or_else(|| e.rule.clone(), |n| (*n).to_owned()),
@@ -244,8 +244,8 @@ fn named(entries: &[Entry<String>], old: &[ActiveRule], reads: &[RuleFacts]) -> 
         })
         .collect();
     // In the order of their names: otherwise the status would depend on the order events came in.
-    named.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.uid.cmp(&b.uid)));
-    named
+    listed.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.uid.cmp(&b.uid)));
+    listed
 }
 
 /// The record types in force (R9), and which of them only an active rule keeps.

@@ -16,11 +16,8 @@ pub fn used_by(names: &[String]) -> String {
 /// "a, b, c and 9 more": a message that names everything outgrows what a condition may hold, and the API server would
 /// refuse the status for ever.
 fn first_of(names: &[String]) -> String {
-    let mut text = names[..names.len().min(NAMES)].join(", ");
-    if names.len() > NAMES {
-        text.push_str(&format!(" and {} more", names.len() - NAMES));
-    }
-    text
+    let text = names[..names.len().min(NAMES)].join(", ");
+    if names.len() > NAMES { format!("{text} and {} more", names.len() - NAMES) } else { text }
 }
 
 fn deactivate(names: &[String]) -> &'static str {

@@ -164,7 +164,9 @@ impl Crowd {
             })
             .unwrap();
         let mut links = BTreeMap::new();
-        of_link.into_values().for_each(|writes| *links.entry(writes).or_default() += 1);
+        for writes in of_link.into_values() {
+            *links.entry(writes).or_default() += 1;
+        }
         links
     }
 }

@@ -1,4 +1,5 @@
 //! Real processes: kube-apiserver, etcd, kubectl, `postlink run`, `postlink simulate`.
+#![allow(clippy::unwrap_used)] // Tests and what only they call: a panic is how they fail.
 mod bad_object;
 mod bench;
 mod control_plane;

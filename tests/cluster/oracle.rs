@@ -128,7 +128,9 @@ pub fn another_activity(history: &[Revision]) -> Vec<String> {
 /// I4: at the end every reservation is one of a rule that is Active on that connection.
 pub fn stale_reservations_at_rest(history: &[Revision]) -> Vec<String> {
     let mut last = World::default();
-    history.iter().for_each(|revision| last.apply(revision));
+    for revision in history {
+        last.apply(revision);
+    }
     let mut broken = Vec::new();
     for (key, connection) in last.of("dynamicsconnections") {
         for entry in entries(connection) {

@@ -251,8 +251,9 @@ fn hash() -> impl Strategy<Value = String> {
 
 fn intent() -> impl Strategy<Value = Intent> {
     let attempt = prop_oneof![8 => 1..5, 1 => Just(i32::MAX)];
-    (option::of(hash()), attempt, option::of(hash()))
-        .prop_map(|(hash, attempt, relink_requested_at)| Intent { hash, connection: None, attempt, relink_requested_at })
+    (option::of(hash()), attempt, option::of(hash())).prop_map(|(hash, attempt, relink_requested_at)| {
+        Intent { hash, connection: None, attempt, relink_requested_at }
+    })
 }
 
 prop_compose! {

@@ -149,7 +149,8 @@ impl Scene {
             Wish::Link(request) => Some(request.hash.clone()),
             _ => None,
         };
-        self.post.status.intent = Some(Intent { hash, connection: None, attempt: 1, relink_requested_at: None });
+        self.post.status.intent =
+            Some(Intent { hash, connection: None, attempt: 1, relink_requested_at: None });
         self
     }
 

@@ -51,9 +51,8 @@ impl Instances {
             sets: Vec::new(),
             handle: None,
         };
-        let origin = match self.dynamics.admit(&connection.spec.instance_url) {
-            Ok(origin) => origin,
-            Err(_) => return failed(Failure::HostNotAllowed),
+        let Ok(origin) = self.dynamics.admit(&connection.spec.instance_url) else {
+            return failed(Failure::HostNotAllowed);
         };
         let credentials = match credentials::read(&self.client, connection).await {
             Ok(credentials) => credentials,
