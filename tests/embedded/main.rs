@@ -2,5 +2,7 @@
 mod dynamics;
 mod manifests;
 mod memory_api;
+mod scenario_runner;
+mod scenarios;
 mod schema;
 mod simulated_instance;
