@@ -2,6 +2,8 @@
 
 pub mod crds;
 pub mod local;
+pub mod run;
+pub mod simulate;
 
 use crate::telemetry::logs;
 use clap::{Parser, Subcommand};
@@ -37,6 +39,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Local(local::Args),
+    Run(run::Args),
+    Simulate(simulate::Args),
     Crds(crds::Args),
 }
 
@@ -44,9 +48,13 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // `run` is a service and says what it does; the other commands answer on stdout and log only when asked.
-    logs::start(logs::Format::Text, "error");
+    if !matches!(cli.command, Command::Run(_)) {
+        logs::start(logs::Format::Text, "error");
+    }
     let outcome = match cli.command {
         Command::Local(args) => local::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Crds(args) => crds::run(&args),
     };
     outcome.into()

@@ -9,6 +9,7 @@ mod connection;
 pub mod events;
 pub mod index;
 pub mod instances;
+pub mod lease;
 mod link;
 mod progress;
 pub mod queue;

@@ -47,14 +47,6 @@ impl<'a> Conditions<'a> {
         self.new.push((type_, condition));
     }
 
-    /// Keeps a stored condition as it is, if there is one.
-    pub fn keep(&mut self, type_: ConditionType) {
-        if let Some(old) = find(self.old, type_) {
-            self.new.retain(|(t, _)| *t != type_);
-            self.new.push((type_, old.clone()));
-        }
-    }
-
     /// The conditions in their fixed order.
     pub fn finish(mut self) -> Vec<Condition> {
         self.new.sort_by_key(|(t, _)| *t);

@@ -10,8 +10,8 @@ use super::{
     refusal::{self, Candidate, Clauses, Entry, Fence},
 };
 use crate::api::{
-    ActiveRule, ConditionType, ConnectionState, DynamicsConnection, DynamicsConnectionStatus, MetadataStatus,
-    Reason, conditions,
+    ActiveRule, ConditionStatus, ConditionType, ConnectionState, DynamicsConnection,
+    DynamicsConnectionStatus, MetadataStatus, Reason, conditions,
     connection::MAX_ACTIVE_RULES,
     names::{FINALIZER, REFRESH_REQUESTED, reconcile_requested},
 };
@@ -116,7 +116,7 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
     }
 
     let reads = view.live.unwrap_or(view.rules);
-    let types = RecordTypes::in_force(view, &old, reads);
+    let types = RecordTypes::in_force(view, &old, &old.active_rules, reads);
     let candidates = |rules: &[RuleFacts]| -> Vec<Candidate<String>> {
         rules.iter().map(|rule| candidate(rule, &name, &uid, &types.in_force)).collect()
     };
@@ -137,6 +137,8 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
         MAX_ACTIVE_RULES,
     );
     let active_rules = named(&decided.entries, &old.active_rules, reads);
+    // A type goes with the last rule that keeps it, in the same write (R9).
+    let types = RecordTypes::in_force(view, &old, &active_rules, reads);
     let holders: Vec<String> = active_rules.iter().map(|e| e.name.clone()).collect();
     let held = !holders.is_empty() || !decided.may_disable;
 
@@ -177,14 +179,8 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
         let message = messages::record_type_in_use(&kept, &users);
         conditions.set(ConditionType::RecordTypeInUse, true, Reason::UsedByActiveRules, message);
     }
-    match readiness(view, disabled, verdict.as_ref(), &old) {
-        Some(readiness) => ready::write(&mut conditions, readiness),
-        None => {
-            for type_ in [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled] {
-                conditions.keep(type_);
-            }
-        }
-    }
+    let readiness = readiness(view, disabled, verdict.as_ref(), &old);
+    ready::write(&mut conditions, although_away(readiness, !wants_enabled && !deleting, &holders));
 
     let reached = organization.is_some() && matches!(verdict, Some(Verdict { state: Some(_), .. }));
     let status = DynamicsConnectionStatus {
@@ -259,7 +255,12 @@ struct RecordTypes {
 }
 
 impl RecordTypes {
-    fn in_force(view: &ConnectionView<'_>, old: &DynamicsConnectionStatus, reads: &[RuleFacts]) -> Self {
+    fn in_force(
+        view: &ConnectionView<'_>,
+        old: &DynamicsConnectionStatus,
+        entries: &[ActiveRule],
+        reads: &[RuleFacts],
+    ) -> Self {
         let spec = &view.connection.spec.record_types;
         let before: &[String] = old.metadata.as_ref().map_or(&[], |m| &m.record_types);
         let tables = view.told.and_then(|t| t.tables.as_ref());
@@ -279,7 +280,7 @@ impl RecordTypes {
             }
         }
         let mut kept = Vec::new();
-        for entry in &old.active_rules {
+        for entry in entries {
             let named = reads.iter().find(|r| r.uid == entry.uid).and_then(|r| r.record_type.clone());
             if let Some(type_) = named
                 && before.contains(&type_)
@@ -323,14 +324,14 @@ fn readiness(
     disabled: bool,
     verdict: Option<&Verdict>,
     old: &DynamicsConnectionStatus,
-) -> Option<Readiness> {
+) -> Readiness {
     if disabled {
-        return Some(Readiness::Ready(Reason::Disabled, messages::disabled()));
+        return Readiness::Ready(Reason::Disabled, messages::disabled());
     }
     let host = host(view.connection);
     match verdict {
         Some(Verdict { trouble: Some((reason, message)), .. }) => {
-            Some(Readiness::NotReady(*reason, message.clone()))
+            Readiness::NotReady(*reason, message.clone())
         }
         Some(Verdict { state: Some(_), .. }) => {
             let refuses = view
@@ -338,16 +339,59 @@ fn readiness(
                 .is_some_and(|t| matches!(t.answer, Answer::Organization { accepts_social_data: false, .. }));
             let message =
                 if refuses { messages::connected_but_refuses(host) } else { messages::connected(host) };
-            Some(Readiness::Ready(Reason::Connected, message))
+            Readiness::Ready(Reason::Connected, message)
         }
-        // Asked to wait, or not asked yet: what was known stays, unless it was that the connection is disabled.
+        // Asked to wait, or not asked yet: what was known stays, unless it was that the connection is disabled, or
+        // is nothing a connection ever says. `Reconciling` and `Stalled` are drawn from it anew, or forged ones would
+        // stay.
         _ => {
-            let known = conditions::reason(&old.conditions, ConditionType::Ready);
-            match known {
-                Some(reason) if reason != Reason::Disabled => None,
-                _ => Some(Readiness::NotReady(Reason::Connecting, messages::connecting(host))),
+            let known = conditions::find(&old.conditions, ConditionType::Ready);
+            let reason = conditions::reason(&old.conditions, ConditionType::Ready);
+            match (known, reason) {
+                (Some(known), Some(reason)) if known.status == ConditionStatus::True && is_fine(reason) => {
+                    Readiness::Ready(reason, known.message.clone())
+                }
+                (Some(known), Some(reason))
+                    if known.status == ConditionStatus::False && is_trouble(reason) =>
+                {
+                    Readiness::NotReady(reason, known.message.clone())
+                }
+                _ => Readiness::NotReady(Reason::Connecting, messages::connecting(host)),
             }
         }
+    }
+}
+
+fn is_fine(reason: Reason) -> bool {
+    matches!(reason, Reason::Connected | Reason::UsedByActiveRules)
+}
+
+/// What an instance's answer can be told as when it is not in order ([`judge`]).
+fn is_trouble(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::InstanceDowntime
+            | Reason::InstanceExpired
+            | Reason::OrganizationChanged
+            | Reason::CredentialsRejected
+            | Reason::AccessDenied
+            | Reason::SecretNotFound
+            | Reason::SecretInvalid
+            | Reason::HostNotAllowed
+            | Reason::AddressNotAllowed
+    )
+}
+
+/// §3: "With `enabled: false` the instance's state does not affect Ready". Else a tool that waits for health would never
+/// apply the wave that deactivates the rules, and the disable would be held for ever.
+fn although_away(readiness: Readiness, disable_wanted: bool, holders: &[String]) -> Readiness {
+    match readiness {
+        Readiness::NotReady(Reason::InstanceDowntime | Reason::InstanceExpired, _)
+            if disable_wanted && !holders.is_empty() =>
+        {
+            Readiness::Ready(Reason::UsedByActiveRules, messages::disable_refused(holders))
+        }
+        other => other,
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     Requeue, SETTLE,
     conditions::Conditions,
     facts::{ConnectionFacts, RuleFacts},
-    messages,
+    messages, moved,
     ready::{self, Readiness},
     record::{self, Outcome, Seen},
     restore,
@@ -195,7 +195,7 @@ pub fn decide(view: &LinkView<'_>) -> LinkDecision {
     if view.link.wish == Wish::Unlink {
         unlink(view, &mut next);
         let message = messages::lost(Reason::Unlinked, "");
-        return write(view, next, Unlinked { reason: Reason::Unlinked, message, ready: true }.into(), None);
+        return write(view, next, Unlinked { reason: Reason::Unlinked, message, waits: None }.into(), None);
     }
     if let Some(link) = next.link.take() { linked(view, next, link) } else { unlinked(view, next) }
 }
@@ -241,7 +241,7 @@ fn remove(
     connection_deleted_at: Option<Timestamp>,
 ) {
     let intent = next.intent.get_or_insert_with(fresh_intent);
-    intent.attempt += 1;
+    intent.attempt = intent.attempt.saturating_add(1);
     next.removed_link = Some(RemovedLink {
         link,
         removed_at: Time(view.now),
@@ -262,13 +262,18 @@ fn linked(view: &LinkView<'_>, mut next: PostLinkStatus, mut link: LinkState) ->
             None => wait_for(Step::ConfirmGone(link.connection.clone()), next, None),
         };
     };
+    // The UID is its identity; a name that is not that object's own must not read as a changed connectionRef.
+    link.connection.name.clone_from(&connection.name);
     if asks_for_another(view, &next, &link) {
-        // A user unlink first, as if by hand; the new link follows in its own time.
+        // A user unlink first, as if by hand; the new link follows in its own time. It can not be taken back, so it
+        // waits as well: the same commit may delete the connection, and then the link is to be restored (§5).
+        let settled = moved(view.link.seen, SETTLE);
+        if view.now < settled {
+            next.link = Some(link);
+            return wait_for(Step::Wait, next, Some(Requeue::awaited(settled)));
+        }
         remove(view, &mut next, link, RemovalCause::Unlinked, None);
         return unlinked(view, next);
-    }
-    if link.connection.name != connection.name {
-        link.connection.name.clone_from(&connection.name);
     }
 
     let (available, check_at) = match availability(view, connection, &link) {
@@ -344,7 +349,7 @@ fn availability(view: &LinkView<'_>, connection: &ConnectionFacts, link: &LinkSt
     }
     let since = view.now.duration_since(link.linked_at.0);
     let next_check =
-        CONFIRMATIONS.iter().find(|after| **after > since).map(|after| link.linked_at.0 + *after);
+        CONFIRMATIONS.iter().find(|after| **after > since).map(|after| moved(link.linked_at.0, *after));
     if let Some(seen) = view.seen {
         let outcome = record::judge(link, seen, &connection.instance_url);
         let again = if outcome == Outcome::Pending { next_check } else { None };
@@ -433,7 +438,7 @@ fn restoring(view: &LinkView<'_>, next: &mut PostLinkStatus) -> Option<LinkDecis
             return None;
         }
     }
-    let settled = candidate.created.max(view.link.seen) + SETTLE;
+    let settled = moved(candidate.created.max(view.link.seen), SETTLE);
     if view.now < settled {
         return Some(wait_for(Step::Wait, next.clone(), Some(Requeue::awaited(settled))));
     }
@@ -491,7 +496,7 @@ fn target<'a>(view: &'a LinkView<'_>, next: &PostLinkStatus) -> Option<Target<'a
 }
 
 fn by_hand<'a>(view: &'a LinkView<'_>, request: &'a Request) -> Target<'a> {
-    let own = view.link.created.max(view.link.seen) + SETTLE;
+    let own = moved(view.link.created.max(view.link.seen), SETTLE);
     let (connection, settled) = match &request.connection {
         Some(name) => match view.connections.iter().find(|c| c.name == *name) {
             Some(c) => (Ok(c), own),
@@ -505,7 +510,7 @@ fn by_hand<'a>(view: &'a LinkView<'_>, request: &'a Request) -> Target<'a> {
                 .min_by(|a, b| a.created.cmp(&b.created).then_with(|| a.name.cmp(&b.name)));
             match default {
                 Some(c) => {
-                    let chosen = c.default_since.map_or(own, |since| since + SETTLE);
+                    let chosen = c.default_since.map_or(own, |since| moved(since, SETTLE));
                     (Ok(c), own.max(chosen))
                 }
                 None => (Err((Reason::NoDefaultConnection, None)), own),
@@ -533,7 +538,7 @@ fn by_rule<'a>(view: &'a LinkView<'_>) -> Option<Target<'a>> {
         .iter()
         .filter(|rule| rule.wants_active && counts(view.link, rule) && (at_work(rule) || starting(rule)))
         .max_by(|a, b| a.created.cmp(&b.created).then_with(|| a.name.cmp(&b.name)))?;
-    let settled = view.link.created.max(view.link.seen).max(rule.created) + SETTLE;
+    let settled = moved(view.link.created.max(view.link.seen).max(rule.created), SETTLE);
     let settled = if at_work(rule) { settled } else { Timestamp::MAX };
     Some(Target {
         by: LinkedBy::Rule,
@@ -550,7 +555,11 @@ fn by_rule<'a>(view: &'a LinkView<'_>) -> Option<Target<'a>> {
 fn counts(link: &LinkFacts, rule: &RuleFacts) -> bool {
     match rule.since {
         Some(since) => link.published_at.is_some_and(|published| published >= since),
-        None => rule.active_from.is_some_and(|from| link.created >= from - LOOK_BACK),
+        // A rule nobody looked at yet: its creation, or later. It only makes others wait until that is known.
+        None => {
+            let from = rule.active_from.or_else(|| (!rule.settled).then_some(rule.created));
+            from.is_some_and(|from| link.created >= moved(from, -LOOK_BACK))
+        }
     }
 }
 
@@ -569,8 +578,8 @@ fn wanted(view: &LinkView<'_>, next: PostLinkStatus, target: &Target<'_>) -> Lin
     if connection.fenced() {
         match connection.held_since {
             None => return pending(view, next, Reason::ConnectionDisabled, name, None, None),
-            Some(since) if view.now < since + SETTLE => {
-                return wait_for(Step::Wait, next, Some(Requeue::awaited(since + SETTLE)));
+            Some(since) if view.now < moved(since, SETTLE) => {
+                return wait_for(Step::Wait, next, Some(Requeue::awaited(moved(since, SETTLE))));
             }
             Some(_) => {}
         }
@@ -594,17 +603,28 @@ fn wanted(view: &LinkView<'_>, next: PostLinkStatus, target: &Target<'_>) -> Lin
         return pending(view, next, *reason, name, Some(record_type), view.not_before);
     }
     if let Some(at) = view.not_before.filter(|at| view.now < *at) {
-        let reason = conditions::reason(&view.link.status.conditions, ConditionType::Linked);
+        let reason = conditions::reason(&view.link.status.conditions, ConditionType::Ready);
         let reason = reason.filter(|r| is_waiting(*r)).unwrap_or(Reason::Throttled);
         return pending(view, next, reason, name, Some(record_type), Some(at));
     }
     let Some(organization) = connection.organization else {
         return pending(view, next, Reason::ConnectionNotReady, name, None, None);
     };
+    let attempt = next.intent.as_ref().map_or(1, |i| i.attempt);
+    let stored = view.link.status.intent.as_ref().map_or(1, |i| i.attempt);
+    if attempt != stored {
+        // §2: stored before the call. Else a crash right after it, and a change of mind, would leave an activity
+        // that no status has ever named.
+        let lost = next.removed_link.as_ref().map(|r| (cause(r.cause), r.link.connection.name.clone()));
+        let (reason, old) = lost.unwrap_or((Reason::Unlinked, String::new()));
+        let message = format!("{} {}", messages::lost(reason, &old), messages::linking(&connection.name));
+        let told = Unlinked { reason, message, waits: Some(reason) };
+        return write(view, next, told.into(), Some(Requeue::awaited(view.now)));
+    }
     let create = Create {
         connection: connection.uid.clone(),
         organization,
-        attempt: next.intent.as_ref().map_or(1, |i| i.attempt),
+        attempt,
         record_type: record_type.to_owned(),
         record_id: target.record_id,
         rule: target.rule.map(|r| ObjectRef { name: r.name.clone(), uid: r.uid.clone() }),
@@ -621,6 +641,8 @@ fn is_waiting(reason: Reason) -> bool {
             | Reason::RecordNotFound
             | Reason::RecordTypeNotOffered
             | Reason::InstanceDowntime
+            | Reason::InstanceExpired
+            | Reason::OrganizationChanged
             | Reason::ConnectionNotReady
     )
 }
@@ -664,15 +686,16 @@ fn pending(
     retry: Option<Timestamp>,
 ) -> LinkDecision {
     let deleted = next.removed_link.as_ref().filter(|r| r.cause == RemovalCause::ConnectionDeleted);
-    let (reason, message) = match deleted {
+    let waits = messages::link_waits(reason, connection, record_type);
+    let (told, message) = match deleted {
         Some(removed) => {
-            let waits = messages::link_waits(reason, connection, record_type);
             let lost = messages::lost(Reason::ConnectionDeleted, &removed.link.connection.name);
             (Reason::ConnectionDeleted, format!("{lost} {waits}"))
         }
-        None => (reason, messages::link_waits(reason, connection, record_type)),
+        None => (reason, waits),
     };
-    write(view, next, Unlinked { reason, message, ready: false }.into(), retry.map(Requeue::awaited))
+    let told = Unlinked { reason: told, message, waits: Some(reason) };
+    write(view, next, told.into(), retry.map(Requeue::awaited))
 }
 
 /// Nobody wants a link.
@@ -687,9 +710,9 @@ fn not_wanted(view: &LinkView<'_>, mut next: PostLinkStatus) -> LinkDecision {
         Some(removed) => {
             let reason = cause(removed.cause);
             let message = messages::lost(reason, &removed.link.connection.name);
-            Unlinked { reason, message, ready: true }
+            Unlinked { reason, message, waits: None }
         }
-        None => Unlinked { reason: Reason::NotRequested, message: messages::not_requested(), ready: true },
+        None => Unlinked { reason: Reason::NotRequested, message: messages::not_requested(), waits: None },
     };
     write(view, next, told.into(), None)
 }
@@ -714,7 +737,8 @@ struct Linked {
 struct Unlinked {
     reason: Reason,
     message: String,
-    ready: bool,
+    /// What the wanted link waits for. It stands in `Ready`, also when `Linked` says why there is none any more.
+    waits: Option<Reason>,
 }
 
 enum Story {
@@ -765,10 +789,9 @@ fn write(
         }
         Story::Unlinked(unlinked) => {
             conditions.set(ConditionType::Linked, false, unlinked.reason, unlinked.message.clone());
-            if unlinked.ready {
-                Readiness::Ready(unlinked.reason, unlinked.message)
-            } else {
-                Readiness::NotReady(unlinked.reason, unlinked.message)
+            match unlinked.waits {
+                None => Readiness::Ready(unlinked.reason, unlinked.message),
+                Some(reason) => Readiness::NotReady(reason, unlinked.message),
             }
         }
     };

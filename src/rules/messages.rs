@@ -10,9 +10,15 @@ const NAMES: usize = 3;
 pub fn used_by(names: &[String]) -> String {
     let count = names.len();
     let noun = if count == 1 { "rule" } else { "rules" };
-    let mut text = format!("used by {count} active {noun}: {}", names[..count.min(NAMES)].join(", "));
-    if count > NAMES {
-        text.push_str(&format!(" and {} more", count - NAMES));
+    format!("used by {count} active {noun}: {}", first_of(names))
+}
+
+/// "a, b, c and 9 more": a message that names everything outgrows what a condition may hold, and the API server would
+/// refuse the status for ever.
+fn first_of(names: &[String]) -> String {
+    let mut text = names[..names.len().min(NAMES)].join(", ");
+    if names.len() > NAMES {
+        text.push_str(&format!(" and {} more", names.len() - NAMES));
     }
     text
 }
@@ -33,7 +39,7 @@ pub fn disable_refused(names: &[String]) -> String {
 /// §4.6, of a connection.
 pub fn deletion_refused(names: &[String]) -> String {
     format!(
-        "The connection is kept because it is {}; {}, and the deletion completes by itself. This deletion cannot be withdrawn; when it has completed, apply the connection again and its links come back.",
+        "The connection is kept because it is {}; {}, and the deletion completes by itself; this deletion cannot be withdrawn; when it has completed, apply the connection again and its links come back.",
         used_by(names),
         deactivate(names)
     )
@@ -43,7 +49,7 @@ pub fn deletion_refused(names: &[String]) -> String {
 pub fn record_type_in_use(types: &[String], names: &[String]) -> String {
     format!(
         "{} left spec.recordTypes but stays in force because it is {}; {} to let it go.",
-        types.join(", "),
+        first_of(types),
         used_by(names),
         deactivate(names)
     )
@@ -246,6 +252,11 @@ pub fn lost(reason: Reason, connection: &str) -> String {
 /// Of a post nobody wants to link.
 pub fn not_requested() -> String {
     "Nothing asks for a link: spec.link is absent and no active rule matches.".to_owned()
+}
+
+/// Of a post that is being linked anew.
+pub fn linking(connection: &str) -> String {
+    format!("A new link through connection {connection} is being made.")
 }
 
 /// R21, of a post that is to be linked.

@@ -23,6 +23,13 @@ use jiff::{SignedDuration, Timestamp};
 /// (§5). So nothing that cannot be taken back happens sooner than this after the last of them changed.
 pub const SETTLE: SignedDuration = SignedDuration::from_secs(5);
 
+/// A time moved by a duration; beyond the ends of time, the end. A status may hold any time somebody forged, and an
+/// overflow is a panic, which ends the whole controller.
+pub(crate) fn moved(time: Timestamp, by: SignedDuration) -> Timestamp {
+    let end = if by.is_negative() { Timestamp::MIN } else { Timestamp::MAX };
+    time.checked_add(by).unwrap_or(end)
+}
+
 /// When a key wants to be looked at again, and what for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Requeue {

@@ -24,10 +24,14 @@ pub struct Clauses {
     pub outdated_entry_is_released: bool,
     /// §4.3: no reservation once the wish to disable or delete is stored.
     pub intent_is_the_fence: bool,
+    /// §4.3: the rules already in keep working, also when a copy shows a connection that has lost their entries.
+    pub rules_in_keep_working: bool,
     /// §4.4, §4.5: neither Disabled nor the finalizer's removal while entries are there.
     pub change_waits_for_entries: bool,
     /// §4.4: the rules are listed live before Disabled is written or the finalizer removed.
     pub change_lists_live: bool,
+    /// §4.4: a rule that is Active here without an entry gets it back, fence or not.
+    pub lost_entry_is_restored: bool,
 }
 
 impl Clauses {
@@ -41,8 +45,10 @@ impl Clauses {
         release_spares_active: true,
         outdated_entry_is_released: true,
         intent_is_the_fence: true,
+        rules_in_keep_working: true,
         change_waits_for_entries: true,
         change_lists_live: true,
+        lost_entry_is_restored: true,
     };
 }
 
@@ -146,8 +152,13 @@ pub fn decide<Id: Clone + PartialEq>(
     }
 
     // A status that was lost or rolled back: the rule works, so it holds, fence or not (§4.4).
-    for candidate in live.into_iter().flatten().filter(|c| c.active_here) {
-        if !entries.iter().any(|e| e.rule == candidate.rule) {
+    let lost = |candidate: &Candidate<Id>, entries: &[Entry<Id>]| {
+        clauses.lost_entry_is_restored
+            && candidate.active_here
+            && !entries.iter().any(|e| e.rule == candidate.rule)
+    };
+    for candidate in live.into_iter().flatten() {
+        if lost(candidate, &entries) {
             entries.push(Entry { rule: candidate.rule.clone(), generation: candidate.generation });
         }
     }
@@ -157,6 +168,8 @@ pub fn decide<Id: Clone + PartialEq>(
         releases(clauses, entry.generation, read)
     };
     let some_look_releasable = entries.iter().any(|entry| releasable(entry, cached));
+    // While others hold the fence, nothing else would ever look: the rule would stay Active without any effect.
+    let some_look_lost = cached.iter().any(|c| c.wants && lost(c, &entries));
     let certain = live.or_else(|| (!clauses.release_reads_live).then_some(cached));
     if let Some(reads) = certain {
         entries.retain(|entry| !releasable(entry, reads));
@@ -167,7 +180,8 @@ pub fn decide<Id: Clone + PartialEq>(
     let may_change = fence.change_wanted() && empty && listed && !fence.creations_in_flight;
     Decision {
         needs_live_list: live.is_none()
-            && ((some_look_releasable && clauses.release_reads_live)
+            && (some_look_lost
+                || (some_look_releasable && clauses.release_reads_live)
                 || (fence.change_wanted() && empty && clauses.change_lists_live)),
         may_disable: may_change && !fence.enabled && !fence.deleting,
         may_let_go: may_change
@@ -220,17 +234,20 @@ pub fn activate<Id: Clone + PartialEq>(
 ) -> Activation<Id> {
     let Some(named) = named.filter(|_| wants) else { return Activation::Inactive };
     match active_on {
+        // Whether it is Active already or not: else it would be switched on and off for ever.
+        _ if !named.offered => Activation::Inactive,
         Some(on) if *on == named.connection => {
-            if named.offered {
+            if clauses.rules_in_keep_working || named.entry.is_some() {
                 Activation::Active(on.clone())
             } else {
                 Activation::Inactive
             }
         }
-        // It moves: inactive at the old connection first, so that the old one may let it go.
+        // It moves: inactive at the old connection first, so that the old one may let it go, and then it reserves
+        // anew. One that stayed Active would go on with whatever entry the new one still has of it.
         Some(_) if clauses.move_deactivates_first => Activation::Inactive,
-        _ => match named.entry {
-            Some(entry) if entry == generation || !clauses.activation_needs_current_entry => {
+        on => match named.entry {
+            Some(entry) if entry == generation || on.is_some() || !clauses.activation_needs_current_entry => {
                 Activation::Active(named.connection.clone())
             }
             _ => Activation::Inactive,

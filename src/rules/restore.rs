@@ -1,6 +1,6 @@
 //! R14, R15: a link removed with its connection comes back when its organisation is connected again.
 
-use super::{SETTLE, facts::ConnectionFacts};
+use super::{SETTLE, facts::ConnectionFacts, moved};
 use crate::api::{ConnectionState, RemovalCause, RemovedLink};
 use jiff::Timestamp;
 
@@ -35,5 +35,5 @@ fn is_later(removed: &RemovedLink, connection: &ConnectionFacts) -> bool {
         return false;
     }
     let removal: Timestamp = removed.connection_deleted_at.as_ref().unwrap_or(&removed.removed_at).0;
-    connection.name == old.name || connection.created >= removal - SETTLE
+    connection.name == old.name || connection.created >= moved(removal, -SETTLE)
 }

@@ -68,7 +68,7 @@ pub fn decide(view: &RuleView<'_>) -> AutomationRuleStatus {
             Readiness::Ready(Reason::Inactive, messages::inactive())
         }
         Activation::Inactive => {
-            let reason = waits(view.named, named.as_ref(), active_on);
+            let reason = waits(view.named, named.as_ref());
             let message = messages::rule_waits(reason, connection, record_type);
             conditions.set(ConditionType::Active, false, reason, message.clone());
             Readiness::NotReady(reason, message)
@@ -91,11 +91,7 @@ pub fn decide(view: &RuleView<'_>) -> AutomationRuleStatus {
 }
 
 /// Why a rule that wants to work does not.
-fn waits(
-    connection: Option<&ConnectionFacts>,
-    named: Option<&Named<String>>,
-    active_on: Option<&String>,
-) -> Reason {
+fn waits(connection: Option<&ConnectionFacts>, named: Option<&Named<String>>) -> Reason {
     let (Some(connection), Some(named)) = (connection, named) else { return Reason::ConnectionNotFound };
     if connection.deleted_at.is_some() {
         return Reason::ConnectionTerminating;
@@ -107,7 +103,7 @@ fn waits(
         return Reason::RecordTypeNotOffered;
     }
     let full = connection.active_rules.len() >= MAX_ACTIVE_RULES;
-    if full && named.entry.is_none() && active_on.is_none() {
+    if full && named.entry.is_none() {
         return Reason::ConnectionFull;
     }
     Reason::ReservationPending

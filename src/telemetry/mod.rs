@@ -1,3 +1,4 @@
 //! Metrics, health and log set-up.
 
 pub mod logs;
+pub mod server;

@@ -1,2 +1,23 @@
 //! The documented rules as tables, one test per rule or cell, named by it.
+#![allow(clippy::unwrap_used)] // This whole binary is tests: an unwrap that fails is a failed test.
+
 mod api;
+mod arbitrary;
+mod architecture;
+mod automation_rules;
+mod connection_properties;
+mod connection_scene;
+mod connections;
+mod documented_tables;
+mod fixtures;
+mod instance_states;
+mod link_intent;
+mod link_properties;
+mod link_rules;
+mod link_table;
+mod lint;
+mod matching;
+mod reasons;
+mod reasons_page;
+mod refusal;
+mod scene;

@@ -1,0 +1,334 @@
+//! `postlink run`: the controller against a cluster.
+
+use super::Outcome;
+use crate::{
+    api::{
+        crds,
+        names::{GROUP, VERSION},
+    },
+    controller::{
+        Controller, Settings,
+        clock::Clock,
+        lease::{Election, Held},
+    },
+    dynamics,
+    schema::differences,
+    telemetry::{logs, server},
+};
+use jiff::Timestamp;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+/// Runs the controller against a cluster, until it is told to stop.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  postlink run\n  postlink run --kubeconfig ~/.kube/config --namespace social --leader-elect=false"
+)]
+#[allow(clippy::struct_excessive_bools)] // Flags of a command line.
+pub struct Args {
+    /// The kubeconfig to use; else `KUBECONFIG`, `~/.kube/config`, or the cluster the process runs in.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The namespaces to look after; repeatable. None = all.
+    #[arg(long = "namespace", env = "POSTLINK_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
+    namespaces: Vec<String>,
+    /// Lead only while holding a Lease; on by default in a cluster.
+    #[arg(long, env = "POSTLINK_LEADER_ELECT", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    leader_elect: Option<bool>,
+    /// The namespace of the Lease; the process's own by default.
+    #[arg(long, env = "POSTLINK_LEASE_NAMESPACE", value_name = "NAME")]
+    lease_namespace: Option<String>,
+    /// Host suffixes that instances may have; repeatable. Default: the public Dynamics ones.
+    #[arg(long = "allow-host", env = "POSTLINK_ALLOW_HOST", value_delimiter = ',', value_name = "SUFFIX")]
+    allow_hosts: Vec<String>,
+    /// Reach a host at a fixed address, like curl's option of this name; repeatable.
+    #[arg(long = "connect-to", env = "POSTLINK_CONNECT_TO", value_delimiter = ',', value_name = "HOST=ADDR", value_parser = host_and_address)]
+    connect_to: Vec<(String, SocketAddr)>,
+    /// Certificates to trust besides the operating system's, as PEM.
+    #[arg(long, env = "POSTLINK_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Where to serve `/metrics`.
+    #[arg(long, env = "POSTLINK_METRICS_ADDR", value_name = "ADDR")]
+    metrics_addr: Option<SocketAddr>,
+    /// Where to serve `/livez` and `/readyz`.
+    #[arg(long, env = "POSTLINK_HEALTH_ADDR", value_name = "ADDR")]
+    health_addr: Option<SocketAddr>,
+    /// How log lines are written.
+    #[arg(long, env = "POSTLINK_LOG_FORMAT", value_enum, default_value = "text")]
+    log_format: logs::Format,
+    /// Objects looked at at one time.
+    #[arg(long, env = "POSTLINK_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
+    concurrency: u16,
+}
+
+fn host_and_address(text: &str) -> Result<(String, SocketAddr), String> {
+    let (host, address) =
+        text.split_once('=').ok_or("it is HOST=ADDR, such as contoso.crm.dynamics.com=127.0.0.1:8443")?;
+    let address = address.parse().map_err(|e| format!("{address:?} is no address with a port: {e}"))?;
+    Ok((host.to_owned(), address))
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> Outcome {
+    logs::start(args.log_format, "info,kube=warn,hyper=warn");
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot be started: {error}");
+            return Outcome::Usage;
+        }
+    };
+    match runtime.block_on(lead(args)) {
+        Ok(()) => Outcome::Done,
+        Err(stop) => {
+            error!("{}", stop.message);
+            stop.outcome
+        }
+    }
+}
+
+/// Why it ended.
+struct Stop {
+    outcome: Outcome,
+    message: String,
+}
+
+impl Stop {
+    fn usage(message: impl ToString) -> Self {
+        Self { outcome: Outcome::Usage, message: message.to_string() }
+    }
+
+    fn unreachable(message: impl ToString) -> Self {
+        Self { outcome: Outcome::Unreachable, message: message.to_string() }
+    }
+}
+
+async fn lead(args: &Args) -> Result<(), Stop> {
+    let in_cluster = args.kubeconfig.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let config = match &args.kubeconfig {
+        Some(path) => {
+            let file =
+                Kubeconfig::read_from(path).map_err(|e| Stop::usage(format!("{}: {e}", path.display())))?;
+            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                .await
+                .map_err(Stop::usage)?
+        }
+        None => kube::Config::infer().await.map_err(Stop::usage)?,
+    };
+    let own_namespace = config.default_namespace.clone();
+    let mut without_retry = config.clone();
+    without_retry.default_retry = false;
+    let client = kube::Client::try_from(config).map_err(Stop::usage)?;
+    let dynamics = dynamics_client(args)?;
+
+    check_definitions(&client).await?;
+    let state = Arc::new(State::default());
+    serve_pages(args, &state).await?;
+
+    let mut terminate = signal(SignalKind::terminate()).map_err(Stop::usage)?;
+    let elect = args.leader_elect.unwrap_or(in_cluster);
+    let mut election = None;
+    let mut held = None;
+    let mut took_over = true;
+    if elect {
+        let client = kube::Client::try_from(without_retry).map_err(Stop::usage)?;
+        let namespace = args.lease_namespace.as_deref().unwrap_or(&own_namespace);
+        let mut candidate = Election::new(client, namespace, identity());
+        tokio::select! {
+            over = candidate.acquire() => took_over = over,
+            _ = terminate.recv() => return Ok(()),
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        }
+        held = Some(candidate.held());
+        election = Some(candidate);
+    }
+    let longest = dynamics.longest_request();
+    let predecessor_done = if took_over {
+        Timestamp::now() + jiff::SignedDuration::try_from(longest).unwrap_or_default()
+    } else {
+        Timestamp::UNIX_EPOCH
+    };
+    let controller = Controller::start(Settings {
+        client,
+        dynamics,
+        clock: Clock::System,
+        namespaces: args.namespaces.clone(),
+        concurrency: usize::from(args.concurrency),
+        may_create: may_create(held, longest),
+        predecessor_done,
+    });
+    info!("started");
+    end(controller, election, terminate, &state).await
+}
+
+/// Nothing is begun in an instance that might end after the lease has (§4.7).
+fn may_create(held: Option<Held>, longest: Duration) -> crate::controller::instances::MayCreate {
+    // A creation is bounded by the client's own deadline; the margin is what the lease leaves beyond one renewal.
+    let margin = longest.min(Duration::from_secs(4));
+    Arc::new(move || held.as_ref().is_none_or(|held| held.remaining() > margin))
+}
+
+async fn end(
+    mut controller: Controller,
+    election: Option<Election>,
+    mut terminate: tokio::signal::unix::Signal,
+    state: &Arc<State>,
+) -> Result<(), Stop> {
+    let progress = controller.progress().clone();
+    let watching = {
+        let state = state.clone();
+        tokio::spawn(async move {
+            while !progress.is_complete() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            state.ready.store(true, Ordering::SeqCst);
+            info!("ready: everything has been listed");
+        })
+    };
+    let (stop_leading, told_to_stop) = tokio::sync::oneshot::channel::<()>();
+    let leading = async {
+        match election {
+            Some(mut election) => {
+                let stopped = tokio::select! {
+                    () = election.keep() => false,
+                    _ = told_to_stop => true,
+                };
+                if stopped {
+                    election.release().await;
+                }
+                stopped
+            }
+            None => {
+                let _ = told_to_stop.await;
+                true
+            }
+        }
+    };
+    tokio::pin!(leading);
+    let lost = Stop { outcome: Outcome::No, message: "the lease is lost; another process leads".to_owned() };
+    tokio::select! {
+        stopped = controller.run() => {
+            state.failed.store(true, Ordering::SeqCst);
+            return Err(Stop { outcome: Outcome::No, message: stopped.to_string() });
+        }
+        _ = &mut leading => return Err(lost),
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    info!("stopping: what is under way ends");
+    watching.abort();
+    let drained = tokio::time::timeout(Duration::from_secs(20), controller.stop());
+    // The lease is kept until nothing is under way any more.
+    tokio::select! {
+        ended = drained => if ended.is_err() {
+            warn!("something was still under way after 20 s");
+        },
+        _ = &mut leading => return Err(lost),
+    }
+    let _ = stop_leading.send(());
+    leading.await;
+    info!("stopped");
+    Ok(())
+}
+
+fn identity() -> String {
+    let host = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME"));
+    format!("{}_{}", host.unwrap_or_else(|_| "postlink".to_owned()), uuid::Uuid::new_v4())
+}
+
+fn dynamics_client(args: &Args) -> Result<dynamics::Client, Stop> {
+    let mut config = dynamics::Config::default();
+    if !args.allow_hosts.is_empty() {
+        config.allow_hosts.clone_from(&args.allow_hosts);
+    }
+    config.connect_to = args.connect_to.iter().cloned().collect::<HashMap<_, _>>();
+    if let Some(path) = &args.ca_file {
+        config.extra_roots = std::fs::read(path)
+            .map_err(|e| Stop::usage(format!("{} cannot be read: {e}", path.display())))?;
+    }
+    dynamics::Client::new(&config).map_err(Stop::usage)
+}
+
+/// Compares the installed definitions with the ones Postlink was built for, through `/openapi/v3`, which everybody
+/// who may use them may read.
+async fn check_definitions(client: &kube::Client) -> Result<(), Stop> {
+    let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
+    let request = http::Request::get(&path).body(Vec::new()).map_err(Stop::usage)?;
+    let answer = tokio::time::timeout(Duration::from_secs(30), client.request::<Value>(request)).await;
+    let document = match answer {
+        Ok(Ok(document)) => document,
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+            return Err(Stop {
+                outcome: Outcome::No,
+                message: format!(
+                    "the cluster does not serve {GROUP}/{VERSION}; install the definitions first: postlink crds | kubectl apply -f -"
+                ),
+            });
+        }
+        Ok(Err(error)) => return Err(Stop::unreachable(format!("the cluster cannot be reached: {error}"))),
+        Err(_) => return Err(Stop::unreachable("the cluster did not answer within 30 s")),
+    };
+    let schemas = &document["components"]["schemas"];
+    for crd in crds::all() {
+        let kind = &crd.spec.names.kind;
+        let name = format!("dev.postlink.{VERSION}.{kind}");
+        let ours = crd
+            .spec
+            .versions
+            .first()
+            .and_then(|v| v.schema.as_ref())
+            .and_then(|s| s.open_api_v3_schema.as_ref());
+        let ours = serde_json::to_value(ours).map_err(Stop::usage)?;
+        for difference in differences(&ours, &schemas[&name]) {
+            warn!(kind, "the installed definition is not the one this version was built for: {difference}");
+        }
+    }
+    Ok(())
+}
+
+/// What the endpoints say of this process.
+#[derive(Default)]
+struct State {
+    ready: AtomicBool,
+    failed: AtomicBool,
+}
+
+impl server::Pages for State {
+    fn is_live(&self) -> bool {
+        !self.failed.load(Ordering::SeqCst)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::SeqCst)
+    }
+
+    fn metrics(&self) -> String {
+        let ready = i32::from(self.is_ready());
+        format!("# TYPE postlink_ready gauge\npostlink_ready {ready}\n")
+    }
+}
+
+async fn serve_pages(args: &Args, state: &Arc<State>) -> Result<(), Stop> {
+    let mut addresses: Vec<SocketAddr> =
+        [args.health_addr, args.metrics_addr].into_iter().flatten().collect();
+    addresses.dedup();
+    for address in addresses {
+        let bound = server::serve(address, state.clone())
+            .await
+            .map_err(|e| Stop::usage(format!("{address}: {e}")))?;
+        info!("serving /livez, /readyz and /metrics on {bound}");
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! `postlink simulate FILE…`: serves simulated instances on a port, for trying `run` against a cluster.
+
+use super::Outcome;
+use crate::{
+    commands::local::tree::Tree,
+    manifests,
+    simulated_instance::{SimulatedInstanceDocument, World},
+};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Serves simulated Dynamics 365 instances over HTTPS on loopback, until it is interrupted.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  postlink simulate examples/quickstart/simulated-instance.yaml --ca-out /tmp/ca.pem\n  postlink run --ca-file /tmp/ca.pem --connect-to contoso.crm.dynamics.com=127.0.0.1:40123 …"
+)]
+pub struct Args {
+    /// Files or folders with `SimulatedInstance` documents; other documents in them are passed over.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The address to listen on; port 0 = any free one.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Where to write the certificate to trust (`run --ca-file`).
+    #[arg(long, value_name = "FILE")]
+    ca_out: Option<PathBuf>,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> Outcome {
+    let Ok(instances) = read(&args.files) else { return Outcome::No };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot be started: {error}");
+            return Outcome::Usage;
+        }
+    };
+    match runtime.block_on(serve(args, &instances)) {
+        Ok(()) => Outcome::Done,
+        Err(error) => {
+            eprintln!("error: {error}");
+            Outcome::Usage
+        }
+    }
+}
+
+/// Reads the documents; what is wrong with them is told on stderr.
+fn read(files: &[PathBuf]) -> Result<Vec<SimulatedInstanceDocument>, ()> {
+    let mut instances = Vec::new();
+    let mut sound = true;
+    for file in files {
+        match manifests::load(file) {
+            Ok(loaded) => {
+                let tree = Tree::of(loaded.documents);
+                for error in loaded.errors.iter().map(ToString::to_string).chain(tree.problems) {
+                    eprintln!("error: {error}");
+                    sound = false;
+                }
+                instances.extend(tree.instances);
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                sound = false;
+            }
+        }
+    }
+    if sound && instances.is_empty() {
+        eprintln!("error: no SimulatedInstance stands in any of these files");
+        sound = false;
+    }
+    if sound { Ok(instances) } else { Err(()) }
+}
+
+async fn serve(
+    args: &Args,
+    instances: &[SimulatedInstanceDocument],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let world = World::new();
+    for warning in world.apply(instances)? {
+        eprintln!("warning: {warning}");
+    }
+    let served = world.serve_tls(args.listen).await?;
+    if let Some(path) = &args.ca_out {
+        fs::write(path, served.ca_pem()).map_err(|e| format!("{} cannot be written: {e}", path.display()))?;
+    }
+    let mut told = BTreeMap::new();
+    tell(&served.addresses(), &mut told);
+
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    loop {
+        tokio::select! {
+            _ = hang_up.recv() => {
+                // A file that cannot be read changes nothing: the world stays as it is.
+                if let Ok(instances) = read(&args.files) {
+                    match world.reload(&instances) {
+                        Ok(warnings) => warnings.iter().for_each(|w| eprintln!("warning: {w}")),
+                        Err(error) => eprintln!("error: {error}"),
+                    }
+                    tell(&served.addresses(), &mut told);
+                    eprintln!("reloaded");
+                }
+            }
+            _ = terminate.recv() => break,
+            result = tokio::signal::ctrl_c() => {
+                result?;
+                break;
+            }
+        }
+    }
+    served.shutdown();
+    Ok(())
+}
+
+/// One line `HOST=ADDR` per host, as `run --connect-to` takes it; hosts already told are not told again.
+fn tell(addresses: &BTreeMap<String, SocketAddr>, told: &mut BTreeMap<String, SocketAddr>) {
+    for (host, address) in addresses {
+        if told.insert(host.clone(), *address).is_none() {
+            println!("{host}={address}");
+        }
+    }
+}

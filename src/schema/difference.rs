@@ -1,0 +1,91 @@
+//! What differs between two schemas of one kind, as sentences: the one Postlink was built for and the installed one.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The keywords compared. Descriptions may differ; these decide what is stored and what is refused.
+const KEYWORDS: [&str; 10] = [
+    "type",
+    "format",
+    "enum",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "maxItems",
+    "required",
+];
+
+/// Every difference below `spec` and `status`: `spec.link.notes: not in the installed definition`.
+pub fn differences(ours: &Value, installed: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for field in ["spec", "status"] {
+        compare(field, &ours["properties"][field], &installed["properties"][field], &mut found);
+    }
+    found
+}
+
+fn compare(path: &str, ours: &Value, installed: &Value, found: &mut Vec<String>) {
+    if installed.is_null() {
+        found.push(format!("{path}: not in the installed definition"));
+        return;
+    }
+    if ours.is_null() {
+        found.push(format!("{path}: in the installed definition alone"));
+        return;
+    }
+    for keyword in KEYWORDS {
+        if !same(&ours[keyword], &installed[keyword]) {
+            found
+                .push(format!("{path}: {keyword} is {} and should be {}", installed[keyword], ours[keyword]));
+        }
+    }
+    let names = |schema: &Value| -> BTreeSet<String> {
+        schema["properties"].as_object().map(|p| p.keys().cloned().collect()).unwrap_or_default()
+    };
+    for name in names(ours).union(&names(installed)) {
+        let child = format!("{path}.{name}");
+        compare(&child, &ours["properties"][name], &installed["properties"][name], found);
+    }
+    if !ours["items"].is_null() || !installed["items"].is_null() {
+        compare(&format!("{path}[]"), &ours["items"], &installed["items"], found);
+    }
+}
+
+fn same(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        // `1` and `1.0` are one number to an API server.
+        (Some(a), Some(b)) => (a - b).abs() < f64::EPSILON,
+        _ => match (a.as_array(), b.as_array()) {
+            (Some(a), Some(b)) => {
+                let sorted = |list: &[Value]| list.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+                sorted(a) == sorted(b)
+            }
+            _ => a == b,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn says_what_is_missing_added_and_changed() {
+        let ours = json!({"properties": {"spec": {"type": "object", "properties": {
+            "a": {"type": "string", "maxLength": 5}, "b": {"type": "integer"}}}, "status": {}}});
+        let installed = json!({"properties": {"spec": {"type": "object", "properties": {
+            "a": {"type": "string", "maxLength": 4.0}, "c": {"type": "integer"}}}, "status": {}}});
+        assert_eq!(
+            differences(&ours, &installed),
+            [
+                "spec.a: maxLength is 4.0 and should be 5",
+                "spec.b: not in the installed definition",
+                "spec.c: in the installed definition alone",
+            ]
+        );
+        assert_eq!(differences(&ours, &ours), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,80 @@
+//! A counterexample, one line per step.
+
+use crate::{
+    protocol::State,
+    shell::Write,
+    steps::Action,
+    store::{ConnectionName, Entries, RuleName},
+};
+use stateright::Path;
+use std::fmt::{self, Write as _};
+
+/// The steps, each with the store it leaves behind.
+pub fn steps(path: &Path<State, Action>) -> String {
+    let mut text = String::new();
+    let steps = path.clone().into_vec();
+    let mut last: Option<Action> = None;
+    for (number, (state, action)) in steps.into_iter().enumerate() {
+        let did = last.map_or_else(|| "at first".to_owned(), |action| format!("{action:?}"));
+        writeln!(text, "  {number:2}. {did}\n        {state:?}").expect("a String takes everything");
+        last = action;
+    }
+    text
+}
+
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.lets_go, self.disabled) {
+            (true, _) => write!(f, "takes the finalizer off"),
+            (false, true) => write!(f, "{} and Disabled", Entries(self.entries)),
+            (false, false) => write!(f, "{}", Entries(self.entries)),
+        }
+    }
+}
+
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::ToggleRule(name) => write!(f, "user switches r{name}"),
+            Action::EditRule(name) => write!(f, "user edits r{name}"),
+            Action::MoveRule(name) => write!(f, "user moves r{name}"),
+            Action::DeleteRule(name) => write!(f, "user deletes r{name}"),
+            Action::CreateRule(name) => write!(f, "user creates r{name} anew"),
+            Action::ToggleConnection(name) => write!(f, "user switches c{name}"),
+            Action::DeleteConnection(name) => write!(f, "user deletes c{name}"),
+            Action::CreateConnection(name) => write!(f, "user creates c{name} anew"),
+            Action::WipeRule(name) => write!(f, "somebody wipes the status of r{name}"),
+            Action::WipeConnection(name) => write!(f, "somebody wipes the status of c{name}"),
+            Action::AddFinalizer(name) => write!(f, "c{name}: finalizer on"),
+            Action::WriteFromCache(name, [first, second], write) => {
+                write!(f, "c{name}: {write:?}, cached: {first:?}")?;
+                if second.exists() { write!(f, ", {second:?}") } else { Ok(()) }
+            }
+            Action::WriteFromList(name, write) => write!(f, "c{name}: {write:?}, on a live list"),
+            Action::WriteRule(name, sight, active_on) => {
+                write!(f, "r{name}: {}", Active(*active_on))?;
+                match sight {
+                    None => write!(f, ", its connection cached as absent"),
+                    Some((uid, None)) => write!(f, ", {} cached without its entry", ConnectionName(*uid)),
+                    Some((uid, Some(generation))) => {
+                        write!(f, ", {} cached with {}@{generation}", ConnectionName(*uid), RuleName(*name))
+                    }
+                }
+            }
+            Action::WriteRuleLate(name, active_on) => {
+                write!(f, "r{name}: {}, decided on an earlier version of it", Active(*active_on))
+            }
+        }
+    }
+}
+
+struct Active(Option<u8>);
+
+impl fmt::Display for Active {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(uid) => write!(f, "ACTIVE on {}", ConnectionName(uid)),
+            None => write!(f, "not active"),
+        }
+    }
+}

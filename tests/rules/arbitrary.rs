@@ -1,0 +1,356 @@
+//! Any view whatever: objects as the API server may hand them out, statuses as somebody may have forged them.
+
+use crate::fixtures::{ORG, OTHER_ORG, at, connection, organization, rule};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use postlink::{
+    api::{
+        ActiveRule, AutomationRule, Condition, ConditionStatus, ConditionType, ConnectionState,
+        DynamicsConnection, Intent, LinkState, LinkedBy, MetadataStatus, ObjectRef, PostLinkStatus, Reason,
+        RemovalCause, RemovedLink, RuleLink,
+    },
+    rules::{
+        instance_state::{Answer, Failure, Tables, Told},
+        link::{Created, LinkFacts, Request, Wish},
+        record::{Seen, record},
+    },
+};
+use proptest::{collection::vec, option, prelude::*, sample::select, strategy::Union};
+use uuid::Uuid;
+
+/// Names that connections and rules have.
+const NAMES: [&str; 3] = ["a", "b", "c"];
+const TABLES: [&str; 3] = ["incident", "lead", "opportunity"];
+
+/// Near the beginning of the tests, in every order.
+pub fn near() -> impl Strategy<Value = Timestamp> {
+    (-1200_i64..1200).prop_map(at)
+}
+
+/// What a forged status may say.
+fn forged_time() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![
+        8 => near(),
+        1 => Just(Timestamp::MAX),
+        1 => Just(Timestamp::MIN),
+        1 => Just(Timestamp::UNIX_EPOCH),
+    ]
+}
+
+fn uid() -> impl Strategy<Value = String> {
+    (select(&NAMES), 0..2).prop_map(|(name, n)| format!("uid-{name}-{n}"))
+}
+
+fn id() -> impl Strategy<Value = Uuid> {
+    select(vec![ORG, OTHER_ORG])
+}
+
+fn table() -> impl Strategy<Value = String> {
+    select(&TABLES).prop_map(str::to_owned)
+}
+
+fn reason() -> impl Strategy<Value = Reason> {
+    select(Reason::ALL)
+}
+
+fn state() -> impl Strategy<Value = ConnectionState> {
+    use ConnectionState::{Disabled, Downtime, Enabled, Expired};
+    select(vec![Enabled, Enabled, Enabled, Disabled, Downtime, Expired])
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let types: Vec<&str> = ConditionType::ALL.iter().map(|t| t.as_str()).chain(["Bogus"]).collect();
+    let reasons: Vec<&str> = Reason::ALL.iter().map(|r| r.as_str()).chain(["Bogus"]).collect();
+    let statuses = vec![ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown];
+    (select(types), select(statuses), select(reasons), forged_time(), option::of(-1_i64..5)).prop_map(
+        |(type_, status, reason, when, observed_generation)| Condition {
+            type_: type_.into(),
+            status,
+            observed_generation,
+            last_transition_time: Time(when),
+            reason: reason.into(),
+            message: "Forged.".into(),
+        },
+    )
+}
+
+/// Conditions of a connection that is often in order.
+fn connection_conditions() -> impl Strategy<Value = Vec<Condition>> {
+    let ready = crate::fixtures::condition(ConditionType::Ready, true, Reason::Connected, at(-999));
+    (any::<bool>(), vec(condition(), 0..4)).prop_map(move |(fine, mut forged)| {
+        if fine {
+            forged.insert(0, ready.clone());
+        }
+        forged
+    })
+}
+
+fn entry() -> impl Strategy<Value = ActiveRule> {
+    (select(&NAMES), 0..2, 0_i64..4).prop_map(|(name, n, generation)| ActiveRule {
+        name: name.into(),
+        uid: format!("uid-{name}-{n}"),
+        generation,
+    })
+}
+
+prop_compose! {
+    fn connection_named(name: &'static str)(
+        n in 0..2,
+        created in near(),
+        enabled in prop::bool::weighted(0.8),
+        default in any::<bool>(),
+        finalizer in prop::bool::weighted(0.9),
+        deleted in option::weighted(0.2, near()),
+        generation in 1_i64..4,
+        observed_generation in -1_i64..4,
+        looked_at in prop::bool::weighted(0.9),
+        state in option::weighted(0.9, state()),
+        conditions in connection_conditions(),
+        organization_id in option::weighted(0.9, id()),
+        mut entries in vec(entry(), 0..4),
+        offered in vec(table(), 1..3),
+        in_force in option::of(vec(table(), 0..3)),
+        refreshed in option::of(near()),
+    ) -> DynamicsConnection {
+        let mut object = connection(name).uid(&format!("uid-{name}-{n}")).created(created);
+        object.0.spec.enabled = enabled;
+        object.0.spec.default = default;
+        object.0.spec.record_types = offered;
+        object.0.metadata.generation = Some(generation);
+        object.0.metadata.deletion_timestamp = deleted.map(Time);
+        if !finalizer {
+            object.0.metadata.finalizers = None;
+        }
+        entries.sort_by(|a, b| a.uid.cmp(&b.uid));
+        entries.dedup_by(|a, b| a.uid == b.uid);
+        let status = object.status();
+        status.observed_generation = observed_generation;
+        status.state = state;
+        status.conditions = conditions;
+        status.organization = organization_id.map(organization);
+        status.active_rules = entries;
+        status.metadata =
+            in_force.map(|record_types| MetadataStatus { refreshed_at: refreshed.map(Time), record_types });
+        if !looked_at {
+            object.0.status = None;
+        }
+        object.0
+    }
+}
+
+/// One connection.
+pub fn any_connection() -> impl Strategy<Value = DynamicsConnection> {
+    Union::new(NAMES.map(|n| connection_named(n).boxed()))
+}
+
+/// The connections of a namespace: a name is there once.
+pub fn connections() -> impl Strategy<Value = Vec<DynamicsConnection>> {
+    NAMES
+        .map(|name| option::weighted(0.7, connection_named(name)))
+        .prop_map(|all| all.into_iter().flatten().collect())
+}
+
+prop_compose! {
+    fn rule_named(name: &'static str)(
+        n in 0..2,
+        created in near(),
+        active in prop::bool::weighted(0.8),
+        deleted in option::weighted(0.1, near()),
+        generation in 1_i64..4,
+        observed_generation in -1_i64..4,
+        refers_to in select(&NAMES),
+        since in option::of(near()),
+        table in option::of(table()),
+        works in any::<bool>(),
+        on in option::of(uid()),
+        mut conditions in vec(condition(), 0..3),
+        active_from in option::weighted(0.8, forged_time()),
+    ) -> AutomationRule {
+        let mut object = rule(name).created(created).generation(generation).refers_to(refers_to);
+        object.0.metadata.uid = Some(format!("uid-{name}-{n}"));
+        object.0.metadata.deletion_timestamp = deleted.map(Time);
+        object.0.spec.active = active;
+        object.0.spec.since = since.map(Time);
+        object.0.spec.link = table.map(|t| RuleLink { record_type: Some(t), notes: None });
+        if works {
+            let told = crate::fixtures::condition(ConditionType::Active, true, Reason::Reserved, at(-5));
+            conditions.insert(0, told);
+        }
+        let status = object.status();
+        status.observed_generation = observed_generation;
+        status.connection_uid = on;
+        status.conditions = conditions;
+        status.active_from = active_from.map(Time);
+        object.0
+    }
+}
+
+/// One rule.
+pub fn any_rule() -> impl Strategy<Value = AutomationRule> {
+    Union::new(NAMES.map(|n| rule_named(n).boxed()))
+}
+
+/// The rules of a namespace.
+pub fn rules() -> impl Strategy<Value = Vec<AutomationRule>> {
+    NAMES
+        .map(|name| option::weighted(0.7, rule_named(name)))
+        .prop_map(|all| all.into_iter().flatten().collect())
+}
+
+fn regarding() -> impl Strategy<Value = Option<(String, Uuid)>> {
+    option::of((table(), id()))
+}
+
+prop_compose! {
+    fn link_state()(
+        name in select(&NAMES),
+        uid in uid(),
+        organization_id in id(),
+        social_activity_id in id(),
+        regarding in regarding(),
+        linked_at in forged_time(),
+        by_rule in any::<bool>(),
+        restored_at in option::of(forged_time()),
+    ) -> LinkState {
+        LinkState {
+            connection: ObjectRef { name: name.into(), uid },
+            organization_id,
+            social_activity_id,
+            record: regarding.map(|(table, id)| record(&table, id, "https://a.crm.dynamics.com")),
+            linked_at: Time(linked_at),
+            linked_by: if by_rule { LinkedBy::Rule } else { LinkedBy::Hand },
+            rule: by_rule.then(|| ObjectRef { name: "a".into(), uid: "uid-a-0".into() }),
+            restored_at: restored_at.map(Time),
+        }
+    }
+}
+
+fn cause() -> impl Strategy<Value = RemovalCause> {
+    use RemovalCause::{
+        ConnectionDeleted, RecordDeleted, RecordDissociated, SocialActivityDeleted, Unlinked,
+    };
+    let causes = vec![ConnectionDeleted, RecordDissociated, RecordDeleted, SocialActivityDeleted, Unlinked];
+    prop_oneof![Just(ConnectionDeleted), select(causes)]
+}
+
+prop_compose! {
+    fn removed_link()(
+        link in link_state(),
+        removed_at in forged_time(),
+        cause in cause(),
+        connection_deleted_at in option::of(forged_time()),
+    ) -> RemovedLink {
+        let connection_deleted_at = connection_deleted_at.map(Time);
+        RemovedLink { link, removed_at: Time(removed_at), cause, connection_deleted_at }
+    }
+}
+
+fn hash() -> impl Strategy<Value = String> {
+    select(vec!["h1".to_owned(), "h2".to_owned()])
+}
+
+fn intent() -> impl Strategy<Value = Intent> {
+    let attempt = prop_oneof![8 => 1..5, 1 => Just(i32::MAX)];
+    (option::of(hash()), attempt, option::of(hash()))
+        .prop_map(|(hash, attempt, relink_requested_at)| Intent { hash, attempt, relink_requested_at })
+}
+
+prop_compose! {
+    fn link_status()(
+        observed_generation in -1_i64..4,
+        conditions in vec(condition(), 0..5),
+        link in option::of(link_state()),
+        removed_link in option::of(removed_link()),
+        intent in option::of(intent()),
+        last_handled_reconcile_at in option::of(hash()),
+    ) -> PostLinkStatus {
+        PostLinkStatus { observed_generation, conditions, link, removed_link, intent, last_handled_reconcile_at }
+    }
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let name = option::of(select(&NAMES).prop_map(str::to_owned));
+    let request = (name, option::of(table()), option::of(id()), hash()).prop_map(
+        |(connection, record_type, record_id, hash)| Request { connection, record_type, record_id, hash },
+    );
+    prop_oneof![2 => Just(Wish::Rules), 1 => Just(Wish::Unlink), 3 => request.prop_map(Wish::Link)]
+}
+
+prop_compose! {
+    /// A post.
+    pub fn post()(
+        generation in 1_i64..4,
+        created in near(),
+        seen in prop_oneof![Just(Timestamp::UNIX_EPOCH), near()],
+        deleting in prop::bool::weighted(0.05),
+        published_at in option::of(near()),
+        wish in wish(),
+        relink_requested in option::weighted(0.3, hash()),
+        reconcile_requested in option::of(hash()),
+        status in prop_oneof![1 => Just(PostLinkStatus::default()), 4 => link_status()],
+    ) -> LinkFacts {
+        LinkFacts {
+            generation, created, seen, deleting, published_at, wish, relink_requested, reconcile_requested, status,
+        }
+    }
+}
+
+/// What an instance may have said about an activity.
+pub fn seen() -> impl Strategy<Value = Seen> {
+    let exists = || option::of(any::<bool>());
+    prop_oneof![
+        exists().prop_map(|record_exists| Seen::ActivityGone { record_exists }),
+        (regarding(), exists())
+            .prop_map(|(regarding, record_exists)| Seen::Activity { regarding, record_exists }),
+    ]
+}
+
+/// What may have become of a creation.
+pub fn created() -> impl Strategy<Value = Created> {
+    prop_oneof![
+        (id(), regarding()).prop_map(|(activity, record)| Created::Exists { activity, record }),
+        reason().prop_map(Created::Refused),
+    ]
+}
+
+fn failure() -> impl Strategy<Value = Failure> {
+    select(vec![
+        Failure::OrganizationDisabled { ended: true },
+        Failure::OrganizationDisabled { ended: false },
+        Failure::AdministrationMode,
+        Failure::Unreachable,
+        Failure::Rubbish,
+        Failure::Throttled,
+        Failure::CredentialsRejected,
+        Failure::AccessDenied,
+        Failure::SecretNotFound("key".into()),
+        Failure::SecretInvalid("no tenantId".into()),
+        Failure::HostNotAllowed,
+        Failure::AddressNotAllowed,
+    ])
+}
+
+prop_compose! {
+    /// What an instance may have answered.
+    pub fn told()(
+        at in near(),
+        failure in option::of(failure()),
+        organization_id in id(),
+        accepts_social_data in any::<bool>(),
+        disabled in prop::bool::weighted(0.1),
+        failures in prop_oneof![0..3_u32, Just(u32::MAX)],
+        tables in option::of((near(), vec(table(), 0..4), vec(table(), 0..4))),
+    ) -> Told {
+        let answer = failure.map_or_else(
+            || Answer::Organization {
+                organization: organization(organization_id),
+                friendly_name: Some("Contoso".into()),
+                accepts_social_data,
+                disabled,
+            },
+            Answer::Failure,
+        );
+        let tables = tables.map(|(read_at, asked, usable)| Tables { read_at, requested: None, asked, usable });
+        Told { at, answer, failures, tables }
+    }
+}

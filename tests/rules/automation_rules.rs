@@ -1,0 +1,210 @@
+//! R8 and §4.1, as a rule's own status says them.
+
+use crate::fixtures::{Connection, DAY, Rule, at, connection, message, readiness, rule, told};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use postlink::{
+    api::{
+        AutomationRuleStatus, ConditionType, ConnectionState, Reason, connection::MAX_ACTIVE_RULES,
+        names::RECONCILE_REQUESTED,
+    },
+    rules::{
+        refusal::Clauses,
+        rule::{RuleView, decide},
+    },
+};
+
+fn status(rule: &Rule, named: Option<&Connection>) -> AutomationRuleStatus {
+    let facts = named.map(Connection::facts);
+    decide(&RuleView { now: at(0), rule: &rule.0, named: facts.as_ref(), clauses: &Clauses::KEPT })
+}
+
+/// `Active | HoldsConnection | Ready | connectionUID`.
+fn row(status: &AutomationRuleStatus) -> String {
+    let list = &status.conditions;
+    format!(
+        "{} | {} | {} | {}",
+        told(list, ConditionType::Active),
+        told(list, ConditionType::HoldsConnection),
+        readiness(list),
+        status.connection_uid.as_deref().unwrap_or("-")
+    )
+}
+
+#[track_caller]
+fn expect(rule: &Rule, named: Option<&Connection>, expected: &str) {
+    let first = status(rule, named);
+    assert_eq!(row(&first), expected);
+    assert_eq!(first.observed_generation, rule.0.metadata.generation.unwrap());
+    // Nothing more is said when it is asked again.
+    let mut again = rule.clone();
+    again.0.status = Some(first.clone());
+    assert_eq!(row(&status(&again, named)), expected, "a second look says something else");
+}
+
+const RESERVED: &str = "True/Reserved | - | True | uid-contoso";
+
+#[test]
+fn active_needs_an_entry_of_its_current_generation() {
+    let complaints = rule("complaints").generation(3);
+    let pending = "False/ReservationPending | - | False+Reconciling | -";
+    expect(&complaints, Some(&connection("contoso").reserve("complaints", 3)), RESERVED);
+    expect(&complaints, Some(&connection("contoso").reserve("complaints", 2)), pending);
+    expect(&complaints, Some(&connection("contoso").reserve("complaints", 4)), pending);
+    expect(&complaints, Some(&connection("contoso").reserve("another", 3)), pending);
+    expect(&complaints, Some(&connection("contoso")), pending);
+}
+
+#[test]
+fn an_active_rule_stays_active_over_an_edit() {
+    let edited = rule("complaints").active_on("contoso").generation(2);
+    expect(&edited, Some(&connection("contoso").reserve("complaints", 1)), RESERVED);
+}
+
+#[test]
+fn inactive_as_asked_is_ready() {
+    let row = "False/Inactive | - | True | -";
+    for off in [rule("complaints").off(), rule("complaints").active_on("contoso").off()] {
+        expect(&off, Some(&connection("contoso").reserve("complaints", 1)), row);
+        expect(&off, None, row);
+        // Also where it would hold or could not work.
+        expect(&off, Some(&connection("contoso").deleting(at(-5))), row);
+        expect(&off, Some(&connection("contoso").state(ConnectionState::Disabled)), row);
+    }
+}
+
+#[test]
+fn wanted_but_there_is_no_such_connection() {
+    let row = "False/ConnectionNotFound | - | False+Reconciling | -";
+    expect(&rule("complaints"), None, row);
+    expect(&rule("complaints").active_on("contoso"), None, row);
+}
+
+#[test]
+fn wanted_but_the_connection_is_disabled_or_wished_so() {
+    let row = "False/ConnectionDisabled | - | False+Reconciling | -";
+    expect(&rule("late"), Some(&connection("contoso").state(ConnectionState::Disabled)), row);
+    expect(&rule("late"), Some(&connection("contoso").disable_refused(at(-9))), row);
+}
+
+#[test]
+fn wanted_but_the_connection_is_being_deleted() {
+    let row = "False/ConnectionTerminating | - | False+Reconciling | -";
+    expect(&rule("late"), Some(&connection("contoso").deleting(at(-9))), row);
+    expect(&rule("late"), Some(&connection("contoso").disable_refused(at(-9)).deleting(at(-9))), row);
+}
+
+#[test]
+fn wanted_but_the_connection_is_full() {
+    let full = (0..MAX_ACTIVE_RULES).fold(connection("contoso"), |c, i| c.reserve(&format!("rule-{i}"), 1));
+    let row = "False/ConnectionFull | - | False+Reconciling | -";
+    expect(&rule("late"), Some(&full), row);
+    // One that moves here from elsewhere says the same at once.
+    let moving = rule("late").active_on("fabrikam");
+    expect(&moving, Some(&full), row);
+    expect(&rule("rule-7").active_on("contoso"), Some(&full), RESERVED);
+}
+
+#[test]
+fn wanted_but_the_record_type_is_not_offered() {
+    let row = "False/RecordTypeNotOffered | - | False+Stalled | -";
+    let late = rule("late").record_type("opportunity");
+    expect(&late, Some(&connection("contoso")), row);
+    assert!(
+        message(&status(&late, Some(&connection("contoso"))).conditions, ConditionType::Active)
+            .contains("opportunity")
+    );
+    // Edited to name a table that is not offered, it lets go.
+    let edited = rule("late").active_on("contoso").generation(2).record_type("opportunity");
+    expect(&edited, Some(&connection("contoso").reserve("late", 1)), row);
+    let offered = rule("late").active_on("contoso").record_type("lead");
+    expect(&offered, Some(&connection("contoso").reserve("late", 1)), RESERVED);
+}
+
+#[test]
+fn an_instance_that_is_down_does_not_make_a_rule_inactive() {
+    for contoso in [
+        connection("contoso").state(ConnectionState::Downtime),
+        connection("contoso").state(ConnectionState::Expired),
+        connection("contoso").unusable(Reason::CredentialsRejected),
+        connection("contoso").unusable(Reason::OrganizationChanged),
+        connection("contoso").unseen(),
+    ] {
+        let contoso = contoso.reserve("complaints", 1);
+        expect(&rule("complaints").active_on("contoso"), Some(&contoso), RESERVED);
+        expect(&rule("complaints"), Some(&contoso), RESERVED);
+    }
+}
+
+#[test]
+fn r08_a_rule_that_keeps_a_change_waiting_says_so() {
+    let row = "True/Reserved | True/HoldsConnection | False+Stalled | uid-contoso";
+    let active = rule("holder").active_on("contoso");
+    for (held, word) in [
+        (connection("contoso").disable_refused(at(-9)), "disable"),
+        (connection("contoso").reserve("holder", 1).deleting(at(-9)), "delete"),
+    ] {
+        expect(&active, Some(&held), row);
+        let text = message(&status(&active, Some(&held)).conditions, ConditionType::HoldsConnection);
+        assert!(text.contains(word) && text.contains("spec.active to false"), "{text}");
+    }
+    // Withdrawn: absent again.
+    expect(&active, Some(&connection("contoso").reserve("holder", 1)), RESERVED);
+}
+
+#[test]
+fn a_rule_that_moves_is_inactive_at_the_old_connection_first_and_keeps_active_from() {
+    let moving = rule("mover").active_on("contoso").active_from(at(-77)).refers_to("fabrikam").generation(2);
+    // Even if the new connection has taken it in already.
+    let fabrikam = connection("fabrikam").reserve("mover", 2);
+    let first = status(&moving, Some(&fabrikam));
+    assert_eq!(row(&first), "False/ReservationPending | - | False+Reconciling | -");
+    assert_eq!(first.active_from, Some(Time(at(-77))));
+    let mut then = moving.clone();
+    then.0.status = Some(first);
+    let second = status(&then, Some(&fabrikam));
+    assert_eq!(row(&second), "True/Reserved | - | True | uid-fabrikam");
+    assert_eq!(second.active_from, Some(Time(at(-77))));
+}
+
+#[test]
+fn a_connection_of_the_same_name_is_another_connection() {
+    let active = rule("complaints").active_on("contoso");
+    let again = connection("contoso").uid("uid-again").reserve("complaints", 1);
+    let first = status(&active, Some(&again));
+    assert_eq!(row(&first), "False/ReservationPending | - | False+Reconciling | -");
+    let mut then = active.clone();
+    then.0.status = Some(first);
+    assert_eq!(row(&status(&then, Some(&again))), "True/Reserved | - | True | uid-again");
+}
+
+#[test]
+fn a_rule_that_is_being_deleted_lets_go() {
+    let leaving = rule("complaints").active_on("contoso").deleting(at(-1));
+    let status = status(&leaving, Some(&connection("contoso").reserve("complaints", 1)));
+    assert!(row(&status).starts_with("False/"), "{}", row(&status));
+    assert_eq!(status.connection_uid, None);
+}
+
+#[test]
+fn active_from_is_the_creation_of_a_rule_created_active_else_the_switch() {
+    let contoso = connection("contoso");
+    assert_eq!(status(&rule("new"), Some(&contoso)).active_from, Some(Time(at(-DAY))));
+    assert_eq!(status(&rule("new").off(), Some(&contoso)).active_from, None);
+    // Seen while off, switched on later.
+    let switched = rule("late").off().waiting(Reason::Inactive);
+    let mut switched = switched.generation(2);
+    switched.0.spec.active = true;
+    switched.status().active_from = None;
+    assert_eq!(status(&switched, Some(&contoso)).active_from, Some(Time(at(0))));
+    // Kept while it stays on, whatever else changes; forgotten when it is switched off.
+    let on = rule("on").active_on("contoso").active_from(at(-5)).generation(7);
+    assert_eq!(status(&on, None).active_from, Some(Time(at(-5))));
+    assert_eq!(status(&on.off(), None).active_from, None);
+}
+
+#[test]
+fn reconcile_requests_are_echoed() {
+    let mut asked = rule("complaints");
+    asked.0.metadata.annotations = Some([(RECONCILE_REQUESTED.to_owned(), "now".to_owned())].into());
+    assert_eq!(status(&asked, None).last_handled_reconcile_at.as_deref(), Some("now"));
+}

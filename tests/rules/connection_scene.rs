@@ -1,0 +1,152 @@
+//! A connection's decision with everything else as it is by default: nobody else there, nothing in flight.
+
+use crate::fixtures::{Connection, ORG, Rule, at, organization};
+use jiff::Timestamp;
+use postlink::{
+    api::DynamicsConnection,
+    rules::{
+        connection::{Claim, ConnectionDecision, ConnectionView, decide},
+        facts::RuleFacts,
+        instance_state::{Answer, Failure, Tables, Told},
+        refusal::Clauses,
+    },
+};
+use uuid::Uuid;
+
+/// What the instance answered at the beginning: in order, of [`ORG`], with both default tables.
+pub struct Asked(pub Told);
+
+pub fn asked() -> Asked {
+    let both = vec!["incident".to_owned(), "lead".to_owned()];
+    Asked(Told {
+        at: at(0),
+        answer: Answer::Organization {
+            organization: organization(ORG),
+            friendly_name: Some("Contoso".into()),
+            accepts_social_data: true,
+            disabled: false,
+        },
+        failures: 0,
+        tables: Some(Tables { read_at: at(0), requested: None, asked: both.clone(), usable: both }),
+    })
+}
+
+impl Asked {
+    pub fn failing(mut self, failure: Failure) -> Self {
+        self.0.answer = Answer::Failure(failure);
+        self.0.failures = 1;
+        self
+    }
+
+    pub fn named(mut self, name: &str) -> Self {
+        if let Answer::Organization { friendly_name, .. } = &mut self.0.answer {
+            *friendly_name = Some(name.into());
+        }
+        self
+    }
+
+    pub fn organization(mut self, id: Uuid) -> Self {
+        if let Answer::Organization { organization, .. } = &mut self.0.answer {
+            organization.id = id;
+        }
+        self
+    }
+
+    pub fn refuses_social_data(mut self) -> Self {
+        if let Answer::Organization { accepts_social_data, .. } = &mut self.0.answer {
+            *accepts_social_data = false;
+        }
+        self
+    }
+
+    /// The tables were read when that refresh was asked for.
+    pub fn refreshed(mut self, requested: &str) -> Self {
+        if let Some(tables) = &mut self.0.tables {
+            tables.requested = Some(requested.into());
+        }
+        self
+    }
+
+    /// Of the tables asked for, only these are there.
+    pub fn has_only(mut self, tables: &[&str]) -> Self {
+        if let Some(known) = &mut self.0.tables {
+            known.usable = tables.iter().map(|t| (*t).to_owned()).collect();
+        }
+        self
+    }
+}
+
+/// One decision about a connection.
+pub struct View<'a> {
+    now: Timestamp,
+    connection: &'a DynamicsConnection,
+    rules: Vec<RuleFacts>,
+    live: Option<Vec<RuleFacts>>,
+    claims: &'a [Claim],
+    told: Option<Told>,
+    in_flight: bool,
+}
+
+pub fn view(connection: &Connection) -> View<'_> {
+    View {
+        now: at(0),
+        connection: &connection.0,
+        rules: Vec::new(),
+        live: None,
+        claims: &[],
+        told: None,
+        in_flight: false,
+    }
+}
+
+impl<'a> View<'a> {
+    pub fn now(mut self, now: Timestamp) -> Self {
+        self.now = now;
+        self
+    }
+
+    pub fn told(self, told: Asked) -> Self {
+        self.maybe_told(Some(told))
+    }
+
+    pub fn maybe_told(mut self, told: Option<Asked>) -> Self {
+        self.told = told.map(|t| t.0);
+        self
+    }
+
+    pub fn claims(mut self, claims: &'a [Claim]) -> Self {
+        self.claims = claims;
+        self
+    }
+
+    /// As the index has them.
+    pub fn rules(mut self, rules: &[Rule]) -> Self {
+        self.rules = rules.iter().map(Rule::facts).collect();
+        self
+    }
+
+    /// As a live list shows them; the index has the same.
+    pub fn live(mut self, rules: &[Rule]) -> Self {
+        self = self.rules(rules);
+        self.live = Some(self.rules.clone());
+        self
+    }
+
+    pub fn in_flight(mut self) -> Self {
+        self.in_flight = true;
+        self
+    }
+
+    pub fn decide(self) -> ConnectionDecision {
+        decide(&ConnectionView {
+            now: self.now,
+            connection: self.connection,
+            rules: &self.rules,
+            live: self.live.as_deref(),
+            claims: self.claims,
+            told: self.told.as_ref(),
+            creations_in_flight: self.in_flight,
+            clauses: &Clauses::KEPT,
+        })
+    }
+}

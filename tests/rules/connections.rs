@@ -1,0 +1,297 @@
+//! R2–R11, R16–R20 as a connection's own status says them.
+
+use crate::{
+    connection_scene::{asked, view},
+    fixtures::{ORG, OTHER_ORG, at, connection, message, organization, readiness, rule, told},
+};
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use postlink::{
+    api::{
+        ConditionType, ConnectionState, Reason,
+        names::{FINALIZER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED},
+    },
+    rules::{
+        connection::{Claim, Finalizer, interval},
+        instance_state::Failure,
+        messages,
+    },
+};
+use rstest::rstest;
+use std::collections::BTreeMap;
+
+#[test]
+fn r02_status_shows_what_the_instance_says_of_itself() {
+    let contoso = connection("contoso").unseen();
+    let status = view(&contoso).told(asked().named("Contoso Ltd")).decide().status;
+    assert_eq!(status.display_name.as_deref(), Some("Contoso Ltd"));
+    assert_eq!(status.organization, Some(organization(ORG)));
+    assert_eq!(status.state, Some(ConnectionState::Enabled));
+    assert_eq!(status.connected_on, Some(Time(at(0))));
+    assert_eq!(status.observed_generation, 1);
+    assert_eq!(told(&status.conditions, ConditionType::Ready), "True/Connected");
+    assert_eq!(readiness(&status.conditions), "True");
+}
+
+#[test]
+fn r02_the_name_of_spec_goes_before_the_organizations() {
+    let mut contoso = connection("contoso");
+    contoso.0.spec.display_name = Some("Service desk".into());
+    let status = view(&contoso).told(asked().named("Contoso Ltd")).decide().status;
+    assert_eq!(status.display_name.as_deref(), Some("Service desk"));
+}
+
+#[test]
+fn r02_connected_on_stays_the_first_time() {
+    let contoso = connection("contoso");
+    let first = contoso.0.status.as_ref().unwrap().connected_on.clone();
+    let down = asked().failing(Failure::Unreachable);
+    for told in [asked(), down] {
+        assert_eq!(view(&contoso).told(told).decide().status.connected_on, first);
+    }
+}
+
+#[test]
+fn before_the_first_answer_nobody_can_tell() {
+    let contoso = connection("contoso").unseen();
+    let decision = view(&contoso).decide();
+    assert_eq!(decision.status.state, None);
+    assert_eq!(told(&decision.status.conditions, ConditionType::Ready), "Unknown/Connecting");
+    assert_eq!(readiness(&decision.status.conditions), "Unknown+Reconciling");
+    assert!(decision.ask.is_some());
+}
+
+#[test]
+fn r03_the_oldest_claim_is_the_default_then_the_lesser_name() {
+    let contoso = || connection("contoso").default_since(at(0)).created(at(-100));
+    let claim = |name: &str, created| Claim { created: at(created), name: name.into() };
+    for (others, default) in [
+        (vec![], "True/DefaultConnection"),
+        (vec![claim("a", -99)], "True/DefaultConnection"),
+        (vec![claim("z", -100)], "True/DefaultConnection"),
+        (vec![claim("a", -100)], "False/DefaultConflict"),
+        (vec![claim("z", -99), claim("z", -101)], "False/DefaultConflict"),
+    ] {
+        let status = view(&contoso()).claims(&others).told(asked()).decide().status;
+        assert_eq!(told(&status.conditions, ConditionType::Default), default, "{others:?}");
+        assert_eq!(readiness(&status.conditions), "True", "a loser is as Ready as the winner");
+    }
+    let status = view(&connection("contoso")).claims(&[claim("a", 0)]).told(asked()).decide().status;
+    assert_eq!(told(&status.conditions, ConditionType::Default), "False/NotDefault");
+}
+
+#[test]
+fn r03_the_default_stays_the_default_while_it_is_disabled_or_down() {
+    for state in [ConnectionState::Disabled, ConnectionState::Downtime, ConnectionState::Expired] {
+        let contoso = connection("contoso").default_since(at(-50)).state(state);
+        let decision = view(&contoso).live(&[]).decide();
+        assert_eq!(told(&decision.status.conditions, ConditionType::Default), "True/DefaultConnection");
+    }
+}
+
+#[test]
+fn r04_a_requested_refresh_reads_all_tables_and_is_echoed_when_it_has() {
+    let mut contoso = connection("contoso");
+    contoso.0.metadata.annotations = Some(BTreeMap::from([(REFRESH_REQUESTED.into(), "monday".into())]));
+    let decision = view(&contoso).told(asked()).decide();
+    assert_eq!(decision.ask.unwrap().tables.unwrap(), ["incident", "lead"], "all of them");
+    assert_eq!(decision.status.last_handled_refresh_at, None, "not before they were read");
+    let decision = view(&contoso).told(asked().refreshed("monday")).decide();
+    assert_eq!(decision.ask, None);
+    assert_eq!(decision.status.last_handled_refresh_at.as_deref(), Some("monday"));
+    assert_eq!(decision.status.metadata.unwrap().refreshed_at, Some(Time(at(0))));
+}
+
+#[test]
+fn r04_metadata_is_read_again_on_its_interval() {
+    let contoso = connection("contoso");
+    let fresh = view(&contoso).told(asked()).decide();
+    assert_eq!(fresh.ask, None);
+    assert!(fresh.requeue.unwrap().periodic);
+    let day = at(crate::fixtures::DAY);
+    assert!(view(&contoso).told(asked()).now(day).decide().ask.unwrap().tables.is_some());
+}
+
+#[test]
+fn intervals_have_floors_and_defaults() {
+    let (day, floor) = (SignedDuration::from_hours(24), SignedDuration::from_mins(15));
+    let cases = [
+        (None, day),
+        (Some(""), day),
+        (Some("soon"), day),
+        (Some("1h30m"), SignedDuration::from_mins(90)),
+        (Some("90m"), SignedDuration::from_mins(90)),
+        (Some("1s"), floor),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(interval(text, day, floor), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn reconcile_requests_are_echoed_in_both_spellings() {
+    for annotation in [RECONCILE_REQUESTED, FLUX_RECONCILE_REQUESTED] {
+        let mut contoso = connection("contoso");
+        contoso.0.metadata.annotations = Some(BTreeMap::from([(annotation.into(), "now".into())]));
+        let status = view(&contoso).told(asked()).decide().status;
+        assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("now"));
+    }
+}
+
+#[test]
+fn r05_disabled_as_asked_is_ready_whatever_the_instance_does() {
+    let contoso = connection("contoso").state(ConnectionState::Disabled);
+    for told_of in [None, Some(asked()), Some(asked().failing(Failure::Unreachable))] {
+        let decision = view(&contoso).maybe_told(told_of).live(&[]).decide();
+        assert_eq!(decision.status.state, Some(ConnectionState::Disabled));
+        assert_eq!(told(&decision.status.conditions, ConditionType::Ready), "True/Disabled");
+        assert_eq!(decision.ask, None, "a disabled connection asks its instance nothing");
+    }
+}
+
+#[test]
+fn r05_disabling_needs_a_live_list_and_no_creation_in_flight() {
+    let mut contoso = connection("contoso");
+    contoso.0.spec.enabled = false;
+    let decision = view(&contoso).told(asked()).decide();
+    assert!(decision.needs_live_list && decision.close_creations);
+    assert_eq!(decision.status.state, Some(ConnectionState::Enabled));
+    let decision = view(&contoso).told(asked()).live(&[]).in_flight().decide();
+    assert_eq!(decision.status.state, Some(ConnectionState::Enabled));
+    let decision = view(&contoso).told(asked()).live(&[]).decide();
+    assert_eq!(decision.status.state, Some(ConnectionState::Disabled));
+}
+
+#[test]
+fn r07_r11_the_last_connection_may_go_and_lets_go_when_nothing_is_reserved() {
+    let contoso = connection("contoso").deleting(at(0));
+    let decision = view(&contoso).told(asked()).decide();
+    assert!(decision.needs_live_list);
+    assert_eq!(decision.finalizer, Finalizer::Keep);
+    assert_eq!(view(&contoso).told(asked()).live(&[]).decide().finalizer, Finalizer::Remove);
+}
+
+#[test]
+fn the_finalizer_is_put_on_before_anything_else() {
+    let mut contoso = connection("contoso");
+    contoso.0.metadata.finalizers = None;
+    let decision = view(&contoso).rules(&[rule("complaints")]).decide();
+    assert_eq!(decision.finalizer, Finalizer::Add);
+    assert!(decision.status.active_rules.is_empty(), "no reservation without it (§4.3)");
+    // Somebody else's finalizer is not ours; on the way out none is added.
+    contoso.0.metadata.finalizers = Some(vec!["example.com/other".into()]);
+    assert_eq!(view(&contoso).decide().finalizer, Finalizer::Add);
+    let leaving = contoso.deleting(at(0));
+    assert_eq!(view(&leaving).decide().finalizer, Finalizer::Keep);
+    assert_eq!(FINALIZER, "postlink.dev/active-rules");
+}
+
+#[test]
+fn r08_a_disable_is_refused_while_active_rules_use_the_connection() {
+    let active = rule("complaints").active_on("contoso");
+    let mut contoso = connection("contoso").reserve("complaints", 1);
+    contoso.0.spec.enabled = false;
+    let status = view(&contoso).told(asked()).live(std::slice::from_ref(&active)).decide().status;
+    assert_eq!(status.state, Some(ConnectionState::Enabled));
+    assert_eq!(told(&status.conditions, ConditionType::DisableRefused), "True/UsedByActiveRules");
+    assert_eq!(told(&status.conditions, ConditionType::DeletionRefused), "-");
+    assert_eq!(readiness(&status.conditions), "True", "it works as before");
+    let text = message(&status.conditions, ConditionType::DisableRefused);
+    assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
+    // The rule is off, and its status says so: the change happens by itself.
+    let off = active.off().generation(2).waiting(Reason::Inactive);
+    let status = view(&contoso).told(asked()).live(&[off]).decide().status;
+    assert_eq!((status.state, status.active_rules.len()), (Some(ConnectionState::Disabled), 0));
+    assert_eq!(told(&status.conditions, ConditionType::DisableRefused), "-");
+}
+
+#[test]
+fn r08_a_deletion_is_refused_while_active_rules_use_the_connection() {
+    let active = rule("complaints").active_on("contoso");
+    let contoso = connection("contoso").reserve("complaints", 1).deleting(at(0));
+    let decision = view(&contoso).told(asked()).live(std::slice::from_ref(&active)).decide();
+    let status = decision.status;
+    assert_eq!(decision.finalizer, Finalizer::Keep);
+    assert_eq!(status.state, Some(ConnectionState::Enabled));
+    assert_eq!(told(&status.conditions, ConditionType::DeletionRefused), "True/UsedByActiveRules");
+    assert_eq!(told(&status.conditions, ConditionType::DisableRefused), "-");
+    assert_eq!(readiness(&status.conditions), "True");
+    let text = message(&status.conditions, ConditionType::DeletionRefused);
+    assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
+    let promise = "this deletion cannot be withdrawn; when it has completed, apply the connection again and its links come back";
+    assert!(text.contains(promise), "{text}");
+    // Let go: first the empty list is stored, then the finalizer goes.
+    let off = active.off().generation(2).waiting(Reason::Inactive);
+    let decision = view(&contoso).told(asked()).live(std::slice::from_ref(&off)).decide();
+    assert_eq!((decision.finalizer, decision.status.active_rules.len()), (Finalizer::Keep, 0));
+    let emptied = connection("contoso").deleting(at(0));
+    assert_eq!(view(&emptied).live(&[off]).decide().finalizer, Finalizer::Remove);
+}
+
+/// §3: "With `enabled: false` the instance's state does not affect Ready", or the wave that deactivates the rule would
+/// never be applied.
+#[rstest]
+#[case(Failure::Unreachable)]
+#[case(Failure::OrganizationDisabled { ended: true })]
+fn r08_a_held_disable_stays_ready_while_the_instance_is_away(#[case] failure: Failure) {
+    let mut contoso = connection("contoso").reserve("complaints", 1);
+    contoso.0.spec.enabled = false;
+    let rules = [rule("complaints").active_on("contoso")];
+    let status = view(&contoso).told(asked().failing(failure)).live(&rules).decide().status;
+    assert_ne!(status.state, Some(ConnectionState::Enabled));
+    assert_eq!(told(&status.conditions, ConditionType::DisableRefused), "True/UsedByActiveRules");
+    assert_eq!(readiness(&status.conditions), "True");
+}
+
+#[test]
+fn r08_inactive_rules_never_block() {
+    let rules = [rule("off").off(), rule("elsewhere").refers_to("fabrikam").active_on("fabrikam")];
+    let mut contoso = connection("contoso");
+    contoso.0.spec.enabled = false;
+    let decision = view(&contoso).told(asked()).live(&rules).decide();
+    assert_eq!(decision.status.state, Some(ConnectionState::Disabled));
+    // A rule that only wants to be active is no holder either: it does not get in any more (§4.3).
+    let decision = view(&contoso).told(asked()).live(&[rule("late")]).decide();
+    assert_eq!(decision.status.state, Some(ConnectionState::Disabled));
+    assert!(decision.status.active_rules.is_empty());
+}
+
+#[test]
+fn r08_the_message_has_the_documented_wording() {
+    let names = |n: usize| (0..n).map(|i| char::from(b'a' + u8::try_from(i).unwrap()).to_string()).collect();
+    let used: [(usize, &str); 5] = [
+        (1, "used by 1 active rule: a"),
+        (2, "used by 2 active rules: a, b"),
+        (3, "used by 3 active rules: a, b, c"),
+        (4, "used by 4 active rules: a, b, c and 1 more"),
+        (12, "used by 12 active rules: a, b, c and 9 more"),
+    ];
+    for (count, text) in used {
+        let names: Vec<String> = names(count);
+        assert_eq!(messages::used_by(&names), text);
+        let it = if count == 1 { "it" } else { "them" };
+        let full = format!("{text}; deactivate or delete {it}");
+        assert!(messages::disable_refused(&names).contains(&full));
+        assert!(messages::deletion_refused(&names).contains(&full));
+    }
+}
+
+#[test]
+fn r08_holders_are_named_in_the_order_of_their_names() {
+    let rules = ["c", "a", "b"].map(|n| rule(n).active_on("contoso"));
+    let mut contoso = connection("contoso").reserve("c", 1).reserve("a", 1).reserve("b", 1);
+    contoso.0.spec.enabled = false;
+    let status = view(&contoso).told(asked()).live(&rules).decide().status;
+    assert_eq!(status.active_rule_count, 3);
+    assert!(message(&status.conditions, ConditionType::DisableRefused).contains("rules: a, b, c;"));
+}
+
+#[test]
+fn an_organization_that_changed_is_told_and_nothing_is_taken_over() {
+    let contoso = connection("contoso");
+    let status = view(&contoso).told(asked().organization(OTHER_ORG)).decide().status;
+    assert_eq!(told(&status.conditions, ConditionType::Ready), "False/OrganizationChanged");
+    assert_eq!(readiness(&status.conditions), "False+Stalled");
+    assert_eq!(status.organization, Some(organization(ORG)), "the one its links belong to");
+    assert_eq!(status.state, Some(ConnectionState::Enabled), "as last known");
+}

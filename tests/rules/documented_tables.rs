@@ -1,0 +1,324 @@
+//! The two tables of the documents, one test per cell: status of the instance (R13–R22), status of the record
+//! (R23–R27), each for a post that is linked and for one that is not.
+
+use crate::{
+    fixtures::{AWAY, DAY, OTHER_ORG, at, connection, rule},
+    scene::{CASE, Scene, activity, link_through, request_to, scene},
+};
+use jiff::SignedDuration;
+use postlink::{
+    api::{ConnectionState, RemovalCause},
+    rules::{link::Wish, record::Seen, restore},
+};
+
+const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
+const RESTORED: &str = "True/Restored | True/RecordAvailable | - | True";
+
+/// Linked by hand through `contoso`; `fabrikam`, of another organisation, is there too.
+fn linked() -> Scene {
+    scene()
+        .with(connection("contoso"))
+        .with(connection("fabrikam").org(OTHER_ORG))
+        .asks(request_to("contoso"))
+        .linked(link_through("contoso"))
+}
+
+/// The same, after the deletion of `contoso`.
+fn after_deletion() -> Scene {
+    let mut scene = linked();
+    scene.delete_connection("contoso").settle();
+    scene
+}
+
+/// The organisation of `contoso` is connected again, some time later.
+fn reassociate(scene: &mut Scene, name: &str) {
+    scene.now += SignedDuration::from_hours(1);
+    scene.connections.push(connection(name).uid("uid-again").created(scene.now));
+}
+
+#[test]
+fn deleted_linked_the_post_is_available_to_be_linked_again() {
+    let mut scene = after_deletion();
+    assert_eq!(scene.row(), "False/ConnectionDeleted | - | ConnectionDeleted | False+Reconciling");
+    scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+}
+
+#[test]
+fn deleted_linked_relinked_elsewhere_the_established_link_is_not_changed() {
+    let mut scene = after_deletion();
+    scene.edit(Wish::Link(request_to("fabrikam"))).settle();
+    let established = scene.post.status.link.clone();
+    reassociate(&mut scene, "contoso");
+    scene.expect(LINKED);
+    assert_eq!(scene.post.status.link, established, "nobody searches for the original link");
+}
+
+#[test]
+fn deleted_linked_not_relinked_the_original_link_is_established() {
+    for name in ["contoso", "service-desk"] {
+        let mut scene = after_deletion();
+        let original = scene.post.status.removed_link.clone().unwrap().link;
+        reassociate(&mut scene, name);
+        scene.expect(RESTORED);
+        let link = scene.post.status.link.clone().unwrap();
+        assert_eq!(link.social_activity_id, original.social_activity_id);
+        assert_eq!(link.linked_at, original.linked_at, "it is the original link");
+        assert_eq!((link.connection.name.as_str(), link.connection.uid.as_str()), (name, "uid-again"));
+        assert!(scene.made.is_empty());
+    }
+}
+
+#[test]
+fn deleted_linked_not_relinked_but_the_activity_is_gone() {
+    let mut scene = after_deletion();
+    scene.activities.clear();
+    reassociate(&mut scene, "contoso");
+    // As R25: nothing is made anew, the intent counts as used.
+    scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
+    assert!(scene.made.is_empty());
+    // It does not come back when the activity does.
+    scene.activities.insert(activity(crate::fixtures::ORG, 1), None);
+    scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
+}
+
+#[test]
+fn deleted_unlinked_the_instance_is_not_available_for_links() {
+    let mut scene = after_deletion().wish(Wish::Rules);
+    scene.post.status = postlink::api::PostLinkStatus::default();
+    scene.edit(Wish::Link(request_to("contoso")));
+    scene.expect("False/ConnectionNotFound | - | - | False+Reconciling");
+    assert!(scene.made.is_empty());
+}
+
+#[test]
+fn deleted_unlinked_the_post_can_be_linked_to_any_enabled_instance() {
+    let mut scene = scene().with(connection("fabrikam").org(OTHER_ORG)).asks(request_to("fabrikam"));
+    scene.expect(LINKED);
+}
+
+/// The three states in which the connection is there but not enabled.
+fn not_enabled() -> Vec<ConnectionState> {
+    [ConnectionState::Disabled].into_iter().chain(AWAY.map(|(state, _)| state)).collect()
+}
+
+#[test]
+fn disabled_downtime_expired_linked_the_link_is_retained_with_an_error() {
+    for (state, error) in [
+        (ConnectionState::Disabled, "True/LinkedByHand | False/ConnectionDisabled | - | True"),
+        (ConnectionState::Downtime, "True/LinkedByHand | False/InstanceDowntime | - | False+Reconciling"),
+        (ConnectionState::Expired, "True/LinkedByHand | False/InstanceExpired | - | False+Stalled"),
+    ] {
+        let mut scene = linked();
+        let before = scene.post.status.link.clone();
+        *scene.connection("contoso") = connection("contoso").state(state);
+        // Whatever happened in the instance meanwhile (R27).
+        scene.activities.clear();
+        scene.expect(error);
+        assert_eq!(scene.post.status.link, before);
+        // R19: enabling brings the details back, and only now is anything found out.
+        *scene.connection("contoso") = connection("contoso");
+        scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
+    }
+}
+
+#[test]
+fn disabled_downtime_expired_linked_details_come_back_by_themselves() {
+    for state in not_enabled() {
+        let mut scene = linked();
+        *scene.connection("contoso") = connection("contoso").state(state);
+        scene.settle();
+        *scene.connection("contoso") = connection("contoso");
+        scene.expect(LINKED);
+    }
+}
+
+#[test]
+fn disabled_downtime_expired_linked_a_user_can_unlink_and_link_elsewhere() {
+    for state in not_enabled() {
+        let mut scene = linked();
+        *scene.connection("contoso") = connection("contoso").state(state);
+        scene.edit(Wish::Unlink).expect("False/Unlinked | - | Unlinked | True");
+        scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+    }
+}
+
+#[test]
+fn disabled_downtime_expired_unlinked_the_instance_is_not_available_for_links() {
+    for (state, row) in [
+        (ConnectionState::Disabled, "False/ConnectionDisabled | - | - | False+Reconciling"),
+        (ConnectionState::Downtime, "False/InstanceDowntime | - | - | False+Reconciling"),
+        (ConnectionState::Expired, "False/InstanceExpired | - | - | False+Stalled"),
+    ] {
+        let mut scene = scene().with(connection("contoso").state(state)).asks(request_to("contoso"));
+        scene.expect(row);
+        assert!(scene.made.is_empty());
+        // R22: any enabled instance the user picks.
+        scene.connections.push(connection("fabrikam").org(OTHER_ORG));
+        scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+    }
+}
+
+#[test]
+fn disabled_downtime_expired_unlinked_nobody_asks_and_nothing_is_wrong_with_the_post() {
+    for state in not_enabled() {
+        scene().with(connection("contoso").state(state)).expect("False/NotRequested | - | - | True");
+    }
+}
+
+/// R23–R26 for a post that is linked; every answer a proper instance can give.
+#[test]
+fn record_status_linked_the_linkage_is_broken_and_the_post_available_again() {
+    let other = Some(("lead".to_owned(), CASE));
+    let another = Some(("incident".to_owned(), uuid::Uuid::from_u128(7)));
+    let same = Some(("incident".to_owned(), CASE));
+    let activity = |regarding, record_exists| Seen::Activity { regarding, record_exists };
+    let dissociated = "False/RecordDissociated | - | RecordDissociated | True";
+    let deleted = "False/RecordDeleted | - | RecordDeleted | True";
+    let activity_deleted = "False/SocialActivityDeleted | - | SocialActivityDeleted | True";
+    for (seen, row) in [
+        (activity(same.clone(), None), LINKED),
+        (activity(same.clone(), Some(true)), LINKED),
+        (activity(None, Some(true)), dissociated),
+        (activity(None, None), dissociated),
+        (activity(another.clone(), Some(true)), dissociated),
+        (activity(None, Some(false)), deleted),
+        (activity(same, Some(false)), deleted),
+        (activity(another, Some(false)), deleted),
+        (Seen::ActivityGone { record_exists: Some(true) }, activity_deleted),
+        (Seen::ActivityGone { record_exists: None }, activity_deleted),
+        // A deleted record takes its activity along: people know the record.
+        (Seen::ActivityGone { record_exists: Some(false) }, deleted),
+    ] {
+        let mut scene = linked().seen(seen.clone());
+        scene.expect(row);
+        assert!(scene.made.is_empty(), "{seen:?}");
+    }
+    // The same id in another table is the same record to people who converted nothing: ids are unique.
+    linked().seen(activity(other, None)).expect(LINKED);
+}
+
+#[test]
+fn record_status_linked_without_a_record_yet() {
+    let mut link = link_through("contoso");
+    link.record = None;
+    let scene = || scene().with(connection("contoso")).asks(request_to("contoso")).linked(link.clone());
+    let none = Seen::Activity { regarding: None, record_exists: None };
+    scene().seen(none).expect("True/LinkedByHand | False/RecordPending | - | True");
+    let gone = Seen::ActivityGone { record_exists: None };
+    scene().seen(gone).expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
+}
+
+/// R27: what was read counts only from an Enabled instance whose organisation id is the link's.
+#[test]
+fn r27_an_instance_that_cannot_be_reached_is_never_read_as_record_gone() {
+    let gone = [
+        Seen::ActivityGone { record_exists: Some(false) },
+        Seen::Activity { regarding: None, record_exists: Some(false) },
+    ];
+    let mut cannot = not_enabled().into_iter().map(|s| connection("contoso").state(s)).collect::<Vec<_>>();
+    cannot.push(connection("contoso").org(OTHER_ORG));
+    for reason in ["SecretNotFound", "SecretInvalid", "CredentialsRejected", "AccessDenied", "HostNotAllowed"]
+    {
+        cannot.push(connection("contoso").unusable(postlink::api::Reason::parse(reason).unwrap()));
+    }
+    cannot.push(connection("contoso").unusable(postlink::api::Reason::OrganizationChanged));
+    cannot.push(connection("contoso").unseen());
+    for contoso in cannot {
+        for seen in gone.clone() {
+            let mut scene = linked().seen(seen);
+            *scene.connection("contoso") = contoso.clone();
+            scene.settle();
+            assert!(scene.post.status.link.is_some(), "{:?}", contoso.facts());
+        }
+    }
+}
+
+#[test]
+fn r14_only_a_connection_created_after_the_removal_counts_and_the_oldest_of_those() {
+    let scene = scene().lost(RemovalCause::ConnectionDeleted);
+    let removed = scene.post.status.removed_link.unwrap();
+    let removed_at = removed.removed_at.0;
+    let after = |seconds| removed_at + SignedDuration::from_secs(seconds);
+    let pick = |list: &[crate::fixtures::Connection]| {
+        let facts: Vec<_> = list.iter().map(crate::fixtures::Connection::facts).collect();
+        restore::candidate(&removed, &facts).map(|c| c.name.clone())
+    };
+    let old = connection("second").created(at(-DAY));
+    let young = connection("young").created(after(60));
+    let younger = connection("younger").created(after(120));
+    assert_eq!(pick(std::slice::from_ref(&old)), None, "it was there before: not a re-association");
+    assert_eq!(pick(&[younger.clone(), young.clone(), old]), Some("young".into()), "the oldest of several");
+    let twins = [connection("b").created(after(60)), connection("a").created(after(60))];
+    assert_eq!(pick(&twins), Some("a".into()), "then by name");
+    let mut leaving = young.clone();
+    leaving.0.spec.enabled = false; // The wish is stored, the state not written yet.
+    for not_now in [
+        leaving,
+        young.clone().org(OTHER_ORG),
+        young.clone().state(ConnectionState::Disabled),
+        young.clone().state(ConnectionState::Downtime),
+        young.clone().state(ConnectionState::Expired),
+        young.clone().unusable(postlink::api::Reason::OrganizationChanged),
+        young.clone().unusable(postlink::api::Reason::SecretNotFound),
+        young.clone().deleting(after(70)),
+        young.clone().unseen(),
+    ] {
+        assert_eq!(pick(std::slice::from_ref(&not_now)), None, "{:?}", not_now.facts());
+    }
+}
+
+#[test]
+fn r14_a_deletion_that_rules_held_counts_from_when_it_was_asked_for() {
+    let mut scene = linked();
+    let asked = scene.now - SignedDuration::from_hours(48);
+    scene.delete_connection("contoso").gone.insert("uid-contoso".into(), Some(asked));
+    // Created while the deletion was held: after it was asked for, before it was carried out.
+    scene.connections.push(connection("service-desk").created(asked + SignedDuration::from_hours(24)));
+    scene.expect(RESTORED);
+}
+
+#[test]
+fn r14_no_link_comes_back_that_was_not_removed_with_its_connection() {
+    for cause in [
+        RemovalCause::Unlinked,
+        RemovalCause::RecordDissociated,
+        RemovalCause::RecordDeleted,
+        RemovalCause::SocialActivityDeleted,
+    ] {
+        let mut scene = scene().lost(cause);
+        reassociate(&mut scene, "contoso");
+        scene.expect(&format!("False/{cause:?} | - | {cause:?} | True"));
+    }
+}
+
+#[test]
+fn r14_restoring_comes_before_a_standing_intent_and_before_rules() {
+    let mut scene = after_deletion();
+    reassociate(&mut scene, "contoso");
+    scene.expect(RESTORED);
+    let mut scene = scene_of_rules();
+    scene.expect(RESTORED);
+    assert!(scene.made.is_empty());
+}
+
+fn scene_of_rules() -> Scene {
+    let mut scene = scene().lost(RemovalCause::ConnectionDeleted);
+    reassociate(&mut scene, "contoso");
+    let scene = scene.working(rule("complaints").since(at(-DAY)));
+    scene
+        .with(connection("fabrikam").org(OTHER_ORG))
+        .working(rule("more").refers_to("fabrikam").since(at(-DAY)))
+}
+
+#[test]
+fn r12_nothing_is_sent_to_an_instance_when_a_link_goes() {
+    use postlink::rules::link::Step;
+    // By unlink, by deletion of the connection, by deletion of the post itself.
+    assert_eq!(linked().wish(Wish::Unlink).decide(None).step, Step::Write);
+    let mut scene = linked();
+    scene.delete_connection("contoso");
+    assert_eq!(scene.decide(None).step, Step::Write);
+    let mut scene = linked();
+    scene.post.deleting = true;
+    assert_eq!(scene.decide(None).step, Step::Wait);
+}

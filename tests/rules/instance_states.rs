@@ -1,0 +1,235 @@
+//! R17, R18, R20, R27 and §3: what an instance's answer means for state and Ready; R9: what a table's absence means.
+
+use crate::{
+    connection_scene::{asked, view},
+    fixtures::{Connection, ORG, OTHER_ORG, connection, message, organization, readiness, rule, told},
+};
+use jiff::SignedDuration;
+use postlink::{
+    api::{ConditionType, ConnectionState, Reason},
+    rules::{
+        facts::ConnectionFacts,
+        instance_state::{Answer, Failure, judge, retry_after},
+    },
+};
+
+const KEPT: Option<ConnectionState> = None;
+
+/// Every failure with the state it means (none: as last known), the reason and the readiness.
+fn table() -> Vec<(Failure, Option<ConnectionState>, Reason, &'static str)> {
+    use ConnectionState::{Downtime, Expired};
+    let waits = "False+Reconciling";
+    let stalled = "False+Stalled";
+    vec![
+        (Failure::OrganizationDisabled { ended: true }, Some(Expired), Reason::InstanceExpired, stalled),
+        (Failure::OrganizationDisabled { ended: false }, Some(Downtime), Reason::InstanceDowntime, waits),
+        (Failure::AdministrationMode, Some(Downtime), Reason::InstanceDowntime, waits),
+        (Failure::Unreachable, Some(Downtime), Reason::InstanceDowntime, waits),
+        (Failure::Rubbish, Some(Downtime), Reason::InstanceDowntime, waits),
+        (Failure::CredentialsRejected, KEPT, Reason::CredentialsRejected, stalled),
+        (Failure::AccessDenied, KEPT, Reason::AccessDenied, stalled),
+        (Failure::SecretNotFound("key".into()), KEPT, Reason::SecretNotFound, waits),
+        (Failure::SecretInvalid("no tenantId".into()), KEPT, Reason::SecretInvalid, stalled),
+        (Failure::HostNotAllowed, KEPT, Reason::HostNotAllowed, stalled),
+        (Failure::AddressNotAllowed, KEPT, Reason::AddressNotAllowed, stalled),
+    ]
+}
+
+#[test]
+fn every_failure_has_its_state_and_reason() {
+    for (failure, state, reason, trio) in table() {
+        for known in [ConnectionState::Enabled, ConnectionState::Downtime, ConnectionState::Expired] {
+            let contoso = connection("contoso").state(known);
+            let status = view(&contoso).told(asked().failing(failure.clone())).decide().status;
+            assert_eq!(status.state, Some(state.unwrap_or(known)), "{failure:?} after {known:?}");
+            assert_eq!(told(&status.conditions, ConditionType::Ready), format!("False/{reason}"));
+            assert_eq!(readiness(&status.conditions), trio, "{failure:?}");
+            assert_eq!(status.organization, Some(organization(ORG)), "what was known stays known");
+        }
+    }
+}
+
+#[test]
+fn a_failure_before_the_first_answer_leaves_the_state_absent_when_it_says_nothing_of_it() {
+    for (failure, state, reason, _) in table() {
+        let status = view(&connection("contoso").unseen()).told(asked().failing(failure)).decide().status;
+        assert_eq!(status.state, state);
+        assert_eq!(told(&status.conditions, ConditionType::Ready), format!("False/{reason}"));
+        assert_eq!((status.organization, status.connected_on), (None, None));
+    }
+}
+
+#[test]
+fn r18_expired_needs_positive_evidence() {
+    for (failure, state, ..) in table() {
+        let positive = failure == Failure::OrganizationDisabled { ended: true };
+        assert_eq!(state == Some(ConnectionState::Expired), positive, "{failure:?}");
+        let answer = Answer::Failure(failure);
+        assert_eq!(judge(&answer, None, "h").state == Some(ConnectionState::Expired), positive);
+    }
+}
+
+#[test]
+fn disabled_only_ever_means_our_own_enabled_false() {
+    let Answer::Organization { organization, friendly_name, accepts_social_data, .. } = asked().0.answer
+    else {
+        panic!()
+    };
+    let disabled = Answer::Organization { organization, friendly_name, accepts_social_data, disabled: true };
+    let verdict = judge(&disabled, None, "contoso.crm.dynamics.com");
+    assert_eq!(verdict.state, Some(ConnectionState::Downtime));
+    assert_eq!(verdict.trouble.unwrap().0, Reason::InstanceDowntime);
+}
+
+#[test]
+fn being_asked_to_wait_says_nothing_of_the_state() {
+    let throttled = || asked().failing(Failure::Throttled);
+    for (contoso, state, ready) in [
+        (connection("contoso"), Some(ConnectionState::Enabled), "True/Connected"),
+        (
+            connection("contoso").state(ConnectionState::Downtime),
+            Some(ConnectionState::Downtime),
+            "False/InstanceDowntime",
+        ),
+        (
+            connection("contoso").unusable(Reason::OrganizationChanged),
+            Some(ConnectionState::Enabled),
+            "False/OrganizationChanged",
+        ),
+        (connection("contoso").unseen(), None, "Unknown/Connecting"),
+    ] {
+        let status = view(&contoso).told(throttled()).decide().status;
+        assert_eq!(status.state, state);
+        assert_eq!(told(&status.conditions, ConditionType::Ready), ready);
+        // So does a restart, before the instance is asked again.
+        let status = view(&contoso).decide().status;
+        assert_eq!((status.state, told(&status.conditions, ConditionType::Ready)), (state, ready.to_owned()));
+    }
+}
+
+#[test]
+fn r17_r18_recovery_is_automatic() {
+    for state in [ConnectionState::Downtime, ConnectionState::Expired] {
+        let status = view(&connection("contoso").state(state)).told(asked()).decide().status;
+        assert_eq!(status.state, Some(ConnectionState::Enabled));
+        assert_eq!(readiness(&status.conditions), "True");
+    }
+}
+
+#[test]
+fn an_organization_that_changed_keeps_the_known_one_and_the_state() {
+    let verdict = judge(&asked().organization(OTHER_ORG).0.answer, Some(&organization(ORG)), "h");
+    assert_eq!((verdict.state, verdict.organization), (None, Some(organization(ORG))));
+    assert_eq!(verdict.trouble.unwrap().0, Reason::OrganizationChanged);
+}
+
+#[test]
+fn an_instance_set_not_to_receive_social_data_is_connected_and_says_so() {
+    let status = view(&connection("contoso")).told(asked().refuses_social_data()).decide().status;
+    assert_eq!(told(&status.conditions, ConditionType::Ready), "True/Connected");
+    assert!(message(&status.conditions, ConditionType::Ready).contains("not to receive social data"));
+}
+
+#[test]
+fn looks_at_an_instance_that_is_away_come_less_and_less_often_but_never_rarer_than_the_probe() {
+    let (probe, secs) = (SignedDuration::from_mins(5), SignedDuration::from_secs);
+    let waits: Vec<_> = [1, 2, 3, 4, 5, 6, u32::MAX].map(|n| retry_after(n, probe)).into();
+    assert_eq!(waits, [secs(15), secs(30), secs(60), secs(120), secs(240), probe, probe]);
+    let away = view(&connection("contoso")).told(asked().failing(Failure::Unreachable)).decide();
+    assert!(!away.requeue.unwrap().periodic, "its recovery is waited for");
+}
+
+/// How a link sees a connection (R21); the first that applies.
+#[test]
+fn r21_why_a_connection_is_not_offered_for_new_links() {
+    let cases: Vec<(Connection, Option<Reason>)> = vec![
+        (connection("c"), None),
+        (connection("c").state(ConnectionState::Disabled), Some(Reason::ConnectionDisabled)),
+        (connection("c").state(ConnectionState::Downtime), Some(Reason::InstanceDowntime)),
+        (connection("c").state(ConnectionState::Expired), Some(Reason::InstanceExpired)),
+        (connection("c").unusable(Reason::OrganizationChanged), Some(Reason::OrganizationChanged)),
+        (connection("c").unusable(Reason::SecretNotFound), Some(Reason::ConnectionNotReady)),
+        (
+            connection("c").state(ConnectionState::Downtime).unusable(Reason::SecretNotFound),
+            Some(Reason::ConnectionNotReady),
+        ),
+        (connection("c").unseen(), Some(Reason::ConnectionNotReady)),
+    ];
+    for (c, reason) in cases {
+        assert_eq!(ConnectionFacts::of(&c.0).refuses_links(), reason, "{:?}", c.facts());
+    }
+}
+
+/// `lead` has just left `spec.recordTypes`.
+fn without_lead() -> Connection {
+    let mut contoso = connection("contoso").reserve("complaints", 1);
+    contoso.0.spec.record_types = vec!["incident".into()];
+    contoso.0.metadata.generation = Some(2);
+    contoso
+}
+
+#[test]
+fn r09_a_dropped_record_type_stays_in_force_while_an_active_rule_names_it() {
+    let complaints = rule("complaints").record_type("lead").active_on("contoso");
+    let status = view(&without_lead()).told(asked()).rules(&[complaints]).decide().status;
+    assert_eq!(status.metadata.unwrap().record_types, ["incident", "lead"]);
+    assert_eq!(told(&status.conditions, ConditionType::RecordTypeInUse), "True/UsedByActiveRules");
+    let text = message(&status.conditions, ConditionType::RecordTypeInUse);
+    assert!(text.contains("lead left spec.recordTypes"), "{text}");
+    assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
+    assert_eq!(readiness(&status.conditions), "True");
+    assert_eq!(status.active_rule_count, 1);
+}
+
+#[test]
+fn r09_the_type_goes_with_the_last_rule_that_names_it_in_one_write() {
+    let complaints = rule("complaints").record_type("lead").off().generation(2).waiting(Reason::Inactive);
+    let mut contoso = without_lead();
+    contoso.status().metadata.as_mut().unwrap().record_types = vec!["incident".into(), "lead".into()];
+    let status = view(&contoso).told(asked()).live(&[complaints]).decide().status;
+    assert_eq!(status.metadata.unwrap().record_types, ["incident"]);
+    assert_eq!(told(&status.conditions, ConditionType::RecordTypeInUse), "-");
+    assert!(status.active_rules.is_empty());
+}
+
+#[test]
+fn r09_a_rule_that_names_no_type_or_is_not_active_here_keeps_none() {
+    let bare = rule("complaints").active_on("contoso");
+    let other = rule("other").record_type("lead").refers_to("fabrikam").active_on("fabrikam");
+    let status = view(&without_lead()).told(asked()).rules(&[bare, other]).decide().status;
+    assert_eq!(status.metadata.unwrap().record_types, ["incident"]);
+    assert_eq!(told(&status.conditions, ConditionType::RecordTypeInUse), "-");
+}
+
+#[test]
+fn r09_a_new_rule_cannot_take_in_a_type_that_is_only_kept_by_none() {
+    let mut contoso = without_lead();
+    contoso.status().active_rules.clear();
+    let late = rule("late").record_type("lead");
+    let status = view(&contoso).told(asked()).rules(&[late]).decide().status;
+    assert!(status.active_rules.is_empty());
+}
+
+#[test]
+fn r04_a_table_the_instance_does_not_have_is_not_offered_and_stays_out_over_a_restart() {
+    let status = view(&connection("contoso")).told(asked().has_only(&["incident"])).decide().status;
+    assert_eq!(status.metadata.as_ref().unwrap().record_types, ["incident"]);
+    let mut contoso = connection("contoso");
+    contoso.0.status = Some(status);
+    let again = view(&contoso).decide().status;
+    assert_eq!(again.metadata.unwrap().record_types, ["incident"]);
+}
+
+#[test]
+fn messages_fit_into_a_condition_whatever_they_name() {
+    let names: Vec<String> = (0..1000).map(|i| format!("{i:0>253}")).collect();
+    let tables: Vec<String> = (0..64).map(|i| format!("t{i:0>127}")).collect();
+    let all = [
+        postlink::rules::messages::disable_refused(&names),
+        postlink::rules::messages::deletion_refused(&names),
+        postlink::rules::messages::record_type_in_use(&tables, &names),
+    ];
+    for text in all {
+        assert!(text.len() <= 4096, "{} bytes: the API server would refuse it for ever", text.len());
+    }
+}

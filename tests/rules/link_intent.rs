@@ -1,0 +1,281 @@
+//! R23–R26 and §2: which intent was acted on, which attempt is next, and what edits of `spec` do.
+
+use crate::{
+    fixtures::{OTHER_ORG, at, connection, rule},
+    scene::{CASE, Scene, link_through, request, request_to, scene},
+};
+use jiff::SignedDuration;
+use postlink::{
+    api::{ConditionType, LinkedBy, ObjectRef, RemovalCause},
+    rules::{
+        link::{Request, Step, Wish},
+        record::Seen,
+    },
+};
+
+const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
+const GONE: Seen = Seen::ActivityGone { record_exists: None };
+
+fn linked() -> Scene {
+    scene()
+        .with(connection("contoso"))
+        .with(connection("fabrikam").org(OTHER_ORG))
+        .asks(request_to("contoso"))
+        .linked(link_through("contoso"))
+}
+
+fn by_rule() -> Scene {
+    let mut link = link_through("contoso");
+    link.linked_by = LinkedBy::Rule;
+    link.rule = Some(ObjectRef { name: "complaints".into(), uid: "uid-complaints".into() });
+    scene().with(connection("contoso")).working(rule("complaints").since(at(-120))).linked(link)
+}
+
+fn with_notes(request: Request) -> Request {
+    Request { hash: format!("{}-noted", request.hash), ..request }
+}
+
+fn broken(mut scene: Scene) -> Scene {
+    scene.seen = Some(GONE);
+    scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
+    scene
+}
+
+#[test]
+fn first_link_is_attempt_one() {
+    let mut scene = scene().with(connection("contoso")).asks(request_to("contoso"));
+    scene.expect(LINKED);
+    assert_eq!(scene.attempts(), [1]);
+    let intent = scene.post.status.intent.unwrap();
+    assert_eq!((intent.attempt, intent.hash.as_deref()), (1, Some("to-contoso")));
+}
+
+#[test]
+fn a_restored_cluster_finds_its_activity_instead_of_making_a_second_one() {
+    let mut scene = scene().with(connection("contoso")).asks(request_to("contoso"));
+    scene.settle();
+    let link = scene.post.status.link.clone();
+    scene.post.status = postlink::api::PostLinkStatus::default();
+    scene.expect(LINKED);
+    assert_eq!(scene.attempts(), [1, 1]);
+    assert_eq!(scene.activities.len(), 1);
+    assert_eq!(scene.post.status.link.unwrap().social_activity_id, link.unwrap().social_activity_id);
+}
+
+#[test]
+fn r25_a_broken_link_is_not_made_again_because_its_intent_was_used() {
+    let mut scene = broken(linked());
+    scene.post.generation += 1; // A post text was corrected.
+    scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
+    assert!(scene.made.is_empty());
+}
+
+#[test]
+fn r25_a_changed_spec_link_asks_again_and_makes_a_new_activity() {
+    let mut scene = broken(linked());
+    scene.edit(Wish::Link(with_notes(request_to("contoso")))).expect(LINKED);
+    assert_eq!(scene.attempts(), [2]);
+    assert_eq!(scene.post.status.intent.unwrap().attempt, 2);
+}
+
+#[test]
+fn r25_the_relink_annotation_asks_again_once() {
+    let mut scene = broken(linked());
+    scene.post.relink_requested = Some("monday".into());
+    scene.expect(LINKED);
+    assert_eq!(scene.attempts(), [2]);
+    // The same annotation, still there when the new link breaks too, asks for nothing.
+    let mut scene = broken(scene);
+    assert_eq!(scene.attempts(), [2]);
+    scene.post.relink_requested = Some("tuesday".into());
+    scene.expect(LINKED);
+    assert_eq!(scene.attempts(), [2, 3]);
+    assert_eq!(scene.post.status.intent.unwrap().relink_requested_at.as_deref(), Some("tuesday"));
+}
+
+#[test]
+fn the_relink_annotation_does_nothing_to_a_linked_post() {
+    let mut scene = linked();
+    scene.post.relink_requested = Some("monday".into());
+    scene.expect(LINKED);
+    assert!(scene.made.is_empty());
+    assert_eq!(scene.post.status.intent.unwrap().attempt, 1);
+}
+
+#[test]
+fn the_relink_annotation_gives_a_post_back_to_the_rules() {
+    let mut scene = broken(by_rule());
+    scene.post.relink_requested = Some("monday".into());
+    scene.expect("True/LinkedByRule | True/RecordAvailable | - | True");
+    assert_eq!(scene.attempts(), [2]);
+}
+
+#[test]
+fn the_relink_annotation_does_not_overrule_unlink() {
+    let mut scene = linked().wish(Wish::Unlink);
+    scene.post.relink_requested = Some("monday".into());
+    scene.settle();
+    assert!(scene.row().starts_with("False/Unlinked | -"), "{}", scene.row());
+    assert!(scene.made.is_empty());
+}
+
+#[test]
+fn notes_changed_on_a_linked_post_change_nothing_and_it_says_so() {
+    let mut scene = linked();
+    let before = scene.post.status.link.clone();
+    scene.expect(LINKED);
+    assert!(!scene.says(ConditionType::Linked).contains("changes nothing"));
+    scene.edit(Wish::Link(with_notes(request_to("contoso")))).expect(LINKED);
+    assert_eq!(scene.post.status.link, before);
+    assert!(scene.says(ConditionType::Linked).contains("changes nothing"), "the message says so");
+    // Put back, nothing is left to say.
+    scene.edit(Wish::Link(request_to("contoso"))).expect(LINKED);
+    assert!(!scene.says(ConditionType::Linked).contains("changes nothing"));
+}
+
+#[test]
+fn r24_notes_changed_before_the_link_broke_count_as_used_too() {
+    let mut scene = linked();
+    scene.edit(Wish::Link(with_notes(request_to("contoso")))).settle();
+    let scene = broken(scene);
+    assert!(scene.made.is_empty());
+}
+
+#[test]
+fn another_connection_is_a_user_unlink_and_then_a_new_link() {
+    let mut scene = linked();
+    scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+    assert_eq!(scene.made, [("uid-fabrikam".to_owned(), 2)]);
+    assert_eq!(scene.activities.len(), 2, "the first activity is left as it is (R12)");
+}
+
+#[test]
+fn another_connection_that_cannot_take_it_still_unlinks() {
+    let mut scene = linked();
+    scene.edit(Wish::Link(request_to("nowhere"))).settle();
+    assert_eq!(scene.row(), "False/ConnectionNotFound | - | Unlinked | False+Reconciling");
+    // Back to the first: the old link never comes back, a new one is made.
+    scene.edit(Wish::Link(request_to("contoso"))).expect(LINKED);
+    assert_eq!(scene.made, [("uid-contoso".to_owned(), 2)]);
+}
+
+#[test]
+fn another_record_is_a_user_unlink_and_then_a_new_link() {
+    let mut scene = linked();
+    let id = uuid::Uuid::from_u128(0xbeef);
+    let wish = Request { record_id: Some(id), hash: "h2".into(), ..request_to("contoso") };
+    scene.edit(Wish::Link(wish)).expect(LINKED);
+    assert_eq!(scene.attempts(), [2]);
+    assert_eq!(scene.post.status.link.unwrap().record.unwrap().id, id);
+}
+
+#[test]
+fn naming_the_record_and_connection_the_link_has_already_changes_nothing() {
+    let mut scene = linked().asks(request());
+    scene.post.status.intent.as_mut().unwrap().hash = Some("h1".into());
+    let wish = Request { record_id: Some(CASE), hash: "h2".into(), ..request_to("contoso") };
+    scene.edit(Wish::Link(wish)).expect(LINKED);
+    assert!(scene.made.is_empty());
+}
+
+#[test]
+fn removing_link_from_spec_keeps_the_link() {
+    let mut scene = linked();
+    scene.edit(Wish::Rules).expect(LINKED);
+    assert!(scene.made.is_empty());
+    // And it is the user's to ask for again in the same words after the link broke.
+    let mut scene = broken(scene);
+    scene.edit(Wish::Link(request_to("contoso"))).expect(LINKED);
+    assert_eq!(scene.attempts(), [2]);
+}
+
+#[test]
+fn r26_unlink_and_then_the_same_link_again_makes_a_new_activity() {
+    let mut scene = linked();
+    scene.edit(Wish::Unlink).expect("False/Unlinked | - | Unlinked | True");
+    scene.edit(Wish::Rules).expect("False/Unlinked | - | Unlinked | True");
+    scene.edit(Wish::Link(request_to("contoso"))).expect(LINKED);
+    assert_eq!(scene.attempts(), [2]);
+}
+
+#[test]
+fn r26_unlink_after_the_connection_was_deleted_is_never_restored() {
+    let mut scene = linked();
+    scene.delete_connection("contoso").settle();
+    scene.edit(Wish::Unlink).expect("False/Unlinked | - | Unlinked | True");
+    scene.edit(Wish::Rules);
+    scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
+    scene.expect("False/Unlinked | - | Unlinked | True");
+}
+
+#[test]
+fn r26_an_unlinked_post_is_left_alone_by_rules() {
+    let mut scene = by_rule();
+    scene.edit(Wish::Unlink).settle();
+    scene.edit(Wish::Rules).expect("False/Unlinked | - | Unlinked | True");
+    assert!(scene.made.is_empty());
+}
+
+#[test]
+fn rules_never_touch_a_post_that_ever_held_a_link() {
+    for cause in [
+        RemovalCause::ConnectionDeleted,
+        RemovalCause::RecordDissociated,
+        RemovalCause::RecordDeleted,
+        RemovalCause::SocialActivityDeleted,
+        RemovalCause::Unlinked,
+    ] {
+        let other = connection("fabrikam").org(OTHER_ORG);
+        let taker = rule("taker").refers_to("fabrikam").since(at(-120));
+        let mut scene = scene().lost(cause).with(other).working(taker);
+        scene.expect(&format!("False/{cause:?} | - | {cause:?} | True"));
+        assert!(scene.made.is_empty());
+    }
+}
+
+#[test]
+fn rules_leave_a_link_by_hand_alone_and_the_other_way_round() {
+    let mut scene = linked();
+    scene.rules.push(rule("complaints").refers_to("fabrikam").since(at(-120)).active_on("fabrikam"));
+    *scene.connection("fabrikam") = connection("fabrikam").org(OTHER_ORG).reserve("complaints", 1);
+    scene.expect(LINKED);
+    // The rule is gone; what it linked stays.
+    let mut scene = by_rule();
+    scene.rules.clear();
+    scene.expect("True/LinkedByRule | True/RecordAvailable | - | True");
+}
+
+/// §2: "`attempt` … rises on every deliberate re-link, stored before the call".
+#[test]
+fn the_attempt_is_stored_before_the_activity_is_created() {
+    let mut moved = linked();
+    moved.edit(Wish::Link(request_to("fabrikam")));
+    let mut replaced = linked().wish(Wish::Link(request_to("fabrikam")));
+    replaced.delete_connection("contoso");
+    let mut again = broken(linked());
+    again.post.relink_requested = Some("monday".into());
+    for mut scene in [moved, replaced, again] {
+        scene.now += SignedDuration::from_secs(10);
+        for _ in 0..5 {
+            let decision = scene.decide(None);
+            match decision.step {
+                Step::Create(create) => {
+                    let stored = scene.post.status.intent.as_ref().map_or(1, |i| i.attempt);
+                    assert_eq!((create.attempt, stored), (2, 2));
+                    break;
+                }
+                Step::Write => scene.post.status = decision.status,
+                other => panic!("{other:?}"),
+            }
+        }
+        scene.expect(LINKED);
+    }
+}
+
+#[test]
+fn the_attempt_never_overflows() {
+    let mut scene = linked();
+    scene.post.status.intent.as_mut().unwrap().attempt = i32::MAX;
+    scene.edit(Wish::Unlink).settle();
+    assert_eq!(scene.post.status.intent.unwrap().attempt, i32::MAX);
+}

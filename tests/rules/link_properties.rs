@@ -1,0 +1,247 @@
+//! What holds for a post's link in any view, forged statuses included.
+
+use crate::arbitrary::{connections, created, near, post, rules, seen};
+use jiff::{SignedDuration, Timestamp};
+use postlink::{
+    api::{
+        AutomationRule, ConditionStatus, ConditionType, ConnectionState, DynamicsConnection, PostLinkStatus,
+        Reason, RemovalCause, conditions,
+    },
+    rules::{
+        facts::{ConnectionFacts, RuleFacts},
+        link::{Created, Gone, LinkDecision, LinkFacts, LinkView, Step, Wish, decide},
+        record::Seen,
+    },
+};
+use proptest::{option, prelude::*, sample::subsequence};
+
+/// A view that owns what it shows.
+#[derive(Clone, Debug)]
+pub struct View {
+    now: Timestamp,
+    link: LinkFacts,
+    connections: Vec<ConnectionFacts>,
+    rules: Vec<RuleFacts>,
+    gone: Vec<String>,
+    seen: Option<Seen>,
+    created: Option<Created>,
+    not_before: Option<Timestamp>,
+}
+
+impl View {
+    fn decide(&self) -> LinkDecision {
+        let gone = |uid: &str| self.gone.iter().any(|g| g == uid).then_some(Gone { deleted_at: None });
+        decide(&LinkView {
+            now: self.now,
+            link: &self.link,
+            connections: &self.connections,
+            matching: &self.rules,
+            gone: &gone,
+            seen: self.seen.as_ref(),
+            created: self.created.as_ref(),
+            not_before: self.not_before,
+        })
+    }
+
+    /// A connection that an instance can be asked through, about links of that organisation.
+    fn serves(&self, organization: uuid::Uuid) -> bool {
+        self.connections.iter().any(|c| usable(c) && c.organization == Some(organization))
+    }
+}
+
+fn usable(connection: &ConnectionFacts) -> bool {
+    connection.state == Some(ConnectionState::Enabled) && connection.unusable.is_none()
+}
+
+fn facts(
+    connections: &[DynamicsConnection],
+    rules: &[AutomationRule],
+) -> (Vec<ConnectionFacts>, Vec<RuleFacts>) {
+    (connections.iter().map(ConnectionFacts::of).collect(), rules.iter().map(RuleFacts::of).collect())
+}
+
+prop_compose! {
+    fn view()(
+        now in near(),
+        link in post(),
+        connections in connections(),
+        rules in rules(),
+        gone in subsequence(vec!["uid-a-0", "uid-a-1", "uid-b-0", "uid-b-1", "uid-c-0", "uid-c-1"], 0..=6),
+        seen in option::of(seen()),
+        created in option::weighted(0.3, created()),
+        not_before in option::weighted(0.3, near()),
+    ) -> View {
+        let (connections, rules) = facts(&connections, &rules);
+        // They answer different steps: there is one at a time.
+        let seen = seen.filter(|_| created.is_none()).map(|seen| as_asked(&link.status, seen));
+        // Proven gone is only what is not there.
+        let gone = gone.into_iter().filter(|g| connections.iter().all(|c| c.uid != *g)).map(str::to_owned);
+        View { now, link, gone: gone.collect(), connections, rules, seen, created, not_before }
+    }
+}
+
+/// Whether a record exists is asked only of one that the link has.
+fn as_asked(status: &PostLinkStatus, seen: Seen) -> Seen {
+    let link = status.link.as_ref().or(status.removed_link.as_ref().map(|r| &r.link));
+    match seen {
+        _ if link.is_some_and(|l| l.record.is_some()) => seen,
+        Seen::ActivityGone { .. } => Seen::ActivityGone { record_exists: None },
+        Seen::Activity { regarding, .. } => Seen::Activity { regarding, record_exists: None },
+    }
+}
+
+/// What every kind's conditions keep to.
+pub fn check_conditions(list: &[postlink::api::Condition], generation: i64) -> Result<(), TestCaseError> {
+    for (i, c) in list.iter().enumerate() {
+        prop_assert!(Reason::parse(&c.reason).is_some(), "{} is not in the closed list", c.reason);
+        prop_assert!(ConditionType::parse(&c.type_).is_some(), "{} is none of our types", c.type_);
+        prop_assert!(list[..i].iter().all(|other| other.type_ != c.type_), "{} stands there twice", c.type_);
+        prop_assert_eq!(c.observed_generation, Some(generation), "{}", &c.type_);
+        prop_assert!(c.message.len() <= 4096 && !c.message.is_empty());
+    }
+    let ready = conditions::find(list, ConditionType::Ready);
+    prop_assert!(ready.is_some(), "Ready is always there");
+    let companions = [ConditionType::Reconciling, ConditionType::Stalled]
+        .map(|t| conditions::find(list, t).map(|c| c.status));
+    let fine = ready.is_some_and(|r| r.status == ConditionStatus::True);
+    match companions {
+        [None, None] => prop_assert!(fine, "not Ready, and neither Reconciling nor Stalled"),
+        [Some(ConditionStatus::True), None] | [None, Some(ConditionStatus::True)] => prop_assert!(!fine),
+        other => prop_assert!(false, "abnormal-true, never both: {other:?}"),
+    }
+    Ok(())
+}
+
+fn attempt(status: &PostLinkStatus) -> i32 {
+    status.intent.as_ref().map_or(1, |i| i.attempt)
+}
+
+/// Whether the relink annotation asks for something that was not acted on yet.
+fn relink(view: &View) -> bool {
+    let handled = view.link.status.intent.as_ref().and_then(|i| i.relink_requested_at.as_ref());
+    view.link.relink_requested.is_some() && view.link.relink_requested.as_ref() != handled
+}
+
+fn check_status(view: &View, status: &PostLinkStatus) -> Result<(), TestCaseError> {
+    let stored = &view.link.status;
+    check_conditions(&status.conditions, view.link.generation)?;
+    prop_assert_eq!(status.observed_generation, view.link.generation);
+    let linked = conditions::find(&status.conditions, ConditionType::Linked).map(|c| c.status);
+    prop_assert_eq!(linked, Some(ConditionStatus::from(status.link.is_some())));
+    let available = conditions::find(&status.conditions, ConditionType::RecordAvailable);
+    prop_assert_eq!(available.is_some(), status.link.is_some(), "RecordAvailable stands there iff linked");
+    prop_assert!(status.link.is_none() || status.removed_link.is_none(), "a link and a tombstone");
+    prop_assert!(attempt(status) >= attempt(stored), "the attempt never falls");
+    if view.link.wish == Wish::Unlink {
+        prop_assert!(status.link.is_none());
+        let restorable = |c: RemovalCause| c == RemovalCause::ConnectionDeleted;
+        prop_assert!(!status.removed_link.as_ref().is_some_and(|r| restorable(r.cause)), "R26");
+    }
+    // R14, R26: only a link removed with its connection comes back.
+    if let (None, Some(removed), None) = (&stored.link, &stored.removed_link, &view.created)
+        && removed.cause != RemovalCause::ConnectionDeleted
+    {
+        prop_assert!(status.link.is_none(), "{:?} came back", removed.cause);
+        let now = status.removed_link.as_ref().map(|r| r.cause);
+        prop_assert!(now != Some(RemovalCause::ConnectionDeleted), "restorable again");
+    }
+    // R27: nothing is broken without a positive answer from an Enabled instance of the link's organisation.
+    if let (Some(link), Some(removed)) = (&stored.link, &status.removed_link) {
+        let broken = !matches!(removed.cause, RemovalCause::ConnectionDeleted | RemovalCause::Unlinked);
+        let answered = view.seen.is_some() && view.serves(link.organization_id);
+        prop_assert!(!broken || answered, "{:?} without an answer", removed.cause);
+        let gone = removed.cause == RemovalCause::ConnectionDeleted;
+        prop_assert!(!gone || view.gone.contains(&link.connection.uid), "R13 without a proof");
+    }
+    // A link appears only where there was one to keep or restore, or where an activity was made.
+    if let Some(link) = &status.link {
+        let before = stored.link.iter().chain(stored.removed_link.as_ref().map(|r| &r.link));
+        let known = before.into_iter().any(|b| b.social_activity_id == link.social_activity_id);
+        prop_assert!(known || matches!(view.created, Some(Created::Exists { .. })), "out of nothing");
+    }
+    Ok(())
+}
+
+fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
+    let by_uid = |uid: &str| view.connections.iter().find(|c| c.uid == uid);
+    let later = |t: Timestamp| view.now.duration_since(t) >= SignedDuration::from_secs(5);
+    prop_assert!(!view.link.deleting || *step == Step::Wait, "R12: nothing is done for a post that goes");
+    prop_assert!(view.link.wish != Wish::Unlink || matches!(step, Step::Write | Step::Wait), "R12, R26");
+    match step {
+        Step::Create(create) => {
+            let through = by_uid(&create.connection);
+            prop_assert!(through.is_some_and(usable), "R21: only through an Enabled connection");
+            let through = through.expect("just seen");
+            prop_assert_eq!(through.organization, Some(create.organization));
+            prop_assert!(through.record_types.contains(&create.record_type));
+            prop_assert!(!through.fenced() || through.held_since.is_some_and(later), "§4.3, §5");
+            prop_assert_eq!(create.attempt, attempt(&view.link.status), "stored before the call");
+            prop_assert!(later(view.link.created) && later(view.link.seen), "§5");
+            prop_assert!(view.not_before.is_none_or(|at| view.now >= at), "backoff");
+            if let Some(by) = &create.rule {
+                prop_assert!(view.link.wish == Wish::Rules);
+                let held = view.link.status.link.is_some() || view.link.status.removed_link.is_some();
+                prop_assert!(!held || relink(view), "a rule took a post that ever held a link");
+                let rule = view.rules.iter().find(|r| r.uid == by.uid);
+                prop_assert!(rule.is_some_and(|r| r.wants_active && r.effective_on(through)), "§4.1");
+                prop_assert!(rule.is_some_and(|r| later(r.created)), "§5");
+            } else {
+                prop_assert!(matches!(view.link.wish, Wish::Link(_)), "R28: nobody asked");
+            }
+        }
+        Step::Check(check) => {
+            let status = &view.link.status;
+            let link = status.link.as_ref().or(status.removed_link.as_ref().map(|r| &r.link));
+            let through = by_uid(&check.connection);
+            prop_assert!(through.is_some_and(usable), "R27: only an Enabled instance is asked");
+            let same = through.and_then(|c| c.organization) == link.map(|l| l.organization_id);
+            prop_assert!(same, "R27: only the link's organisation is asked");
+        }
+        Step::ConfirmGone(object) => {
+            prop_assert!(by_uid(&object.uid).is_none() && !view.gone.contains(&object.uid));
+        }
+        Step::Write | Step::Wait => {}
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_decision_about_a_link_keeps_the_promises(view in view()) {
+        let decision = view.decide();
+        prop_assert_eq!(&decision, &view.decide(), "deterministic");
+        check_step(&view, &decision.step)?;
+        if decision.step == Step::Write {
+            check_status(&view, &decision.status)?;
+        }
+    }
+
+    #[test]
+    fn what_is_written_about_a_link_is_written_once(view in view()) {
+        let first = view.decide();
+        if first.step != Step::Write {
+            return Ok(());
+        }
+        let mut then = view.clone();
+        then.link.status = first.status.clone();
+        then.link.seen = Timestamp::UNIX_EPOCH;
+        let second = then.decide();
+        if second.step == Step::Write {
+            prop_assert_eq!(second.status, first.status);
+        }
+    }
+
+    #[test]
+    fn the_order_of_neighbours_does_not_matter_to_a_link(view in view(), turn in 0_usize..3) {
+        let mut turned = view.clone();
+        turned.connections.reverse();
+        turned.rules.reverse();
+        let turn_by = |len: usize| if len == 0 { 0 } else { turn % len };
+        let (c, r) = (turn_by(turned.connections.len()), turn_by(turned.rules.len()));
+        turned.connections.rotate_left(c);
+        turned.rules.rotate_left(r);
+        prop_assert_eq!(turned.decide(), view.decide());
+    }
+}

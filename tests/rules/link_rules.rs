@@ -1,0 +1,292 @@
+//! §2 "`AutomationRule`" and §5: which rule gets a post, which posts count, the default connection, links by hand while
+//! a change is held, and that nothing irreversible is done before five seconds have passed.
+
+use crate::{
+    fixtures::{OTHER_ORG, Rule, at, connection, rule},
+    scene::{Scene, link_through, request, request_to, scene},
+};
+use jiff::{SignedDuration, Timestamp};
+use postlink::{
+    api::{ConnectionState, Reason},
+    rules::link::{Step, Wish},
+};
+use rstest::rstest;
+
+const BY_RULE: &str = "True/LinkedByRule | True/RecordAvailable | - | True";
+const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
+const NOT_REQUESTED: &str = "False/NotRequested | - | - | True";
+
+/// `contoso` and these rules at work through it.
+fn ruled(rules: impl IntoIterator<Item = Rule>) -> Scene {
+    rules.into_iter().fold(scene().with(connection("contoso")), Scene::working)
+}
+
+/// The rule that linked the post.
+fn winner(scene: &mut Scene) -> String {
+    scene.expect(BY_RULE);
+    scene.post.status.link.clone().unwrap().rule.unwrap().name
+}
+
+/// When the scene's decision creates; `None` when it does not within a minute.
+fn creates_at(scene: &Scene) -> Option<Timestamp> {
+    let start = scene.post.created;
+    let tenths = (0..600).map(|n| start + SignedDuration::from_millis(n * 100));
+    tenths.into_iter().find(|now| matches!(scene.clone().now(*now).decide(None).step, Step::Create(_)))
+}
+
+#[test]
+fn the_most_recently_created_rule_gets_the_post_alone() {
+    let rules = ["a", "b", "c"].map(|n| rule(n).since(at(-120)));
+    let [a, b, c] = rules;
+    let mut scene = ruled([a.created(at(-300)), b.created(at(-100)), c.created(at(-200))]);
+    assert_eq!(winner(&mut scene), "b");
+    assert_eq!(scene.made.len(), 1);
+}
+
+#[test]
+fn of_rules_of_the_same_second_the_greater_name_gets_the_post() {
+    let rules = ["a", "c", "b"].map(|n| rule(n).since(at(-120)).created(at(-100)));
+    assert_eq!(winner(&mut ruled(rules)), "c");
+}
+
+#[rstest]
+#[case::off(|r: Rule| r.off())]
+#[case::deleting(|r: Rule| r.deleting(at(10)))]
+#[case::waiting(|r: Rule| r.waiting(Reason::ConnectionDisabled))]
+#[case::not_found(|r: Rule| r.waiting(Reason::ConnectionNotFound).refers_to("nowhere"))]
+#[case::full(|r: Rule| r.waiting(Reason::ConnectionFull))]
+fn a_newer_rule_that_is_not_effectively_active_does_not_compete(#[case] spoil: fn(Rule) -> Rule) {
+    let mut scene = ruled([rule("old").since(at(-120))]);
+    scene.rules.push(spoil(rule("new").since(at(-120)).created(at(-100)).active_on("contoso")));
+    assert_eq!(winner(&mut scene), "old");
+}
+
+#[test]
+fn a_rule_needs_both_sides_to_say_that_it_is_active() {
+    // Active on this connection, but without an entry in it.
+    let mut scene = scene().with(connection("contoso"));
+    scene.rules.push(rule("complaints").since(at(-120)).active_on("contoso"));
+    scene.expect(NOT_REQUESTED);
+    // An entry, but Active on an earlier connection of the same name.
+    scene.connections = vec![connection("contoso").reserve("complaints", 1).uid("uid-later")];
+    scene.expect(NOT_REQUESTED);
+    // An entry, but its Active is False.
+    scene.connections = vec![connection("contoso").reserve("complaints", 1)];
+    scene.rules = vec![rule("complaints").since(at(-120)).waiting(Reason::Inactive)];
+    scene.expect(NOT_REQUESTED);
+    assert!(scene.made.is_empty());
+}
+
+#[test]
+fn the_newest_rule_keeps_the_post_while_its_instance_is_down() {
+    let down = connection("fabrikam").org(OTHER_ORG).state(ConnectionState::Downtime);
+    let mut scene = ruled([rule("old").since(at(-120))]);
+    scene = scene.with(down).working(rule("new").refers_to("fabrikam").created(at(-100)).since(at(-120)));
+    scene.expect("False/InstanceDowntime | - | - | False+Reconciling");
+    assert!(scene.made.is_empty());
+    *scene.connection("fabrikam") = connection("fabrikam").org(OTHER_ORG).reserve("new", 1);
+    assert_eq!(winner(&mut scene), "new");
+}
+
+#[test]
+fn a_rule_that_is_being_taken_in_competes_already() {
+    let mut scene = ruled([rule("old").since(at(-120))]);
+    scene.rules.push(rule("new").since(at(-120)).created(at(-50)).waiting(Reason::ReservationPending));
+    assert_eq!(scene.run().step, Step::Wait);
+    scene.rules.pop();
+    let mut scene = scene.working(rule("new").since(at(-120)).created(at(-50)));
+    assert_eq!(winner(&mut scene), "new");
+}
+
+#[test]
+fn a_rule_nobody_looked_at_yet_competes_already_with_or_without_since() {
+    for since in [Some(at(-120)), None] {
+        let mut scene = ruled([rule("old").since(at(-120))]);
+        let mut new = rule("new").created(at(3));
+        new.0.spec.since = since.map(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time);
+        scene.rules.push(new.clone());
+        assert_eq!(scene.run().step, Step::Wait, "since {since:?}: the order of reconciles must not decide");
+        scene.rules.pop();
+        assert_eq!(winner(&mut scene.working(new)), "new");
+    }
+}
+
+#[rstest]
+#[case::before(-121, None)]
+#[case::at_it(-120, Some("complaints"))]
+#[case::after(500, Some("complaints"))]
+fn since_counts_posts_published_at_or_after_it(#[case] published: i64, #[case] by: Option<&str>) {
+    // Long before the rule and the switch-on.
+    let mut scene = ruled([rule("complaints").since(at(-120)).created(at(9000))]);
+    scene.post.published_at = Some(at(published));
+    match by {
+        Some(name) => assert_eq!(winner(&mut scene), name),
+        None => assert!(scene.expect(NOT_REQUESTED).made.is_empty()),
+    }
+}
+
+#[test]
+fn since_does_not_count_a_post_that_says_no_time() {
+    let mut scene = ruled([rule("complaints").since(at(-120))]);
+    scene.post.published_at = None;
+    scene.expect(NOT_REQUESTED);
+}
+
+#[rstest]
+#[case::just_outside(601, false)]
+#[case::just_inside(600, true)]
+#[case::before_the_post(-600, true)]
+fn without_since_a_post_counts_from_ten_minutes_before_the_switch_on(
+    #[case] from: i64,
+    #[case] counts: bool,
+) {
+    let mut scene = ruled([rule("complaints").active_from(at(from))]);
+    scene.post.published_at = None;
+    if counts {
+        assert_eq!(winner(&mut scene), "complaints");
+    } else {
+        scene.expect(NOT_REQUESTED);
+    }
+}
+
+#[test]
+fn a_rule_asks_for_its_record_type_and_a_bare_one_for_the_first() {
+    for (rule, table) in
+        [(rule("a").since(at(-120)).record_type("lead"), "lead"), (rule("a").since(at(-120)), "incident")]
+    {
+        let Step::Create(create) = ruled([rule]).decide(None).step else { panic!("it creates") };
+        assert_eq!((create.record_type.as_str(), create.rule.unwrap().uid.as_str()), (table, "uid-a"));
+    }
+}
+
+#[test]
+fn a_rule_acts_no_sooner_than_five_seconds_after_both_were_created() {
+    assert_eq!(creates_at(&ruled([rule("complaints").since(at(-120))])), Some(at(5)));
+    assert_eq!(creates_at(&ruled([rule("complaints").since(at(-120)).created(at(3))])), Some(at(8)));
+}
+
+#[test]
+fn a_link_by_hand_is_made_no_sooner_than_five_seconds_after_it_was_asked_for() {
+    let scene = scene().with(connection("contoso")).asks(request_to("contoso"));
+    assert_eq!(creates_at(&scene), Some(at(5)));
+    let mut edited = scene.clone();
+    edited.post.seen = at(20);
+    assert_eq!(creates_at(&edited), Some(at(25)));
+}
+
+#[test]
+fn a_default_is_used_no_sooner_than_five_seconds_after_it_was_chosen() {
+    let scene = scene().with(connection("contoso").default_since(at(10))).asks(request());
+    assert_eq!(creates_at(&scene), Some(at(15)));
+}
+
+#[test]
+fn a_link_is_restored_no_sooner_than_five_seconds_after_the_connection_was_created() {
+    let mut scene = scene().lost(postlink::api::RemovalCause::ConnectionDeleted);
+    scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
+    assert_eq!(scene.decide(None).step, Step::Wait);
+    let almost = scene.now + SignedDuration::from_millis(4999);
+    assert_eq!(scene.clone().now(almost).decide(None).step, Step::Wait);
+    let then = scene.now + SignedDuration::from_secs(5);
+    assert!(matches!(scene.now(then).decide(None).step, Step::Check(_)));
+}
+
+/// §5: a commit that renames a connection (new name, same organisation, links follow) ends the same whether the links
+/// or the deletion come first. A user unlink can not be taken back, so it waits as well.
+#[test]
+fn moving_a_link_and_deleting_its_connection_in_one_commit_ends_the_same_in_any_order() {
+    let before =
+        || scene().with(connection("contoso")).asks(request_to("contoso")).linked(link_through("contoso"));
+    // The new connection is created first and reaches its instance a few seconds later.
+    let renamed = |scene: &Scene| connection("renamed").created(scene.now);
+    let reached = |scene: &mut Scene| {
+        let created = scene.connection("renamed").facts().created;
+        scene.now += SignedDuration::from_secs(2);
+        *scene.connection("renamed") = connection("renamed").created(created);
+    };
+
+    let mut link_first = before();
+    link_first.connections.push(renamed(&link_first).unseen());
+    link_first.edit(Wish::Link(request_to("renamed"))).run();
+    link_first.now += SignedDuration::from_secs(2);
+    link_first.delete_connection("contoso").run();
+    reached(&mut link_first);
+    link_first.settle();
+
+    let mut deletion_first = before();
+    deletion_first.connections.push(renamed(&deletion_first).unseen());
+    deletion_first.delete_connection("contoso").run();
+    deletion_first.now += SignedDuration::from_secs(2);
+    deletion_first.edit(Wish::Link(request_to("renamed"))).run();
+    reached(&mut deletion_first);
+    deletion_first.settle();
+
+    assert_eq!(deletion_first.row(), "True/Restored | True/RecordAvailable | - | True");
+    assert_eq!(link_first.row(), deletion_first.row());
+    assert_eq!((link_first.made, deletion_first.made), (vec![], vec![]));
+}
+
+#[test]
+fn r03_a_link_without_a_connection_takes_the_default_of_that_moment_and_keeps_it() {
+    let mut scene = scene()
+        .with(connection("contoso").default_since(at(0)))
+        .with(connection("fabrikam").org(OTHER_ORG))
+        .asks(request());
+    scene.expect(LINKED);
+    scene.connections =
+        vec![connection("contoso"), connection("fabrikam").org(OTHER_ORG).default_since(scene.now)];
+    scene.expect(LINKED);
+    let Wish::Link(mut asked) = scene.post.wish.clone() else { panic!() };
+    asked.hash = "noted".into();
+    scene.edit(Wish::Link(asked)).expect(LINKED);
+    assert_eq!(scene.made, [("uid-contoso".to_owned(), 1)], "it does not wander to a new default");
+}
+
+#[test]
+fn r03_a_default_that_is_not_enabled_is_not_used_and_not_silently_replaced() {
+    for (state, row) in [
+        (ConnectionState::Disabled, "False/ConnectionDisabled | - | - | False+Reconciling"),
+        (ConnectionState::Downtime, "False/InstanceDowntime | - | - | False+Reconciling"),
+        (ConnectionState::Expired, "False/InstanceExpired | - | - | False+Stalled"),
+    ] {
+        let mut scene = scene()
+            .with(connection("contoso").state(state).default_since(at(0)))
+            .with(connection("fabrikam").org(OTHER_ORG))
+            .asks(request());
+        scene.expect(row);
+        assert!(scene.made.is_empty());
+    }
+}
+
+#[test]
+fn r08_links_by_hand_go_on_while_a_disable_is_held_but_not_in_its_first_seconds() {
+    let scene = scene().with(connection("contoso").disable_refused(at(10))).asks(request_to("contoso"));
+    assert_eq!(creates_at(&scene), Some(at(15)));
+    scene.clone().expect(LINKED);
+}
+
+#[test]
+fn r08_a_rule_already_in_keeps_linking_while_a_deletion_is_held() {
+    let mut held = connection("contoso").disable_refused(at(-100)).deleting(at(-100));
+    held.0.spec.enabled = true;
+    let mut scene = scene().with(held).working(rule("complaints").since(at(-120)));
+    assert_eq!(winner(&mut scene), "complaints");
+}
+
+#[test]
+fn r05_a_disable_that_nobody_holds_lets_no_link_in_from_the_moment_it_is_stored() {
+    let mut contoso = connection("contoso");
+    contoso.0.spec.enabled = false;
+    let mut scene = scene().with(contoso).asks(request_to("contoso"));
+    scene.expect("False/ConnectionDisabled | - | - | False+Reconciling");
+    assert!(scene.made.is_empty());
+}
+
+#[test]
+fn the_first_record_type_of_the_connection_is_used_when_the_link_names_none() {
+    let mut contoso = connection("contoso");
+    contoso.status().metadata.as_mut().unwrap().record_types = vec!["lead".into(), "incident".into()];
+    let scene = scene().with(contoso).asks(request_to("contoso"));
+    let Step::Create(create) = scene.decide(None).step else { panic!("it creates") };
+    assert_eq!(create.record_type, "lead");
+}

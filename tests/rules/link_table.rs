@@ -1,0 +1,275 @@
+//! §3, "Post link": one test per row of its table. Columns: Linked | `RecordAvailable` | `removedLink` | Ready.
+
+use crate::{
+    fixtures::{AWAY, OTHER_ORG, at, connection, rule},
+    scene::{CASE, Scene, link_through, request, request_to, scene},
+};
+use postlink::{
+    api::{ConnectionState, Reason, RemovalCause},
+    rules::{link::Wish, record::Seen},
+};
+use rstest::rstest;
+
+const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
+
+/// A post that was linked by hand through `contoso`, which is there, Enabled and settled.
+fn linked() -> Scene {
+    scene().with(connection("contoso")).asks(request_to("contoso")).linked(link_through("contoso"))
+}
+
+/// A post that wants a link through `contoso`, and never had one.
+fn wanted() -> Scene {
+    scene().asks(request_to("contoso"))
+}
+
+#[test]
+fn linked_by_hand_and_readable() {
+    wanted().with(connection("contoso")).expect(LINKED);
+}
+
+#[test]
+fn linked_by_rule_and_readable() {
+    let mut scene = scene().with(connection("contoso")).working(rule("complaints").since(at(-120)));
+    scene.expect("True/LinkedByRule | True/RecordAvailable | - | True");
+    let link = scene.post.status.link.clone().unwrap();
+    assert_eq!(link.rule.map(|r| (r.name, r.uid)), Some(("complaints".into(), "uid-complaints".into())));
+}
+
+#[test]
+fn the_instance_has_made_no_record() {
+    let mut scene = wanted().with(connection("contoso"));
+    scene.makes = None;
+    scene.expect("True/LinkedByHand | False/RecordPending | - | True");
+    // … and later it has.
+    let activity = scene.post.status.link.as_ref().unwrap().social_activity_id;
+    scene.activities.insert(activity, Some(("lead".into(), CASE)));
+    scene.now += jiff::SignedDuration::from_mins(1);
+    scene.expect(LINKED);
+    let record = scene.post.status.link.as_ref().unwrap().record.clone().unwrap();
+    assert_eq!((record.type_.as_str(), record.id), ("lead", CASE), "the one it made, whatever was asked for");
+}
+
+#[test]
+fn r16_disabled_connection_keeps_the_link_and_says_why() {
+    let mut scene = linked();
+    scene.connections = vec![connection("contoso").state(ConnectionState::Disabled)];
+    scene.expect("True/LinkedByHand | False/ConnectionDisabled | - | True");
+    assert!(scene.says(postlink::api::ConditionType::RecordAvailable).contains("disabled"));
+}
+
+#[rstest]
+#[case(ConnectionState::Downtime, "True/LinkedByHand | False/InstanceDowntime | - | False+Reconciling")]
+#[case(ConnectionState::Expired, "True/LinkedByHand | False/InstanceExpired | - | False+Stalled")]
+fn r17_r18_the_instance_is_away_and_the_link_stays(#[case] state: ConnectionState, #[case] row: &str) {
+    let mut scene = linked();
+    scene.connections = vec![connection("contoso").state(state)];
+    scene.expect(row);
+}
+
+#[rstest]
+#[case::secret(Reason::SecretNotFound)]
+#[case::secret_content(Reason::SecretInvalid)]
+#[case::credentials(Reason::CredentialsRejected)]
+#[case::membership(Reason::AccessDenied)]
+#[case::host(Reason::HostNotAllowed)]
+#[case::address(Reason::AddressNotAllowed)]
+fn an_unusable_connection_keeps_its_links(#[case] reason: Reason) {
+    let mut scene = linked();
+    scene.connections = vec![connection("contoso").unusable(reason)];
+    scene.expect("True/LinkedByHand | False/ConnectionNotReady | - | False+Reconciling");
+}
+
+#[test]
+fn another_organization_at_the_url_keeps_the_link() {
+    let mut scene = linked();
+    scene.connections = vec![connection("contoso").unusable(Reason::OrganizationChanged)];
+    scene.expect("True/LinkedByHand | False/OrganizationChanged | - | False+Stalled");
+}
+
+#[test]
+fn an_organization_that_is_not_the_links_is_never_asked_about_it() {
+    let mut scene = linked();
+    scene.connections = vec![connection("contoso").org(OTHER_ORG)];
+    scene.activities.clear();
+    scene.expect("True/LinkedByHand | False/OrganizationChanged | - | False+Stalled");
+}
+
+/// "linkable again: after `unlink`", of every row that keeps the link though nothing can be loaded.
+#[test]
+fn r16_r17_r18_a_kept_link_can_be_unlinked_and_the_post_linked_elsewhere() {
+    let away = [ConnectionState::Disabled, ConnectionState::Downtime, ConnectionState::Expired]
+        .map(|state| connection("contoso").state(state));
+    let unusable = [Reason::SecretNotFound, Reason::OrganizationChanged]
+        .map(|reason| connection("contoso").unusable(reason));
+    for contoso in away.into_iter().chain(unusable) {
+        let mut scene = linked();
+        scene.connections = vec![contoso, connection("fabrikam").org(OTHER_ORG)];
+        scene.edit(Wish::Unlink).expect("False/Unlinked | - | Unlinked | True");
+        scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+        assert_eq!(scene.made, [("uid-fabrikam".to_owned(), 2)]);
+    }
+}
+
+#[test]
+fn r13_connection_deleted_and_an_intent_stands() {
+    let mut scene = linked();
+    scene.delete_connection("contoso");
+    scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Reconciling");
+}
+
+#[test]
+fn r13_connection_deleted_and_nobody_asks_for_a_link() {
+    let mut scene = scene().with(connection("contoso")).linked(link_through("contoso"));
+    scene.delete_connection("contoso");
+    scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | True");
+}
+
+#[test]
+fn r13_a_post_whose_connection_was_deleted_is_linkable_to_any_other() {
+    let mut scene = linked().with(connection("fabrikam").org(OTHER_ORG));
+    scene.delete_connection("contoso").settle();
+    scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+    assert_eq!(scene.made, [("uid-fabrikam".to_owned(), 2)]);
+}
+
+#[test]
+fn r14_reassociated_and_not_relinked() {
+    let mut scene = linked();
+    scene.delete_connection("contoso").settle();
+    scene.connections.push(connection("contoso").uid("uid-new").created(scene.now));
+    scene.expect("True/Restored | True/RecordAvailable | - | True");
+    assert!(scene.made.is_empty(), "the original link, not another one");
+}
+
+#[rstest]
+#[case::r23(RemovalCause::RecordDissociated, Seen::Activity { regarding: None, record_exists: Some(true) },
+    "False/RecordDissociated | - | RecordDissociated | True")]
+#[case::r24(RemovalCause::RecordDeleted, Seen::Activity { regarding: None, record_exists: Some(false) },
+    "False/RecordDeleted | - | RecordDeleted | True")]
+#[case::r25(RemovalCause::SocialActivityDeleted, Seen::ActivityGone { record_exists: Some(true) },
+    "False/SocialActivityDeleted | - | SocialActivityDeleted | True")]
+fn r23_r24_r25_broken_in_the_instance(#[case] cause: RemovalCause, #[case] seen: Seen, #[case] row: &str) {
+    for wish in [Wish::Rules, Wish::Link(request_to("contoso"))] {
+        let scene = scene().with(connection("contoso")).wish(wish).linked(link_through("contoso"));
+        let mut scene = scene.seen(seen.clone());
+        scene.expect(row);
+        assert_eq!(scene.post.status.removed_link.as_ref().unwrap().cause, cause);
+        assert!(scene.made.is_empty(), "not made anew behind the user's back");
+        // "linkable again: yes": a changed spec.link asks again, and gets a new activity.
+        scene.edit(Wish::Link(request())).connections = vec![connection("contoso").default_since(at(0))];
+        scene.expect(LINKED);
+        assert_eq!(scene.attempts(), [2]);
+    }
+}
+
+#[test]
+fn r26_unlinked_by_the_user() {
+    linked().wish(Wish::Unlink).expect("False/Unlinked | - | Unlinked | True");
+}
+
+#[test]
+fn r26_unlinked_from_the_start() {
+    scene().wish(Wish::Unlink).expect("False/Unlinked | - | - | True");
+}
+
+#[test]
+fn nothing_asked_and_nothing_matched() {
+    scene().with(connection("contoso")).expect("False/NotRequested | - | - | True");
+}
+
+#[test]
+fn r21_wanted_and_the_connection_is_disabled() {
+    let mut scene = wanted().with(connection("contoso").state(ConnectionState::Disabled));
+    scene.expect("False/ConnectionDisabled | - | - | False+Reconciling");
+}
+
+#[test]
+fn r21_wanted_and_the_instance_is_away() {
+    for (state, reason) in AWAY {
+        let mut scene = wanted().with(connection("contoso").state(state));
+        let trio = if state == ConnectionState::Expired { "False+Stalled" } else { "False+Reconciling" };
+        scene.expect(&format!("False/{reason} | - | - | {trio}"));
+        assert!(scene.made.is_empty());
+        // Retried by itself.
+        scene.connections = vec![connection("contoso")];
+        scene.expect(LINKED);
+    }
+}
+
+#[rstest]
+#[case::credentials(connection("contoso").unusable(Reason::CredentialsRejected))]
+#[case::never_reached(connection("contoso").unseen())]
+fn r21_wanted_and_the_connection_is_not_ready(#[case] contoso: crate::fixtures::Connection) {
+    wanted().with(contoso).expect("False/ConnectionNotReady | - | - | False+Reconciling");
+}
+
+#[test]
+fn r21_wanted_and_there_is_no_such_connection() {
+    let mut scene = wanted().with(connection("fabrikam").default_since(at(0)));
+    scene.expect("False/ConnectionNotFound | - | - | False+Reconciling");
+    scene.connections.push(connection("contoso"));
+    scene.expect(LINKED);
+}
+
+#[test]
+fn r21_wanted_and_there_is_no_default() {
+    scene()
+        .asks(request())
+        .with(connection("contoso"))
+        .expect("False/NoDefaultConnection | - | - | False+Reconciling");
+}
+
+#[test]
+fn r21_wanted_and_the_record_type_is_not_offered() {
+    let mut wish = request_to("contoso");
+    wish.record_type = Some("opportunity".into());
+    let mut scene = scene().asks(wish).with(connection("contoso"));
+    scene.expect("False/RecordTypeNotOffered | - | - | False+Stalled");
+    assert!(scene.says(postlink::api::ConditionType::Linked).contains("opportunity"));
+}
+
+#[test]
+fn r21_wanted_and_another_organization_answers() {
+    wanted()
+        .with(connection("contoso").unusable(Reason::OrganizationChanged))
+        .expect("False/OrganizationChanged | - | - | False+Stalled");
+}
+
+#[rstest]
+#[case(Reason::RecordNotFound, "False+Stalled")]
+#[case(Reason::SocialDataRefused, "False+Reconciling")]
+#[case(Reason::Throttled, "False+Reconciling")]
+#[case(Reason::InstanceDowntime, "False+Reconciling")]
+#[case(Reason::InstanceExpired, "False+Stalled")]
+#[case(Reason::OrganizationChanged, "False+Stalled")]
+#[case(Reason::ConnectionNotReady, "False+Reconciling")]
+#[case(Reason::RecordTypeNotOffered, "False+Stalled")]
+fn r21_the_reason_of_a_refused_creation_stands_until_the_next_try(#[case] why: Reason, #[case] trio: &str) {
+    let mut scene = wanted().with(connection("contoso"));
+    scene.refuses = Some(why);
+    scene.expect(&format!("False/{why} | - | - | {trio}"));
+    assert_eq!(scene.attempts(), [1]);
+    // Looked at in between, it says the same and does not hammer the instance.
+    scene.now += jiff::SignedDuration::from_secs(30);
+    let before = scene.post.status.clone();
+    scene.settle();
+    assert_eq!((scene.attempts(), &scene.post.status), (vec![1], &before));
+    // Nothing is dropped: the next try is the same activity, however many there were.
+    scene.refuses = None;
+    scene.now += jiff::SignedDuration::from_mins(1);
+    scene.expect(LINKED);
+    assert_eq!(scene.attempts(), [1, 1]);
+}
+
+#[test]
+fn r13_r21_after_a_deletion_the_reason_of_a_refused_creation_stands_too() {
+    let mut scene = linked().with(connection("fabrikam").org(OTHER_ORG));
+    scene.delete_connection("contoso").edit(Wish::Link(request_to("fabrikam")));
+    scene.refuses = Some(Reason::RecordNotFound);
+    scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Stalled");
+    let told = scene.says(postlink::api::ConditionType::Linked);
+    assert!(told.contains("contoso was deleted") && told.contains("recordId"), "both are told: {told}");
+    scene.now += jiff::SignedDuration::from_secs(30);
+    scene.settle();
+    assert_eq!(scene.says(postlink::api::ConditionType::Linked), told, "and stay told until the next try");
+}

@@ -1,0 +1,37 @@
+//! `docs/reasons.md` is the closed list of reasons as the code has it. `POSTLINK_WRITE_DOCS=1` writes it anew.
+
+use postlink::api::{ConditionType, Reason};
+use std::{fmt::Write, fs, path::Path};
+
+/// The page.
+fn page() -> String {
+    let mut text = String::from(
+        "# Reasons\n\n\
+         A condition of Postlink carries one of these words as its `reason`, and no other: alerts may match on them. \
+         Messages are sentences for\npeople and may change. Which condition says what, and when, is in the tables of \
+         the [README](../README.md).\n\n\
+         This page is generated: `POSTLINK_WRITE_DOCS=1 cargo test --test rules reasons_page`.\n\n\
+         | reason | meaning |\n|---|---|\n",
+    );
+    for reason in Reason::ALL {
+        let summary = reason.summary().split_whitespace().collect::<Vec<_>>().join(" ");
+        let _ = writeln!(text, "| `{reason}` | {} |", summary.replace('|', "\\|"));
+    }
+    text.push_str("\n## Conditions\n\nIn the order they stand in a status: ");
+    let types: Vec<String> = ConditionType::ALL.iter().map(|t| format!("`{}`", t.as_str())).collect();
+    let _ = writeln!(text, "{}.", types.join(", "));
+    text
+}
+
+#[test]
+fn the_page_is_what_the_code_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reasons.md");
+    if std::env::var_os("POSTLINK_WRITE_DOCS").is_some() {
+        fs::write(&path, page()).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == page(),
+        "docs/reasons.md is out of date; run `POSTLINK_WRITE_DOCS=1 cargo test --test rules reasons_page`"
+    );
+}
