@@ -3,5 +3,7 @@ mod dynamics;
 mod manifests;
 mod memory_api;
 mod readme;
+mod scenario_runner;
+mod scenarios;
 mod schema;
 mod simulated_instance;

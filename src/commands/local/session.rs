@@ -5,7 +5,7 @@ use crate::{
     api::crds,
     controller::{Controller, Settings, clock::Clock},
     dynamics,
-    memory_api::{Actor, MemoryApi, Options, SchemaAdmission},
+    memory_api::{Actor, Line, MemoryApi, Options, SchemaAdmission},
     schema::policies::{Mode, Policies, Principals, render},
     simulated_instance::{DISCOVERY_HOST, SIGN_IN_HOST, Served, World},
 };
@@ -58,6 +58,16 @@ impl Applicant {
     }
 }
 
+/// How the parts are wired. The default is what `postlink local` runs; tests differ.
+#[derive(Clone, Debug, Default)]
+pub struct Wiring {
+    /// Between the controller and the API: what it can break.
+    pub line: Option<Line>,
+    /// Reach the simulated instances over streams in memory instead of HTTPS: a paused tokio clock would jump while
+    /// sockets wait.
+    pub in_memory: bool,
+}
+
 /// A running session.
 pub struct Session {
     /// The in-memory API.
@@ -76,12 +86,21 @@ pub struct Session {
     pub administrator: kube::Client,
     /// What the API warned the applicant of.
     pub warnings: Warnings,
-    _served: Served,
+    _served: Option<Served>,
 }
 
 impl Session {
     /// Starts one. `hosts` are all hosts that simulated instances will ever have in it.
     pub async fn start(applicant: Applicant, hosts: &BTreeSet<String>) -> Result<Self, SessionError> {
+        Self::wired(applicant, hosts, &Wiring::default()).await
+    }
+
+    /// Starts one whose parts are wired differently.
+    pub async fn wired(
+        applicant: Applicant,
+        hosts: &BTreeSet<String>,
+        wiring: &Wiring,
+    ) -> Result<Self, SessionError> {
         let start: Timestamp = START.parse().unwrap_or(Timestamp::UNIX_EPOCH);
         let clock = Clock::standing_at(start);
         let now = {
@@ -95,10 +114,24 @@ impl Session {
             Options { clock: now.clone(), admission: schemas.clone(), seed: 1, ..Options::default() };
         let api = MemoryApi::new(&definitions, options)?;
         let world = World::with_clock(now.clone());
-        let served = world.serve_tls(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-        let dynamics = dynamics::Client::new(&dynamics_config(&served, hosts, now))?;
+        let served = if wiring.in_memory {
+            None
+        } else {
+            Some(world.serve_tls(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?)
+        };
+        let mut config = match &served {
+            Some(served) => over_https(served, hosts),
+            None => in_memory(&world, hosts),
+        };
+        config.clock = now;
+        config.allow_hosts.extend(hosts.iter().cloned());
+        let dynamics = dynamics::Client::new(&config)?;
+        let actor = Actor::user("system:serviceaccount:postlink-system:postlink");
         let controller = Controller::start(Settings {
-            client: api.client(Actor::user("system:serviceaccount:postlink-system:postlink")),
+            client: match &wiring.line {
+                Some(line) => api.client_over(actor, line),
+                None => api.client(actor),
+            },
             dynamics,
             clock: clock.clone(),
             namespaces: Vec::new(),
@@ -128,21 +161,31 @@ impl Session {
 }
 
 /// Every host leads to the simulated instances or nowhere: `local` never talks to the outside.
-fn dynamics_config(served: &Served, hosts: &BTreeSet<String>, clock: dynamics::Clock) -> dynamics::Config {
+fn over_https(served: &Served, hosts: &BTreeSet<String>) -> dynamics::Config {
     let services = [SIGN_IN_HOST, DISCOVERY_HOST].map(str::to_owned);
     let connect_to: HashMap<String, SocketAddr> =
         hosts.iter().cloned().chain(services).map(|host| (host, served.address())).collect();
-    let nowhere: dynamics::Resolve = Arc::new(|host| {
-        let error = std::io::Error::other(format!("{host} is no simulated instance"));
-        Box::pin(std::future::ready(Err(error)))
-    });
-    let mut config = dynamics::Config {
+    let nowhere: dynamics::Resolve = Arc::new(|host| Box::pin(std::future::ready(Err(no_instance(&host)))));
+    dynamics::Config {
         connect_to,
         extra_roots: served.ca_pem().as_bytes().to_vec(),
         transport: dynamics::Transport::Network { resolve: Some(nowhere) },
-        clock,
         ..dynamics::Config::default()
-    };
-    config.allow_hosts.extend(hosts.iter().cloned());
-    config
+    }
+}
+
+fn in_memory(world: &World, hosts: &BTreeSet<String>) -> dynamics::Config {
+    let (connect, hosts) = (world.connector(), hosts.clone());
+    let dial: dynamics::InMemoryDial = Arc::new(move |host| {
+        if hosts.contains(host) || [SIGN_IN_HOST, DISCOVERY_HOST].contains(&host) {
+            Ok(connect(host))
+        } else {
+            Err(no_instance(host))
+        }
+    });
+    dynamics::Config { transport: dynamics::Transport::InMemory(dial), ..dynamics::Config::default() }
+}
+
+fn no_instance(host: &str) -> std::io::Error {
+    std::io::Error::other(format!("{host} is no simulated instance"))
 }

@@ -1,0 +1,248 @@
+//! One run of a scenario: apply, settle, compare, commit by commit.
+
+use super::{Scenario, assertions, file::without_changes, invariants};
+use base64::Engine;
+use jiff::SignedDuration;
+use postlink::{
+    commands::local::{
+        apply::Applier,
+        session::{APART, Applicant, Session, Wiring},
+        settle::settle,
+        tree::Tree,
+    },
+    manifests::Document,
+    memory_api::Line,
+};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
+use uuid::Uuid;
+
+/// Our kinds, as the store's log names them.
+const OURS: [&str; 3] =
+    ["dynamicsconnections.postlink.dev", "automationrules.postlink.dev", "postlinks.postlink.dev"];
+/// The longest probe interval a scenario has: every periodic look is due after it.
+const PROBE: SignedDuration = SignedDuration::from_mins(5);
+
+/// How a scenario is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Shuffles the order of documents and decides whether is pruned before or after.
+    pub seed: u64,
+    /// Streams in memory instead of HTTPS, for a paused clock.
+    pub in_memory: bool,
+    /// How many of a thousand requests of the controller to the API fail.
+    pub faults_per_mille: u32,
+}
+
+impl Run {
+    /// As `postlink local` runs it.
+    pub fn as_local(seed: u64) -> Self {
+        Self { seed, in_memory: false, faults_per_mille: 0 }
+    }
+}
+
+/// Runs a scenario. An error tells all that was not as expected.
+pub async fn play(scenario: &Scenario, run: Run) -> Result<(), String> {
+    let mut failed = String::new();
+    let mut stage = Stage::build(scenario, run).await?;
+    for (number, commit) in scenario.commits.iter().enumerate() {
+        if number > 0 {
+            stage.session.clock.move_to(stage.session.clock.now() + APART);
+        }
+        let since = stage.session.api.revision();
+        let mut wrong = stage.commit(&commit.documents).await;
+        wrong.extend(assertions::check(&stage.session, scenario, &commit.expect, &stage.organizations));
+        wrong.extend(invariants::check(&stage.session));
+        wrong.extend(invariants::leaks(&stage.session.api, since, &stage.secrets));
+        tell(&mut failed, &commit.name, &wrong);
+    }
+    if let Some(last) = scenario.commits.last() {
+        let mut documents = last.documents.clone();
+        documents.iter_mut().for_each(without_changes);
+        let wrong = stage.writes_nothing(&documents).await;
+        tell(&mut failed, &format!("{}, applied again", last.name), &wrong);
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let seed = run.seed;
+    Err(format!(
+        "scenario {} ({})\nseed {seed}, repeat with POSTLINK_SEED={seed}; {run:?}{failed}",
+        scenario.name, scenario.rule
+    ))
+}
+
+fn tell(failed: &mut String, commit: &str, wrong: &[String]) {
+    if !wrong.is_empty() {
+        let _ = write!(failed, "\n  commit {commit}:");
+    }
+    for sentence in wrong {
+        let _ = write!(failed, "\n    {sentence}");
+    }
+}
+
+struct Stage {
+    session: Session,
+    applier: Applier,
+    random: StdRng,
+    faulty: bool,
+    /// By the name of the SimulatedInstance, the organisation it served when it was last stated.
+    organizations: BTreeMap<String, Uuid>,
+    /// The values of all client secrets, and whose they are.
+    secrets: BTreeMap<String, String>,
+}
+
+impl Stage {
+    async fn build(scenario: &Scenario, run: Run) -> Result<Self, String> {
+        let mut random = StdRng::seed_from_u64(run.seed);
+        let documents = scenario.commits.iter().flat_map(|c| &c.documents);
+        let text =
+            |d: &Document, pointer: &str| d.value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let hosts: BTreeSet<String> = documents
+            .clone()
+            .filter(|d| text(d, "/kind").as_deref() == Some("SimulatedInstance"))
+            .filter_map(|d| text(d, "/spec/host"))
+            .collect();
+        let mut secrets = BTreeMap::new();
+        for document in documents {
+            let whose = text(document, "/metadata/name").unwrap_or_default();
+            let plain = ["/stringData/clientSecret", "/spec/clientSecret"]
+                .into_iter()
+                .find_map(|p| text(document, p));
+            let encoded = text(document, "/data/clientSecret");
+            let base64 = base64::engine::general_purpose::STANDARD;
+            for plain in plain.iter().filter(|s| !s.is_empty()) {
+                secrets.insert(base64.encode(plain), whose.clone());
+                secrets.insert(plain.clone(), whose.clone());
+            }
+            secrets.extend(encoded.map(|e| (e, whose)));
+        }
+        let line = (run.faults_per_mille > 0).then(|| Line::random(run.seed, run.faults_per_mille, 2));
+        let wiring = Wiring { line, in_memory: run.in_memory };
+        let session =
+            Session::wired(Applicant::Tool, &hosts, &wiring).await.map_err(|error| error.to_string())?;
+        let mut applier = Applier::default();
+        applier.prune_first = random.random();
+        Ok(Self {
+            session,
+            applier,
+            random,
+            faulty: run.faults_per_mille > 0,
+            organizations: BTreeMap::new(),
+            secrets,
+        })
+    }
+
+    /// The documents in an order of the seed's; only what others live in comes first.
+    fn tree(&mut self, documents: &[Document]) -> Tree {
+        let mut tree = Tree::of(documents.to_vec());
+        tree.items.shuffle(&mut self.random);
+        tree.items.sort_by_key(|item| item.id.kind != "Namespace");
+        tree
+    }
+
+    /// Applies a commit and lets it settle.
+    async fn commit(&mut self, documents: &[Document]) -> Vec<String> {
+        let tree = self.tree(documents);
+        for instance in &tree.instances {
+            self.organizations.insert(instance.metadata.name.clone(), instance.spec.organization.id);
+        }
+        let mut wrong: Vec<String> =
+            tree.ignored.iter().map(|ignored| format!("not a document of a scenario: {ignored}")).collect();
+        match self.applier.commit(&self.session, &tree).await {
+            Ok(report) => {
+                wrong.extend(report.problems.iter().map(|problem| format!("refused: {problem}")));
+                let idle = report.warnings.iter().filter(|w| w.starts_with("SimulatedInstance "));
+                wrong.extend(idle.map(|warning| format!("a change in the file: {warning}")));
+            }
+            Err(error) => wrong.push(error.to_string()),
+        }
+        if self.faulty {
+            wrong.extend(self.outlast(&tree).await);
+        }
+        wrong
+    }
+
+    /// A whole round of retries may fail by chance and change nothing: go on until several in a row change nothing.
+    async fn outlast(&mut self, tree: &Tree) -> Vec<String> {
+        let mut calm = 0;
+        for _ in 0..50 {
+            let before = self.session.api.revision();
+            for item in &tree.items {
+                let id = &item.id;
+                if self.session.api.get(&id.kind, &id.namespace, &id.name).is_none() {
+                    // As a tool would on its next round.
+                    let mut again = Tree::of(tree.items.iter().map(|i| i.document.clone()).collect());
+                    again.instances.clone_from(&tree.instances);
+                    again.instances.iter_mut().for_each(|i| i.spec.changes.clear());
+                    if let Err(error) = self.applier.commit(&self.session, &again).await {
+                        return vec![error.to_string()];
+                    }
+                    break;
+                }
+            }
+            if let Err(error) = settle(&self.session).await {
+                return vec![error.to_string()];
+            }
+            calm = if self.session.api.revision() == before { calm + 1 } else { 0 };
+            if calm == 4 {
+                return Vec::new();
+            }
+        }
+        vec!["still restless".to_owned()]
+    }
+
+    /// The same tree applied again, and a look at every instance after that, write nothing.
+    async fn writes_nothing(&mut self, documents: &[Document]) -> Vec<String> {
+        let before = self.session.api.revision();
+        let mut wrong = self.commit(documents).await;
+        wrong.extend(self.written(before, "the same tree applied again"));
+        let before = self.session.api.revision();
+        for _ in 0..2 {
+            self.session.clock.move_to(self.session.clock.now() + PROBE);
+            if let Err(error) = settle(&self.session).await {
+                wrong.push(error.to_string());
+            }
+        }
+        wrong.extend(self.written(before, "time passing"));
+        wrong
+    }
+
+    fn written(&self, since: u64, why: &str) -> Vec<String> {
+        let ours = |r: &postlink::memory_api::Revision| OURS.contains(&r.key.resource.as_str());
+        self.session
+            .api
+            .history_since(since)
+            .filter(ours)
+            .map(|r| {
+                let (before, after) = (r.before(), r.after());
+                format!(
+                    "{why} wrote {}/{} ({:?} by {}):\n{}",
+                    r.key.resource,
+                    r.key.name,
+                    r.verb,
+                    r.actor.user,
+                    difference(before.as_deref(), after.as_deref())
+                )
+            })
+            .collect()
+    }
+}
+
+/// The lines of two objects that differ.
+fn difference(before: Option<&Value>, after: Option<&Value>) -> String {
+    let shown = |object: Option<&Value>| object.map(assertions::described).unwrap_or_default();
+    let (before, after) = (shown(before), shown(after));
+    let mut out = String::new();
+    for line in before.lines().filter(|l| !after.contains(*l)) {
+        let _ = writeln!(out, "    - {}", line.trim());
+    }
+    for line in after.lines().filter(|l| !before.contains(*l)) {
+        let _ = writeln!(out, "    + {}", line.trim());
+    }
+    out
+}
