@@ -8,7 +8,7 @@ use super::{
     writer::{self, WriteError},
 };
 use crate::{
-    api::{DynamicsConnection, ObjectRef, PostLink},
+    api::{DynamicsConnection, ObjectRef, PostLink, PostLinkStatus},
     rules::{
         Requeue,
         conditions::transitions,
@@ -110,11 +110,23 @@ async fn write(shell: &Shell, key: &Key, look: &LinkLook, decision: &LinkDecisio
             &reference(key, look),
             transitions(&look.facts.status.conditions, &decision.status.conditions),
         );
-        // Our own write is no news.
+        // Our own write is no news to the link itself.
         let _ = shell.index.apply_link(&stored, shell.clock.now());
+        if listens_to_others_now(&look.facts.status, &decision.status) {
+            shell.queue.add(key.clone());
+        }
     }
     shell.instances.settled(key);
     Ok(())
+}
+
+/// Whether a write made the link depend on neighbours it did not depend on before. What they did while it was under way
+/// made this key due for nobody, so it is looked at once more.
+fn listens_to_others_now(before: &PostLinkStatus, after: &PostLinkStatus) -> bool {
+    let uid = |status: &PostLinkStatus| status.link.as_ref().map(|link| link.connection.uid.clone());
+    let left = before.link.is_some() && uid(before) != uid(after);
+    let reopened = before.removed_link.is_some() && after.removed_link.is_none() && after.link.is_none();
+    left || reopened
 }
 
 fn reference(key: &Key, look: &LinkLook) -> ObjectReference {

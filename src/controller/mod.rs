@@ -152,6 +152,17 @@ impl Controller {
         self.shell.queue.awaited()
     }
 
+    /// Asks no instance known so far anything, until [`Controller::release_instances`]: a clock that has jumped makes
+    /// every look due at once, before the commit it jumped to has arrived.
+    pub fn hold_instances(&self) {
+        self.shell.instances.hold();
+    }
+
+    /// Ends that; what became due meanwhile is asked now.
+    pub fn release_instances(&self) {
+        self.shell.instances.release();
+    }
+
     /// The index, for metrics.
     pub fn index(&self) -> &Index {
         &self.shell.index

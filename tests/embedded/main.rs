@@ -7,3 +7,4 @@ mod scenario_runner;
 mod scenarios;
 mod schema;
 mod simulated_instance;
+mod write_counts;

@@ -1,18 +1,37 @@
-//! Every scenario, as `postlink local` would run it. The files and their format: `scenarios/`.
+//! Every scenario, as `postlink local` would run it; in other orders; and with an API that fails now and then. The
+//! files and their format: `scenarios/`.
 
-use crate::scenario_runner::{Run, Scenario, play, seed};
+use crate::scenario_runner::{Run, Scenario, play_all, seed};
 use rstest::rstest;
 use std::path::PathBuf;
 
-/// A file that is new is found when this file is compiled again; `every_scenario_…` below reads the folder itself.
+/// A new file is found when this file is compiled again; the tests below read the folder themselves.
 #[rstest]
 fn scenario(#[files("tests/embedded/scenarios/*.yaml")] path: PathBuf) {
     postlink::telemetry::logs::start(postlink::telemetry::logs::Format::Text, "error");
     let scenario = Scenario::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let run = Run::as_local(seed());
     println!("{run:?}");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    if let Err(failed) = runtime.block_on(play(&scenario, run)) {
+    if let Err(failed) = run.play(&scenario) {
         panic!("{failed}");
     }
+}
+
+/// §5: the end state does not depend on the order in which the objects of one commit arrive.
+#[test]
+fn every_scenario_ends_the_same_in_any_order() {
+    let seed = seed();
+    println!("POSTLINK_SEED={seed}");
+    let failed = play_all(|_| (1..=3).map(|n| Run::in_memory(seed.wrapping_add(n))).collect());
+    assert!(failed.is_empty(), "{} runs failed\n{}", failed.len(), failed.join("\n\n"));
+}
+
+/// Requests that fail, answers that get lost, writes that are carried out and not answered: the same end states.
+#[test]
+fn every_scenario_ends_the_same_when_the_api_fails_now_and_then() {
+    let seed = seed();
+    println!("POSTLINK_SEED={seed}");
+    let faulty = |number| Run { faults_per_mille: 60, ..Run::in_memory(seed.wrapping_add(number)) };
+    let failed = play_all(|number| vec![faulty(number)]);
+    assert!(failed.is_empty(), "{} runs failed\n{}", failed.len(), failed.join("\n\n"));
 }

@@ -30,6 +30,10 @@ impl Instances {
         let uid = connection.uid().unwrap_or_default();
         {
             let mut state = self.state();
+            let namespace = connection.namespace().unwrap_or_default();
+            if state.is_held(&uid, &Key::new(Kind::Connection, namespace, connection.name_any())) {
+                return;
+            }
             let known = state.connections.entry(uid.clone()).or_default();
             if known.asking {
                 return;

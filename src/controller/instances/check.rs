@@ -24,6 +24,9 @@ impl Instances {
         let uid = check.connection.clone();
         {
             let mut state = self.state();
+            if state.is_held(&uid, &key) {
+                return;
+            }
             let connection = state.connections.entry(uid.clone()).or_default();
             connection.checks.insert(key, check);
             if connection.checking {

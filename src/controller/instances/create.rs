@@ -30,7 +30,7 @@ impl Instances {
     pub fn create(&self, key: Key, create: Create, basis: Basis) {
         {
             let mut state = self.state();
-            if state.creating.contains(&key) {
+            if state.creating.contains(&key) || state.is_held(&create.connection, &key) {
                 return;
             }
             let now = self.clock.now();

@@ -62,6 +62,13 @@ struct State {
     created: HashMap<Key, Created>,
     creating: HashSet<Key>,
     backoff: HashMap<Key, Backoff>,
+    held: Option<Held>,
+}
+
+/// Instances that are not to be asked for now, and who wanted to.
+struct Held {
+    connections: HashSet<String>,
+    keys: HashSet<Key>,
 }
 
 /// One connection, by UID.
@@ -148,6 +155,20 @@ impl Instances {
         self.busy.load(Ordering::SeqCst) == 0
     }
 
+    /// From now on no instance known so far is asked anything, until [`Instances::release`].
+    pub fn hold(&self) {
+        let mut state = self.state();
+        let connections = state.connections.keys().cloned().collect();
+        state.held = Some(Held { connections, keys: HashSet::new() });
+    }
+
+    /// Ends a hold; what would have been asked becomes due.
+    pub fn release(&self) {
+        if let Some(held) = self.state().held.take() {
+            self.queue.extend(held.keys);
+        }
+    }
+
     /// What an instance last said.
     pub fn told(&self, uid: &str) -> Option<Told> {
         self.state().connections.get(uid)?.told.clone()
@@ -214,6 +235,15 @@ impl Instances {
 }
 
 impl State {
+    /// Whether that connection's instance is not to be asked now; if so, the key is remembered.
+    fn is_held(&mut self, uid: &str, key: &Key) -> bool {
+        let Some(held) = self.held.as_mut().filter(|held| held.connections.contains(uid)) else {
+            return false;
+        };
+        held.keys.insert(key.clone());
+        true
+    }
+
     /// One more failed try: wait twice as long as before, at least as long as the instance asked.
     fn fail(&mut self, key: &Key, now: Timestamp, asked: Option<SignedDuration>) {
         let failures = self.backoff.get(key).map_or(1, |b| b.failures + 1);

@@ -219,7 +219,8 @@ fn take_relink_request(view: &LinkView<'_>, next: &mut PostLinkStatus) {
         return;
     }
     intent.relink_requested_at = Some(asked.clone());
-    if next.link.is_none() {
+    // While `unlink` stands nothing is asked for, and what became of the link goes on being told.
+    if next.link.is_none() && view.link.wish != Wish::Unlink {
         intent.hash = None;
         next.removed_link = None;
     }

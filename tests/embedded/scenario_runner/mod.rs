@@ -12,9 +12,13 @@ mod invariants;
 mod play;
 
 pub use file::Scenario;
-pub use play::{Run, play};
+pub use play::Run;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 /// The scenario files, by name.
 pub fn all() -> Vec<PathBuf> {
@@ -26,6 +30,30 @@ pub fn all() -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+/// Runs every scenario on all processors, as often as `runs` says for the number of the file, and tells what failed.
+pub fn play_all(runs: impl Fn(u64) -> Vec<Run> + Sync) -> Vec<String> {
+    let (files, next) = (all(), AtomicUsize::new(0));
+    let work = || {
+        let mut failed = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::SeqCst);
+            let Some(path) = files.get(number) else { return failed };
+            match Scenario::read(path) {
+                Ok(scenario) => {
+                    failed
+                        .extend(runs(number as u64).into_iter().filter_map(|run| run.play(&scenario).err()));
+                }
+                Err(error) => failed.push(format!("{}: {error}", path.display())),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let started: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        started.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
 }
 
 /// The seed of this process: `POSTLINK_SEED`, or a new one.

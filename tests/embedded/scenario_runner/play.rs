@@ -43,10 +43,21 @@ impl Run {
     pub fn as_local(seed: u64) -> Self {
         Self { seed, in_memory: false, faults_per_mille: 0 }
     }
+
+    /// In this process alone, on a clock that jumps over every wait.
+    pub fn in_memory(seed: u64) -> Self {
+        Self { in_memory: true, ..Self::as_local(seed) }
+    }
+
+    /// Runs a scenario on a runtime of its own.
+    pub fn play(self, scenario: &Scenario) -> Result<(), String> {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(self.in_memory).build().unwrap().block_on(play(scenario, self))
+    }
 }
 
 /// Runs a scenario. An error tells all that was not as expected.
-pub async fn play(scenario: &Scenario, run: Run) -> Result<(), String> {
+async fn play(scenario: &Scenario, run: Run) -> Result<(), String> {
     let mut failed = String::new();
     let mut stage = Stage::build(scenario, run).await?;
     for (number, commit) in scenario.commits.iter().enumerate() {
