@@ -67,7 +67,9 @@ fn availability(session: &Session) -> BTreeSet<String> {
         |o: &serde_json::Value| o["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let links = session.api.objects("PostLink");
     let all = links.iter().flat_map(|link| conditions(link));
-    all.filter(|c| c["type"] == "RecordAvailable").map(|c| c["reason"].as_str().unwrap().to_owned()).collect()
+    all.filter(|c| c["type"] == "RecordAvailable")
+        .filter_map(|c| c["reason"].as_str().map(str::to_owned))
+        .collect()
 }
 
 /// R5, R16, R19: a flip of the connection writes each of its links once, and back once more.

@@ -52,7 +52,7 @@ impl Scenario {
             None => of_stream(documents)?,
         };
         let expect = expectations(&head.value)?;
-        let names = |list: &[(String, _)]| list.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>();
+        let names = |list: &[(String, _)]| list.iter().map(|(n, ())| n.clone()).collect::<Vec<_>>();
         let (stated, expected) = (
             names(&commits.iter().map(|(n, _)| (n.clone(), ())).collect::<Vec<_>>()),
             expect.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>(),
@@ -73,7 +73,10 @@ impl Scenario {
     }
 }
 
-fn expectations(head: &Value) -> Result<Vec<(String, Map<String, Value>)>, String> {
+/// What one commit is to end in: its name, and the assertions.
+type Expectation = (String, Map<String, Value>);
+
+fn expectations(head: &Value) -> Result<Vec<Expectation>, String> {
     let entries = head.get("expect").and_then(Value::as_array).ok_or("the Scenario has no list expect")?;
     entries
         .iter()
@@ -149,9 +152,9 @@ fn repeated(
     for document in previous {
         let (kind, namespace, name) = identity(document);
         let names = [format!("{kind}/{name}"), format!("{kind}/{namespace}/{name}")];
-        names.iter().for_each(|n| {
-            missing.remove(n);
-        });
+        for name in &names {
+            missing.remove(name);
+        }
         if names.iter().any(|n| except.contains(n)) || restated.contains(&(kind.clone(), namespace, name)) {
             continue;
         }

@@ -101,7 +101,7 @@ struct Stage {
     applier: Applier,
     random: StdRng,
     faulty: bool,
-    /// By the name of the SimulatedInstance, the organisation it served when it was last stated.
+    /// By the name of the `SimulatedInstance`, the organisation it served when it was last stated.
     organizations: BTreeMap<String, Uuid>,
     /// The values of all client secrets, and whose they are.
     secrets: BTreeMap<String, String>,
