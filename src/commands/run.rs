@@ -59,6 +59,10 @@ pub struct Args {
     /// Certificates to trust besides the operating system's, as PEM.
     #[arg(long, env = "POSTLINK_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// Seconds that one request to an instance may take, all included. After a start that may follow a crash, no
+    /// connection is disabled or deleted for as long.
+    #[arg(long, env = "POSTLINK_INSTANCE_TIMEOUT", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=600))]
+    instance_timeout: u16,
     /// Where to serve `/metrics`.
     #[arg(long, env = "POSTLINK_METRICS_ADDR", value_name = "ADDR")]
     metrics_addr: Option<SocketAddr>,
@@ -255,6 +259,7 @@ fn dynamics_client(args: &Args) -> Result<dynamics::Client, Stop> {
     if !args.allow_hosts.is_empty() {
         config.allow_hosts.clone_from(&args.allow_hosts);
     }
+    config.deadlines = dynamics::Deadlines::with_request(Duration::from_secs(args.instance_timeout.into()));
     config.connect_to = args.connect_to.iter().cloned().collect::<HashMap<_, _>>();
     if let Some(path) = &args.ca_file {
         config.extra_roots = std::fs::read(path)

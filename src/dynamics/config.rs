@@ -52,14 +52,21 @@ pub struct Deadlines {
     pub batch: Duration,
 }
 
+impl Deadlines {
+    /// With this limit for one request, and the others to match: none within a request is longer than the request.
+    pub fn with_request(request: Duration) -> Self {
+        Self {
+            connect: request.min(Duration::from_secs(10)),
+            sign_in: request.min(Duration::from_secs(20)),
+            request,
+            batch: request * 2,
+        }
+    }
+}
+
 impl Default for Deadlines {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            sign_in: Duration::from_secs(20),
-            request: Duration::from_secs(60),
-            batch: Duration::from_secs(120),
-        }
+        Self::with_request(Duration::from_secs(60))
     }
 }
 

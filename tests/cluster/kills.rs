@@ -6,7 +6,6 @@ use crate::stage::{Lease, Stage};
 use crate::story::{CANARY, STEPS};
 
 #[test]
-#[ignore = "takes many minutes: after each restart one request deadline is waited"]
 fn the_story_ends_the_same_when_the_controller_is_killed_in_every_step() {
     // Without the Lease: a killed holder's would have to run out each time, and what is under test is the restart.
     let mut stage = Stage::quickstart(Lease::None);

@@ -80,6 +80,8 @@ impl Stage {
             Lease::Elected => "--leader-elect=true".to_owned(),
         });
         arguments.extend(["--lease-namespace".to_owned(), "postlink-system".to_owned()]);
+        // A controller that may follow a killed one waits this long before it disables or deletes a connection.
+        arguments.extend(["--instance-timeout".to_owned(), "5".to_owned()]);
         Self { controller: None, _instances: simulate, plane, arguments }
     }
 
