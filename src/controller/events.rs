@@ -1,5 +1,6 @@
 //! Events: on transitions only, beside the loop, never in its way. An event that cannot be written is dropped.
 
+use super::queue::Queue;
 use crate::{api::names::CONTROLLER, rules::conditions::Transition};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -12,6 +13,12 @@ use tracing::debug;
 
 /// Events that wait to be written; more than this in one burst says nothing more to a reader.
 const WAITING: usize = 1024;
+/// With more keys due than this, events wait for them: each costs the API server as much as a status.
+const BUSY: usize = 64;
+/// But an event at a time goes out after this long, however busy it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often is looked whether it still is.
+const LOOK: Duration = Duration::from_millis(50);
 /// The API server rejects longer notes.
 const LONGEST_NOTE: usize = 1000;
 /// How long one event may take.
@@ -23,7 +30,7 @@ pub struct Events(mpsc::Sender<(Transition, ObjectReference)>);
 
 impl Events {
     /// Starts the task that writes them.
-    pub fn start(client: Client) -> Self {
+    pub fn start(client: Client, queue: Queue) -> Self {
         let (sender, mut receiver) = mpsc::channel::<(Transition, ObjectReference)>(WAITING);
         tokio::spawn(async move {
             let recorder = Recorder::new(client, Reporter::from(CONTROLLER));
@@ -35,6 +42,7 @@ impl Events {
                     action: "Reconcile".to_owned(),
                     secondary: None,
                 };
+                let _ = tokio::time::timeout(PATIENCE, until_quiet(&queue)).await;
                 match tokio::time::timeout(DEADLINE, recorder.publish(&event, &object)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => debug!(%error, "an event was not written"),
@@ -57,6 +65,12 @@ impl Events {
     /// Whether none waits. (One may be on its way.)
     pub fn is_idle(&self) -> bool {
         self.0.capacity() == self.0.max_capacity()
+    }
+}
+
+async fn until_quiet(queue: &Queue) {
+    while queue.depth() > BUSY {
+        tokio::time::sleep(LOOK).await;
     }
 }
 

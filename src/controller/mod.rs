@@ -93,7 +93,7 @@ impl Controller {
         let namespaces =
             if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
         let shell = Shell {
-            events: Events::start(client.clone()),
+            events: Events::start(client.clone(), queue.clone()),
             client,
             clock,
             namespaces,

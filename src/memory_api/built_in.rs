@@ -24,7 +24,7 @@ pub(crate) fn name_rule(resource: &Resource) -> NameRule {
 /// What decoding into the kind's own type does: defaults, and a Secret's plain texts.
 ///
 /// # Errors
-/// A Secret's data that is not base64, in the words of the decoder.
+/// A Secret's data that is not text or not base64, in the words of the decoder.
 pub(crate) fn decode(resource: &Resource, object: &mut Value) -> Result<(), String> {
     match resource.kind.as_str() {
         "Namespace" => {
@@ -52,7 +52,49 @@ pub(crate) fn decode(resource: &Resource, object: &mut Value) -> Result<(), Stri
     Ok(())
 }
 
+/// What an apply patch of the kind holds that its type does not have: the field, and why.
+pub(crate) fn untyped(resource: &Resource, config: &Value) -> Option<(String, String)> {
+    if resource.kind != "Secret" {
+        return None;
+    }
+    let map = config.as_object()?;
+    let known = ["apiVersion", "kind", "metadata", "type", "immutable", "data", "stringData"];
+    if let Some(field) = map.keys().find(|key| !known.contains(&key.as_str())) {
+        return Some((field.clone(), "field not declared in schema".to_owned()));
+    }
+    ["data", "stringData"].into_iter().find_map(|field| {
+        let value = map.get(field).filter(|value| !value.is_null())?;
+        let Some(entries) = value.as_object() else {
+            return Some((field.to_owned(), format!("expected map, got {}", unstructured(value))));
+        };
+        let (key, value) = entries.iter().find(|(_, value)| !value.is_string() && !value.is_null())?;
+        Some((format!("{field}.{key}"), format!("expected string, got {}", unstructured(value))))
+    })
+}
+
+/// A value as a server's complaint shows it.
+fn unstructured(value: &Value) -> String {
+    format!("&value.valueUnstructured{{Value:{value}}}")
+}
+
+/// A number or a truth value among the texts of a Secret, as the decoder names it.
+fn not_text(object: &Value) -> Option<String> {
+    [("data", "[]uint8"), ("stringData", "string")].into_iter().find_map(|(field, go)| {
+        let kind = object[field].as_object()?.values().find_map(|value| match value {
+            Value::String(_) | Value::Null => None,
+            Value::Bool(_) => Some("bool"),
+            Value::Number(_) => Some("number"),
+            Value::Array(_) => Some("array"),
+            Value::Object(_) => Some("object"),
+        })?;
+        Some(format!("json: cannot unmarshal {kind} into Go struct field Secret.{field} of type {go}"))
+    })
+}
+
 fn decode_secret(object: &mut Value) -> Result<(), String> {
+    if let Some(why) = not_text(object) {
+        return Err(why);
+    }
     let Some(map) = object.as_object_mut() else { return Ok(()) };
     for value in map.get("data").and_then(Value::as_object).into_iter().flatten().map(|(_, v)| v) {
         STANDARD.decode(value.as_str().unwrap_or_default()).map_err(|why| {

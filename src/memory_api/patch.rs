@@ -140,20 +140,18 @@ pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Optio
     }
 }
 
-/// Server-side apply accepts only fields of the schema.
-///
-/// # Errors
-/// 500 without a reason, which is what a real server answers here.
-pub(crate) fn check_declared(call: &Call<'_>, config: &Value, unknown: &[String]) -> Outcome<()> {
-    // A server stops at the first one.
-    let Some(field) = unknown.first() else { return Ok(()) };
-    Err(Refusal::unknown(format!(
-        "failed to create typed patch object ({}/{}; {}, Kind={}): .{field}: field not declared in schema",
+/// An apply patch that its type cannot take: where, and why. A server stops at the first such place.
+pub(crate) fn untyped(call: &Call<'_>, config: &Value, field: &str, why: &str) -> Refusal {
+    let version = call.resource.api_version();
+    // A group without a name still ends with its slash.
+    let slash = if version.contains('/') { "" } else { "/" };
+    // 500 without a reason is what a real server answers here.
+    Refusal::unknown(format!(
+        "failed to create typed patch object ({}/{}; {slash}{version}, Kind={}): .{field}: {why}",
         metadata::text(config, "namespace"),
         metadata::text(config, "name"),
-        call.resource.api_version(),
         call.resource.kind
-    )))
+    ))
 }
 
 impl Transaction<'_> {

@@ -103,7 +103,11 @@ impl Transaction<'_> {
             let mut known = config.clone();
             let mut unknown = metadata::normalise(&mut known).unwrap_or_default();
             unknown.extend(self.core.admission.prune(self.call.resource, &mut known));
-            patch::check_declared(self.call, config, &unknown)?;
+            if let Some(field) = unknown.first() {
+                return Err(patch::untyped(self.call, config, field, "field not declared in schema"));
+            }
+        } else if let Some((field, why)) = built_in::untyped(self.call.resource, config) {
+            return Err(patch::untyped(self.call, config, &field, &why));
         }
         let mut object =
             managed_fields::apply(self.call.resource, old, config, self.writer(), self.call.force)?;

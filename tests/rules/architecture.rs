@@ -50,9 +50,6 @@ const PURE_STD: [&str; 11] =
 
 /// Lines a file may have.
 const LONGEST: usize = 450;
-/// Files that grew past it, with the length they must not exceed until they are split. None may join them.
-const TOO_LONG: [(&str, usize); 3] =
-    [("src/controller/index/mod.rs", 560), ("src/rules/connection.rs", 500), ("src/rules/link.rs", 820)];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -267,9 +264,8 @@ fn misshapen(path: &str, text: &str) -> Vec<String> {
         found.push(format!("{path}: the first line must say, after `//!`, what the file is for"));
     }
     let lines = text.lines().count();
-    let limit = TOO_LONG.iter().find(|(name, _)| *name == path).map_or(LONGEST, |(_, limit)| *limit);
-    if lines > limit {
-        found.push(format!("{path}: {lines} lines, more than {limit}; it holds more than one subject"));
+    if lines > LONGEST {
+        found.push(format!("{path}: {lines} lines, more than {LONGEST}; it holds more than one subject"));
     }
     for part in path.trim_end_matches(".rs").split('/') {
         let word = part.trim_end_matches('s');
@@ -403,11 +399,6 @@ fn files_say_what_they_are_for_and_hold_one_subject() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
-    for (path, limit) in TOO_LONG {
-        let Ok(text) = fs::read_to_string(root().join(path)) else { continue };
-        let lines = text.lines().count();
-        assert!(lines > LONGEST, "{path} has {lines} lines and needs no exception up to {limit} any more");
-    }
 }
 
 #[test]

@@ -190,28 +190,69 @@ fn sentences(document: &Document, id: &Id, error: &kube::Error) -> Vec<String> {
     let kube::Error::Api(status) = error else {
         return vec![format!("{}: {id}: {error}", document.place(""))];
     };
-    let causes = status.details.iter().flat_map(|d| &d.causes);
-    let named: Vec<String> = causes
+    if id.kind == "Secret" {
+        let (field, why) = without_values(&document.value, &status.message);
+        return vec![format!("{}: {id}: {why}", document.place(&field))];
+    }
+    let mut faults: Vec<(String, String)> = status
+        .details
+        .iter()
+        .flat_map(|details| &details.causes)
         .filter(|cause| !cause.field.is_empty())
-        .map(|cause| {
-            let field = cause.field.trim_start_matches("<nil>");
-            let shown = if field.is_empty() { String::new() } else { format!("{field}: ") };
-            format!("{}: {id}: {shown}{}", document.place(field), cause.message)
-        })
+        .map(|cause| (cause.field.trim_start_matches("<nil>").to_owned(), cause.message.clone()))
         .collect();
-    if !named.is_empty() {
-        return named;
+    if faults.iter().any(|(field, _)| !field.is_empty()) {
+        // "Some rules were not checked because…": a place to look at is what the others have.
+        faults.retain(|(field, _)| !field.is_empty());
     }
-    // `strict decoding error: unknown field "spec.foo", unknown field "spec.bar"`
-    let unknown: Vec<&str> =
-        status.message.split("unknown field \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    if status.code == 400 && !unknown.is_empty() {
-        return unknown
-            .into_iter()
-            .map(|field| format!("{}: {id}: unknown field \"{field}\"", document.place(field)))
-            .collect();
+    faults.extend(undeclared(&status.message));
+    if faults.is_empty() {
+        faults.push((String::new(), status.message.clone()));
     }
-    vec![format!("{}: {id}: {}", document.place(""), status.message)]
+    let sentence = |(field, message): (String, String)| {
+        let shown = if field.is_empty() { String::new() } else { format!("{field}: ") };
+        format!("{}: {id}: {shown}{message}", document.place(&field))
+    };
+    faults.into_iter().map(sentence).collect()
+}
+
+/// The fields of an apply patch that its type cannot take, and why. The API server answers such a patch with one
+/// text: `failed to create typed patch object (NAME; KIND): .spec.foo: field not declared in schema`, or several
+/// of these after `errors:`, one a line.
+fn undeclared(message: &str) -> Vec<(String, String)> {
+    let Some((_, rest)) = message
+        .strip_prefix("failed to create typed patch object (")
+        .and_then(|rest| rest.split_once("): "))
+    else {
+        return Vec::new();
+    };
+    let fault = |line: &str| {
+        let (field, why) = line.trim().strip_prefix('.')?.split_once(": ")?;
+        let why = if why == "field not declared in schema" { "unknown field" } else { why };
+        Some((field.to_owned(), why.to_owned()))
+    };
+    rest.lines().filter_map(fault).collect()
+}
+
+/// What is wrong with a Secret, in words of our own: the API server's repeat what is in it. And where.
+fn without_values(secret: &Value, message: &str) -> (String, String) {
+    if let Some((field, why)) = undeclared(message).into_iter().next() {
+        // `expected string, got` what is secret.
+        let why = why.split(", got ").next().unwrap_or_default();
+        let advice = if why == "expected string" { "; put the value in quotes" } else { "" };
+        return (field.clone(), format!("{field}: {why}{advice}"));
+    }
+    let standard = base64::engine::general_purpose::STANDARD;
+    let entries = secret["data"].as_object().into_iter().flatten();
+    let not_base64 = |value: &Value| value.as_str().is_some_and(|text| standard.decode(text).is_err());
+    if let Some((key, _)) = entries.into_iter().find(|(_, value)| not_base64(value)) {
+        let field = format!("data.{key}");
+        let why = format!("{field}: it is not base64; write plain text under stringData");
+        return (field, why);
+    }
+    // Whatever else there is to say is said of names and types, before any quoted value.
+    let told = message.split(": Invalid value: ").next().unwrap_or_default();
+    (String::new(), format!("the Secret is not valid: {told}"))
 }
 
 /// Whether a kind is one of ours.

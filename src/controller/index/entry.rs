@@ -15,40 +15,50 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    num::NonZero,
+};
 use uuid::Uuid;
 
 /// Seconds since the epoch; the API's times have no more.
 type Seconds = u32;
 
-/// One PostLink.
+/// One PostLink. At most 152 bytes, or the allocator's next size is 16 more.
 pub struct Entry {
     pub(super) namespace: Symbol,
     pub(super) name: Box<str>,
     pub(super) uid: Uuid,
     pub(super) version: u64,
+    pub(super) status_hash: u64,
     generation: u32,
+    observed_generation: i32,
     created: Seconds,
     seen: Seconds,
-    published: Option<Seconds>,
-    deleting: bool,
+    published: Option<NonZero<Seconds>>,
     wish: CompactWish,
-    asked: Option<Box<Asked>>,
-    observed_generation: i32,
-    pub(super) status_hash: u64,
-    conditions: [Option<CompactCondition>; 5],
-    pub(super) link: Option<Box<CompactLink>>,
-    pub(super) removed: Option<Box<CompactRemoved>>,
-    intent: Option<Box<CompactIntent>>,
-    /// The rules whose filters match the post, while it could become theirs.
-    pub(super) matching: Box<[Symbol]>,
+    hold: Hold,
+    intent: CompactIntent,
+    conditions: [Option<CompactCondition>; USUAL.len()],
+    rare: Option<Box<Rare>>,
 }
 
-/// What annotations ask, and what of it was handled.
-struct Asked {
+/// What only few links have.
+#[derive(Default)]
+struct Rare {
+    deleting: bool,
     relink: Option<Box<str>>,
     reconcile: Option<Box<str>>,
     handled: Option<Box<str>>,
+    conditions: [Option<CompactCondition>; UNUSUAL.len()],
+    removed: Option<CompactRemoved>,
+}
+
+/// A link, or the rules that could make one.
+enum Hold {
+    Linked(Box<CompactLink>),
+    /// The rules whose filters match the post, while it could become theirs.
+    Open(Box<[Symbol]>),
 }
 
 enum CompactWish {
@@ -60,7 +70,7 @@ enum CompactWish {
 struct CompactRequest {
     connection: Option<Symbol>,
     record_type: Option<Symbol>,
-    record_id: Option<Uuid>,
+    record_id: Option<Box<Uuid>>,
     hash: [u8; 16],
 }
 
@@ -72,40 +82,38 @@ struct CompactCondition {
 }
 
 /// A link, or a link there was.
-pub(super) struct CompactLink {
-    pub(super) connection_uid: Symbol,
+struct CompactLink {
+    connection_uid: Symbol,
     connection_name: Symbol,
-    pub(super) organization: Uuid,
-    pub(super) activity: Uuid,
+    organization: Symbol,
+    activity: Uuid,
     record: Option<(Symbol, Uuid, Option<Symbol>)>,
     linked_at: Seconds,
     linked_by: LinkedBy,
     rule: Option<(Symbol, Symbol)>,
-    restored_at: Option<Seconds>,
+    restored_at: Option<NonZero<Seconds>>,
 }
 
-pub(super) struct CompactRemoved {
-    pub(super) link: CompactLink,
+struct CompactRemoved {
+    link: CompactLink,
     removed_at: Seconds,
-    pub(super) cause: RemovalCause,
+    cause: RemovalCause,
     connection_deleted_at: Option<Seconds>,
+    relink_requested: bool,
 }
 
-struct CompactIntent {
-    hash: Option<Box<str>>,
-    connection: Option<Symbol>,
-    attempt: i32,
-    relink: Option<Box<str>>,
+/// What was last acted on. Nearly always that is what is still asked for, so its hash is not kept twice.
+enum CompactIntent {
+    None,
+    Plain { attempt: i32, of_wish: bool, connection: Option<Symbol> },
+    Other(Box<Intent>),
 }
 
-/// The condition types a PostLink has, in the order they are kept here.
-const TYPES: [ConditionType; 5] = [
-    ConditionType::Ready,
-    ConditionType::Reconciling,
-    ConditionType::Stalled,
-    ConditionType::Linked,
-    ConditionType::RecordAvailable,
-];
+/// The condition types that a PostLink has for long.
+const USUAL: [ConditionType; 3] =
+    [ConditionType::Ready, ConditionType::Linked, ConditionType::RecordAvailable];
+/// Those it has for moments.
+const UNUSUAL: [ConditionType; 2] = [ConditionType::Reconciling, ConditionType::Stalled];
 
 fn seconds(time: Timestamp) -> Seconds {
     Seconds::try_from(time.as_second()).unwrap_or(0)
@@ -144,33 +152,33 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+fn compact_conditions<const N: usize>(
+    types: [ConditionType; N],
+    all: &[Condition],
+) -> [Option<CompactCondition>; N] {
+    types.map(|type_| {
+        let condition = crate::api::conditions::find(all, type_)?;
+        Some(CompactCondition {
+            transition: seconds(condition.last_transition_time.0),
+            reason: u8::try_from(Reason::parse(&condition.reason)? as usize).ok()?,
+            status: condition.status,
+        })
+    })
+}
+
 impl Entry {
     /// Keeps what matters of a stored object. `seen` is when this generation was first seen.
     pub fn of(post_link: &PostLink, symbols: &mut Symbols, seen: Timestamp, matching: Box<[Symbol]>) -> Self {
         let default = PostLinkStatus::default();
         let status = post_link.status.as_ref().unwrap_or(&default);
         let meta = &post_link.metadata;
-        let relink = post_link.annotations().get(RELINK_REQUESTED).map(|t| t.as_str().into());
-        let reconcile = reconcile_requested(meta.annotations.as_ref()).map(Into::into);
-        let handled: Option<Box<str>> = status.last_handled_reconcile_at.as_deref().map(Into::into);
-        let any = relink.is_some() || reconcile.is_some() || handled.is_some();
-        let mut conditions = [None; 5];
-        for (slot, type_) in conditions.iter_mut().zip(TYPES) {
-            *slot = crate::api::conditions::find(&status.conditions, type_).and_then(|c| {
-                Some(CompactCondition {
-                    transition: seconds(c.last_transition_time.0),
-                    reason: u8::try_from(Reason::parse(&c.reason)? as usize).ok()?,
-                    status: c.status,
-                })
-            });
-        }
         let wish = match (&post_link.spec.link, post_link.spec.unlink) {
             (_, true) => CompactWish::Unlink,
             (None, false) => CompactWish::Rules,
             (Some(request), false) => CompactWish::Link(Box::new(CompactRequest {
                 connection: request.connection_ref.as_ref().map(|r| symbols.number(&r.name)),
                 record_type: request.record_type.as_ref().map(|t| symbols.number(t)),
-                record_id: request.record_id,
+                record_id: request.record_id.map(Box::new),
                 hash: request_hash(request),
             })),
         };
@@ -179,34 +187,20 @@ impl Entry {
             name: post_link.name_any().into(),
             uid: uid(meta.uid.as_deref().unwrap_or_default()),
             version: version(meta.resource_version.as_deref()),
+            status_hash: hash(status),
             generation: meta.generation.and_then(|g| u32::try_from(g).ok()).unwrap_or(0),
+            observed_generation: i32::try_from(status.observed_generation).unwrap_or(-1),
             created: seconds(created(meta)),
             seen: seconds(seen),
-            published: post_link.spec.post.published_at.as_ref().map(|t| seconds(t.0)),
-            deleting: meta.deletion_timestamp.is_some(),
+            published: post_link.spec.post.published_at.as_ref().and_then(|t| NonZero::new(seconds(t.0))),
+            intent: CompactIntent::of(status.intent.as_ref(), &wish, symbols),
             wish,
-            asked: any.then(|| Box::new(Asked { relink, reconcile, handled })),
-            observed_generation: i32::try_from(status.observed_generation).unwrap_or(-1),
-            status_hash: hash(status),
-            conditions,
-            link: status.link.as_ref().map(|l| Box::new(CompactLink::of(l, symbols))),
-            removed: status.removed_link.as_ref().map(|r| {
-                Box::new(CompactRemoved {
-                    link: CompactLink::of(&r.link, symbols),
-                    removed_at: seconds(r.removed_at.0),
-                    cause: r.cause,
-                    connection_deleted_at: r.connection_deleted_at.as_ref().map(|t| seconds(t.0)),
-                })
-            }),
-            intent: status.intent.as_ref().map(|i| {
-                Box::new(CompactIntent {
-                    hash: i.hash.as_deref().map(Into::into),
-                    connection: i.connection.as_ref().map(|c| symbols.number(c)),
-                    attempt: i.attempt,
-                    relink: i.relink_requested_at.as_deref().map(Into::into),
-                })
-            }),
-            matching,
+            hold: match &status.link {
+                Some(link) => Hold::Linked(Box::new(CompactLink::of(link, symbols))),
+                None => Hold::Open(matching),
+            },
+            conditions: compact_conditions(USUAL, &status.conditions),
+            rare: Rare::of(post_link, status, symbols).map(Box::new),
         }
     }
 
@@ -214,30 +208,34 @@ impl Entry {
     /// judged by the status' hash.
     pub fn facts(&self, symbols: &Symbols) -> LinkFacts {
         let text = |s: Symbol| symbols.text(s).to_string();
+        let rare = self.rare.as_deref();
         LinkFacts {
             generation: i64::from(self.generation),
             created: time(self.created),
             seen: time(self.seen),
-            deleting: self.deleting,
-            published_at: self.published.map(time),
+            deleting: rare.is_some_and(|r| r.deleting),
+            published_at: self.published.map(|at| time(at.get())),
             wish: match &self.wish {
                 CompactWish::Rules => Wish::Rules,
                 CompactWish::Unlink => Wish::Unlink,
                 CompactWish::Link(request) => Wish::Link(Request {
                     connection: request.connection.map(text),
                     record_type: request.record_type.map(text),
-                    record_id: request.record_id,
+                    record_id: request.record_id.as_deref().copied(),
                     hash: hex(&request.hash),
                 }),
             },
-            relink_requested: self.asked.as_ref().and_then(|a| a.relink.as_deref().map(str::to_owned)),
-            reconcile_requested: self.asked.as_ref().and_then(|a| a.reconcile.as_deref().map(str::to_owned)),
+            relink_requested: rare.and_then(|r| r.relink.as_deref().map(str::to_owned)),
+            reconcile_requested: rare.and_then(|r| r.reconcile.as_deref().map(str::to_owned)),
             status: self.status(symbols),
         }
     }
 
     fn status(&self, symbols: &Symbols) -> PostLinkStatus {
-        let conditions = self.conditions.iter().zip(TYPES).filter_map(|(slot, type_)| {
+        let rare = self.rare.as_deref();
+        let usual = USUAL.iter().zip(&self.conditions);
+        let unusual = rare.into_iter().flat_map(|r| UNUSUAL.iter().zip(&r.conditions));
+        let conditions = usual.chain(unusual).filter_map(|(type_, slot)| {
             let slot = (*slot)?;
             Some(Condition {
                 type_: type_.as_str().to_owned(),
@@ -251,37 +249,65 @@ impl Entry {
         PostLinkStatus {
             observed_generation: i64::from(self.observed_generation),
             conditions: conditions.collect(),
-            link: self.link.as_ref().map(|l| l.state(symbols)),
-            removed_link: self.removed.as_ref().map(|r| RemovedLink {
+            link: self.link(symbols),
+            removed_link: rare.and_then(|r| r.removed.as_ref()).map(|r| RemovedLink {
                 link: r.link.state(symbols),
                 removed_at: Time(time(r.removed_at)),
                 cause: r.cause,
                 connection_deleted_at: r.connection_deleted_at.map(|t| Time(time(t))),
+                relink_requested: r.relink_requested,
             }),
-            intent: self.intent.as_ref().map(|i| Intent {
-                hash: i.hash.as_deref().map(str::to_owned),
-                connection: i.connection.map(|c| symbols.text(c).to_string()),
-                attempt: i.attempt,
-                relink_requested_at: i.relink.as_deref().map(str::to_owned),
-            }),
-            last_handled_reconcile_at: self
-                .asked
-                .as_ref()
-                .and_then(|a| a.handled.as_deref().map(str::to_owned)),
+            intent: self.intent.intent(&self.wish, symbols),
+            last_handled_reconcile_at: rare.and_then(|r| r.handled.as_deref().map(str::to_owned)),
         }
+    }
+
+    /// The link it has.
+    pub fn link(&self, symbols: &Symbols) -> Option<LinkState> {
+        match &self.hold {
+            Hold::Linked(link) => Some(link.state(symbols)),
+            Hold::Open(_) => None,
+        }
+    }
+
+    /// The UID of the connection its link goes through.
+    pub fn connection(&self) -> Option<Symbol> {
+        match &self.hold {
+            Hold::Linked(link) => Some(link.connection_uid),
+            Hold::Open(_) => None,
+        }
+    }
+
+    /// The UIDs of the rules whose filters match the post, while it could become theirs.
+    pub fn matching(&self) -> &[Symbol] {
+        match &self.hold {
+            Hold::Linked(_) => &[],
+            Hold::Open(rules) => rules,
+        }
+    }
+
+    pub(super) fn set_matching(&mut self, rules: Box<[Symbol]>) {
+        if let Hold::Open(matching) = &mut self.hold {
+            *matching = rules;
+        }
+    }
+
+    fn removed(&self) -> Option<&CompactRemoved> {
+        self.rare.as_ref()?.removed.as_ref()
     }
 
     /// Whether something may still become of it without its own doing: it waits, could match, or could come back.
     pub fn listens(&self) -> bool {
-        self.link.is_none()
-            && (matches!(self.wish, CompactWish::Link(_))
-                || !self.matching.is_empty()
-                || self.removed.as_ref().is_some_and(|r| r.cause == RemovalCause::ConnectionDeleted))
+        let Hold::Open(matching) = &self.hold else { return false };
+        matches!(self.wish, CompactWish::Link(_))
+            || !matching.is_empty()
+            || self.removed().is_some_and(|removed| removed.cause == RemovalCause::ConnectionDeleted)
     }
 
-    /// Whether rules may take it: nothing asks by hand, and it never held a link (§2).
+    /// Whether rules may take it: nothing asks by hand, and it never held a link that nobody asked to replace (§2).
     pub fn open_to_rules(&self) -> bool {
-        self.link.is_none() && self.removed.is_none() && matches!(self.wish, CompactWish::Rules)
+        matches!((&self.hold, &self.wish), (Hold::Open(_), CompactWish::Rules))
+            && self.removed().is_none_or(|removed| removed.relink_requested)
     }
 
     /// When this generation was first seen.
@@ -289,11 +315,66 @@ impl Entry {
         (self.generation, time(self.seen))
     }
 
-    /// The reason of one of its conditions, and whether that is True.
+    /// The reason of one of its usual conditions, and whether that is True.
     pub fn condition(&self, type_: ConditionType) -> Option<(bool, Reason)> {
-        let slot = self.conditions[TYPES.iter().position(|t| *t == type_)?]?;
+        let slot = self.conditions[USUAL.iter().position(|t| *t == type_)?]?;
         let reason = Reason::ALL.get(usize::from(slot.reason))?;
         Some((slot.status == ConditionStatus::True, *reason))
+    }
+}
+
+impl Rare {
+    fn of(post_link: &PostLink, status: &PostLinkStatus, symbols: &mut Symbols) -> Option<Self> {
+        let meta = &post_link.metadata;
+        let rare = Self {
+            deleting: meta.deletion_timestamp.is_some(),
+            relink: post_link.annotations().get(RELINK_REQUESTED).map(|t| t.as_str().into()),
+            reconcile: reconcile_requested(meta.annotations.as_ref()).map(Into::into),
+            handled: status.last_handled_reconcile_at.as_deref().map(Into::into),
+            conditions: compact_conditions(UNUSUAL, &status.conditions),
+            removed: status.removed_link.as_ref().map(|r| CompactRemoved {
+                link: CompactLink::of(&r.link, symbols),
+                removed_at: seconds(r.removed_at.0),
+                cause: r.cause,
+                connection_deleted_at: r.connection_deleted_at.as_ref().map(|t| seconds(t.0)),
+                relink_requested: r.relink_requested,
+            }),
+        };
+        let any = rare.deleting
+            || rare.relink.is_some()
+            || rare.reconcile.is_some()
+            || rare.handled.is_some()
+            || rare.conditions.iter().any(Option::is_some)
+            || rare.removed.is_some();
+        any.then_some(rare)
+    }
+}
+
+impl CompactIntent {
+    fn of(intent: Option<&Intent>, wish: &CompactWish, symbols: &mut Symbols) -> Self {
+        let Some(intent) = intent else { return Self::None };
+        let of_wish = matches!(wish, CompactWish::Link(request) if intent.hash == Some(hex(&request.hash)));
+        if intent.relink_requested_at.is_some() || (intent.hash.is_some() && !of_wish) {
+            return Self::Other(Box::new(intent.clone()));
+        }
+        let connection = intent.connection.as_ref().map(|c| symbols.number(c));
+        Self::Plain { attempt: intent.attempt, of_wish, connection }
+    }
+
+    fn intent(&self, wish: &CompactWish, symbols: &Symbols) -> Option<Intent> {
+        match self {
+            Self::None => None,
+            Self::Other(intent) => Some((**intent).clone()),
+            Self::Plain { attempt, of_wish, connection } => Some(Intent {
+                hash: match wish {
+                    CompactWish::Link(request) if *of_wish => Some(hex(&request.hash)),
+                    _ => None,
+                },
+                connection: connection.map(|c| symbols.text(c).to_string()),
+                attempt: *attempt,
+                relink_requested_at: None,
+            }),
+        }
     }
 }
 
@@ -302,7 +383,7 @@ impl CompactLink {
         Self {
             connection_uid: symbols.number(&link.connection.uid),
             connection_name: symbols.number(&link.connection.name),
-            organization: link.organization_id,
+            organization: symbols.number(&link.organization_id.to_string()),
             activity: link.social_activity_id,
             record: link.record.as_ref().map(|r| {
                 let origin = r.url.as_deref().and_then(|u| u.split("/main.aspx").next());
@@ -311,15 +392,15 @@ impl CompactLink {
             linked_at: seconds(link.linked_at.0),
             linked_by: link.linked_by,
             rule: link.rule.as_ref().map(|r| (symbols.number(&r.name), symbols.number(&r.uid))),
-            restored_at: link.restored_at.as_ref().map(|t| seconds(t.0)),
+            restored_at: link.restored_at.as_ref().and_then(|t| NonZero::new(seconds(t.0))),
         }
     }
 
-    pub(super) fn state(&self, symbols: &Symbols) -> LinkState {
+    fn state(&self, symbols: &Symbols) -> LinkState {
         let text = |s: Symbol| symbols.text(s).to_string();
         LinkState {
             connection: ObjectRef { name: text(self.connection_name), uid: text(self.connection_uid) },
-            organization_id: self.organization,
+            organization_id: uid(symbols.text(self.organization)),
             social_activity_id: self.activity,
             record: self.record.map(|(type_, id, origin)| match origin {
                 Some(origin) => crate::rules::record::record(symbols.text(type_), id, symbols.text(origin)),
@@ -328,7 +409,7 @@ impl CompactLink {
             linked_at: Time(time(self.linked_at)),
             linked_by: self.linked_by,
             rule: self.rule.map(|(name, uid)| ObjectRef { name: text(name), uid: text(uid) }),
-            restored_at: self.restored_at.map(|t| Time(time(t))),
+            restored_at: self.restored_at.map(|t| Time(time(t.get()))),
         }
     }
 }
@@ -336,4 +417,25 @@ impl CompactLink {
 /// A resourceVersion as the number it is (comparable since KEP-5504).
 pub fn version(text: Option<&str>) -> u64 {
     text.and_then(|t| t.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_small() {
+        assert_eq!(
+            [
+                size_of::<Entry>(),
+                size_of::<CompactLink>(),
+                size_of::<CompactRequest>(),
+                size_of::<CompactIntent>(),
+                size_of::<Hold>(),
+                size_of::<CompactWish>(),
+                size_of::<[Option<CompactCondition>; 3]>()
+            ],
+            [152, 72, 32, 16, 16, 16, 24]
+        );
+    }
 }

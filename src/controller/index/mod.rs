@@ -3,23 +3,24 @@
 //! Connections and rules are kept whole: there are few. A PostLink is an [`entry::Entry`].
 
 pub mod entry;
+mod links;
+mod neighbours;
 pub mod symbols;
 
 use super::queue::{Key, Kind};
-use crate::api::{AutomationRule, ConditionType, DynamicsConnection, PostLink, RemovalCause};
+use crate::api::{AutomationRule, ConditionType, DynamicsConnection, PostLink};
 use crate::rules::{
     connection::Claim,
     facts::{ConnectionFacts, RuleFacts, created},
-    link::{Gone, LinkFacts},
+    link::{Gone, LinkFacts, open_to_rules},
     matching::Matcher,
 };
 use entry::Entry;
-use hashbrown::HashTable;
 use jiff::Timestamp;
 use kube::ResourceExt;
+use links::Links;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    hash::BuildHasher,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use symbols::{Symbol, Symbols};
@@ -48,103 +49,6 @@ struct Rule {
     object: Arc<AutomationRule>,
     facts: RuleFacts,
     matcher: Arc<Matcher>,
-}
-
-/// The PostLinks: a slab, found by namespace and name, by connection and by organisation.
-#[derive(Default)]
-struct Links {
-    slab: Vec<Option<Box<Entry>>>,
-    free: Vec<u32>,
-    by_name: HashTable<u32>,
-    hasher: std::hash::RandomState,
-    by_connection: HashMap<Symbol, BTreeSet<u32>>,
-    by_namespace: HashMap<Symbol, BTreeSet<u32>>,
-}
-
-impl Links {
-    fn hash(&self, namespace: Symbol, name: &str) -> u64 {
-        self.hasher.hash_one((namespace, name))
-    }
-
-    fn find(&self, namespace: Symbol, name: &str) -> Option<u32> {
-        let hash = self.hash(namespace, name);
-        let same = |slot: &u32| {
-            self.slab[*slot as usize].as_ref().is_some_and(|e| e.namespace == namespace && *e.name == *name)
-        };
-        self.by_name.find(hash, same).copied()
-    }
-
-    fn get(&self, namespace: Symbol, name: &str) -> Option<&Entry> {
-        self.slab[self.find(namespace, name)? as usize].as_deref()
-    }
-
-    fn insert(&mut self, entry: Entry) {
-        let (namespace, connection) = (entry.namespace, entry.link.as_ref().map(|l| l.connection_uid));
-        let slot = if let Some(slot) = self.find(namespace, &entry.name) {
-            let old = self.slab[slot as usize].replace(Box::new(entry));
-            if let Some(uid) = old.and_then(|o| o.link.as_ref().map(|l| l.connection_uid)) {
-                self.drop_from_connection(uid, slot);
-            }
-            slot
-        } else {
-            let hash = self.hash(namespace, &entry.name);
-            let slot = if let Some(slot) = self.free.pop() {
-                self.slab[slot as usize] = Some(Box::new(entry));
-                slot
-            } else {
-                self.slab.push(Some(Box::new(entry)));
-                u32::try_from(self.slab.len() - 1).unwrap_or(u32::MAX)
-            };
-            let (slab, hasher) = (&self.slab, &self.hasher);
-            let rehash = |slot: &u32| {
-                slab[*slot as usize].as_ref().map_or(0, |e| hasher.hash_one((e.namespace, &*e.name)))
-            };
-            self.by_name.insert_unique(hash, slot, rehash);
-            self.by_namespace.entry(namespace).or_default().insert(slot);
-            slot
-        };
-        if let Some(uid) = connection {
-            self.by_connection.entry(uid).or_default().insert(slot);
-        }
-    }
-
-    fn drop_from_connection(&mut self, uid: Symbol, slot: u32) {
-        if let Some(slots) = self.by_connection.get_mut(&uid) {
-            slots.remove(&slot);
-            if slots.is_empty() {
-                self.by_connection.remove(&uid);
-            }
-        }
-    }
-
-    fn remove(&mut self, namespace: Symbol, name: &str) -> Option<Box<Entry>> {
-        let slot = self.find(namespace, name)?;
-        let hash = self.hash(namespace, name);
-        if let Ok(found) = self.by_name.find_entry(hash, |s| *s == slot) {
-            found.remove();
-        }
-        if let Some(slots) = self.by_namespace.get_mut(&namespace) {
-            slots.remove(&slot);
-        }
-        let entry = self.slab[slot as usize].take();
-        if let Some(uid) = entry.as_ref().and_then(|e| e.link.as_ref().map(|l| l.connection_uid)) {
-            self.drop_from_connection(uid, slot);
-        }
-        self.free.push(slot);
-        entry
-    }
-
-    fn of_namespace(&self, namespace: Symbol) -> impl Iterator<Item = &Entry> {
-        self.by_namespace
-            .get(&namespace)
-            .into_iter()
-            .flatten()
-            .filter_map(|s| self.slab[*s as usize].as_deref())
-    }
-
-    fn of_connection(&self, uid: Symbol) -> impl Iterator<Item = &Entry> {
-        self.by_connection.get(&uid).into_iter().flatten().filter_map(|s| self.slab[*s as usize].as_deref())
-    }
 }
 
 /// A link that hangs on an activity of an instance, for the instance's watcher.
@@ -308,14 +212,13 @@ impl Index {
         let matching = matching(symbols, Some(space), link);
         let symbol = symbols.find(&rule.namespace)?;
         let name = link.name_any();
-        let slot = links.find(symbol, &name)?;
-        let entry = links.slab[slot as usize].as_mut()?;
+        let entry = links.get(symbol, &name)?;
         let version = entry::version(link.metadata.resource_version.as_deref());
         // A newer one passed by the watch already, and was matched then.
-        if entry.version > version || !entry.open_to_rules() || entry.matching == matching {
+        if entry.version > version || !entry.open_to_rules() || *entry.matching() == *matching {
             return None;
         }
-        entry.matching = matching;
+        links.set_matching(symbol, &name, matching);
         Some(Key::new(Kind::Link, rule.namespace.clone(), name))
     }
 
@@ -379,7 +282,7 @@ impl Index {
         let entry = state.links.get(state.symbols.find(&key.namespace)?, &key.name)?;
         let space = state.namespaces.get(&key.namespace);
         let matching = entry
-            .matching
+            .matching()
             .iter()
             .filter_map(|uid| {
                 let uid = state.symbols.text(*uid);
@@ -411,7 +314,7 @@ impl Index {
             .filter_map(|entry| {
                 Some(Hanging {
                     key: state.key(entry),
-                    link: entry.link.as_ref()?.state(&state.symbols),
+                    link: entry.link(&state.symbols)?,
                     available: entry.condition(ConditionType::RecordAvailable).map(|(_, reason)| reason),
                 })
             })
@@ -420,7 +323,7 @@ impl Index {
 
     /// How many post links there are.
     pub fn links(&self) -> usize {
-        self.state().links.by_name.len()
+        self.state().links.len()
     }
 
     /// The keys of one kind in one namespace (or in all), to find what vanished while a watch was away.
@@ -429,7 +332,7 @@ impl Index {
         let wanted = |n: &str| namespace.is_none_or(|w| w == n);
         match kind {
             Kind::Link => {
-                let entries = state.links.slab.iter().filter_map(|e| e.as_deref());
+                let entries = state.links.all();
                 entries.map(|e| state.key(e)).filter(|k| wanted(&k.namespace)).collect()
             }
             _ => state
@@ -463,74 +366,12 @@ impl State {
         let deleted_at = connection.metadata.deletion_timestamp.as_ref().map(|t| t.0);
         self.gone.insert(connection.uid().unwrap_or_default(), Gone { deleted_at });
     }
-
-    /// Who has to look again when a connection changed.
-    fn around_connection(
-        &self,
-        namespace: &str,
-        name: &str,
-        before: Option<&ConnectionFacts>,
-        after: Option<&ConnectionFacts>,
-    ) -> Touched {
-        let mut touched = Touched::default();
-        if before == after {
-            return touched;
-        }
-        let Some(space) = self.namespaces.get(namespace) else { return touched };
-        let uids: Vec<&str> = [before, after].into_iter().flatten().map(|c| c.uid.as_str()).collect();
-        let rule_concerned = |r: &RuleFacts| {
-            r.connection == name || r.active_on.as_deref().is_some_and(|uid| uids.contains(&uid))
-        };
-        let rules = space.rules.values().filter(|r| rule_concerned(&r.facts));
-        touched.keys.extend(rules.map(|r| Key::new(Kind::Rule, namespace, r.facts.name.as_str())));
-        // A claim to be the default concerns all who make one.
-        let claims = space.connections.values().filter(|c| c.spec.default && c.name_any() != name);
-        touched.keys.extend(claims.map(|c| Key::new(Kind::Connection, namespace, c.name_any())));
-        let seen_by_links =
-            |c: &ConnectionFacts| (c.uid.clone(), c.state, c.unusable, c.organization, c.name.clone());
-        let linked_concerned = before.map(seen_by_links) != after.map(seen_by_links);
-        if linked_concerned {
-            for uid in uids {
-                if let Some(symbol) = self.symbols.find(uid) {
-                    touched.keys.extend(self.links.of_connection(symbol).map(|e| self.key(e)));
-                }
-            }
-        }
-        if let Some(symbol) = self.symbols.find(namespace) {
-            let listening = self.links.of_namespace(symbol).filter(|e| e.listens());
-            touched.keys.extend(listening.map(|e| self.key(e)));
-        }
-        touched
-    }
-
-    /// Who has to look again when a rule changed.
-    fn around_rule(&self, namespace: &str, before: Option<&RuleFacts>, after: Option<&RuleFacts>) -> Touched {
-        let mut touched = Touched::default();
-        if before == after {
-            return touched;
-        }
-        let Some(space) = self.namespaces.get(namespace) else { return touched };
-        for facts in [before, after].into_iter().flatten() {
-            let concerned = space.connections.values().filter(|c| {
-                c.name_any() == facts.connection
-                    || facts.active_on.is_some() && facts.active_on == c.uid()
-                    || c.status.iter().any(|s| s.active_rules.iter().any(|e| e.uid == facts.uid))
-            });
-            touched.keys.extend(concerned.map(|c| Key::new(Kind::Connection, namespace, c.name_any())));
-        }
-        let uid = before.or(after).map(|f| f.uid.as_str()).unwrap_or_default();
-        if let (Some(namespace), Some(rule)) = (self.symbols.find(namespace), self.symbols.find(uid)) {
-            let matched = self.links.of_namespace(namespace).filter(|e| e.matching.contains(&rule));
-            touched.keys.extend(matched.map(|e| self.key(e)));
-        }
-        touched
-    }
 }
 
 /// The rules whose filters match a post, for one that could become theirs.
 fn matching(symbols: &mut Symbols, space: Option<&Namespace>, link: &PostLink) -> Box<[Symbol]> {
     let status = link.status.as_ref();
-    let held = status.is_some_and(|s| s.link.is_some() || s.removed_link.is_some());
+    let held = status.is_some_and(|s| s.link.is_some() || !open_to_rules(s.removed_link.as_ref()));
     if held || link.spec.link.is_some() || link.spec.unlink {
         return Box::default();
     }
@@ -546,9 +387,4 @@ fn matching(symbols: &mut Symbols, space: Option<&Namespace>, link: &PostLink) -
 /// Whether an object is newer than a version already known.
 fn newer(known: Option<&str>, metadata: &kube::core::ObjectMeta) -> bool {
     entry::version(metadata.resource_version.as_deref()) > entry::version(known)
-}
-
-/// Whether a removed link of that cause may come back.
-pub fn restorable(cause: RemovalCause) -> bool {
-    cause == RemovalCause::ConnectionDeleted
 }

@@ -1,10 +1,10 @@
 //! Strings that many links share, kept once.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
-/// The number of a shared string.
+/// The number of a shared string. Never zero, so that none of it needs no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Symbol(u32);
+pub struct Symbol(NonZeroU32);
 
 /// The shared strings: namespaces, connections, rules, tables, organisations. There are few of them, however many
 /// links there are, so they are never dropped.
@@ -20,9 +20,10 @@ impl Symbols {
         if let Some(symbol) = self.numbers.get(text) {
             return *symbol;
         }
-        let symbol = Symbol(u32::try_from(self.strings.len()).unwrap_or(u32::MAX));
         let text: Arc<str> = text.into();
         self.strings.push(text.clone());
+        let number = u32::try_from(self.strings.len()).ok().and_then(NonZeroU32::new);
+        let symbol = Symbol(number.unwrap_or(NonZeroU32::MAX));
         self.numbers.insert(text, symbol);
         symbol
     }
@@ -34,6 +35,6 @@ impl Symbols {
 
     /// The string of a number.
     pub fn text(&self, symbol: Symbol) -> &Arc<str> {
-        &self.strings[symbol.0 as usize]
+        &self.strings[symbol.0.get() as usize - 1]
     }
 }

@@ -1,29 +1,32 @@
 //! R2–R11, R16–R20: what a connection's status says, whether it may be disabled or let go, and when to look again.
 
+mod readiness;
+mod record_types;
+mod schedule;
+
+pub use schedule::{DEFAULT_PROBE, DEFAULT_REFRESH, interval};
+
 use super::{
     Requeue,
     conditions::Conditions,
     facts::{RuleFacts, created},
-    instance_state::{Answer, Told, Verdict, judge, retry_after},
-    messages,
-    ready::{self, Readiness},
+    instance_state::{Told, Verdict, judge},
+    messages, ready,
     refusal::{self, Candidate, Clauses, Entry, Fence},
 };
 use crate::api::{
-    ActiveRule, ConditionStatus, ConditionType, ConnectionState, DynamicsConnection,
-    DynamicsConnectionStatus, MetadataStatus, Reason, conditions,
+    ActiveRule, ConditionType, ConnectionState, DynamicsConnection, DynamicsConnectionStatus, MetadataStatus,
+    Reason,
     connection::MAX_ACTIVE_RULES,
     names::{FINALIZER, REFRESH_REQUESTED, reconcile_requested},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+use readiness::{although_away, readiness};
+use record_types::RecordTypes;
+use schedule::looks;
 use std::collections::BTreeMap;
-
-/// How often an instance's health is looked at when `probe.interval` is absent.
-pub const DEFAULT_PROBE: SignedDuration = SignedDuration::from_mins(5);
-/// How often metadata is read when `refresh.interval` is absent (R4).
-pub const DEFAULT_REFRESH: SignedDuration = SignedDuration::from_hours(24);
 
 /// Another connection of the namespace that asks to be the default (R3).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -248,68 +251,6 @@ fn named(entries: &[Entry<String>], old: &[ActiveRule], reads: &[RuleFacts]) -> 
     listed
 }
 
-/// The record types in force (R9), and which of them only an active rule keeps.
-struct RecordTypes {
-    in_force: Vec<String>,
-    kept: Vec<String>,
-}
-
-impl RecordTypes {
-    fn in_force(
-        view: &ConnectionView<'_>,
-        old: &DynamicsConnectionStatus,
-        entries: &[ActiveRule],
-        reads: &[RuleFacts],
-    ) -> Self {
-        let spec = &view.connection.spec.record_types;
-        let before: &[String] = old.metadata.as_ref().map_or(&[], |m| &m.record_types);
-        let tables = view.told.and_then(|t| t.tables.as_ref());
-        let mut in_force: Vec<String> = Vec::new();
-        for type_ in spec {
-            let missing = match tables {
-                Some(tables) => tables.asked.contains(type_) && !tables.usable.contains(type_),
-                // Not read since this process started: what was found missing before is still missing.
-                None => {
-                    old.metadata.as_ref().is_some_and(|m| m.refreshed_at.is_some())
-                        && old.observed_generation == view.connection.metadata.generation.unwrap_or(0)
-                        && !before.contains(type_)
-                }
-            };
-            if !missing && !in_force.contains(type_) {
-                in_force.push(type_.clone());
-            }
-        }
-        let mut kept = Vec::new();
-        for entry in entries {
-            let named = reads.iter().find(|r| r.uid == entry.uid).and_then(|r| r.record_type.clone());
-            if let Some(type_) = named
-                && before.contains(&type_)
-                && !in_force.contains(&type_)
-            {
-                kept.push(type_.clone());
-                in_force.push(type_);
-            }
-        }
-        Self { in_force, kept }
-    }
-
-    /// The kept types and the names of the rules that keep them.
-    fn kept(&self, entries: &[ActiveRule], reads: &[RuleFacts]) -> Option<(Vec<String>, Vec<String>)> {
-        let users: Vec<String> = entries
-            .iter()
-            .filter(|e| {
-                reads
-                    .iter()
-                    .find(|r| r.uid == e.uid)
-                    .and_then(|r| r.record_type.as_ref())
-                    .is_some_and(|t| self.kept.contains(t))
-            })
-            .map(|e| e.name.clone())
-            .collect();
-        (!users.is_empty()).then(|| (self.kept.clone(), users))
-    }
-}
-
 /// The host of `spec.instanceUrl`, for sentences.
 pub fn host(connection: &DynamicsConnection) -> &str {
     connection.spec.instance_url.trim_start_matches("https://").trim_end_matches('/')
@@ -317,82 +258,6 @@ pub fn host(connection: &DynamicsConnection) -> &str {
 
 fn verdict(view: &ConnectionView<'_>, old: &DynamicsConnectionStatus) -> Option<Verdict> {
     view.told.map(|told| judge(&told.answer, old.organization.as_ref(), host(view.connection)))
-}
-
-fn readiness(
-    view: &ConnectionView<'_>,
-    disabled: bool,
-    verdict: Option<&Verdict>,
-    old: &DynamicsConnectionStatus,
-) -> Readiness {
-    if disabled {
-        return Readiness::Ready(Reason::Disabled, messages::disabled());
-    }
-    let host = host(view.connection);
-    match verdict {
-        Some(Verdict { trouble: Some((reason, message)), .. }) => {
-            Readiness::NotReady(*reason, message.clone())
-        }
-        Some(Verdict { state: Some(_), .. }) => {
-            let refuses = view
-                .told
-                .is_some_and(|t| matches!(t.answer, Answer::Organization { accepts_social_data: false, .. }));
-            let message =
-                if refuses { messages::connected_but_refuses(host) } else { messages::connected(host) };
-            Readiness::Ready(Reason::Connected, message)
-        }
-        // Asked to wait, or not asked yet: what was known stays, unless it was that the connection is disabled, or
-        // is nothing a connection ever says. `Reconciling` and `Stalled` are drawn from it anew, or forged ones would
-        // stay.
-        _ => {
-            let known = conditions::find(&old.conditions, ConditionType::Ready);
-            let reason = conditions::reason(&old.conditions, ConditionType::Ready);
-            match (known, reason) {
-                (Some(known), Some(reason)) if known.status == ConditionStatus::True && is_fine(reason) => {
-                    Readiness::Ready(reason, known.message.clone())
-                }
-                (Some(known), Some(reason))
-                    if known.status == ConditionStatus::False && is_trouble(reason) =>
-                {
-                    Readiness::NotReady(reason, known.message.clone())
-                }
-                _ => Readiness::NotReady(Reason::Connecting, messages::connecting(host)),
-            }
-        }
-    }
-}
-
-fn is_fine(reason: Reason) -> bool {
-    matches!(reason, Reason::Connected | Reason::UsedByActiveRules)
-}
-
-/// What an instance's answer can be told as when it is not in order ([`judge`]).
-fn is_trouble(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::InstanceDowntime
-            | Reason::InstanceExpired
-            | Reason::OrganizationChanged
-            | Reason::CredentialsRejected
-            | Reason::AccessDenied
-            | Reason::SecretNotFound
-            | Reason::SecretInvalid
-            | Reason::HostNotAllowed
-            | Reason::AddressNotAllowed
-    )
-}
-
-/// §3: "With `enabled: false` the instance's state does not affect Ready". Else a tool that waits for health would never
-/// apply the wave that deactivates the rules, and the disable would be held for ever.
-fn although_away(readiness: Readiness, disable_wanted: bool, holders: &[String]) -> Readiness {
-    match readiness {
-        Readiness::NotReady(Reason::InstanceDowntime | Reason::InstanceExpired, _)
-            if disable_wanted && !holders.is_empty() =>
-        {
-            Readiness::Ready(Reason::UsedByActiveRules, messages::disable_refused(holders))
-        }
-        other => other,
-    }
 }
 
 fn default_condition(conditions: &mut Conditions<'_>, view: &ConnectionView<'_>, name: &str) {
@@ -427,59 +292,4 @@ fn handled_refresh(view: &ConnectionView<'_>, old: &DynamicsConnectionStatus) ->
         }
         _ => old.last_handled_refresh_at.clone(),
     }
-}
-
-/// Reads `1h30m`; anything else is the default.
-pub fn interval(text: Option<&str>, default: SignedDuration, floor: SignedDuration) -> SignedDuration {
-    text.filter(|t| !t.is_empty())
-        .and_then(|t| t.parse::<SignedDuration>().ok())
-        .map_or(default, |d| d.max(floor))
-}
-
-/// Spreads connections over an interval by up to a tenth, always the same way for the same one: a restart must not
-/// bring all of them to their instances at once.
-fn jittered(period: SignedDuration, uid: &str) -> SignedDuration {
-    let hash = uid.bytes().fold(0_i64, |h, b| (h * 31 + i64::from(b)) % 1000);
-    period
-        - SignedDuration::from_millis(i64::try_from(period.as_millis()).unwrap_or(i64::MAX) / 10_000 * hash)
-}
-
-/// What to ask the instance now, and when to look again.
-fn looks(view: &ConnectionView<'_>, disabled: bool) -> (Option<Ask>, Option<Requeue>) {
-    if disabled {
-        return (None, None);
-    }
-    let spec = &view.connection.spec;
-    let uid = view.connection.uid().unwrap_or_default();
-    let probe = spec.probe.as_ref().and_then(|p| p.interval.as_deref());
-    let probe = interval(probe, DEFAULT_PROBE, SignedDuration::from_secs(30));
-    let refresh = spec.refresh.as_ref().and_then(|p| p.interval.as_deref());
-    let refresh = interval(refresh, DEFAULT_REFRESH, SignedDuration::from_mins(15));
-    let tables = || Some(Ask { tables: Some(spec.record_types.clone()) });
-
-    let Some(told) = view.told else { return (tables(), None) };
-    let asked_for = view.connection.annotations().get(REFRESH_REQUESTED);
-    let handled = view.connection.status.as_ref().and_then(|s| s.last_handled_refresh_at.as_ref());
-    let (due, awaited) = if told.failures == 0 {
-        (told.at + jittered(probe, &uid), false)
-    } else {
-        (told.at + retry_after(told.failures, probe), true)
-    };
-    let requeue = Requeue { at: due, periodic: !awaited };
-    let Some(known) = &told.tables else {
-        // Health first; tables as soon as the instance is in order.
-        return if view.now >= due { (tables(), None) } else { (None, Some(requeue)) };
-    };
-    let wanted = asked_for != handled && known.requested.as_ref() != asked_for && asked_for.is_some();
-    let new_table = spec.record_types.iter().any(|t| !known.asked.contains(t));
-    let refresh_due = known.read_at + jittered(refresh, &uid);
-    if told.failures == 0 && (wanted || new_table || view.now >= refresh_due) {
-        return (tables(), None);
-    }
-    if view.now >= due {
-        return (Some(Ask { tables: None }), None);
-    }
-    // While it fails, only its health is asked for: a refresh that is overdue would else be due for ever.
-    let refresh = (told.failures == 0).then(|| Requeue::periodic(refresh_due));
-    (None, Requeue::sooner(Some(requeue), refresh))
 }

@@ -1,0 +1,86 @@
+//! R16–R20: whether a connection is ready, and why not.
+
+use super::{ConnectionView, host};
+use crate::api::{ConditionStatus, ConditionType, DynamicsConnectionStatus, Reason, conditions};
+use crate::rules::{
+    instance_state::{Answer, Verdict},
+    messages,
+    ready::Readiness,
+};
+
+/// What `Ready` says, from the instance's answer or from what is stored.
+pub(super) fn readiness(
+    view: &ConnectionView<'_>,
+    disabled: bool,
+    verdict: Option<&Verdict>,
+    old: &DynamicsConnectionStatus,
+) -> Readiness {
+    if disabled {
+        return Readiness::Ready(Reason::Disabled, messages::disabled());
+    }
+    let host = host(view.connection);
+    match verdict {
+        Some(Verdict { trouble: Some((reason, message)), .. }) => {
+            Readiness::NotReady(*reason, message.clone())
+        }
+        Some(Verdict { state: Some(_), .. }) => {
+            let refuses = view
+                .told
+                .is_some_and(|t| matches!(t.answer, Answer::Organization { accepts_social_data: false, .. }));
+            let message =
+                if refuses { messages::connected_but_refuses(host) } else { messages::connected(host) };
+            Readiness::Ready(Reason::Connected, message)
+        }
+        // Asked to wait, or not asked yet: what was known stays, unless it was that the connection is disabled, or
+        // is nothing a connection ever says. `Reconciling` and `Stalled` are drawn from it anew, or forged ones would
+        // stay.
+        _ => {
+            let known = conditions::find(&old.conditions, ConditionType::Ready);
+            let reason = conditions::reason(&old.conditions, ConditionType::Ready);
+            match (known, reason) {
+                (Some(known), Some(reason)) if known.status == ConditionStatus::True && is_fine(reason) => {
+                    Readiness::Ready(reason, known.message.clone())
+                }
+                (Some(known), Some(reason))
+                    if known.status == ConditionStatus::False && is_trouble(reason) =>
+                {
+                    Readiness::NotReady(reason, known.message.clone())
+                }
+                _ => Readiness::NotReady(Reason::Connecting, messages::connecting(host)),
+            }
+        }
+    }
+}
+
+fn is_fine(reason: Reason) -> bool {
+    matches!(reason, Reason::Connected | Reason::UsedByActiveRules)
+}
+
+/// What an instance's answer can be told as when it is not in order ([`judge`]).
+fn is_trouble(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::InstanceDowntime
+            | Reason::InstanceExpired
+            | Reason::OrganizationChanged
+            | Reason::CredentialsRejected
+            | Reason::AccessDenied
+            | Reason::SecretNotFound
+            | Reason::SecretInvalid
+            | Reason::HostNotAllowed
+            | Reason::AddressNotAllowed
+    )
+}
+
+/// §3: "With `enabled: false` the instance's state does not affect Ready". Else a tool that waits for health would never
+/// apply the wave that deactivates the rules, and the disable would be held for ever.
+pub(super) fn although_away(readiness: Readiness, disable_wanted: bool, holders: &[String]) -> Readiness {
+    match readiness {
+        Readiness::NotReady(Reason::InstanceDowntime | Reason::InstanceExpired, _)
+            if disable_wanted && !holders.is_empty() =>
+        {
+            Readiness::Ready(Reason::UsedByActiveRules, messages::disable_refused(holders))
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,67 @@
+//! R4: what to ask the instance for now, and when to look again.
+
+use super::{Ask, ConnectionView};
+use crate::api::names::REFRESH_REQUESTED;
+use crate::rules::{Requeue, instance_state::retry_after};
+use jiff::SignedDuration;
+use kube::ResourceExt;
+
+/// How often an instance's health is looked at when `probe.interval` is absent.
+pub const DEFAULT_PROBE: SignedDuration = SignedDuration::from_mins(5);
+/// How often metadata is read when `refresh.interval` is absent (R4).
+pub const DEFAULT_REFRESH: SignedDuration = SignedDuration::from_hours(24);
+
+/// Reads `1h30m`; anything else is the default.
+pub fn interval(text: Option<&str>, default: SignedDuration, floor: SignedDuration) -> SignedDuration {
+    text.filter(|t| !t.is_empty())
+        .and_then(|t| t.parse::<SignedDuration>().ok())
+        .map_or(default, |d| d.max(floor))
+}
+
+/// Spreads connections over an interval by up to a tenth, always the same way for the same one: a restart must not
+/// bring all of them to their instances at once.
+fn jittered(period: SignedDuration, uid: &str) -> SignedDuration {
+    let hash = uid.bytes().fold(0_i64, |h, b| (h * 31 + i64::from(b)) % 1000);
+    period
+        - SignedDuration::from_millis(i64::try_from(period.as_millis()).unwrap_or(i64::MAX) / 10_000 * hash)
+}
+
+/// What to ask the instance now, and when to look again.
+pub(super) fn looks(view: &ConnectionView<'_>, disabled: bool) -> (Option<Ask>, Option<Requeue>) {
+    if disabled {
+        return (None, None);
+    }
+    let spec = &view.connection.spec;
+    let uid = view.connection.uid().unwrap_or_default();
+    let probe = spec.probe.as_ref().and_then(|p| p.interval.as_deref());
+    let probe = interval(probe, DEFAULT_PROBE, SignedDuration::from_secs(30));
+    let refresh = spec.refresh.as_ref().and_then(|p| p.interval.as_deref());
+    let refresh = interval(refresh, DEFAULT_REFRESH, SignedDuration::from_mins(15));
+    let tables = || Some(Ask { tables: Some(spec.record_types.clone()) });
+
+    let Some(told) = view.told else { return (tables(), None) };
+    let asked_for = view.connection.annotations().get(REFRESH_REQUESTED);
+    let handled = view.connection.status.as_ref().and_then(|s| s.last_handled_refresh_at.as_ref());
+    let (due, awaited) = if told.failures == 0 {
+        (told.at + jittered(probe, &uid), false)
+    } else {
+        (told.at + retry_after(told.failures, probe), true)
+    };
+    let requeue = Requeue { at: due, periodic: !awaited };
+    let Some(known) = &told.tables else {
+        // Health first; tables as soon as the instance is in order.
+        return if view.now >= due { (tables(), None) } else { (None, Some(requeue)) };
+    };
+    let wanted = asked_for != handled && known.requested.as_ref() != asked_for && asked_for.is_some();
+    let new_table = spec.record_types.iter().any(|t| !known.asked.contains(t));
+    let refresh_due = known.read_at + jittered(refresh, &uid);
+    if told.failures == 0 && (wanted || new_table || view.now >= refresh_due) {
+        return (tables(), None);
+    }
+    if view.now >= due {
+        return (Some(Ask { tables: None }), None);
+    }
+    // While it fails, only its health is asked for: a refresh that is overdue would else be due for ever.
+    let refresh = (told.failures == 0).then(|| Requeue::periodic(refresh_due));
+    (None, Requeue::sooner(Some(requeue), refresh))
+}
