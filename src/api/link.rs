@@ -325,6 +325,10 @@ pub struct RemovedLink {
     /// re-association (R14), even when the deletion was held for days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_deleted_at: Option<Time>,
+    /// The annotation `postlink.dev/relink-requested-at` was set since, so rules may take the post, unless the link
+    /// comes back first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relink_requested: bool,
 }
 
 /// Why a link went.

@@ -82,6 +82,8 @@ reasons! {
     SocialDataRefused,
     /// The instance, or `linksPerSecond`, asks to wait.
     Throttled,
+    /// The instance refuses this post's social activity as it is.
+    PostRefused,
     // RecordAvailable, of a PostLink.
     /// The record can be read in the instance.
     RecordAvailable,
@@ -121,6 +123,8 @@ reasons! {
     SecretInvalid,
     /// The token endpoint or the instance refuses the credentials.
     CredentialsRejected,
+    /// The sign-in service gives no token now; what is known of the instance stays as it was.
+    SignInUnavailable,
     /// The application is not a member of the organisation or lacks privileges in it.
     AccessDenied,
     /// The host of `spec.instanceUrl` is not on the operator's allow-list.

@@ -12,7 +12,7 @@ use crate::{
     rules::{
         Requeue,
         conditions::transitions,
-        link::{Create, LinkDecision, LinkView, Step, decide},
+        link::{Create, LinkDecision, LinkView, Step, decide, open_to_rules},
     },
 };
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -125,7 +125,8 @@ async fn write(shell: &Shell, key: &Key, look: &LinkLook, decision: &LinkDecisio
 fn listens_to_others_now(before: &PostLinkStatus, after: &PostLinkStatus) -> bool {
     let uid = |status: &PostLinkStatus| status.link.as_ref().map(|link| link.connection.uid.clone());
     let left = before.link.is_some() && uid(before) != uid(after);
-    let reopened = before.removed_link.is_some() && after.removed_link.is_none() && after.link.is_none();
+    let open = |status: &PostLinkStatus| status.link.is_none() && open_to_rules(status.removed_link.as_ref());
+    let reopened = before.link.is_none() && !open(before) && open(after);
     left || reopened
 }
 

@@ -62,8 +62,16 @@ pub enum Failure {
     Unreachable,
     /// An answer no instance gives: an HTML page, nothing, too much, a redirect.
     Rubbish,
+    /// It answers as an instance does, but with an error.
+    Failing,
+    /// Its certificate is not trusted, has run out or is for another name.
+    Certificate,
+    /// The sign-in service did not answer as it should: nothing is known of the instance.
+    SignInUnavailable,
     /// It asks to wait.
     Throttled,
+    /// It was not asked: the API server did not hand out what is needed to sign in.
+    NotAsked,
     /// The token endpoint or the instance refuses the credentials.
     CredentialsRejected,
     /// The application is not a member of the organisation, or may not read what is needed.
@@ -135,8 +143,17 @@ pub fn judge(answer: &Answer, known: Option<&Organization>, host: &str) -> Verdi
             Failure::Rubbish => {
                 keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::rubbish(host))
             }
+            Failure::Failing => {
+                keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::failing(host))
+            }
+            Failure::Certificate => {
+                keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::certificate(host))
+            }
+            Failure::SignInUnavailable => {
+                keep(None, Reason::SignInUnavailable, messages::sign_in_unavailable(host))
+            }
             // Being asked to wait says nothing about the state: everything stays as it was.
-            Failure::Throttled => {
+            Failure::Throttled | Failure::NotAsked => {
                 Verdict { state: None, trouble: None, organization: known.cloned(), friendly_name: None }
             }
             Failure::CredentialsRejected => {

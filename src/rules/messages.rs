@@ -155,6 +155,32 @@ pub fn rubbish(host: &str) -> String {
     )
 }
 
+/// R17, of a connection.
+pub fn failing(host: &str) -> String {
+    format!(
+        "The instance at {host} answers with errors; if that lasts, ask those who run it. Links are kept, and everything resumes by itself."
+    )
+}
+
+/// R17, of a connection.
+pub fn certificate(host: &str) -> String {
+    format!(
+        "The instance at {host} cannot be reached safely: its certificate is not trusted, has run out, or is for another name. Links are kept; everything resumes by itself when the certificate is in order, or its authority is trusted (--ca-file)."
+    )
+}
+
+/// Of a connection.
+pub fn sign_in_unavailable(host: &str) -> String {
+    format!(
+        "The sign-in service gives no token for {host} now, so nothing new is known of the instance. It is tried again by itself."
+    )
+}
+
+/// Of a connection nobody has reached yet, because its instance asked to wait.
+pub fn asks_to_wait(host: &str) -> String {
+    format!("The instance at {host} asks to wait; it is asked again by itself.")
+}
+
 /// Of a connection.
 pub fn credentials_rejected(host: &str) -> String {
     format!(
@@ -246,6 +272,13 @@ pub fn lost(reason: Reason, connection: &str) -> String {
     }
 }
 
+/// Of a post whose link could come back (R14), were it not for a `spec.link` that was changed to ask for another.
+pub fn could_come_back(old: &str, again: &str) -> String {
+    format!(
+        "Connection {old} was deleted, and the link with it; the social activity in the instance is untouched. Its organisation is connected again, as connection {again}, but spec.link has been changed to name another connection; name {again}, or take spec.link out, and the link comes back."
+    )
+}
+
 /// Of a post nobody wants to link.
 pub fn not_requested() -> String {
     "Nothing asks for a link: spec.link is absent and no active rule matches.".to_owned()
@@ -288,7 +321,10 @@ pub fn link_waits(reason: Reason, connection: Option<&str>, record_type: Option<
             "The instance behind connection {connection} is set not to receive social data; the post is linked by itself when that is changed in Dynamics 365."
         ),
         Reason::Throttled => format!(
-            "The instance behind connection {connection} asks to wait; the post is linked by itself."
+            "The instance behind connection {connection}, or its spec.linksPerSecond, asks to wait; the post is linked by itself."
+        ),
+        Reason::PostRefused => format!(
+            "The instance behind connection {connection} refuses the social activity of this post; correct spec.post or spec.link, or ask those who run the instance. It is tried again by itself."
         ),
         _ => format!(
             "Connection {connection} cannot be used now; see its Ready condition. The post is linked by itself when it can."

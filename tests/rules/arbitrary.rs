@@ -15,7 +15,7 @@ use postlink::{
         record::{Seen, record},
     },
 };
-use proptest::{collection::vec, option, prelude::*, sample::select, strategy::Union};
+use proptest::{bool, collection::vec, option, prelude::*, sample::select, strategy::Union};
 use uuid::Uuid;
 
 /// Names that connections and rules have.
@@ -239,9 +239,10 @@ prop_compose! {
         removed_at in forged_time(),
         cause in cause(),
         connection_deleted_at in option::of(forged_time()),
+        relink_requested in bool::weighted(0.2),
     ) -> RemovedLink {
         let connection_deleted_at = connection_deleted_at.map(Time);
-        RemovedLink { link, removed_at: Time(removed_at), cause, connection_deleted_at }
+        RemovedLink { link, removed_at: Time(removed_at), cause, connection_deleted_at, relink_requested }
     }
 }
 
@@ -327,7 +328,11 @@ fn failure() -> impl Strategy<Value = Failure> {
         Failure::AdministrationMode,
         Failure::Unreachable,
         Failure::Rubbish,
+        Failure::Failing,
+        Failure::Certificate,
+        Failure::SignInUnavailable,
         Failure::Throttled,
+        Failure::NotAsked,
         Failure::CredentialsRejected,
         Failure::AccessDenied,
         Failure::SecretNotFound("key".into()),

@@ -6,7 +6,7 @@ use crate::{
 };
 use jiff::SignedDuration;
 use postlink::{
-    api::{ConditionType, LinkedBy, ObjectRef, RemovalCause},
+    api::{ConditionType, ConnectionState, LinkedBy, ObjectRef, RemovalCause},
     rules::{
         link::{Request, Step, Wish},
         record::Seen,
@@ -100,6 +100,57 @@ fn the_relink_annotation_does_nothing_to_a_linked_post() {
     scene.expect(LINKED);
     assert!(scene.made.is_empty());
     assert_eq!(scene.post.status.intent.unwrap().attempt, 1);
+}
+
+#[test]
+fn r25_a_relink_request_finds_the_break_nobody_has_noticed_yet() {
+    let mut scene = linked();
+    scene.seen = Some(GONE);
+    scene.post.relink_requested = Some("monday".into());
+    scene.settle();
+    assert_eq!(scene.attempts(), [2], "the old activity is gone, so another one is made");
+    assert_eq!(scene.post.status.intent.unwrap().relink_requested_at.as_deref(), Some("monday"));
+}
+
+#[test]
+fn r27_a_relink_request_on_a_linked_post_waits_for_an_instance_that_is_down() {
+    let mut scene = linked();
+    scene.connection("contoso").status().state = Some(ConnectionState::Downtime);
+    scene.post.relink_requested = Some("monday".into());
+    scene.expect("True/LinkedByHand | False/InstanceDowntime | - | False+Reconciling");
+    assert_eq!(scene.post.status.intent.clone().and_then(|i| i.relink_requested_at), None);
+    scene.connection("contoso").status().state = Some(ConnectionState::Enabled);
+    scene.seen = Some(GONE);
+    scene.settle();
+    assert_eq!(scene.attempts(), [2]);
+}
+
+#[test]
+fn r14_a_relink_request_keeps_what_can_still_come_back() {
+    let mut scene = by_rule();
+    let activity = scene.post.status.link.as_ref().unwrap().social_activity_id;
+    scene.delete_connection("contoso").settle();
+    scene.post.relink_requested = Some("monday".into());
+    scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | True");
+    scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
+    scene.expect("True/Restored | True/RecordAvailable | - | True");
+    assert_eq!(scene.post.status.link.as_ref().unwrap().social_activity_id, activity);
+    assert!(scene.made.is_empty());
+}
+
+#[test]
+fn r14_after_a_relink_request_a_rule_may_take_the_post() {
+    let mut scene = by_rule();
+    scene.delete_connection("contoso").settle();
+    let mut scene = scene
+        .with(connection("fabrikam").org(OTHER_ORG))
+        .working(rule("other").refers_to("fabrikam").since(at(-120)));
+    scene.settle();
+    assert!(scene.made.is_empty(), "nobody has asked for another link yet");
+    scene.post.relink_requested = Some("monday".into());
+    scene.settle();
+    assert_eq!(scene.attempts(), [2]);
+    assert!(scene.post.status.removed_link.is_none());
 }
 
 #[test]

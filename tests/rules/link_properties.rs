@@ -9,7 +9,7 @@ use postlink::{
     },
     rules::{
         facts::{ConnectionFacts, RuleFacts},
-        link::{Created, Gone, LinkDecision, LinkFacts, LinkView, Step, Wish, decide},
+        link::{Created, Gone, LinkDecision, LinkFacts, LinkView, Step, Wish, decide, open_to_rules},
         record::Seen,
     },
 };
@@ -180,7 +180,8 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
             prop_assert!(view.not_before.is_none_or(|at| view.now >= at), "backoff");
             if let Some(by) = &create.rule {
                 prop_assert!(view.link.wish == Wish::Rules);
-                let held = view.link.status.link.is_some() || view.link.status.removed_link.is_some();
+                let removed = view.link.status.removed_link.as_ref();
+                let held = view.link.status.link.is_some() || !open_to_rules(removed);
                 prop_assert!(!held || relink(view), "a rule took a post that ever held a link");
                 let rule = view.rules.iter().find(|r| r.uid == by.uid);
                 prop_assert!(rule.is_some_and(|r| r.wants_active && r.effective_on(through)), "§4.1");

@@ -92,6 +92,7 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
         Reason::RecordTypeNotOffered
         | Reason::RecordNotFound
         | Reason::SocialDataRefused
+        | Reason::PostRefused
         | Reason::Throttled => (T::Linked, refused(reason)),
         Reason::RecordAvailable => (T::RecordAvailable, link_says(linked())),
         Reason::RecordPending => {
@@ -131,6 +132,7 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
         Reason::SecretNotFound => ready(failing(Failure::SecretNotFound("key".into()))),
         Reason::SecretInvalid => ready(failing(Failure::SecretInvalid("no tenantId".into()))),
         Reason::CredentialsRejected => ready(failing(Failure::CredentialsRejected)),
+        Reason::SignInUnavailable => ready(failing(Failure::SignInUnavailable)),
         Reason::AccessDenied => ready(failing(Failure::AccessDenied)),
         Reason::HostNotAllowed => ready(failing(Failure::HostNotAllowed)),
         Reason::AddressNotAllowed => ready(failing(Failure::AddressNotAllowed)),

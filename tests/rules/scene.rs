@@ -159,8 +159,13 @@ impl Scene {
         self = self.linked(link_through("contoso"));
         let link = self.post.status.link.take().expect("just put there");
         let removed_at = Time(self.now - SignedDuration::from_hours(1));
-        self.post.status.removed_link =
-            Some(RemovedLink { link, removed_at, cause, connection_deleted_at: None });
+        self.post.status.removed_link = Some(RemovedLink {
+            link,
+            removed_at,
+            cause,
+            connection_deleted_at: None,
+            relink_requested: false,
+        });
         if let Some(intent) = &mut self.post.status.intent {
             intent.attempt = 2;
         }

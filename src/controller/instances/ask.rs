@@ -7,7 +7,7 @@ use super::{
 use crate::{
     api::{DynamicsConnection, Organization, names::REFRESH_REQUESTED},
     controller::queue::{Key, Kind},
-    dynamics::{self, Kind as Error, Meaning, Rejection},
+    dynamics::{self, Kind as Error, Meaning, Rejection, Unreachable},
     rules::{
         connection::Ask,
         instance_state::{Answer, Failure, Tables, Told},
@@ -61,7 +61,7 @@ impl Instances {
         let credentials = match credentials::read(&self.client, connection).await {
             Ok(credentials) => credentials,
             Err(Trouble::Failure(failure)) => return failed(failure),
-            Err(Trouble::Api) => return failed(Failure::Throttled),
+            Err(Trouble::Api) => return failed(Failure::NotAsked),
         };
         let instance = match self.dynamics.instance(&origin, &credentials) {
             Ok(instance) => instance,
@@ -191,11 +191,14 @@ fn failure(error: &dynamics::Error) -> Failure {
         (Error::CredentialsRejected { reason: Rejection::InvalidResource, .. }, _) => Failure::Unreachable,
         (Error::CredentialsRejected { .. }, _) => Failure::CredentialsRejected,
         (Error::NotAMember { .. } | Error::AccessDenied { .. }, _) => Failure::AccessDenied,
-        (_, Meaning::Wait | Meaning::SignInUnavailable | Meaning::NoEvidence) => Failure::Throttled,
+        (_, Meaning::SignInUnavailable) => Failure::SignInUnavailable,
+        (_, Meaning::Wait | Meaning::NoEvidence) => Failure::Throttled,
+        (Error::Unreachable(Unreachable::Tls), _) => Failure::Certificate,
         (
             Error::ServiceUnavailable { .. } | Error::Unreachable(_) | Error::OrganizationUnavailable { .. },
             _,
         ) => Failure::Unreachable,
+        (Error::Other { .. }, _) => Failure::Failing,
         _ => Failure::Rubbish,
     }
 }

@@ -39,21 +39,15 @@ impl Instances {
                 // The connection's own transition makes the link due again.
                 return;
             }
-            if let Some(rate) = basis.links_per_second {
-                let slot = connection.next_slot.max(now);
-                let apart = SignedDuration::from_millis(1000 / i64::from(rate.max(1)));
-                if slot > now {
-                    let wait = slot.duration_since(now);
-                    connection.next_slot = slot + apart;
-                    state.created.insert(key.clone(), Created::Refused(Reason::Throttled));
-                    state.fail(&key, now, Some(wait));
-                    drop(state);
-                    self.queue.add(key);
-                    return;
-                }
-                connection.next_slot = now + apart;
+            let rate = basis.links_per_second;
+            if let Some(wait) = rate.and_then(|rate| state.turn(&key, &create.connection, rate, now)) {
+                state.created.insert(key.clone(), Created::Refused(Reason::Throttled));
+                state.fail(&key, now, Some(wait));
+                drop(state);
+                self.queue.add(key);
+                return;
             }
-            connection.creating += 1;
+            state.connections.entry(create.connection.clone()).or_default().creating += 1;
             state.creating.insert(key.clone());
         }
         let (this, busy) = (self.clone(), self.busy());
@@ -132,7 +126,7 @@ impl Instances {
             Some(_) => basis.notes.clone(),
             None => live.spec.link.as_ref().and_then(|l| l.notes.clone()),
         };
-        let activity = payload::activity(&live.spec.post, &create.record_type, notes, regarding);
+        let activity = payload::activity(&live.spec.post, &create.record_type, notes.as_deref(), regarding);
         Some(match instance.create_activity(id, &activity).await {
             Ok(Creation::Created | Creation::AlreadyExists) => {
                 let record = create.record_id.map(|record| (create.record_type.clone(), record));
@@ -147,7 +141,8 @@ impl Instances {
             }
             Err(error) => {
                 debug!(%error, link = %key.name, namespace = %key.namespace, "an activity was not created");
-                if matches!(error.meaning(), Meaning::InstanceDown | Meaning::CredentialsUnusable) {
+                let whole = [Meaning::InstanceDown, Meaning::CredentialsUnusable, Meaning::SignInUnavailable];
+                if whole.contains(&error.meaning()) {
                     self.suspect(&create.connection, &key.namespace);
                 }
                 Outcome::of(&error)
@@ -214,6 +209,7 @@ impl Outcome {
             (Error::RecordTypeUnknown, _) => Reason::RecordTypeNotOffered,
             (_, Meaning::Wait) => Reason::Throttled,
             (_, Meaning::InstanceDown) => Reason::InstanceDowntime,
+            (_, Meaning::RequestRefused) => Reason::PostRefused,
             _ => Reason::ConnectionNotReady,
         };
         let wait = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());

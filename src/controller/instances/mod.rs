@@ -62,6 +62,8 @@ struct State {
     created: HashMap<Key, Created>,
     creating: HashSet<Key>,
     backoff: HashMap<Key, Backoff>,
+    /// When links that had to wait for `spec.linksPerSecond` may be made.
+    booked: HashMap<Key, Timestamp>,
     held: Option<Held>,
 }
 
@@ -231,10 +233,28 @@ impl Instances {
         state.seen.remove(key);
         state.created.remove(key);
         state.backoff.remove(key);
+        state.booked.remove(key);
     }
 }
 
 impl State {
+    /// How long a creation has to wait for `spec.linksPerSecond`. A link that has to wait keeps its turn: had it to
+    /// ask for a new one each time, two that wait could keep each other away for ever.
+    fn turn(&mut self, key: &Key, uid: &str, rate: i32, now: Timestamp) -> Option<SignedDuration> {
+        let apart = SignedDuration::from_millis(1000 / i64::from(rate.max(1)));
+        let connection = self.connections.entry(uid.to_owned()).or_default();
+        let at = self.booked.remove(key).unwrap_or_else(|| {
+            let at = connection.next_slot.max(now);
+            connection.next_slot = at + apart;
+            at
+        });
+        if at <= now {
+            return None;
+        }
+        self.booked.insert(key.clone(), at);
+        Some(at.duration_since(now))
+    }
+
     /// Whether that connection's instance is not to be asked now; if so, the key is remembered.
     fn is_held(&mut self, uid: &str, key: &Key) -> bool {
         let Some(held) = self.held.as_mut().filter(|held| held.connections.contains(uid)) else {

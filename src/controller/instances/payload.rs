@@ -9,15 +9,16 @@ use crate::{
 pub fn activity(
     post: &Post,
     record_type: &str,
-    notes: Option<String>,
+    notes: Option<&str>,
     regarding: Option<RegardingTarget>,
 ) -> Activity {
     let author = post.author.clone().unwrap_or_default();
-    let content = post.content.clone().unwrap_or_default();
+    let content = readable(post.content.as_deref().unwrap_or_default());
+    let title = post.title.as_deref().map(readable);
     let source = post.source.as_deref().unwrap_or_default().to_lowercase();
     Activity {
         // Without a title, the beginning of the content; the client cuts it to the column.
-        subject: post.title.clone().filter(|t| !t.trim().is_empty()).unwrap_or_else(|| content.clone()),
+        subject: title.filter(|t| !t.trim().is_empty()).unwrap_or_else(|| content.clone()),
         description: content,
         post_url: post.url.clone(),
         post_id: post.id.clone(),
@@ -39,13 +40,18 @@ pub fn activity(
         regarding,
         additional: AdditionalParams {
             user_preferred_target_entity: record_type.to_owned(),
-            social_handle: author.handle.clone().unwrap_or_default(),
-            profile_name: author.handle.unwrap_or_default(),
+            social_handle: author.handle.as_deref().map(readable).unwrap_or_default(),
+            profile_name: author.handle.as_deref().map(readable).unwrap_or_default(),
             profile_link: author.profile_url.unwrap_or_default(),
-            full_name: author.name.unwrap_or_default(),
+            full_name: author.name.as_deref().map(readable).unwrap_or_default(),
             influence_score: post.reach.map(f64::from),
             is_retweet: post.type_ == Some(PostType::Share),
-            notes: notes.unwrap_or_default(),
+            notes: notes.map(readable).unwrap_or_default(),
         },
     }
+}
+
+/// Text without control characters: posts carry them, and the instance refuses a text that does. Line ends stay.
+fn readable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t')).collect()
 }

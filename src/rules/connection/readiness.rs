@@ -3,7 +3,7 @@
 use super::{ConnectionView, host};
 use crate::api::{ConditionStatus, ConditionType, DynamicsConnectionStatus, Reason, conditions};
 use crate::rules::{
-    instance_state::{Answer, Verdict},
+    instance_state::{Answer, Failure, Verdict},
     messages,
     ready::Readiness,
 };
@@ -38,22 +38,21 @@ pub(super) fn readiness(
             let known = conditions::find(&old.conditions, ConditionType::Ready);
             let reason = conditions::reason(&old.conditions, ConditionType::Ready);
             match (known, reason) {
-                (Some(known), Some(reason)) if known.status == ConditionStatus::True && is_fine(reason) => {
-                    Readiness::Ready(reason, known.message.clone())
+                (Some(known), Some(Reason::Connected)) if known.status == ConditionStatus::True => {
+                    Readiness::Ready(Reason::Connected, known.message.clone())
                 }
                 (Some(known), Some(reason))
                     if known.status == ConditionStatus::False && is_trouble(reason) =>
                 {
                     Readiness::NotReady(reason, known.message.clone())
                 }
+                _ if view.told.is_some_and(|t| t.answer == Answer::Failure(Failure::Throttled)) => {
+                    Readiness::NotReady(Reason::Connecting, messages::asks_to_wait(host))
+                }
                 _ => Readiness::NotReady(Reason::Connecting, messages::connecting(host)),
             }
         }
     }
-}
-
-fn is_fine(reason: Reason) -> bool {
-    matches!(reason, Reason::Connected | Reason::UsedByActiveRules)
 }
 
 /// What an instance's answer can be told as when it is not in order ([`judge`]).
@@ -64,6 +63,7 @@ fn is_trouble(reason: Reason) -> bool {
             | Reason::InstanceExpired
             | Reason::OrganizationChanged
             | Reason::CredentialsRejected
+            | Reason::SignInUnavailable
             | Reason::AccessDenied
             | Reason::SecretNotFound
             | Reason::SecretInvalid
@@ -79,7 +79,7 @@ pub(super) fn although_away(readiness: Readiness, disable_wanted: bool, holders:
         Readiness::NotReady(Reason::InstanceDowntime | Reason::InstanceExpired, _)
             if disable_wanted && !holders.is_empty() =>
         {
-            Readiness::Ready(Reason::UsedByActiveRules, messages::disable_refused(holders))
+            Readiness::Ready(Reason::Connected, messages::disable_refused(holders))
         }
         other => other,
     }

@@ -1,8 +1,9 @@
 //! R13, R16–R20, R23–R27: a post that has a link.
 
 use super::{
-    Check, Created, LinkDecision, LinkView, Step, Wish, remove,
+    Check, Created, LinkDecision, LinkView, Step, Wish, relink_request, remove,
     story::{Linked, wait_for, write},
+    take_relink_request,
     unlinked::unlinked,
     use_intent,
 };
@@ -25,6 +26,9 @@ const CONFIRMATIONS: [SignedDuration; 4] = [
     SignedDuration::from_mins(2),
     SignedDuration::from_mins(15),
 ];
+/// When a question that a relink request waits for was not answered.
+const ASK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+
 /// A post that has a link.
 pub(super) fn linked(view: &LinkView<'_>, mut next: PostLinkStatus, mut link: LinkState) -> LinkDecision {
     let through = view.connections.iter().find(|c| c.uid == link.connection.uid);
@@ -51,7 +55,8 @@ pub(super) fn linked(view: &LinkView<'_>, mut next: PostLinkStatus, mut link: Li
         return unlinked(view, next);
     }
 
-    let (available, check_at) = match availability(view, connection, &link) {
+    let asked_again = relink_request(view, &next).is_some();
+    let (available, check_at) = match availability(view, connection, &link, asked_again) {
         Availability::Known(outcome, check_at) => match outcome {
             Outcome::Broken(cause) => {
                 return broken(view, next, link, cause);
@@ -90,6 +95,11 @@ pub(super) fn linked(view: &LinkView<'_>, mut next: PostLinkStatus, mut link: Li
     };
     next.link = Some(link);
     next.removed_link = None;
+    // As long as the instance cannot say that the link stands, the request stands too: the break nobody has noticed
+    // yet may be why it was made.
+    if view.seen.is_some() {
+        take_relink_request(view, &mut next);
+    }
     write(view, next, told.into(), check_at.map(Requeue::awaited))
 }
 
@@ -122,6 +132,7 @@ pub(super) fn availability(
     view: &LinkView<'_>,
     connection: &ConnectionFacts,
     link: &LinkState,
+    asked_again: bool,
 ) -> Availability {
     let changed = connection.organization.is_some_and(|o| o != link.organization_id);
     if changed || connection.unusable == Some(Reason::OrganizationChanged) {
@@ -155,6 +166,9 @@ pub(super) fn availability(
             again,
         )
     };
+    if asked_again {
+        return ask(Some(Requeue::awaited(moved(view.now, ASK_AGAIN))));
+    }
     match conditions::reason(&view.link.status.conditions, ConditionType::RecordAvailable) {
         Some(Reason::RecordAvailable) if link.record.is_some() => {
             let record = link.record.clone();

@@ -201,9 +201,9 @@ pub fn decide(view: &LinkView<'_>) -> LinkDecision {
     if view.link.deleting {
         return LinkDecision { step: Step::Wait, status: next, requeue: None };
     }
-    take_relink_request(view, &mut next);
 
     if view.link.wish == Wish::Unlink {
+        take_relink_request(view, &mut next);
         unlink(view, &mut next);
         let message = messages::lost(Reason::Unlinked, "");
         return write(view, next, Unlinked { reason: Reason::Unlinked, message, waits: None }.into(), None);
@@ -211,19 +211,33 @@ pub fn decide(view: &LinkView<'_>) -> LinkDecision {
     if let Some(link) = next.link.take() { linked(view, next, link) } else { unlinked(view, next) }
 }
 
-/// "Ask again": whatever was before is over, and the intent counts as new (R23–R25).
+/// A relink request that was not acted on yet.
+fn relink_request<'a>(view: &'a LinkView<'_>, next: &PostLinkStatus) -> Option<&'a String> {
+    let handled = next.intent.as_ref().and_then(|intent| intent.relink_requested_at.as_ref());
+    view.link.relink_requested.as_ref().filter(|asked| handled != Some(*asked))
+}
+
+/// "Ask again" (R23–R25): the intent counts as new, and rules may take the post.
 fn take_relink_request(view: &LinkView<'_>, next: &mut PostLinkStatus) {
-    let Some(asked) = &view.link.relink_requested else { return };
+    let Some(asked) = relink_request(view, next).cloned() else { return };
     let intent = next.intent.get_or_insert_with(fresh_intent);
-    if intent.relink_requested_at.as_ref() == Some(asked) {
+    intent.relink_requested_at = Some(asked);
+    // A link that stands is all that can be asked for. And while `unlink` stands nothing is asked for, and what became
+    // of the link goes on being told.
+    if next.link.is_some() || view.link.wish == Wish::Unlink {
         return;
     }
-    intent.relink_requested_at = Some(asked.clone());
-    // While `unlink` stands nothing is asked for, and what became of the link goes on being told.
-    if next.link.is_none() && view.link.wish != Wish::Unlink {
-        intent.hash = None;
-        next.removed_link = None;
+    intent.hash = None;
+    // It goes when the new link is there: until then it can come back (R14), and a second activity beside the one that
+    // waits would be for nothing.
+    if let Some(removed) = &mut next.removed_link {
+        removed.relink_requested = true;
     }
+}
+
+/// Whether rules may take a post that has no link: it never had one, or somebody asked for another since (§2).
+pub fn open_to_rules(removed: Option<&RemovedLink>) -> bool {
+    removed.is_none_or(|removed| removed.relink_requested)
 }
 
 fn fresh_intent() -> Intent {
@@ -259,6 +273,7 @@ fn remove(
         removed_at: Time(view.now),
         cause,
         connection_deleted_at: connection_deleted_at.map(Time),
+        relink_requested: false,
     });
 }
 fn use_intent(next: &mut PostLinkStatus, request: Option<&Request>) {

@@ -2,11 +2,13 @@
 
 use super::{LinkDecision, LinkView, Step};
 use crate::{
-    api::{ConditionType, PostLinkStatus, Reason, RemovalCause},
+    api::{ConditionType, PostLinkStatus, Reason, RemovalCause, RemovedLink},
     rules::{
         Requeue,
         conditions::Conditions,
+        messages,
         ready::{self, Readiness},
+        restore,
     },
 };
 
@@ -19,6 +21,15 @@ pub(super) fn cause(cause: RemovalCause) -> Reason {
         RemovalCause::Unlinked => Reason::Unlinked,
     }
 }
+/// What became of a link there was.
+pub(super) fn lost(view: &LinkView<'_>, removed: &RemovedLink) -> String {
+    let (reason, old) = (cause(removed.cause), &removed.link.connection.name);
+    match restore::candidate(removed, view.connections) {
+        Some(back) if view.link.wish.request().is_some() => messages::could_come_back(old, &back.name),
+        _ => messages::lost(reason, old),
+    }
+}
+
 pub(super) struct Linked {
     pub(super) reason: Reason,
     pub(super) message: String,

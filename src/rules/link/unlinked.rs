@@ -3,8 +3,8 @@
 use super::{
     Check, Created, LinkDecision, LinkView, Step, Wish,
     linked::linked,
-    story::{Unlinked, cause, wait_for, write},
-    use_intent,
+    story::{Unlinked, cause, lost, wait_for, write},
+    take_relink_request, use_intent,
     wanted::{target, wanted},
 };
 use crate::{
@@ -19,6 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// A post that has no link.
 pub(super) fn unlinked(view: &LinkView<'_>, mut next: PostLinkStatus) -> LinkDecision {
+    take_relink_request(view, &mut next);
     if let Some(made) = view.created.and_then(|created| made_link(view, &mut next, created)) {
         return linked(view, next, made);
     }
@@ -100,7 +101,7 @@ pub(super) fn not_wanted(view: &LinkView<'_>, mut next: PostLinkStatus) -> LinkD
     let told = match &next.removed_link {
         Some(removed) => {
             let reason = cause(removed.cause);
-            let message = messages::lost(reason, &removed.link.connection.name);
+            let message = lost(view, removed);
             Unlinked { reason, message, waits: None }
         }
         None => Unlinked { reason: Reason::NotRequested, message: messages::not_requested(), waits: None },

@@ -1,8 +1,8 @@
 //! R3, R5, R21: who wants a link, through which connection, and whether it can be made now.
 
 use super::{
-    Create, Created, LOOK_BACK, LinkDecision, LinkFacts, LinkView, Request, Step, Wish,
-    story::{Unlinked, cause, wait_for, write},
+    Create, Created, LOOK_BACK, LinkDecision, LinkFacts, LinkView, Request, Step, Wish, open_to_rules,
+    story::{Unlinked, cause, lost, wait_for, write},
 };
 use crate::{
     api::{ConditionType, ObjectRef, PostLinkStatus, Reason, RemovalCause, conditions},
@@ -36,7 +36,7 @@ pub(super) fn target<'a>(view: &'a LinkView<'_>, next: &PostLinkStatus) -> Optio
                 });
             (!used).then(|| by_hand(view, request))
         }
-        Wish::Rules if next.removed_link.is_some() => None,
+        Wish::Rules if !open_to_rules(next.removed_link.as_ref()) => None,
         Wish::Rules => by_rule(view),
     }
 }
@@ -158,9 +158,11 @@ pub(super) fn wanted(view: &LinkView<'_>, next: PostLinkStatus, target: &Target<
     if attempt != stored {
         // §2: stored before the call. Else a crash right after it, and a change of mind, would leave an activity
         // that no status has ever named.
-        let lost = next.removed_link.as_ref().map(|r| (cause(r.cause), r.link.connection.name.clone()));
-        let (reason, old) = lost.unwrap_or((Reason::Unlinked, String::new()));
-        let message = format!("{} {}", messages::lost(reason, &old), messages::linking(&connection.name));
+        let linking = messages::linking(&connection.name);
+        let (reason, message) = match &next.removed_link {
+            Some(removed) => (cause(removed.cause), format!("{} {linking}", lost(view, removed))),
+            None => (Reason::Unlinked, format!("{} {linking}", messages::lost(Reason::Unlinked, ""))),
+        };
         let told = Unlinked { reason, message, waits: Some(reason) };
         return write(view, next, told.into(), Some(Requeue::awaited(view.now)));
     }
@@ -181,6 +183,7 @@ pub(super) fn is_waiting(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::Throttled
+            | Reason::PostRefused
             | Reason::SocialDataRefused
             | Reason::RecordNotFound
             | Reason::RecordTypeNotOffered
@@ -202,10 +205,7 @@ pub(super) fn pending(
     let deleted = next.removed_link.as_ref().filter(|r| r.cause == RemovalCause::ConnectionDeleted);
     let waits = messages::link_waits(reason, connection, record_type);
     let (told, message) = match deleted {
-        Some(removed) => {
-            let lost = messages::lost(Reason::ConnectionDeleted, &removed.link.connection.name);
-            (Reason::ConnectionDeleted, format!("{lost} {waits}"))
-        }
+        Some(removed) => (Reason::ConnectionDeleted, format!("{} {waits}", lost(view, removed))),
         None => (reason, waits),
     };
     let told = Unlinked { reason: told, message, waits: Some(reason) };
