@@ -1,6 +1,9 @@
 //! `postlink crds`: prints the CustomResourceDefinitions (what `crds/` holds).
 
-use super::Outcome;
+use super::{
+    Outcome,
+    output::{answer, tell},
+};
 use crate::api::crds;
 use std::{fs, path::PathBuf};
 
@@ -19,17 +22,19 @@ pub fn run(args: &Args) -> Outcome {
         let yaml = match crds::to_yaml(&crd) {
             Ok(yaml) => yaml,
             Err(error) => {
-                eprintln!("error: {} cannot be written as YAML: {error}", crds::file_name(&crd));
+                tell(format_args!("error: {} cannot be written as YAML: {error}", crds::file_name(&crd)));
                 return Outcome::Usage;
             }
         };
         let Some(dir) = &args.out else {
-            print!("---\n{yaml}");
+            if let Err(outcome) = answer(format_args!("---\n{yaml}")) {
+                return outcome;
+            }
             continue;
         };
         let path = dir.join(crds::file_name(&crd));
         if let Err(error) = fs::create_dir_all(dir).and_then(|()| fs::write(&path, yaml)) {
-            eprintln!("error: {} cannot be written: {error}", path.display());
+            tell(format_args!("error: {} cannot be written: {error}", path.display()));
             return Outcome::Usage;
         }
     }

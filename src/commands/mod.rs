@@ -2,6 +2,7 @@
 
 pub mod crds;
 pub mod local;
+mod output;
 pub mod run;
 pub mod simulate;
 

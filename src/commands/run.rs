@@ -1,6 +1,6 @@
 //! `postlink run`: the controller against a cluster.
 
-use super::Outcome;
+use super::{Outcome, output::tell};
 use crate::{
     api::{
         crds,
@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Outcome {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime cannot be started: {error}");
+            tell(format_args!("error: the runtime cannot be started: {error}"));
             return Outcome::Usage;
         }
     };
@@ -125,21 +125,20 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     let in_cluster = args.kubeconfig.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let config = match &args.kubeconfig {
         Some(path) => {
-            let file =
-                Kubeconfig::read_from(path).map_err(|e| Stop::usage(format!("{}: {e}", path.display())))?;
+            let file = Kubeconfig::read_from(path).map_err(|error| unreadable(path, &error))?;
             kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
                 .await
                 .map_err(Stop::usage)?
         }
         None => kube::Config::infer().await.map_err(Stop::usage)?,
     };
-    let own_namespace = config.default_namespace.clone();
+    let (own_namespace, server) = (config.default_namespace.clone(), config.cluster_url.clone());
     let mut without_retry = config.clone();
     without_retry.default_retry = false;
     let client = kube::Client::try_from(config).map_err(Stop::usage)?;
     let dynamics = dynamics_client(args)?;
 
-    check_definitions(&client).await?;
+    check_definitions(&client, &server).await?;
     let state = Arc::new(State::default());
     serve_pages(args, &state).await?;
 
@@ -268,9 +267,36 @@ fn dynamics_client(args: &Args) -> Result<dynamics::Client, Stop> {
     dynamics::Client::new(&config).map_err(Stop::usage)
 }
 
+/// An error's own words and those of what caused it: the outermost says only that something failed.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// A parser's complaint shows the lines around the fault, and in a kubeconfig these hold tokens.
+fn unreadable(path: &std::path::Path, error: &kube::config::KubeconfigError) -> Stop {
+    let path = path.display();
+    match error {
+        kube::config::KubeconfigError::ReadConfig(error, _) => {
+            Stop::usage(format!("{path} cannot be read: {error}"))
+        }
+        _ => Stop::usage(format!(
+            "{path} is not a valid kubeconfig; `kubectl config view --kubeconfig {path}` says where it is wrong"
+        )),
+    }
+}
+
 /// Compares the installed definitions with the ones Postlink was built for, through `/openapi/v3`, which everybody
 /// who may use them may read.
-async fn check_definitions(client: &kube::Client) -> Result<(), Stop> {
+async fn check_definitions(client: &kube::Client, server: &http::Uri) -> Result<(), Stop> {
     let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
     let request = http::Request::get(&path).body(Vec::new()).map_err(Stop::usage)?;
     let answer = tokio::time::timeout(Duration::from_secs(30), client.request::<Value>(request)).await;
@@ -284,8 +310,19 @@ async fn check_definitions(client: &kube::Client) -> Result<(), Stop> {
                 ),
             });
         }
-        Ok(Err(error)) => return Err(Stop::unreachable(format!("the cluster cannot be reached: {error}"))),
-        Err(_) => return Err(Stop::unreachable("the cluster did not answer within 30 s")),
+        Ok(Err(kube::Error::Api(status))) => {
+            let (code, message) = (status.code, &status.message);
+            return Err(Stop::unreachable(format!("the cluster answers {code} to {path}: {message}")));
+        }
+        Ok(Err(error)) => {
+            return Err(Stop::unreachable(format!(
+                "the cluster at {server} cannot be reached: {}",
+                with_causes(&error)
+            )));
+        }
+        Err(_) => {
+            return Err(Stop::unreachable(format!("the cluster at {server} did not answer within 30 s")));
+        }
     };
     let schemas = &document["components"]["schemas"];
     for crd in crds::all() {

@@ -1,8 +1,11 @@
 //! `postlink simulate FILE…`: serves simulated instances on a port, for trying `run` against a cluster.
 
-use super::Outcome;
+use super::{
+    Outcome,
+    output::{answer, tell},
+};
 use crate::{
-    commands::local::tree::Tree,
+    commands::local::tree::{Tree, is_of_the_simulated_world},
     manifests,
     simulated_instance::{SimulatedInstanceDocument, World},
 };
@@ -28,48 +31,53 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> Outcome {
-    let Ok(instances) = read(&args.files) else { return Outcome::No };
+    let instances = match read(&args.files) {
+        Ok(instances) => instances,
+        Err(outcome) => return outcome,
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime cannot be started: {error}");
+            tell(format_args!("error: the runtime cannot be started: {error}"));
             return Outcome::Usage;
         }
     };
     match runtime.block_on(serve(args, &instances)) {
         Ok(()) => Outcome::Done,
         Err(error) => {
-            eprintln!("error: {error}");
+            tell(format_args!("error: {error}"));
             Outcome::Usage
         }
     }
 }
 
 /// Reads the documents; what is wrong with them is told on stderr.
-fn read(files: &[PathBuf]) -> Result<Vec<SimulatedInstanceDocument>, ()> {
-    let mut instances = Vec::new();
-    let mut sound = true;
+fn read(files: &[PathBuf]) -> Result<Vec<SimulatedInstanceDocument>, Outcome> {
+    let (mut documents, mut errors) = (Vec::new(), Vec::new());
     for file in files {
         match manifests::load(file) {
             Ok(loaded) => {
-                let tree = Tree::of(loaded.documents);
-                for error in loaded.errors.iter().map(ToString::to_string).chain(tree.problems) {
-                    eprintln!("error: {error}");
-                    sound = false;
-                }
-                instances.extend(tree.instances);
+                documents.extend(loaded.documents.into_iter().filter(is_of_the_simulated_world));
+                errors.extend(loaded.errors);
             }
             Err(error) => {
-                eprintln!("error: {error}");
-                sound = false;
+                tell(format_args!("error: {error}"));
+                return Err(Outcome::Usage);
             }
         }
     }
-    if sound && instances.is_empty() {
-        eprintln!("error: no SimulatedInstance stands in any of these files");
-        sound = false;
+    let tree = Tree::of(documents, &errors);
+    for problem in &tree.problems {
+        tell(format_args!("error: {problem}"));
     }
-    if sound { Ok(instances) } else { Err(()) }
+    if !tree.problems.is_empty() {
+        return Err(Outcome::No);
+    }
+    if tree.instances.is_empty() {
+        tell("error: no SimulatedInstance stands in any of these files");
+        return Err(Outcome::No);
+    }
+    Ok(tree.instances)
 }
 
 async fn serve(
@@ -78,14 +86,14 @@ async fn serve(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let world = World::new();
     for warning in world.apply(instances)? {
-        eprintln!("warning: {warning}");
+        tell(format_args!("warning: {warning}"));
     }
     let served = world.serve_tls(args.listen).await?;
     if let Some(path) = &args.ca_out {
         fs::write(path, served.ca_pem()).map_err(|e| format!("{} cannot be written: {e}", path.display()))?;
     }
     let mut told = BTreeMap::new();
-    tell(&served.addresses(), &mut told);
+    announce(&served.addresses(), &mut told)?;
 
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -95,11 +103,11 @@ async fn serve(
                 // A file that cannot be read changes nothing: the world stays as it is.
                 if let Ok(instances) = read(&args.files) {
                     match world.reload(&instances) {
-                        Ok(warnings) => warnings.iter().for_each(|w| eprintln!("warning: {w}")),
-                        Err(error) => eprintln!("error: {error}"),
+                        Ok(warnings) => warnings.iter().for_each(|w| tell(format_args!("warning: {w}"))),
+                        Err(error) => tell(format_args!("error: {error}")),
                     }
-                    tell(&served.addresses(), &mut told);
-                    eprintln!("reloaded");
+                    announce(&served.addresses(), &mut told)?;
+                    tell(format_args!("reloaded"));
                 }
             }
             _ = terminate.recv() => break,
@@ -114,10 +122,15 @@ async fn serve(
 }
 
 /// One line `HOST=ADDR` per host, as `run --connect-to` takes it; hosts already told are not told again.
-fn tell(addresses: &BTreeMap<String, SocketAddr>, told: &mut BTreeMap<String, SocketAddr>) {
+fn announce(
+    addresses: &BTreeMap<String, SocketAddr>,
+    told: &mut BTreeMap<String, SocketAddr>,
+) -> Result<(), &'static str> {
     for (host, address) in addresses {
         if told.insert(host.clone(), *address).is_none() {
-            println!("{host}={address}");
+            answer(format_args!("{host}={address}\n"))
+                .map_err(|_| "nobody learns where the instances are")?;
         }
     }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 /// A holder that was not seen to renew for this long has lost it.
 pub const DURATION: Duration = Duration::from_secs(15);
@@ -68,6 +68,7 @@ impl Election {
     /// Waits until we lead. `true`: somebody else led before.
     pub async fn acquire(&mut self) -> bool {
         info!(identity = %self.identity, "waiting for the lease");
+        let mut told = String::new();
         loop {
             let before = Instant::now();
             match self.try_once().await {
@@ -77,8 +78,15 @@ impl Election {
                     info!(identity = %self.identity, "leading");
                     return took_over;
                 }
-                Ok(None) => {}
-                Err(error) => debug!(%error, "the lease could not be taken"),
+                Ok(None) => told.clear(),
+                Err(error) => {
+                    // Once for as long as it is the same: this is tried every two seconds.
+                    let error = error.to_string();
+                    if error != told {
+                        warn!(%error, lease = %self.name, "the lease could not be taken; trying again");
+                        told = error;
+                    }
+                }
             }
             tokio::time::sleep(RETRY).await;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec;
@@ -47,6 +48,7 @@ pub struct Commit {
 /// # Errors
 /// When the folder itself cannot be listed. What is wrong inside it is in [`Commit::errors`].
 pub fn load_commits(dir: &Path) -> Result<Vec<Commit>, ManifestError> {
+    exists(dir)?;
     let mut folders = Vec::new();
     let mut strays = Vec::new();
     if dir.is_dir() {
@@ -91,6 +93,7 @@ pub fn load(dir: &Path) -> Result<Loaded, ManifestError> {
 /// # Errors
 /// When `dir` itself cannot be listed; later errors are items of the iterator.
 pub fn documents(dir: &Path) -> Result<Documents, ManifestError> {
+    exists(dir)?;
     let mut files = Vec::new();
     let mut errors = Vec::new();
     if dir.is_dir() {
@@ -125,7 +128,7 @@ impl Iterator for Documents {
                 continue;
             }
             let path = self.files.next()?;
-            match fs::read_to_string(&path) {
+            match read(&path) {
                 Ok(text) => self.open = Some(File::new(&path, &text)),
                 Err(source) => return Some(Err(ManifestError::Read { path, source })),
             }
@@ -270,6 +273,19 @@ fn walk(paths: Vec<PathBuf>, files: &mut Vec<PathBuf>, errors: &mut Vec<Manifest
             files.push(path);
         }
     }
+}
+
+fn exists(path: &Path) -> Result<(), ManifestError> {
+    let failed = |source| ManifestError::Read { path: path.to_owned(), source };
+    fs::metadata(path).map(|_| ()).map_err(failed)
+}
+
+/// A file's text. A pipe or a device in its place may never end.
+fn read(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    fs::read_to_string(path)
 }
 
 /// What a folder holds, without hidden entries, sorted by name.

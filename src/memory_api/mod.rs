@@ -49,6 +49,7 @@ pub use answer::{Cause, FieldError, Refusal};
 pub use faults::{CrashPoint, Cut, Fault, Line, RequestInfo};
 pub use history::{ObjectKey, Revision};
 pub use http_layer::{ApiBody, ApiService};
+pub use names::name_faults_of;
 pub use quiet::{Quiet, WatchState};
 pub use resource::{Resource, SelectableField};
 pub use schema_admission::SchemaAdmission;

@@ -25,6 +25,12 @@ pub(crate) fn name_faults(rule: NameRule, name: &str, is_prefix: bool) -> Vec<St
     }
 }
 
+/// What is wrong with the name of an object of one of the kinds served here.
+pub fn name_faults_of(kind: &str, name: &str) -> Vec<String> {
+    let rule = if kind == "Namespace" { NameRule::Label } else { NameRule::Subdomain };
+    name_faults(rule, name, false)
+}
+
 fn dns_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();

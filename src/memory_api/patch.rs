@@ -141,17 +141,18 @@ pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Optio
 }
 
 /// An apply patch that its type cannot take: where, and why. A server stops at the first such place.
-pub(crate) fn untyped(call: &Call<'_>, config: &Value, field: &str, why: &str) -> Refusal {
+pub(crate) fn check_typed(call: &Call<'_>, config: &Value, fault: Option<(String, String)>) -> Outcome<()> {
+    let Some((field, why)) = fault else { return Ok(()) };
     let version = call.resource.api_version();
     // A group without a name still ends with its slash.
     let slash = if version.contains('/') { "" } else { "/" };
     // 500 without a reason is what a real server answers here.
-    Refusal::unknown(format!(
+    Err(Refusal::unknown(format!(
         "failed to create typed patch object ({}/{}; {slash}{version}, Kind={}): .{field}: {why}",
         metadata::text(config, "namespace"),
         metadata::text(config, "name"),
         call.resource.kind
-    ))
+    )))
 }
 
 impl Transaction<'_> {

@@ -99,16 +99,16 @@ impl Transaction<'_> {
     }
 
     fn applied(&mut self, config: &Value, old: Option<&Value>) -> Outcome<Value> {
-        if self.call.resource.custom {
+        let fault = if self.call.resource.custom {
             let mut known = config.clone();
             let mut unknown = metadata::normalise(&mut known).unwrap_or_default();
             unknown.extend(self.core.admission.prune(self.call.resource, &mut known));
-            if let Some(field) = unknown.first() {
-                return Err(patch::untyped(self.call, config, field, "field not declared in schema"));
-            }
-        } else if let Some((field, why)) = built_in::untyped(self.call.resource, config) {
-            return Err(patch::untyped(self.call, config, &field, &why));
-        }
+            let undeclared = |field| (field, "field not declared in schema".to_owned());
+            unknown.into_iter().next().map(undeclared)
+        } else {
+            built_in::untyped(self.call.resource, config)
+        };
+        patch::check_typed(self.call, config, fault)?;
         let mut object =
             managed_fields::apply(self.call.resource, old, config, self.writer(), self.call.force)?;
         if !self.core.managed_fields {

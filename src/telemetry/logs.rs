@@ -18,10 +18,14 @@ pub fn start(format: Format, default: &str) {
     let filter = EnvFilter::try_from_env("POSTLINK_LOG")
         .or_else(|_| EnvFilter::try_from_default_env())
         .unwrap_or_else(|_| EnvFilter::new(default));
-    // A log that is kept in a file or a pipe is searched, and colours are in the way there.
+    // (And a log that cannot be written is not worth a panic.) A log that is kept in a file or a pipe is searched, and colours are in the way there.
     let colours =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let logs = fmt().with_env_filter(never_bodies(filter)).with_writer(std::io::stderr).with_ansi(colours);
+    let logs = fmt()
+        .with_env_filter(never_bodies(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .log_internal_errors(false);
     // A second start (in tests) is no harm: the first one's logging goes on.
     let _ = match format {
         Format::Text => logs.try_init(),

@@ -48,7 +48,7 @@ fn tree(enabled: bool) -> Tree {
     }
     let loaded = parse(Path::new("generated.yaml"), &text);
     assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
-    Tree::of(loaded.documents)
+    Tree::of(loaded.documents, &loaded.errors)
 }
 
 /// How many times each PostLink was written after a revision.

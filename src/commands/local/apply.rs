@@ -5,7 +5,8 @@ use super::{
     settle::{Unsettled, settle},
     tree::{Id, Item, Tree},
 };
-use crate::{api::names::GROUP, manifests::Document};
+use crate::{api::names::GROUP, manifests::Document, simulated_instance::SimulatedInstanceDocument};
+use base64::Engine;
 use kube::{
     Api,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective},
@@ -43,6 +44,7 @@ pub struct Report {
 #[derive(Default)]
 pub struct Applier {
     applied: BTreeSet<Id>,
+    instances: Vec<SimulatedInstanceDocument>,
     /// Prune before applying, as Argo CD does within a wave.
     pub prune_first: bool,
 }
@@ -54,7 +56,8 @@ impl Applier {
         session.controller.hold_instances();
         let mut report = Report { ignored: tree.ignored.clone(), ..Report::default() };
         report.problems.extend(tree.problems.iter().cloned());
-        match session.world.apply(&tree.instances) {
+        self.simulate(tree);
+        match session.world.apply(&self.instances) {
             Ok(warnings) => report.warnings.extend(warnings.iter().map(ToString::to_string)),
             Err(error) => report.problems.push(error.to_string()),
         }
@@ -63,8 +66,17 @@ impl Applier {
             ensure_namespace(session, namespace).await;
         }
         let wanted: BTreeSet<Id> = tree.items.iter().map(|i| i.id.clone()).collect();
-        let unwanted: Vec<Id> =
+        let mut unwanted: Vec<Id> =
             self.applied.iter().rev().filter(|id| !wanted.contains(id)).cloned().collect();
+        if !tree.problems.is_empty() && !unwanted.is_empty() {
+            // No tool prunes what it could not render: a slip of the pen must not delete a connection and its links.
+            let names: Vec<String> = unwanted.iter().map(ToString::to_string).collect();
+            report.warnings.push(format!(
+                "nothing is pruned, because not all of the commit could be read; no longer in it: {}",
+                names.join(", ")
+            ));
+            unwanted.clear();
+        }
         if self.prune_first {
             self.prune(session, &unwanted, &mut report).await;
         }
@@ -98,6 +110,23 @@ impl Applier {
         }
         report.warnings.extend(session.warnings.take());
         Ok(report)
+    }
+
+    /// The simulated world of a commit. What could not be read stays as it was, and nobody does again in it what was
+    /// done.
+    fn simulate(&mut self, tree: &Tree) {
+        let mut kept = std::mem::take(&mut self.instances);
+        let again = |kept: &SimulatedInstanceDocument| {
+            tree.instances
+                .iter()
+                .any(|new| new.metadata.name == kept.metadata.name || new.spec.host == kept.spec.host)
+        };
+        kept.retain(|instance| !tree.problems.is_empty() && !again(instance));
+        for instance in &mut kept {
+            instance.spec.changes.clear();
+        }
+        kept.extend(tree.instances.iter().cloned());
+        self.instances = kept;
     }
 
     async fn apply(&mut self, session: &Session, item: &Item, report: &mut Report) -> bool {
@@ -207,7 +236,7 @@ fn sentences(document: &Document, id: &Id, error: &kube::Error) -> Vec<String> {
     }
     faults.extend(undeclared(&status.message));
     if faults.is_empty() {
-        faults.push((String::new(), status.message.clone()));
+        faults.push((String::new(), without_object(&status.message)));
     }
     let sentence = |(field, message): (String, String)| {
         let shown = if field.is_empty() { String::new() } else { format!("{field}: ") };
@@ -216,13 +245,21 @@ fn sentences(document: &Document, id: &Id, error: &kube::Error) -> Vec<String> {
     faults.into_iter().map(sentence).collect()
 }
 
+/// A message without the object that some repeat whole, text of the post and all.
+fn without_object(message: &str) -> String {
+    let quoted = message.split_once(": Invalid value: \"{").and_then(|(before, rest)| {
+        let (_, after) = rest.rsplit_once("}\": ")?;
+        Some(format!("{before}: {after}"))
+    });
+    quoted.unwrap_or_else(|| message.to_owned())
+}
+
 /// The fields of an apply patch that its type cannot take, and why. The API server answers such a patch with one
 /// text: `failed to create typed patch object (NAME; KIND): .spec.foo: field not declared in schema`, or several
 /// of these after `errors:`, one a line.
 fn undeclared(message: &str) -> Vec<(String, String)> {
-    let Some((_, rest)) = message
-        .strip_prefix("failed to create typed patch object (")
-        .and_then(|rest| rest.split_once("): "))
+    let Some((_, rest)) =
+        message.strip_prefix("failed to create typed patch object (").and_then(|rest| rest.split_once("): "))
     else {
         return Vec::new();
     };

@@ -8,7 +8,10 @@ pub mod settle;
 pub mod tree;
 mod warnings;
 
-use super::Outcome;
+use super::{
+    Outcome,
+    output::{answer, tell},
+};
 use crate::manifests::{Commit, load_commits};
 use apply::Applier;
 use session::{APART, Applicant, Session};
@@ -47,13 +50,13 @@ enum Output {
 /// Runs it.
 pub fn run(args: &Args) -> Outcome {
     if args.each && args.output != Output::Json {
-        eprintln!("error: --each goes with -o json");
+        tell(format_args!("error: --each goes with -o json"));
         return Outcome::Usage;
     }
     let commits = match load_commits(&args.dir) {
         Ok(commits) => commits,
         Err(error) => {
-            eprintln!("error: {error}");
+            tell(format_args!("error: {error}"));
             return Outcome::Usage;
         }
     };
@@ -61,7 +64,7 @@ pub fn run(args: &Args) -> Outcome {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime cannot be started: {error}");
+            tell(format_args!("error: the runtime cannot be started: {error}"));
             return Outcome::Usage;
         }
     };
@@ -69,17 +72,15 @@ pub fn run(args: &Args) -> Outcome {
 }
 
 async fn play(args: &Args, commits: Vec<Commit>) -> Outcome {
-    let trees: Vec<(String, Vec<String>, Tree)> = commits
-        .into_iter()
-        .map(|c| (c.name, c.errors.iter().map(ToString::to_string).collect(), Tree::of(c.documents)))
-        .collect();
+    let trees: Vec<(String, Tree)> =
+        commits.into_iter().map(|c| (c.name, Tree::of(c.documents, &c.errors))).collect();
     let hosts: BTreeSet<String> =
-        trees.iter().flat_map(|(_, _, tree)| tree.instances.iter().map(|i| i.spec.host.clone())).collect();
+        trees.iter().flat_map(|(_, tree)| tree.instances.iter().map(|i| i.spec.host.clone())).collect();
     let applicant = if args.as_person { Applicant::Person } else { Applicant::Tool };
     let session = match Session::start(applicant, &hosts).await {
         Ok(session) => session,
         Err(error) => {
-            eprintln!("error: {error}");
+            tell(format_args!("error: {error}"));
             return Outcome::Usage;
         }
     };
@@ -87,7 +88,7 @@ async fn play(args: &Args, commits: Vec<Commit>) -> Outcome {
     let mut applier = Applier::default();
     let mut sound = true;
     let count = trees.len();
-    for (number, (name, errors, tree)) in trees.into_iter().enumerate() {
+    for (number, (name, tree)) in trees.into_iter().enumerate() {
         if number > 0 {
             session.clock.move_to(session.clock.now() + APART);
         }
@@ -96,46 +97,53 @@ async fn play(args: &Args, commits: Vec<Commit>) -> Outcome {
         let report = match applier.commit(&session, &tree).await {
             Ok(report) => report,
             Err(error) => {
-                progress.suspend(|| eprintln!("error: commit {name}: {error}"));
+                progress.suspend(|| tell(format_args!("error: commit {name}: {error}")));
                 return Outcome::No;
             }
         };
-        progress.suspend(|| {
-            for problem in errors.iter().chain(&report.problems) {
+        let printed = progress.suspend(|| {
+            for problem in &report.problems {
                 sound = false;
-                eprintln!("error: {problem}");
+                tell(format_args!("error: {problem}"));
             }
             for warning in &report.warnings {
-                eprintln!("warning: {warning}");
+                tell(format_args!("warning: {warning}"));
             }
             for ignored in &report.ignored {
-                eprintln!("note: {ignored} is not applied: `local` knows Postlink's kinds, Namespace, Secret and ServiceAccount");
+                tell(format_args!("note: {ignored} is not applied: `local` knows Postlink's kinds, Namespace, Secret and ServiceAccount"));
             }
             match args.output {
-                Output::Table => {
-                    if number > 0 {
-                        println!();
-                    }
-                    println!("commit {name} at {}", begun.strftime("%Y-%m-%d %H:%M:%S UTC"));
-                    print!("{}", report::changes(&report));
-                    print!("{}", report::tables(&session, session.clock.now()));
-                    print!("{}", report::events(&session, revision));
+                Output::Table => answer(format_args!(
+                    "{}commit {name} at {}\n{}{}{}",
+                    if number > 0 { "\n" } else { "" },
+                    begun.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                    report::changes(&report),
+                    report::tables(&session, session.clock.now()),
+                    report::events(&session, revision)
+                )),
+                Output::Json if args.each => {
+                    answer(format_args!("{}\n", report::list(&session, Some(&name))))
                 }
-                Output::Json if args.each => println!("{}", report::list(&session, Some(&name))),
-                Output::Json | Output::Yaml => {}
+                Output::Json | Output::Yaml => Ok(()),
             }
         });
+        if let Err(outcome) = printed {
+            return outcome;
+        }
     }
     progress.finish_and_clear();
-    match args.output {
-        Output::Json if !args.each => println!("{:#}", report::list(&session, None)),
-        Output::Yaml => print!("{}", crate::manifests::to_yaml(&report::list(&session, None))),
-        _ => {}
+    let printed = match args.output {
+        Output::Json if !args.each => answer(format_args!("{:#}\n", report::list(&session, None))),
+        Output::Yaml => answer(crate::manifests::to_yaml(&report::list(&session, None))),
+        _ => Ok(()),
+    };
+    if let Err(outcome) = printed {
+        return outcome;
     }
     let waiting = report::not_ready(&session);
     if !waiting.is_empty() && !args.expect_held {
         for object in &waiting {
-            eprintln!("not ready: {object}");
+            tell(format_args!("not ready: {object}"));
         }
     }
     session.stop().await;

@@ -127,7 +127,8 @@ fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The events since a revision, in the order they were written.
+/// The events since a revision: by time, then by object, then in the order they were written. What happens to two
+/// objects at once has no order of its own.
 pub fn events(session: &Session, since: u64) -> String {
     let mut rows = Vec::new();
     for revision in session.api.history_since(since) {
@@ -138,8 +139,11 @@ pub fn events(session: &Session, since: u64) -> String {
         let text =
             |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let object = format!("{}/{}", text("/regarding/kind").to_lowercase(), text("/regarding/name"));
-        rows.push(vec![text("/type"), text("/reason"), object, text("/note")]);
+        let at = (text("/eventTime"), text("/regarding/namespace"), object.clone());
+        rows.push((at, vec![text("/type"), text("/reason"), object, text("/note")]));
     }
+    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(_, row)| row).collect();
     if rows.is_empty() {
         return String::new();
     }

@@ -2,11 +2,15 @@
 //! changed nothing. What remains are periodic looks and refused changes.
 
 use super::session::Session;
-use crate::controller::queue::Kind;
+use crate::{api::Reason, controller::queue::Kind};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Rounds after which a tree that keeps changing is called unsettled.
 const ROUNDS: usize = 100;
+/// Rounds in a row that may change nothing while an instance asks to wait: what little it takes in between may be
+/// questions that change nothing.
+const PATIENCE: usize = 3;
 /// Real time without any progress after which something hangs.
 const HANGS: Duration = Duration::from_secs(20);
 
@@ -23,6 +27,7 @@ pub enum Unsettled {
 
 /// Waits until everything is settled, moving the clock.
 pub async fn settle(session: &Session) -> Result<(), Unsettled> {
+    let mut in_vain = 0;
     for _ in 0..ROUNDS {
         quiet(session).await?;
         let waiting = session.controller.awaited();
@@ -35,7 +40,8 @@ pub async fn settle(session: &Session) -> Result<(), Unsettled> {
             session.clock.move_to(next);
             quiet(session).await?;
         }
-        if newest(session) == before {
+        in_vain = if newest(session) == before { in_vain + 1 } else { 0 };
+        if in_vain >= if is_throttled(session) { PATIENCE } else { 1 } {
             return Ok(());
         }
     }
@@ -46,6 +52,13 @@ const KINDS: [Kind; 3] = [Kind::Connection, Kind::Rule, Kind::Link];
 
 fn newest(session: &Session) -> [u64; 3] {
     KINDS.map(|kind| session.api.latest(kind.as_str()))
+}
+
+fn is_throttled(session: &Session) -> bool {
+    session.api.objects(Kind::Link.as_str()).iter().any(|link| {
+        let conditions = link.pointer("/status/conditions").and_then(Value::as_array);
+        conditions.into_iter().flatten().any(|c| c["reason"] == Reason::Throttled.as_str())
+    })
 }
 
 /// Waits until nothing is due and nothing under way at this time of the clock.

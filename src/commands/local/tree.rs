@@ -2,7 +2,8 @@
 
 use crate::{
     api::names::GROUP,
-    manifests::Document,
+    manifests::{Document, ManifestError},
+    memory_api::name_faults_of,
     simulated_instance::{API_VERSION, KIND, SimulatedInstanceDocument},
 };
 use kube::core::{ApiResource, GroupVersionKind};
@@ -77,17 +78,18 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Sorts a commit's documents.
-    pub fn of(documents: Vec<Document>) -> Self {
-        let mut tree = Self::default();
+    /// Sorts a commit's documents. `errors` are of those that could not be read.
+    pub fn of(documents: Vec<Document>, errors: &[ManifestError]) -> Self {
+        let problems = errors.iter().map(ToString::to_string).collect();
+        let mut tree = Self { problems, ..Self::default() };
         let mut seen: BTreeMap<Id, String> = BTreeMap::new();
         for document in documents {
             let text = |pointer: &str| {
                 document.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
             };
             let (api_version, kind) = (text("/apiVersion"), text("/kind"));
-            if api_version == API_VERSION {
-                tree.instance(&document, &kind);
+            if is_of_the_simulated_world(&document) {
+                tree.instance(&document, &api_version, &kind);
                 continue;
             }
             let ours = api_version.split('/').next() == Some(GROUP);
@@ -112,8 +114,15 @@ impl Tree {
                 continue;
             }
             let name = text("/metadata/name");
-            if name.is_empty() {
-                tree.problems.push(format!("{}: metadata.name is missing", document.place("metadata")));
+            let faults = if name.is_empty() {
+                let given = document.value.pointer("/metadata/name").filter(|name| !name.is_null());
+                vec![given.map_or("is missing", |_| "is no text; put it in quotes").to_owned()]
+            } else {
+                name_faults_of(&kind, &name)
+            };
+            if !faults.is_empty() {
+                let place = document.place("metadata.name");
+                tree.problems.extend(faults.iter().map(|fault| format!("{place}: metadata.name: {fault}")));
                 continue;
             }
             let namespace = match (kind.as_str(), text("/metadata/namespace")) {
@@ -137,27 +146,62 @@ impl Tree {
         tree
     }
 
-    fn instance(&mut self, document: &Document, kind: &str) {
-        if kind != KIND {
+    fn instance(&mut self, document: &Document, api_version: &str, kind: &str) {
+        if kind != KIND || api_version != API_VERSION {
+            let place = document.place(if kind == KIND { "apiVersion" } else { "kind" });
             self.problems
-                .push(format!("{}: {API_VERSION} has the kind {KIND} alone", document.place("kind")));
+                .push(format!("{place}: it is no {KIND} of {API_VERSION}, the only kind of that group"));
             return;
         }
-        match serde_json::from_value::<SimulatedInstanceDocument>(document.value.clone()) {
+        match serde_path_to_error::deserialize::<_, SimulatedInstanceDocument>(&document.value) {
             Ok(instance) => match instance.validate() {
-                Ok(()) => self.instances.push(instance),
+                Ok(()) => self.serve(document, instance),
                 Err(errors) => self.problems.extend(
                     errors
                         .iter()
                         .map(|e| format!("{}: {}: {}", document.place(&e.field), e.field, e.message)),
                 ),
             },
-            Err(error) => self.problems.push(format!("{}: {error}", document.place("spec"))),
+            Err(error) => {
+                let (field, why) = unreadable(&error);
+                self.problems.push(format!("{}: {field}: {why}", document.place(&field)));
+            }
         }
+    }
+
+    fn serve(&mut self, document: &Document, instance: SimulatedInstanceDocument) {
+        let host = &instance.spec.host;
+        if let Some(other) = self.instances.iter().find(|other| other.spec.host == *host) {
+            let (place, first) = (document.place("spec.host"), &other.metadata.name);
+            self.problems.push(format!("{place}: spec.host: {KIND} {first} has the host {host} already"));
+            return;
+        }
+        self.instances.push(instance);
     }
 
     /// The namespaces its objects live in.
     pub fn namespaces(&self) -> BTreeSet<String> {
         self.items.iter().map(|i| i.id.namespace.clone()).filter(|n| !n.is_empty()).collect()
     }
+}
+
+/// Whether a document is read by `local` and `simulate` alone.
+pub fn is_of_the_simulated_world(document: &Document) -> bool {
+    let api_version = document.value["apiVersion"].as_str().unwrap_or_default();
+    api_version.split('/').next() == API_VERSION.split('/').next()
+}
+
+/// The field that cannot be read, and why.
+fn unreadable(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
+    let (mut field, why) = (error.path().to_string(), error.inner().to_string());
+    // The path of an unknown field ends with what it stands in.
+    let unknown = why.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    if let Some(unknown) = unknown.filter(|name| !field.ends_with(*name)) {
+        field = if field == "." { unknown.to_owned() } else { format!("{field}.{unknown}") };
+    }
+    if field.ends_with("clientSecret") && why.starts_with("invalid type") {
+        // What stands there is a secret all the same.
+        return (field, "it is no text; put it in quotes".to_owned());
+    }
+    (field, why)
 }

@@ -150,7 +150,7 @@ impl Stage {
 
     /// The documents in an order of the seed's; only what others live in comes first.
     fn tree(&mut self, documents: &[Document]) -> Tree {
-        let mut tree = Tree::of(documents.to_vec());
+        let mut tree = Tree::of(documents.to_vec(), &[]);
         tree.items.shuffle(&mut self.random);
         tree.items.sort_by_key(|item| item.id.kind != "Namespace");
         tree
@@ -187,7 +187,7 @@ impl Stage {
                 let id = &item.id;
                 if self.session.api.get(&id.kind, &id.namespace, &id.name).is_none() {
                     // As a tool would on its next round.
-                    let mut again = Tree::of(tree.items.iter().map(|i| i.document.clone()).collect());
+                    let mut again = Tree::of(tree.items.iter().map(|i| i.document.clone()).collect(), &[]);
                     again.instances.clone_from(&tree.instances);
                     again.instances.iter_mut().for_each(|i| i.spec.changes.clear());
                     if let Err(error) = self.applier.commit(&self.session, &again).await {
