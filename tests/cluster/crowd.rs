@@ -137,7 +137,8 @@ impl Crowd {
         Api::namespaced(self.stage.plane.client(User::Admin).await, NAMESPACE)
     }
 
-    async fn now(&self) -> u64 {
+    /// The revision the store is at.
+    pub async fn now(&self) -> u64 {
         self.stage.plane.etcd().gateway().put("/postlink-tests/now", b"").await.unwrap()
     }
 
