@@ -173,7 +173,7 @@ fn linked_post(number: usize) -> PostLink {
     let mut link: PostLink = serde_json::from_value(object).expect("a literal of ours has the right shape");
     // As the controller writes it: what is asked for was acted on.
     let asked = request_hash(link.spec.link.as_ref().expect("it asks for a link"));
-    let hash = asked.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = format!("{:032x}", u128::from_be_bytes(asked));
     if let Some(intent) = link.status.as_mut().and_then(|status| status.intent.as_mut()) {
         intent.hash = Some(hash);
     }

@@ -139,6 +139,19 @@ fn r14_a_relink_request_keeps_what_can_still_come_back() {
 }
 
 #[test]
+fn r14_a_wish_changed_to_another_connection_is_not_undone_by_a_restore() {
+    let mut scene = linked();
+    scene.connections.retain(|c| c.0.metadata.name.as_deref() == Some("contoso"));
+    scene.delete_connection("contoso").settle();
+    scene.edit(Wish::Link(request_to("nowhere"))).settle();
+    scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
+    scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Reconciling");
+    assert!(scene.says(ConditionType::Linked).contains("name contoso, or take spec.link out"));
+    scene.edit(Wish::Rules).expect("True/Restored | True/RecordAvailable | - | True");
+    assert!(scene.made.is_empty());
+}
+
+#[test]
 fn r14_after_a_relink_request_a_rule_may_take_the_post() {
     let mut scene = by_rule();
     scene.delete_connection("contoso").settle();

@@ -1,0 +1,345 @@
+//! Bad input, through the program as a user runs it: one good tree, one bad thing beside it. What is bad is told at
+//! its place, everything else goes on, and nothing secret is told.
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+use rstest::rstest;
+use serde_json::Value;
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+use tempfile::TempDir;
+
+/// The client secret; it must never be seen outside the file it stands in.
+const CANARY: &str = "canary-7f3a9";
+
+/// One connection with its instance, one post linked by hand.
+const GOOD: &str = r"
+apiVersion: local.postlink.dev/v1alpha1
+kind: SimulatedInstance
+metadata: {name: contoso}
+spec:
+  host: contoso.crm.dynamics.com
+  organization: {id: 5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c11, name: Contoso Ltd, uniqueName: contoso}
+  clientSecret: canary-7f3a9
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: contoso}
+stringData:
+  tenantId: 3b7d0c52-1f6e-4a98-bd14-60c2e9a7f813
+  clientId: d1f4a6b0-7c25-4e39-9a8b-5e03c7d2b614
+  clientSecret: canary-7f3a9
+---
+apiVersion: postlink.dev/v1alpha1
+kind: DynamicsConnection
+metadata: {name: contoso}
+spec:
+  instanceUrl: https://contoso.crm.dynamics.com
+  default: true
+  credentials: {secretRef: {name: contoso}}
+---
+apiVersion: postlink.dev/v1alpha1
+kind: PostLink
+metadata: {name: good}
+spec:
+  post: {url: 'https://social.example/good', id: good}
+  link: {}
+";
+
+fn local(dir: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_postlink"))
+        .args(["local", "tree", "-o", "json"])
+        .current_dir(dir)
+        .env_remove("POSTLINK_LOG")
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap()
+}
+
+/// The good tree, with these files beside it (path, text).
+fn tree(files: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in [("tree/good.yaml", GOOD)].iter().chain(files) {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+/// What was told on stderr, after making sure that nobody told the secret.
+fn told(output: &Output) -> String {
+    let told = String::from_utf8(output.stderr.clone()).unwrap();
+    let printed = String::from_utf8(output.stdout.clone()).unwrap();
+    for text in [&told, &printed] {
+        assert!(!text.contains(CANARY) && !text.contains("Y2FuYXJ5LTdmM2E5"), "the secret is told:\n{text}");
+    }
+    told
+}
+
+/// An object of the output.
+fn object(output: &Output, kind: &str, name: &str) -> Option<Value> {
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = |o: &&Value| o["kind"] == kind && o["metadata"]["name"] == name;
+    list["items"].as_array().unwrap().iter().find(found).cloned()
+}
+
+fn condition(object: &Value, type_: &str) -> (String, String, String) {
+    let conditions = object["status"]["conditions"].as_array().unwrap();
+    let found = conditions.iter().find(|c| c["type"] == type_).unwrap();
+    let text = |field: &str| found[field].as_str().unwrap().to_owned();
+    (text("status"), text("reason"), text("message"))
+}
+
+/// The good post is linked, whatever lies beside it.
+fn all_else_went_on(output: &Output) {
+    let good = object(output, "PostLink", "good").expect("the good post is there");
+    assert_eq!(condition(&good, "Linked").1, "LinkedByHand");
+    assert_eq!(condition(&good, "Ready").0, "True");
+}
+
+const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:\n  name: bad\n";
+
+/// A file that cannot be applied: what stderr says of it, place included.
+#[rstest]
+#[case::not_yaml("a: [1, 2\nb: 3\n", "not-good.yaml:2:2: ")]
+#[case::tab("a:\n\tb: 1\n", "not-good.yaml:2:2: ")]
+#[case::duplicate_key("a: 1\na: 2\n", "not-good.yaml:2:1: ")]
+#[case::no_object(
+    "- a\n- b\n",
+    "not-good.yaml:1:1: a Kubernetes object is a mapping with apiVersion, kind and metadata"
+)]
+#[case::no_kind("apiVersion: v1\nmetadata: {name: a}\n", "not-good.yaml:1:1: the object has no kind")]
+#[case::unknown_kind(
+    "apiVersion: postlink.dev/v1alpha1\nkind: PostLinc\nmetadata: {name: a}\n",
+    "not-good.yaml:2:1: postlink.dev/v1alpha1 PostLinc is no kind of Postlink"
+)]
+#[case::unknown_version(
+    "apiVersion: postlink.dev/v9\nkind: PostLink\nmetadata: {name: a}\n",
+    "not-good.yaml:2:1: postlink.dev/v9 PostLink is no kind of Postlink"
+)]
+#[case::no_name(
+    "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {}\n",
+    "metadata.name: is missing"
+)]
+#[case::number_as_name(
+    "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: 5}\n",
+    "not-good.yaml:3:12: metadata.name: is no text; put it in quotes"
+)]
+#[case::bad_name(
+    "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: a/b}\n",
+    "not-good.yaml:3:12: metadata.name: a lowercase RFC 1123 subdomain must consist of"
+)]
+#[case::unknown_field(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b}}\n  lnik: {{}}\n"),
+    "not-good.yaml:7:3: postlink/bad: spec.lnik: unknown field"
+)]
+#[case::bound(
+    &format!("{POST}spec:\n  post:\n    url: https://a.example/b\n    id: b\n    reach: 101\n"),
+    "not-good.yaml:9:5: postlink/bad: spec.post.reach: Invalid value: 101: spec.post.reach in body should be less than or equal to 100"
+)]
+#[case::wrong_type(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: 7}}\n"),
+    "not-good.yaml:6:38: postlink/bad: spec.post.id: Invalid value: \"integer\""
+)]
+#[case::missing_field(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b'}}\n"),
+    "not-good.yaml:6:3: postlink/bad: spec.post.id: Required value"
+)]
+#[case::no_such_word(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b, sentiment: Sad}}\n"),
+    "spec.post.sentiment: Unsupported value: \"Sad\": supported values: \"Positive\", \"Neutral\", \"Negative\""
+)]
+#[case::cel(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b}}\n  link: {{}}\n  unlink: true\n"),
+    "not-good.yaml:5:1: postlink/bad: spec: Invalid value: link and unlink: true exclude each other"
+)]
+#[case::hostile_url(
+    "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: bad}\nspec:\n  instanceUrl: http://169.254.169.254/\n  credentials: {secretRef: {name: contoso}}\n",
+    "not-good.yaml:5:3: dynamicsconnection/bad: spec.instanceUrl: Invalid value: "
+)]
+#[case::second_of_a_name(
+    "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: good}\nspec: {post: {url: 'https://a.example/b', id: b}}\n",
+    "postlink/good is here a second time; first at tree/"
+)]
+#[case::secret_that_is_not_base64(
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: bad}\ndata:\n  clientSecret: canary-7f3a9\n",
+    "not-good.yaml:5:3: secret/bad: data.clientSecret: it is not base64; write plain text under stringData"
+)]
+#[case::secret_with_a_number(
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: bad}\nstringData:\n  clientSecret: 12345678\n",
+    "not-good.yaml:5:3: secret/bad: stringData.clientSecret: expected string; put the value in quotes"
+)]
+#[case::simulated_field(
+    "apiVersion: local.postlink.dev/v1alpha1\nkind: SimulatedInstance\nmetadata: {name: bad}\nspec:\n  hots: a.crm.dynamics.com\n",
+    "not-good.yaml:5:3: spec.hots: unknown field `hots`"
+)]
+#[case::simulated_secret(
+    "apiVersion: local.postlink.dev/v1alpha1\nkind: SimulatedInstance\nmetadata: {name: bad}\nspec:\n  clientSecret: 12345678\n",
+    "not-good.yaml:5:3: spec.clientSecret: it is no text; put it in quotes"
+)]
+#[case::simulated_version(
+    "apiVersion: local.postlink.dev/v1\nkind: SimulatedInstance\nmetadata: {name: bad}\n",
+    "not-good.yaml:1:1: it is no SimulatedInstance of local.postlink.dev/v1alpha1"
+)]
+fn a_bad_document_is_told_at_its_place_and_all_else_goes_on(#[case] bad: &str, #[case] expected: &str) {
+    // After the good one: of two with one name the first counts.
+    let dir = tree(&[("tree/not-good.yaml", bad)]);
+    let output = local(dir.path());
+    let told = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains(expected), "expected {expected:?} in:\n{told}");
+    let lines = told.lines().filter(|line| line.starts_with("error: "));
+    for line in lines {
+        assert!(line.starts_with("error: tree/"), "no place: {line}");
+        assert!(!line.contains("12345678"), "a value of a secret: {line}");
+    }
+    all_else_went_on(&output);
+}
+
+/// A connection that cannot work: its reason, and words that say what to do.
+#[rstest]
+#[case::no_secret(
+    "northwind",
+    "https://contoso.crm.dynamics.com",
+    "SecretNotFound",
+    "create it with tenantId"
+)]
+#[case::wrong_secret(
+    "wrong",
+    "https://contoso.crm.dynamics.com",
+    "CredentialsRejected",
+    "check tenantId, clientId"
+)]
+#[case::half_a_secret("half", "https://contoso.crm.dynamics.com", "SecretInvalid", "has no key clientId")]
+#[case::bound_elsewhere(
+    "bound",
+    "https://contoso.crm.dynamics.com",
+    "SecretInvalid",
+    "bound to another instance"
+)]
+#[case::foreign_host("contoso", "https://dynamics.com.evil.example", "HostNotAllowed", "--allow-host")]
+#[case::nothing_there("contoso", "https://nobody.crm.dynamics.com", "InstanceDowntime", "resumes by itself")]
+fn a_connection_that_cannot_work_says_why_and_what_to_do(
+    #[case] secret: &str,
+    #[case] url: &str,
+    #[case] reason: &str,
+    #[case] advice: &str,
+) {
+    let bad = format!(
+        "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {{name: bad}}\nspec:\n  instanceUrl: {url}\n  credentials: {{secretRef: {{name: {secret}}}}}\n---\n\
+         apiVersion: v1\nkind: Secret\nmetadata: {{name: wrong}}\nstringData: {{tenantId: 3b7d0c52-1f6e-4a98-bd14-60c2e9a7f813, clientId: d1f4a6b0-7c25-4e39-9a8b-5e03c7d2b614, clientSecret: not-this-one}}\n---\n\
+         apiVersion: v1\nkind: Secret\nmetadata: {{name: half}}\nstringData: {{tenantId: 3b7d0c52-1f6e-4a98-bd14-60c2e9a7f813, clientSecret: {CANARY}}}\n---\n\
+         apiVersion: v1\nkind: Secret\nmetadata: {{name: bound}}\nstringData: {{tenantId: 3b7d0c52-1f6e-4a98-bd14-60c2e9a7f813, clientId: d1f4a6b0-7c25-4e39-9a8b-5e03c7d2b614, clientSecret: {CANARY}, instanceUrl: 'https://fabrikam.crm.dynamics.com'}}\n---\n\
+         {POST}spec:\n  post: {{url: 'https://social.example/bad', id: bad}}\n  link: {{connectionRef: {{name: bad}}}}\n"
+    );
+    let dir = tree(&[("tree/bad.yaml", &bad)]);
+    let output = local(dir.path());
+    let told = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let connection = object(&output, "DynamicsConnection", "bad").expect("it is stored");
+    let (status, shown, message) = condition(&connection, "Ready");
+    assert_eq!((status.as_str(), shown.as_str()), ("False", reason), "{message}");
+    assert!(message.contains(advice), "{message}");
+    assert!(!message.contains("not-this-one"), "{message}");
+    let link = object(&output, "PostLink", "bad").expect("it is stored");
+    let waits = if reason == "InstanceDowntime" { reason } else { "ConnectionNotReady" };
+    assert_eq!(condition(&link, "Linked").1, waits, "nothing is lost: it waits");
+    assert!(told.contains("not ready: dynamicsconnection/bad: "), "{told}");
+    all_else_went_on(&output);
+}
+
+#[test]
+fn r21_references_to_nothing_wait_with_the_name_of_what_is_missing() {
+    let rule = "apiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: bad}\nspec: {connectionRef: {name: nowhere}}\n---\n";
+    let post = format!(
+        "{rule}{POST}spec:\n  post: {{url: 'https://a.example/b', id: b}}\n  link: {{connectionRef: {{name: nowhere}}}}\n"
+    );
+    let dir = tree(&[("tree/bad.yaml", &post)]);
+    let output = local(dir.path());
+    told(&output);
+    for (kind, type_) in [("AutomationRule", "Active"), ("PostLink", "Linked")] {
+        let (_, reason, message) = condition(&object(&output, kind, "bad").unwrap(), type_);
+        assert_eq!(reason, "ConnectionNotFound");
+        assert!(message.contains("No connection nowhere"), "{message}");
+    }
+    all_else_went_on(&output);
+}
+
+#[test]
+fn r03_of_two_defaults_the_younger_says_so_and_both_stay_ready() {
+    let second = "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: zweite}\nspec: {instanceUrl: 'https://contoso.crm.dynamics.com', default: true, credentials: {secretRef: {name: contoso}}}\n";
+    let dir = tree(&[("tree/second.yaml", second)]);
+    let output = local(dir.path());
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let (status, reason, message) =
+        condition(&object(&output, "DynamicsConnection", "zweite").unwrap(), "Default");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "DefaultConflict"));
+    assert!(message.contains("Connection contoso asks to be the default too"), "{message}");
+    all_else_went_on(&output);
+}
+
+/// A post that only the instance could refuse: control characters are taken out of the text that is sent.
+#[test]
+fn r28_control_characters_in_a_post_do_not_keep_it_from_being_linked() {
+    let post = format!(
+        "{POST}spec:\n  post: {{url: 'https://a.example/b', id: b, title: \"a\\0b\", content: \"ring \\a the bell\\nplease\"}}\n  link: {{}}\n"
+    );
+    let dir = tree(&[("tree/post.yaml", &post)]);
+    let output = local(dir.path());
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(condition(&object(&output, "PostLink", "bad").unwrap(), "Linked").1, "LinkedByHand");
+}
+
+/// A slip of the pen in the second commit deletes nothing: no tool prunes what it could not render.
+#[rstest]
+#[case::post(
+    "kind: PostLink\nmetadata: {name: good}",
+    "kind: PostLink\nmetadata: {name: good",
+    "PostLink",
+    "good"
+)]
+#[case::connection("kind: DynamicsConnection", "kind: DynamicConnection", "DynamicsConnection", "contoso")]
+#[case::instance("  host: contoso", "  hots: contoso", "PostLink", "good")]
+fn a_slip_in_a_later_commit_loses_nothing(
+    #[case] right: &str,
+    #[case] wrong: &str,
+    #[case] kind: &str,
+    #[case] name: &str,
+) {
+    assert!(GOOD.contains(right));
+    let dir = tempfile::tempdir().unwrap();
+    for (commit, text) in [("1-good", GOOD.to_owned()), ("2-slip", GOOD.replace(right, wrong))] {
+        fs::create_dir_all(dir.path().join("tree").join(commit)).unwrap();
+        fs::write(dir.path().join("tree").join(commit).join("all.yaml"), text).unwrap();
+    }
+    let output = local(dir.path());
+    let told = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("error: tree/2-slip/all.yaml:"), "{told}");
+    let kept = object(&output, kind, name).expect("it is still there");
+    assert_eq!(condition(&kept, "Ready").0, "True", "{told}");
+    all_else_went_on(&output);
+}
+
+#[test]
+fn what_is_no_folder_of_manifests_ends_with_a_word_and_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = local(dir.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.stdout, b"");
+    assert!(told(&output).starts_with("error: tree: cannot be read: "), "{}", told(&output));
+}
+
+#[test]
+fn a_pipe_in_the_tree_is_told_and_not_waited_for() {
+    let dir = tree(&[]);
+    let made = Command::new("mkfifo").arg(dir.path().join("tree/pipe.yaml")).status().unwrap();
+    assert!(made.success());
+    let output = local(dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("tree/pipe.yaml: cannot be read: it is not a regular file"));
+    all_else_went_on(&output);
+}
