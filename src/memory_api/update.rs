@@ -92,6 +92,8 @@ impl Transaction<'_> {
             );
             return Err(Refusal::conflict(resource, name, &why));
         }
+        // There is nothing a version could be compared with.
+        metadata::set(&mut object, "resourceVersion", None);
         metadata::ensure_namespace(resource, self.call.namespace, &mut object)?;
         self.check_name(&object)?;
         self.admit_namespace(&object)?;
@@ -222,6 +224,8 @@ impl Transaction<'_> {
         } else {
             built_in::prepare(resource, new, Some(old));
         }
+        // Long gone, and taken off whatever is stored.
+        metadata::set(new, "selfLink", None);
         let keep = |field: &str| old["metadata"].get(field).cloned();
         if metadata::text(new, "uid").is_empty() {
             metadata::set(new, "uid", keep("uid"));
