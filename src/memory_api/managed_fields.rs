@@ -134,9 +134,9 @@ pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, 
     let empty = skeleton(resource);
     let live = old.unwrap_or(&empty);
     let sent = &new["metadata"]["managedFields"];
-    // Sending an empty list, or one empty entry, is how a client resets the bookkeeping.
+    // Sending one empty entry is how a client resets the bookkeeping, for built-in kinds also an empty list.
     let reset = sent.as_array().is_some_and(|list| match list.as_slice() {
-        [] => true,
+        [] => !resource.custom,
         [one] => one.as_object().is_some_and(serde_json::Map::is_empty),
         _ => false,
     });
@@ -206,6 +206,7 @@ pub(crate) fn apply(
     let empty = skeleton(resource);
     let live = without_managed_fields(old.unwrap_or(&empty));
     let mut entries = old.map(read).unwrap_or_default();
+    let skip = ignored(resource, writer);
     if entries.is_empty() && old.is_some() {
         let set = Comparison::of(&resource.schema, &empty, &live).added;
         entries.push(Entry {
@@ -214,10 +215,9 @@ pub(crate) fn apply(
             api_version: api_version.clone(),
             subresource: String::new(),
             time: Some(writer.now.to_owned()),
-            set: stripped(set),
+            set: stripped(set.without_fields(skip)),
         });
     }
-    let skip = ignored(resource, writer);
     let previous = entries.iter().position(|e| e.is(writer, "Apply")).map(|at| entries.remove(at));
     let applied = fields_of(&resource.schema, config).without_fields(skip);
     let mut new = merged(&resource.schema, &live, config);
