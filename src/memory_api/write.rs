@@ -278,6 +278,9 @@ impl<'a> Transaction<'a> {
             options: &self.call.options,
         });
         self.warnings.extend(verdict.warnings);
+        // A request about a collection bears no name, and a server then says so.
+        let collection = operation == Operation::Delete && self.call.name.is_empty();
+        let name = if collection { "Unknown" } else { name };
         match verdict.denied {
             None => Ok(()),
             Some(no) => Err(Refusal::denied(self.call.resource, name, no.code, no.reason, &no.message)),
