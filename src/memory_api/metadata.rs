@@ -65,6 +65,23 @@ pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
     object["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
+/// What Go's decoder calls the type of a JSON value.
+pub(crate) fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// What Go's decoder says of a value that does not fit a type.
+pub(crate) fn cannot_unmarshal(value: &Value, go_type: &str) -> String {
+    format!("json: cannot unmarshal {} into Go value of type {go_type}", json_type(value))
+}
+
 /// Drops unknown and empty fields of `metadata` as decoding into `ObjectMeta` does. Returns the unknown paths.
 ///
 /// # Errors
@@ -110,17 +127,8 @@ fn check_type(field: &str, value: &Value) -> Result<(), String> {
         _ => ("string", ""),
     };
     let fault = |is: &Value, go_type: &str| {
-        let json_type = match is {
-            Value::Null => "null",
-            Value::Bool(_) => "bool",
-            Value::Number(_) => "number",
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            Value::Object(_) => "object",
-        };
-        Err(format!(
-            "json: cannot unmarshal {json_type} into Go struct field ObjectMeta.{field} of type {go_type}"
-        ))
+        let is = json_type(is);
+        Err(format!("json: cannot unmarshal {is} into Go struct field ObjectMeta.{field} of type {go_type}"))
     };
     let inner_ok = |v: &Value| if inner == "string" { v.is_string() } else { v.is_object() };
     match value {

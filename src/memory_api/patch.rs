@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{Request, header};
-use json_patch::PatchOperation;
+use json_patch::{AddOperation, PatchOperation};
 use serde_json::{Value, json};
 
 use super::answer::{FieldError, Outcome, Refusal};
@@ -45,8 +45,19 @@ pub(crate) fn json(mut object: Value, operations: &[PatchOperation]) -> Outcome<
         {
             continue;
         }
-        json_patch::patch_unsafe(&mut object, std::slice::from_ref(operation))
-            .map_err(|_| Refusal::patch_does_not_apply())?;
+        let operation = match operation {
+            // Nor does it ask that a field to be replaced is there, as long as its parent is.
+            PatchOperation::Replace(replace) if object.pointer(replace.path.as_str()).is_none() => {
+                let parent = replace.path.parent().and_then(|parent| object.pointer(parent.as_str()));
+                if !parent.is_some_and(Value::is_object) {
+                    return Err(Refusal::patch_does_not_apply());
+                }
+                let (path, value) = (replace.path.clone(), replace.value.clone());
+                PatchOperation::Add(AddOperation { path, value })
+            }
+            other => other.clone(),
+        };
+        json_patch::patch_unsafe(&mut object, &[operation]).map_err(|_| Refusal::patch_does_not_apply())?;
     }
     Ok(object)
 }
@@ -58,12 +69,20 @@ pub(crate) fn json(mut object: Value, operations: &[PatchOperation]) -> Outcome<
 pub(crate) fn read_json_patch(body: &[u8]) -> Outcome<Vec<PatchOperation>> {
     let undecodable = |why: &str| Refusal::bad_request(format!("error decoding patch: {why}"));
     let document: Value = serde_json::from_slice(body).map_err(|why| undecodable(&why.to_string()))?;
-    let Value::Array(operations) = document else {
-        let is = if document.is_object() { "object" } else { "value" };
-        return Err(undecodable(&format!(
-            "json: cannot unmarshal {is} into Go value of type []handlers.jsonPatchOp"
-        )));
+    let cannot = |is: &Value, what: &str| {
+        let is = metadata::json_type(is);
+        Err(undecodable(&format!(
+            "json: cannot unmarshal {is} into Go value of type {what}handlers.jsonPatchOp"
+        )))
     };
+    let mut operations = match document {
+        Value::Array(operations) => operations,
+        Value::Null => Vec::new(),
+        other => return cannot(&other, "[]"),
+    };
+    if let Some(other) = operations.iter().find(|operation| !operation.is_object() && !operation.is_null()) {
+        return cannot(other, "");
+    }
     if operations.len() > 10_000 {
         let message = format!(
             "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got {}",
@@ -73,6 +92,10 @@ pub(crate) fn read_json_patch(body: &[u8]) -> Outcome<Vec<PatchOperation>> {
         refusal.code = 413;
         refusal.reason = "RequestEntityTooLarge";
         return Err(refusal);
+    }
+    for operation in operations.iter_mut().filter_map(Value::as_object_mut) {
+        // A value left out is null.
+        operation.entry("value").or_insert(Value::Null);
     }
     serde_json::from_value(Value::Array(operations)).map_err(|_| Refusal::patch_does_not_apply())
 }
@@ -115,6 +138,13 @@ pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Optio
             }
             accepted.push("application/apply-patch+yaml");
             if !accepted.contains(&media_type) {
+                if !route.resource.custom {
+                    // Refused before anybody looks at what would be accepted.
+                    let mut refusal = Refusal::unsupported_media_type(&[]);
+                    "415: Unsupported Media Type".clone_into(&mut refusal.message);
+                    refusal.details = Some(json!({}));
+                    return Err(refusal);
+                }
                 return Err(Refusal::unsupported_media_type(&accepted));
             }
             match media_type {
@@ -122,15 +152,25 @@ pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Optio
                 "application/apply-patch+yaml" => {
                     let config: Value = serde_yaml::from_slice(body)
                         .map_err(|why| Refusal::bad_request(format!("error decoding YAML: {why}")))?;
+                    if !config.is_object() && !config.is_null() {
+                        return Err(Refusal::bad_request(format!(
+                            "error decoding YAML: error unmarshaling JSON: while decoding JSON: {}",
+                            metadata::cannot_unmarshal(&config, "map[string]interface {}")
+                        )));
+                    }
                     Ok(Some(Change::Apply(config)))
                 }
                 _ => {
                     let patch: Value = serde_json::from_slice(body)
                         .map_err(|why| Refusal::bad_request(format!("error decoding patch: {why}")))?;
+                    if patch.is_null() {
+                        return Err(Refusal::bad_request("Invalid JSON Patch"));
+                    }
                     if !patch.is_object() {
-                        return Err(Refusal::bad_request(
-                            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
-                        ));
+                        return Err(Refusal::bad_request(format!(
+                            "error decoding patch: {}",
+                            metadata::cannot_unmarshal(&patch, "map[string]interface {}")
+                        )));
                     }
                     Ok(Some(Change::Merge(patch)))
                 }
