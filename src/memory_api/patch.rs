@@ -1,7 +1,7 @@
 //! Bodies and patches: decoding them as a server does, and laying them over the object.
 
 use bytes::Bytes;
-use http::{Request, header};
+use http::{HeaderMap, Request, header};
 use json_patch::{AddOperation, PatchOperation};
 use serde_json::{Value, json};
 
@@ -100,34 +100,80 @@ pub(crate) fn read_json_patch(body: &[u8]) -> Outcome<Vec<PatchOperation>> {
     serde_json::from_value(Value::Array(operations)).map_err(|_| Refusal::patch_does_not_apply())
 }
 
+/// The Go type a body's kind is read with, as errors print it.
+pub(crate) const TYPE_META: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
+/// A JSON parser's error; the one a client meets, a body cut short, in Go's words.
+pub(crate) fn go_error(why: &serde_json::Error) -> String {
+    if why.is_eof() { "unexpected end of JSON input".to_owned() } else { why.to_string() }
+}
+
+/// What a body of POST, PUT or DELETE may be.
+///
+/// # Errors
+/// 415 for anything else.
+pub(crate) fn check_object_type(headers: &HeaderMap) -> Outcome<()> {
+    match media_type(headers) {
+        "" | "application/json" | "application/yaml" | "*/*" => Ok(()),
+        _ => Err(Refusal::unsupported_media_type(&[
+            "application/json",
+            "application/yaml",
+            "application/vnd.kubernetes.protobuf",
+        ])),
+    }
+}
+
+fn media_type(headers: &HeaderMap) -> &str {
+    let full = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    full.split(';').next().unwrap_or_default().trim()
+}
+
+/// The beginning of a body, as errors show it: JSON objects as text, anything else in hexadecimal.
+fn summary(body: &[u8]) -> String {
+    let shown = &body[..body.len().min(30)];
+    let more = if shown.len() < body.len() { " ..." } else { "" };
+    match body.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(shown)),
+        Some(_) => shown
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .chain([more.to_owned()])
+            .collect::<Vec<_>>()
+            .concat(),
+    }
+}
+
 /// The body of a write, by its media type; `None` for a delete.
 ///
 /// # Errors
 /// 415 for a type that is not served, 400 for a body that cannot be read.
 pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Option<Change>> {
-    let media_type =
-        request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    let media_type = media_type(request.headers());
     let body = request.body();
     match route.verb {
         "create" | "update" => {
-            let object = match media_type {
-                "" | "application/json" | "*/*" => {
-                    serde_json::from_slice(body).map_err(|why| why.to_string())
-                }
-                "application/yaml" => serde_yaml::from_slice(body).map_err(|why| why.to_string()),
-                _ => {
-                    return Err(Refusal::unsupported_media_type(&[
-                        "application/json",
-                        "application/yaml",
-                        "application/vnd.kubernetes.protobuf",
-                    ]));
-                }
+            check_object_type(request.headers())?;
+            let object = if media_type == "application/yaml" {
+                serde_yaml::from_slice(body).map_err(|why| why.to_string())
+            } else {
+                serde_json::from_slice(body)
+                    .map_err(|why| format!("couldn't get version/kind; json parse error: {}", go_error(&why)))
             };
+            let object = object.and_then(|object: Value| match object {
+                Value::Object(_) => Ok(object),
+                Value::Null => Err("Object 'Kind' is missing in 'null'".to_owned()),
+                other => Err(format!(
+                    "couldn't get version/kind; json parse error: {}",
+                    metadata::cannot_unmarshal(&other, TYPE_META)
+                )),
+            });
             object.map(Change::Replace).map(Some).map_err(|why| {
                 Refusal::bad_request(format!(
-                    "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why}",
-                    route.resource.kind
+                    "the object provided is unrecognized (must be of type {}): {why} ({})",
+                    route.resource.kind,
+                    summary(body)
                 ))
             })
         }
@@ -199,20 +245,13 @@ impl Transaction<'_> {
     /// A body of POST or PUT: type, metadata, unknown fields, defaults.
     pub(crate) fn decode_body(&mut self, object: &mut Value) -> Outcome<()> {
         let resource = self.call.resource;
-        if !object.is_object() {
-            return Err(Refusal::bad_request(format!(
-                "the object provided is unrecognized (must be of type {}): json: cannot unmarshal into Go value ({})",
-                resource.kind,
-                summary(object)
-            )));
-        }
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
         if kind.is_empty() {
             if resource.custom {
                 return Err(Refusal::bad_request(format!(
                     "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{object}' ({})",
                     resource.kind,
-                    summary(object)
+                    summary(object.to_string().as_bytes())
                 )));
             }
             // Built-in kinds take the type from the path when the body leaves it out.
@@ -293,13 +332,5 @@ impl Transaction<'_> {
             }
             FieldValidation::Strict => Some(format!("strict decoding error: {}", faults.join(", "))),
         }
-    }
-}
-
-fn summary(object: &Value) -> String {
-    let text = object.to_string();
-    match text.char_indices().nth(30) {
-        Some((at, _)) => format!("{} ...", &text[..at]),
-        None => text,
     }
 }
