@@ -19,6 +19,7 @@ mod field_set;
 mod field_types;
 mod history;
 mod http_layer;
+mod label_selector;
 mod list;
 mod managed_fields;
 mod metadata;
