@@ -276,7 +276,7 @@ impl Transaction<'_> {
                 resource.version, resource.kind
             ))
         };
-        let unknown = metadata::normalise(object).map_err(|why| cannot(&why))?;
+        let unknown = metadata::normalise(object, resource).map_err(|why| cannot(&why))?;
         let unknown = self.pruned(object, unknown);
         if let Some(faults) = self.unknown_fields(&unknown) {
             return Err(cannot(&faults));
@@ -295,7 +295,7 @@ impl Transaction<'_> {
         if object["kind"].as_str().unwrap_or_default().is_empty() {
             return Err(invalid(&format!("Object 'Kind' is missing in '{shown}'")));
         }
-        let unknown = metadata::normalise(object).map_err(|why| invalid(&why))?;
+        let unknown = metadata::normalise(object, self.call.resource).map_err(|why| invalid(&why))?;
         let unknown = self.pruned(object, unknown);
         if let Some(faults) = self.unknown_fields(&unknown) {
             return Err(invalid(&faults));

@@ -103,7 +103,7 @@ impl Transaction<'_> {
     fn applied(&mut self, config: &Value, old: Option<&Value>) -> Outcome<Value> {
         let fault = if self.call.resource.custom {
             let mut known = config.clone();
-            let mut unknown = metadata::normalise(&mut known).unwrap_or_default();
+            let mut unknown = metadata::normalise(&mut known, self.call.resource).unwrap_or_default();
             unknown.extend(self.core.admission.prune(self.call.resource, &mut known));
             let undeclared = |field| (field, "field not declared in schema".to_owned());
             unknown.into_iter().next().map(undeclared)
