@@ -58,14 +58,10 @@ pub(crate) fn untyped(resource: &Resource, config: &Value) -> Option<(String, St
         return None;
     }
     let map = config.as_object()?;
-    let known = ["apiVersion", "kind", "metadata", "type", "immutable", "data", "stringData"];
-    if let Some(field) = map.keys().find(|key| !known.contains(&key.as_str())) {
-        return Some((field.clone(), "field not declared in schema".to_owned()));
-    }
     ["data", "stringData"].into_iter().find_map(|field| {
         let value = map.get(field).filter(|value| !value.is_null())?;
         let Some(entries) = value.as_object() else {
-            return Some((field.to_owned(), format!("expected map, got {}", unstructured(value))));
+            return Some((field.to_owned(), format!("expected map, got &{{{}}}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))));
         };
         let (key, value) = entries.iter().find(|(_, value)| !value.is_string() && !value.is_null())?;
         Some((format!("{field}.{key}"), format!("expected string, got {}", unstructured(value))))

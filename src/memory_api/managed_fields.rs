@@ -183,6 +183,19 @@ pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, 
     write(new, entries);
 }
 
+/// What is applied says what it is.
+///
+/// # Errors
+/// 400 for another kind.
+pub(crate) fn check_type(resource: &Resource, config: &Value) -> Outcome<()> {
+    let stated = config["apiVersion"].as_str().unwrap_or_default();
+    let kind = config["kind"].as_str().unwrap_or_default();
+    if stated == resource.api_version() && kind == resource.kind {
+        return Ok(());
+    }
+    Err(Refusal::bad_request(format!("invalid object type: {stated}, Kind={kind}")))
+}
+
 /// Server-side apply of `config` over `old`. The answer is the new object, not yet validated.
 ///
 /// # Errors
@@ -195,11 +208,6 @@ pub(crate) fn apply(
     force: bool,
 ) -> Outcome<Value> {
     let api_version = resource.api_version();
-    let stated = config["apiVersion"].as_str().unwrap_or_default();
-    let kind = config["kind"].as_str().unwrap_or_default();
-    if stated != api_version || kind != resource.kind {
-        return Err(Refusal::bad_request(format!("invalid object type: {stated}, Kind={kind}")));
-    }
     if !config["metadata"]["managedFields"].is_null() {
         return Err(Refusal::bad_request("metadata.managedFields must be nil"));
     }

@@ -11,6 +11,7 @@
 mod admission;
 mod answer;
 mod built_in;
+mod built_in_schemas;
 mod core;
 mod delete;
 mod discovery;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::{FieldError, Outcome, Refusal};
 use super::built_in;
+use super::built_in_schemas;
 use super::metadata;
 use super::resource;
 use super::route::Route;
@@ -304,9 +305,13 @@ impl Transaction<'_> {
     }
 
     fn pruned(&self, object: &mut Value, mut unknown: Vec<String>) -> Vec<String> {
-        if self.call.resource.custom {
-            unknown.extend(self.core.admission.prune(self.call.resource, object));
-        }
+        unknown.extend(if self.call.resource.custom {
+            self.core.admission.prune(self.call.resource, object)
+        } else {
+            // An event has the shape it is stored in by now.
+            let stored = self.core.catalogue.of_store(self.call.resource.store);
+            built_in_schemas::prune(&stored.schema, object)
+        });
         unknown
     }
 
