@@ -306,6 +306,7 @@ fn skeleton(resource: &Resource) -> Value {
         "Event" if !resource.custom => {
             empty["metadata"] = json!({});
             for (field, nothing) in [
+                ("eventTime", Value::Null),
                 ("deprecatedFirstTimestamp", Value::Null),
                 ("deprecatedLastTimestamp", Value::Null),
                 ("deprecatedSource", json!({})),
