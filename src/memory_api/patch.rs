@@ -270,6 +270,7 @@ impl Transaction<'_> {
         if resource.core_event {
             resource::event_from_core(object);
         }
+        whole_numbers(object);
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
         let cannot = |why: &str| {
             Refusal::bad_request(format!(
@@ -293,6 +294,7 @@ impl Transaction<'_> {
         if !object.is_object() {
             return Err(invalid("json: cannot unmarshal into Go value of type map[string]interface {}"));
         }
+        whole_numbers(object);
         if object["kind"].as_str().unwrap_or_default().is_empty() {
             return Err(invalid(&format!("Object 'Kind' is missing in '{shown}'")));
         }
@@ -337,5 +339,21 @@ impl Transaction<'_> {
             }
             FieldValidation::Strict => Some(format!("strict decoding error: {}", faults.join(", "))),
         }
+    }
+}
+
+/// 5.0 is stored as 5: Go writes a whole float without its point.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            // Every whole float below 2^53 is exactly one integer.
+            let whole = number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9e15);
+            if let Some(integer) = whole.and_then(|n| format!("{n:.0}").parse::<i64>().ok()) {
+                *value = json!(integer);
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
+        _ => {}
     }
 }
