@@ -264,6 +264,18 @@ impl Refusal {
         Self::boxed(405, "MethodNotAllowed", message, Some(json!({})))
     }
 
+    /// 404 from the router of a built-in group.
+    pub fn not_served() -> Box<Self> {
+        let message = "the server could not find the requested resource".to_owned();
+        Self::boxed(404, "NotFound", message, Some(json!({})))
+    }
+
+    /// 406 `NotAcceptable`.
+    pub fn not_acceptable() -> Box<Self> {
+        let message = "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        Self::boxed(406, "NotAcceptable", message.to_owned(), None)
+    }
+
     /// 410 `Expired`: the history that was asked for is gone.
     pub fn expired(message: impl Into<String>) -> Box<Self> {
         Self::boxed(410, "Expired", message.into(), None)

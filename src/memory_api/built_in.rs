@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::answer::FieldError;
 use super::metadata;
-use super::names::NameRule;
+use super::names::{NameRule, qualified_name};
 use super::resource::Resource;
 
 /// How names of the kind are checked.
@@ -24,7 +24,7 @@ pub(crate) fn name_rule(resource: &Resource) -> NameRule {
 /// What decoding into the kind's own type does: defaults, and a Secret's plain texts.
 ///
 /// # Errors
-/// A Secret's data that is not text or not base64, in the words of the decoder.
+/// A Secret's data that is no base64, or a field of another type, in the words of the decoder.
 pub(crate) fn decode(resource: &Resource, object: &mut Value) -> Result<(), String> {
     match resource.kind.as_str() {
         "Namespace" => {
@@ -35,9 +35,20 @@ pub(crate) fn decode(resource: &Resource, object: &mut Value) -> Result<(), Stri
             }
         }
         "Secret" => decode_secret(object)?,
+        "Lease" => {
+            if object["spec"].is_null() {
+                object["spec"] = json!({});
+            }
+            for field in ["acquireTime", "renewTime"] {
+                check_micro_time(&object["spec"][field])?;
+            }
+        }
         "Event" => {
+            check_micro_time(&object["eventTime"])?;
+            check_micro_time(&object["series"]["lastObservedTime"])?;
             // Kept in the shape of events.k8s.io; a server prints these even when there is nothing in them.
             for (field, nothing) in [
+                ("eventTime", Value::Null),
                 ("deprecatedFirstTimestamp", Value::Null),
                 ("deprecatedLastTimestamp", Value::Null),
                 ("deprecatedSource", json!({})),
@@ -58,14 +69,11 @@ pub(crate) fn untyped(resource: &Resource, config: &Value) -> Option<(String, St
         return None;
     }
     let map = config.as_object()?;
-    let known = ["apiVersion", "kind", "metadata", "type", "immutable", "data", "stringData"];
-    if let Some(field) = map.keys().find(|key| !known.contains(&key.as_str())) {
-        return Some((field.clone(), "field not declared in schema".to_owned()));
-    }
     ["data", "stringData"].into_iter().find_map(|field| {
         let value = map.get(field).filter(|value| !value.is_null())?;
         let Some(entries) = value.as_object() else {
-            return Some((field.to_owned(), format!("expected map, got {}", unstructured(value))));
+            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            return Some((field.to_owned(), format!("expected map, got &{{{shown}}}")));
         };
         let (key, value) = entries.iter().find(|(_, value)| !value.is_string() && !value.is_null())?;
         Some((format!("{field}.{key}"), format!("expected string, got {}", unstructured(value))))
@@ -77,25 +85,26 @@ fn unstructured(value: &Value) -> String {
     format!("&value.valueUnstructured{{Value:{value}}}")
 }
 
-/// A number or a truth value among the texts of a Secret, as the decoder names it.
-fn not_text(object: &Value) -> Option<String> {
-    [("data", "[]uint8"), ("stringData", "string")].into_iter().find_map(|(field, go)| {
-        let kind = object[field].as_object()?.values().find_map(|value| match value {
-            Value::String(_) | Value::Null => None,
-            Value::Bool(_) => Some("bool"),
-            Value::Number(_) => Some("number"),
-            Value::Array(_) => Some("array"),
-            Value::Object(_) => Some("object"),
-        })?;
-        Some(format!("json: cannot unmarshal {kind} into Go struct field Secret.{field} of type {go}"))
-    })
-}
-
 fn decode_secret(object: &mut Value) -> Result<(), String> {
-    if let Some(why) = not_text(object) {
-        return Err(why);
-    }
     let Some(map) = object.as_object_mut() else { return Ok(()) };
+    let wrong = |field: &str, value: &Value, go_type: &str| {
+        let is = metadata::json_type(value);
+        Err(format!("json: cannot unmarshal {is} into Go struct field Secret.{field} of type {go_type}"))
+    };
+    for (field, go_type) in [("data", "[]uint8"), ("stringData", "string")] {
+        match map.get(field) {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(entries)) => {
+                if let Some(value) = entries.values().find(|value| !value.is_string() && !value.is_null()) {
+                    return wrong(field, value, go_type);
+                }
+            }
+            Some(other) => return wrong(field, other, &format!("map[string]{go_type}")),
+        }
+    }
+    if let Some(value) = map.get("type").filter(|value| !value.is_string() && !value.is_null()) {
+        return wrong("type", value, "v1.SecretType");
+    }
     for value in map.get("data").and_then(Value::as_object).into_iter().flatten().map(|(_, v)| v) {
         STANDARD.decode(value.as_str().unwrap_or_default()).map_err(|why| {
             let at = match why {
@@ -122,6 +131,26 @@ fn decode_secret(object: &mut Value) -> Result<(), String> {
     Ok(())
 }
 
+/// A time as leases and events write it: Go reads it with exactly six digits after the second.
+fn check_micro_time(value: &Value) -> Result<(), String> {
+    let Some(time) = value.as_str() else { return Ok(()) };
+    let rest = if time.parse::<jiff::Timestamp>().is_ok() {
+        let rest = time.get(19..).unwrap_or_default();
+        let digits =
+            rest.strip_prefix('.').map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());
+        if digits == 6 {
+            return Ok(());
+        }
+        (rest, ".000000")
+    } else {
+        (time, "2006")
+    };
+    Err(format!(
+        "parsing time \"{time}\" as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"{}\" as \"{}\"",
+        rest.0, rest.1
+    ))
+}
+
 /// What the kind does not let its clients set: a Namespace's finalizers and phase.
 pub(crate) fn prepare(resource: &Resource, object: &mut Value, old: Option<&Value>) {
     if resource.kind != "Namespace" {
@@ -142,14 +171,43 @@ pub(crate) fn prepare(resource: &Resource, object: &mut Value, old: Option<&Valu
 
 /// The kind's own rules.
 pub(crate) fn validate(resource: &Resource, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    match resource.kind.as_str() {
+    let mut errors = match resource.kind.as_str() {
+        "Secret" | "ServiceAccount" | "Namespace" if old.is_none() => core_finalizers(object),
+        _ => Vec::new(),
+    };
+    errors.extend(match resource.kind.as_str() {
         "Secret" => validate_secret(object, old),
         "Lease" => validate_lease(object),
-        // Events written through the core group are judged leniently by a real server too.
         "Event" if !resource.core_event => validate_event(object, old),
+        // Events written through the core group are judged leniently by a real server too.
+        "Event" => foreign_namespace(object).into_iter().collect(),
         _ => Vec::new(),
-    }
+    });
+    errors
 }
+
+/// Objects of the core group have no finalizers but the three of old and those with a domain.
+fn core_finalizers(object: &Value) -> Vec<FieldError> {
+    let own = ["kubernetes", "orphan", "foregroundDeletion"];
+    let bare = |f: &&str| !f.contains('/') && !own.contains(f);
+    let finalizers = metadata::finalizers(object);
+    let faults = finalizers.iter().enumerate().filter(|(_, f)| bare(f)).map(|(at, f)| {
+        let detail = "name is neither a standard finalizer name nor is it fully qualified";
+        FieldError::invalid(format!("metadata.finalizers[{at}]"), *f, detail)
+    });
+    faults.collect()
+}
+
+/// An event without an `eventTime` stands in the namespace of what it is about.
+fn foreign_namespace(event: &Value) -> Option<FieldError> {
+    let namespace = metadata::text(event, "namespace");
+    let regarding = event["regarding"]["namespace"].as_str().unwrap_or_default();
+    let foreign = namespace != regarding && !(regarding.is_empty() && namespace == "default");
+    (event["eventTime"].is_null() && foreign)
+        .then(|| FieldError::invalid("involvedObject.namespace", regarding, "does not match event.namespace"))
+}
+
+const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 
 fn validate_secret(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -157,8 +215,27 @@ fn validate_secret(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         if old["type"] != object["type"] {
             errors.push(FieldError::invalid("type", object["type"].clone(), "field is immutable"));
         }
-        if old["immutable"] == true && old["data"] != object["data"] {
-            errors.push(FieldError::forbidden("data", "field is immutable when `immutable` is set"));
+        if old["immutable"] == true {
+            let detail = "field is immutable when `immutable` is set";
+            if object["immutable"] != true {
+                errors.push(FieldError::forbidden("immutable", detail));
+            }
+            if old["data"] != object["data"] {
+                errors.push(FieldError::forbidden("data", detail));
+            }
+        }
+    }
+    let data = object["data"].as_object();
+    for key in data.into_iter().flatten().map(|(key, _)| key) {
+        if key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+            errors.push(FieldError::invalid(format!("data[{key}]"), key.as_str(), CONFIG_KEY));
+        }
+    }
+    if object["type"] == "kubernetes.io/tls" {
+        for key in
+            ["tls.crt", "tls.key"].iter().filter(|key| !data.is_some_and(|data| data.contains_key(**key)))
+        {
+            errors.push(FieldError::required(format!("data[{key}]"), ""));
         }
     }
     errors
@@ -191,13 +268,7 @@ fn validate_event(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let namespace = metadata::text(object, "namespace");
     let regarding = object["regarding"]["namespace"].as_str().unwrap_or_default();
     if object["eventTime"].is_null() {
-        if namespace != regarding && !(regarding.is_empty() && namespace == "default") {
-            errors.push(FieldError::invalid(
-                "involvedObject.namespace",
-                regarding,
-                "does not match event.namespace",
-            ));
-        }
+        errors.extend(foreign_namespace(object));
         if old.is_none() {
             errors.push(FieldError::required("eventTime", ""));
         }
@@ -212,6 +283,9 @@ fn validate_event(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         if text("reportingController").is_empty() {
             errors.push(FieldError::required("reportingController", ""));
         }
+        let controller = text("reportingController");
+        let faults = qualified_name(controller);
+        errors.extend(faults.iter().map(|f| FieldError::invalid("reportingController", controller, f)));
         for field in ["reportingInstance", "action", "reason"] {
             if text(field).is_empty() {
                 errors.push(FieldError::required(field, ""));

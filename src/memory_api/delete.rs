@@ -70,11 +70,10 @@ impl Transaction<'_> {
         }
         self.admit(Operation::Delete, name, None, Some(&old))?;
         if metadata::finalizers(&old).is_empty() {
-            if !options.dry_run {
-                self.remove(&key);
-            }
+            let gone = if options.dry_run { None } else { self.remove(&key) };
             if resource.returns_deleted {
-                return Ok(Done { code: 200, body: stored.raw.clone() });
+                // As a watch tells it: with the revision of the deletion.
+                return Ok(Done { code: 200, body: gone.unwrap_or(stored).raw.clone() });
             }
             let mut details = about(resource, name);
             details["uid"] = json!(metadata::text(&old, "uid"));

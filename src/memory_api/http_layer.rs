@@ -88,9 +88,11 @@ impl ApiService {
         let actor = self.impersonated(request.headers());
         let response = match target {
             Target::Resource(route) => self.serve(&route, &request, &query, actor),
-            Target::Document(path) => discovery::answer(&self.core, &path)
-                .map_or_else(not_served, |document| json_response(200, write::bytes(&document), &[])),
-            Target::Unknown => not_served(),
+            Target::Document(path) => discovery::answer(&self.core, &path).map_or_else(
+                || not_served(&self.core, request.uri().path()),
+                |document| json_response(200, write::bytes(&document), &[]),
+            ),
+            Target::Unknown => not_served(&self.core, request.uri().path()),
         };
         match fate {
             Fate::After(Fault::AnswerAfter { code }) => Ok(refused(&Refusal::injected(code, None))),
@@ -112,6 +114,9 @@ impl ApiService {
         query: &std::collections::HashMap<String, String>,
         actor: Arc<Actor>,
     ) -> Response<ApiBody> {
+        if !acceptable(request.headers()) {
+            return refused(&Refusal::not_acceptable());
+        }
         let mut warnings = Vec::new();
         let answer = match route.verb {
             "get" | "list" | "watch" => self.read(route, request, query, actor),
@@ -178,6 +183,9 @@ impl ApiService {
         if route.verb == "deletecollection" && resource.kind == "Namespace" && !resource.custom {
             return Err(Refusal::method_not_allowed());
         }
+        if route.verb == "create" && !route.name.is_empty() && !resource.custom {
+            return Err(Refusal::method_not_allowed());
+        }
         if on_status && ["create", "delete"].contains(&route.verb) {
             return Err(Refusal::not_supported(resource, route.verb));
         }
@@ -186,12 +194,21 @@ impl ApiService {
             return self.delete_collection(&call, request, query, shape, warnings);
         }
         // Bodies are read before the store is locked: parsing is most of the work.
-        let change = patch::read(route, request)?;
+        let change = patch::read(route, request);
         let delete = match route.verb {
-            "delete" => Some(DeleteOptions::read(&request_options::delete_options(request.body(), query)?)?),
+            "delete" => Some(DeleteOptions::read(&request_options::delete_options(request, query)?)?),
             _ => None,
         };
         let mut state = self.core.state();
+        let change = match change {
+            // A server reads a patch when it has the object to be patched; what is applied it reads before.
+            Err(refusal) if refusal.message.starts_with("error decoding patch") => {
+                let key = write::key(resource, &route.namespace, &route.name);
+                let missing = state.store.get(resource.store, &key).is_none();
+                return Err(if missing { Refusal::not_found(resource, &route.name) } else { refusal });
+            }
+            read => read?,
+        };
         let mut transaction = Transaction::new(&self.core, &mut state, &call);
         let done = match (change, delete) {
             (None, Some(options)) => transaction.delete(&route.name, &options),
@@ -214,7 +231,7 @@ impl ApiService {
         warnings: &mut Vec<String>,
     ) -> Outcome<Response<ApiBody>> {
         let selection = ListOptions::read(call.resource, query)?.selection;
-        let options = DeleteOptions::read(&request_options::delete_options(request.body(), query)?)?;
+        let options = DeleteOptions::read(&request_options::delete_options(request, query)?)?;
         let mut state = self.core.state();
         let mut transaction = Transaction::new(&self.core, &mut state, call);
         let gone = transaction.delete_collection(&selection, &options);
@@ -280,6 +297,14 @@ fn shape(headers: &HeaderMap) -> Shape {
     }
 }
 
+/// Whether any of the forms asked for is one a server speaks; here all of them are answered in JSON.
+fn acceptable(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("*/*");
+    let forms =
+        ["*/*", "application/*", "application/json", "application/yaml", "application/vnd.kubernetes."];
+    accept.split(',').map(str::trim).any(|part| forms.iter().any(|form| part.starts_with(form)))
+}
+
 fn json_response(code: u16, body: Bytes, headers: &[(HeaderName, String)]) -> Response<ApiBody> {
     let mut response = Response::new(whole(body));
     *response.status_mut() =
@@ -295,8 +320,12 @@ fn json_response(code: u16, body: Bytes, headers: &[(HeaderName, String)]) -> Re
     response
 }
 
-/// What a real server's mux answers for a path it does not know: not a `Status`.
-fn not_served() -> Response<ApiBody> {
+/// What a real server's mux answers for a path it does not know: not a `Status`, except below its own groups.
+fn not_served(core: &Core, path: &str) -> Response<ApiBody> {
+    let own = |r: &&super::Resource| !r.custom && path.starts_with(&format!("/apis/{}/", r.api_version()));
+    if path.starts_with("/api/") || core.catalogue.all().iter().any(|r| own(&r)) {
+        return refused(&Refusal::not_served());
+    }
     let mut response = Response::new(whole(Bytes::from_static(b"404 page not found\n")));
     *response.status_mut() = http::StatusCode::NOT_FOUND;
     let text = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -87,7 +87,8 @@ impl ListOptions {
         };
         let number = |name: &str| match text(name) {
             "" => Ok(0),
-            n => n.parse::<u64>().map_err(|_| {
+            // A negative limit is none.
+            n => n.parse::<i64>().map(|n| u64::try_from(n).unwrap_or(0)).map_err(|_| {
                 Refusal::bad_request(format!("strconv.ParseInt: parsing \"{n}\": invalid syntax"))
             }),
         };
@@ -185,7 +186,7 @@ fn decode(prefix: &str, token: &str) -> Outcome<(String, i64)> {
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .ok_or_else(|| invalid("continue key is not valid"))?;
     if token["v"] != "meta.k8s.io/v1" {
-        return Err(invalid("continue key is not valid: server does not recognize this encoded version"));
+        return Err(invalid("continue key is not valid: server does not recognize this encoded version "));
     }
     let revision = token["rv"].as_i64().unwrap_or(0);
     if revision == 0 {
@@ -247,10 +248,12 @@ fn page(core: &Core, resource: &Resource, namespace: &str, options: &ListOptions
     let revision = at.unwrap_or_else(|| store.revision());
     let (mut items, mut more, mut remaining) = (Vec::new(), None, 0);
     for (key, stored) in candidates {
-        if !options.selection.matches(&key, &stored) {
+        let full = limit > 0 && items.len() == limit;
+        // A server ends a full page where it stands: it does not look whether anything that follows is selected.
+        if !full && !options.selection.matches(&key, &stored) {
             continue;
         }
-        if limit > 0 && items.len() == limit {
+        if full {
             if more.is_none() {
                 let last: &Found = &items[items.len() - 1];
                 more = Some(encode(&prefix, &last.0, i64::try_from(revision).unwrap_or(i64::MAX)));
@@ -358,9 +361,8 @@ pub(crate) fn get(
     resource_version: &str,
 ) -> Outcome<Bytes> {
     let state = core.state();
-    if let Ok(asked) = resource_version.parse::<u64>()
-        && asked > state.store.revision()
-    {
+    let asked = if resource_version.is_empty() { 0 } else { super::watching::version(resource_version)? };
+    if asked > state.store.revision() {
         return Err(Refusal::too_large_resource_version(asked, state.store.revision()));
     }
     let stored = state.store.get(resource.store, key);

@@ -134,9 +134,9 @@ pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, 
     let empty = skeleton(resource);
     let live = old.unwrap_or(&empty);
     let sent = &new["metadata"]["managedFields"];
-    // Sending an empty list, or one empty entry, is how a client resets the bookkeeping.
+    // Sending one empty entry is how a client resets the bookkeeping, for built-in kinds also an empty list.
     let reset = sent.as_array().is_some_and(|list| match list.as_slice() {
-        [] => true,
+        [] => !resource.custom,
         [one] => one.as_object().is_some_and(serde_json::Map::is_empty),
         _ => false,
     });
@@ -183,6 +183,19 @@ pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, 
     write(new, entries);
 }
 
+/// What is applied says what it is.
+///
+/// # Errors
+/// 400 for another kind.
+pub(crate) fn check_type(resource: &Resource, config: &Value) -> Outcome<()> {
+    let stated = config["apiVersion"].as_str().unwrap_or_default();
+    let kind = config["kind"].as_str().unwrap_or_default();
+    if stated == resource.api_version() && kind == resource.kind {
+        return Ok(());
+    }
+    Err(Refusal::bad_request(format!("invalid object type: {stated}, Kind={kind}")))
+}
+
 /// Server-side apply of `config` over `old`. The answer is the new object, not yet validated.
 ///
 /// # Errors
@@ -195,17 +208,13 @@ pub(crate) fn apply(
     force: bool,
 ) -> Outcome<Value> {
     let api_version = resource.api_version();
-    let stated = config["apiVersion"].as_str().unwrap_or_default();
-    let kind = config["kind"].as_str().unwrap_or_default();
-    if stated != api_version || kind != resource.kind {
-        return Err(Refusal::bad_request(format!("invalid object type: {stated}, Kind={kind}")));
-    }
     if !config["metadata"]["managedFields"].is_null() {
         return Err(Refusal::bad_request("metadata.managedFields must be nil"));
     }
     let empty = skeleton(resource);
     let live = without_managed_fields(old.unwrap_or(&empty));
     let mut entries = old.map(read).unwrap_or_default();
+    let skip = ignored(resource, writer);
     if entries.is_empty() && old.is_some() {
         let set = Comparison::of(&resource.schema, &empty, &live).added;
         entries.push(Entry {
@@ -214,10 +223,9 @@ pub(crate) fn apply(
             api_version: api_version.clone(),
             subresource: String::new(),
             time: Some(writer.now.to_owned()),
-            set: stripped(set),
+            set: stripped(set.without_fields(skip)),
         });
     }
-    let skip = ignored(resource, writer);
     let previous = entries.iter().position(|e| e.is(writer, "Apply")).map(|at| entries.remove(at));
     let applied = fields_of(&resource.schema, config).without_fields(skip);
     let mut new = merged(&resource.schema, &live, config);
@@ -298,6 +306,7 @@ fn skeleton(resource: &Resource) -> Value {
         "Event" if !resource.custom => {
             empty["metadata"] = json!({});
             for (field, nothing) in [
+                ("eventTime", Value::Null),
                 ("deprecatedFirstTimestamp", Value::Null),
                 ("deprecatedLastTimestamp", Value::Null),
                 ("deprecatedSource", json!({})),

@@ -65,11 +65,41 @@ pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
     object["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
+/// What Go's decoder calls the type of a JSON value.
+pub(crate) fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// What Go's decoder says of a value that does not fit a type.
+pub(crate) fn cannot_unmarshal(value: &Value, go_type: &str) -> String {
+    format!("json: cannot unmarshal {} into Go value of type {go_type}", json_type(value))
+}
+
 /// Drops unknown and empty fields of `metadata` as decoding into `ObjectMeta` does. Returns the unknown paths.
 ///
 /// # Errors
-/// A field of the wrong type.
-pub(crate) fn normalise(object: &mut Value) -> Result<Vec<String>, String> {
+/// A field of the wrong type. Go names a field by the way to it, which begins at the object for built-in kinds.
+pub(crate) fn normalise(object: &mut Value, resource: &Resource) -> Result<Vec<String>, String> {
+    let sent = &object["metadata"];
+    if !sent.is_null() && !sent.is_object() {
+        return Err(if resource.custom {
+            cannot_unmarshal(sent, "v1.ObjectMeta")
+        } else {
+            format!(
+                "json: cannot unmarshal {} into Go struct field {}.metadata of type v1.ObjectMeta",
+                json_type(sent),
+                resource.kind
+            )
+        });
+    }
+    let way = if resource.custom { "ObjectMeta" } else { "ObjectMeta.metadata" };
     let metadata = of_mut(object);
     let unknown: Vec<String> = metadata.keys().filter(|k| !KNOWN.contains(&k.as_str())).cloned().collect();
     for field in &unknown {
@@ -94,13 +124,18 @@ pub(crate) fn normalise(object: &mut Value) -> Result<Vec<String>, String> {
     }
     for field in KNOWN {
         if let Some(value) = metadata.get(field) {
-            check_type(field, value)?;
+            check_type(way, field, value)?;
         }
     }
     Ok(unknown.into_iter().map(|f| format!("metadata.{f}")).collect())
 }
 
-fn check_type(field: &str, value: &Value) -> Result<(), String> {
+fn check_type(way: &str, field: &str, value: &Value) -> Result<(), String> {
+    if ["creationTimestamp", "deletionTimestamp"].contains(&field)
+        && let Some(time) = value.as_str()
+    {
+        return check_time(time);
+    }
     let (container, inner): (&str, &str) = match field {
         "labels" | "annotations" => ("map[string]string", "string"),
         "finalizers" => ("[]string", "string"),
@@ -110,17 +145,8 @@ fn check_type(field: &str, value: &Value) -> Result<(), String> {
         _ => ("string", ""),
     };
     let fault = |is: &Value, go_type: &str| {
-        let json_type = match is {
-            Value::Null => "null",
-            Value::Bool(_) => "bool",
-            Value::Number(_) => "number",
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            Value::Object(_) => "object",
-        };
-        Err(format!(
-            "json: cannot unmarshal {json_type} into Go struct field ObjectMeta.{field} of type {go_type}"
-        ))
+        let is = json_type(is);
+        Err(format!("json: cannot unmarshal {is} into Go struct field {way}.{field} of type {go_type}"))
     };
     let inner_ok = |v: &Value| if inner == "string" { v.is_string() } else { v.is_object() };
     match value {
@@ -134,6 +160,15 @@ fn check_type(field: &str, value: &Value) -> Result<(), String> {
         Value::String(_) if container == "string" => Ok(()),
         other => fault(other, container),
     }
+}
+
+fn check_time(time: &str) -> Result<(), String> {
+    if time.parse::<Timestamp>().is_ok() {
+        return Ok(());
+    }
+    Err(format!(
+        "parsing time \"{time}\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"{time}\" as \"2006\""
+    ))
 }
 
 /// Gives the object the request's namespace, or refuses one that differs from it.
@@ -227,6 +262,13 @@ pub(crate) fn validate(resource: &Resource, rule: NameRule, object: &Value) -> V
         let faults = qualified_name(finalizer);
         errors.extend(faults.iter().map(|f| FieldError::invalid("metadata.finalizers", finalizer, f)));
     }
+    if ["orphan", "foregroundDeletion"].iter().all(|f| finalizers(object).contains(f)) {
+        errors.push(FieldError::invalid(
+            "metadata.finalizers",
+            object["metadata"]["finalizers"].clone(),
+            "finalizer orphan and foregroundDeletion cannot be both set",
+        ));
+    }
     errors
 }
 
@@ -285,7 +327,8 @@ mod tests {
     fn empty_and_unknown_metadata_is_dropped() {
         let mut object =
             json!({"metadata": {"name": "a", "labels": {}, "nope": 1, "creationTimestamp": null}});
-        assert_eq!(normalise(&mut object), Ok(vec!["metadata.nope".to_owned()]));
+        let kinds = super::super::resource::Catalogue::new(&[]).unwrap();
+        assert_eq!(normalise(&mut object, kinds.namespaces()), Ok(vec!["metadata.nope".to_owned()]));
         assert_eq!(object, json!({"metadata": {"name": "a"}}));
     }
 }

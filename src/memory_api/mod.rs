@@ -11,6 +11,7 @@
 mod admission;
 mod answer;
 mod built_in;
+mod built_in_schemas;
 mod core;
 mod delete;
 mod discovery;
@@ -19,6 +20,7 @@ mod field_set;
 mod field_types;
 mod history;
 mod http_layer;
+mod label_selector;
 mod list;
 mod managed_fields;
 mod metadata;

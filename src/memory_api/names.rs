@@ -19,7 +19,7 @@ pub(crate) fn name_faults(rule: NameRule, name: &str, is_prefix: bool) -> Vec<St
         name.to_owned()
     };
     match rule {
-        NameRule::Subdomain => subdomain(&checked),
+        NameRule::Subdomain => subdomain(&checked, CHARACTERS),
         NameRule::Label => label_name(&checked),
         NameRule::PathSegment => path_segment(name, is_prefix),
     }
@@ -43,14 +43,17 @@ const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alpha
 const KEY: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-fn too_long(limit: usize) -> String {
-    format!("must be no more than {limit} bytes")
+/// What a server says it counts in the names of objects; in labels and keys it says bytes. It counts bytes in both.
+const CHARACTERS: &str = "characters";
+
+fn too_long(limit: usize, unit: &str) -> String {
+    format!("must be no more than {limit} {unit}")
 }
 
-fn subdomain(name: &str) -> Vec<String> {
+fn subdomain(name: &str, unit: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if name.len() > 253 {
-        faults.push(too_long(253));
+        faults.push(too_long(253, unit));
     }
     if !name.split('.').all(dns_label) {
         faults.push(SUBDOMAIN.to_owned());
@@ -61,7 +64,7 @@ fn subdomain(name: &str) -> Vec<String> {
 pub(crate) fn label_name(name: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if name.len() > 63 {
-        faults.push(too_long(63));
+        faults.push(too_long(63, CHARACTERS));
     }
     if !dns_label(name) {
         let dots = name.split('.').all(dns_label);
@@ -86,7 +89,7 @@ pub(crate) fn qualified_name(key: &str) -> Vec<String> {
             if prefix.is_empty() {
                 faults.push("prefix part must be non-empty".to_owned());
             } else {
-                faults.extend(subdomain(prefix).into_iter().map(|f| format!("prefix part {f}")));
+                faults.extend(subdomain(prefix, "bytes").into_iter().map(|f| format!("prefix part {f}")));
             }
             *name
         }
@@ -99,7 +102,7 @@ pub(crate) fn qualified_name(key: &str) -> Vec<String> {
     if name.is_empty() {
         faults.push("name part must be non-empty".to_owned());
     } else if name.len() > 63 {
-        faults.push(format!("name part {}", too_long(63)));
+        faults.push(format!("name part {}", too_long(63, "bytes")));
     }
     if !word(name) {
         faults.push(format!("name part {KEY}"));
@@ -118,7 +121,7 @@ fn word(text: &str) -> bool {
 pub(crate) fn label_value(value: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if value.len() > 63 {
-        faults.push(too_long(63));
+        faults.push(too_long(63, "bytes"));
     }
     if !value.is_empty() && !word(value) {
         faults.push(VALUE.to_owned());
@@ -132,9 +135,9 @@ mod tests {
 
     #[test]
     fn names_are_judged_as_a_server_does() {
-        assert!(subdomain("a.b-c.0").is_empty());
-        assert_eq!(subdomain("A"), [SUBDOMAIN]);
-        assert_eq!(subdomain("a..b"), [SUBDOMAIN]);
+        assert!(subdomain("a.b-c.0", CHARACTERS).is_empty());
+        assert_eq!(subdomain("A", CHARACTERS), [SUBDOMAIN]);
+        assert_eq!(subdomain("a..b", CHARACTERS), [SUBDOMAIN]);
         assert_eq!(label_name("a.b"), ["must not contain dots"]);
         assert!(qualified_name("postlink.dev/hold").is_empty());
         assert_eq!(qualified_name("/x"), ["prefix part must be non-empty"]);

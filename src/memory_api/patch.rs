@@ -1,12 +1,13 @@
 //! Bodies and patches: decoding them as a server does, and laying them over the object.
 
 use bytes::Bytes;
-use http::{Request, header};
-use json_patch::PatchOperation;
+use http::{HeaderMap, Request, header};
+use json_patch::{AddOperation, PatchOperation};
 use serde_json::{Value, json};
 
 use super::answer::{FieldError, Outcome, Refusal};
 use super::built_in;
+use super::built_in_schemas;
 use super::metadata;
 use super::resource;
 use super::route::Route;
@@ -45,8 +46,19 @@ pub(crate) fn json(mut object: Value, operations: &[PatchOperation]) -> Outcome<
         {
             continue;
         }
-        json_patch::patch_unsafe(&mut object, std::slice::from_ref(operation))
-            .map_err(|_| Refusal::patch_does_not_apply())?;
+        let operation = match operation {
+            // Nor does it ask that a field to be replaced is there, as long as its parent is.
+            PatchOperation::Replace(replace) if object.pointer(replace.path.as_str()).is_none() => {
+                let parent = replace.path.parent().and_then(|parent| object.pointer(parent.as_str()));
+                if !parent.is_some_and(Value::is_object) {
+                    return Err(Refusal::patch_does_not_apply());
+                }
+                let (path, value) = (replace.path.clone(), replace.value.clone());
+                PatchOperation::Add(AddOperation { path, value })
+            }
+            other => other.clone(),
+        };
+        json_patch::patch_unsafe(&mut object, &[operation]).map_err(|_| Refusal::patch_does_not_apply())?;
     }
     Ok(object)
 }
@@ -58,12 +70,20 @@ pub(crate) fn json(mut object: Value, operations: &[PatchOperation]) -> Outcome<
 pub(crate) fn read_json_patch(body: &[u8]) -> Outcome<Vec<PatchOperation>> {
     let undecodable = |why: &str| Refusal::bad_request(format!("error decoding patch: {why}"));
     let document: Value = serde_json::from_slice(body).map_err(|why| undecodable(&why.to_string()))?;
-    let Value::Array(operations) = document else {
-        let is = if document.is_object() { "object" } else { "value" };
-        return Err(undecodable(&format!(
-            "json: cannot unmarshal {is} into Go value of type []handlers.jsonPatchOp"
-        )));
+    let cannot = |is: &Value, what: &str| {
+        let is = metadata::json_type(is);
+        Err(undecodable(&format!(
+            "json: cannot unmarshal {is} into Go value of type {what}handlers.jsonPatchOp"
+        )))
     };
+    let mut operations = match document {
+        Value::Array(operations) => operations,
+        Value::Null => Vec::new(),
+        other => return cannot(&other, "[]"),
+    };
+    if let Some(other) = operations.iter().find(|operation| !operation.is_object() && !operation.is_null()) {
+        return cannot(other, "");
+    }
     if operations.len() > 10_000 {
         let message = format!(
             "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got {}",
@@ -74,7 +94,56 @@ pub(crate) fn read_json_patch(body: &[u8]) -> Outcome<Vec<PatchOperation>> {
         refusal.reason = "RequestEntityTooLarge";
         return Err(refusal);
     }
+    for operation in operations.iter_mut().filter_map(Value::as_object_mut) {
+        // A value left out is null.
+        operation.entry("value").or_insert(Value::Null);
+    }
     serde_json::from_value(Value::Array(operations)).map_err(|_| Refusal::patch_does_not_apply())
+}
+
+/// The Go type a body's kind is read with, as errors print it.
+pub(crate) const TYPE_META: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
+/// A JSON parser's error; the one a client meets, a body cut short, in Go's words.
+pub(crate) fn go_error(why: &serde_json::Error) -> String {
+    if why.is_eof() { "unexpected end of JSON input".to_owned() } else { why.to_string() }
+}
+
+/// What a body of POST, PUT or DELETE may be.
+///
+/// # Errors
+/// 415 for anything else.
+pub(crate) fn check_object_type(headers: &HeaderMap) -> Outcome<()> {
+    match media_type(headers) {
+        "" | "application/json" | "application/yaml" | "*/*" => Ok(()),
+        _ => Err(Refusal::unsupported_media_type(&[
+            "application/json",
+            "application/yaml",
+            "application/vnd.kubernetes.protobuf",
+        ])),
+    }
+}
+
+fn media_type(headers: &HeaderMap) -> &str {
+    let full = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    full.split(';').next().unwrap_or_default().trim()
+}
+
+/// The beginning of a body, as errors show it: JSON objects as text, anything else in hexadecimal.
+fn summary(body: &[u8]) -> String {
+    let shown = &body[..body.len().min(30)];
+    let more = if shown.len() < body.len() { " ..." } else { "" };
+    match body.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(shown)),
+        Some(_) => shown
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .chain([more.to_owned()])
+            .collect::<Vec<_>>()
+            .concat(),
+    }
 }
 
 /// The body of a write, by its media type; `None` for a delete.
@@ -82,29 +151,30 @@ pub(crate) fn read_json_patch(body: &[u8]) -> Outcome<Vec<PatchOperation>> {
 /// # Errors
 /// 415 for a type that is not served, 400 for a body that cannot be read.
 pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Option<Change>> {
-    let media_type =
-        request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    let media_type = media_type(request.headers());
     let body = request.body();
     match route.verb {
         "create" | "update" => {
-            let object = match media_type {
-                "" | "application/json" | "*/*" => {
-                    serde_json::from_slice(body).map_err(|why| why.to_string())
-                }
-                "application/yaml" => serde_yaml::from_slice(body).map_err(|why| why.to_string()),
-                _ => {
-                    return Err(Refusal::unsupported_media_type(&[
-                        "application/json",
-                        "application/yaml",
-                        "application/vnd.kubernetes.protobuf",
-                    ]));
-                }
+            check_object_type(request.headers())?;
+            let object = if media_type == "application/yaml" {
+                serde_yaml::from_slice(body).map_err(|why| why.to_string())
+            } else {
+                serde_json::from_slice(body)
+                    .map_err(|why| format!("couldn't get version/kind; json parse error: {}", go_error(&why)))
             };
+            let object = object.and_then(|object: Value| match object {
+                Value::Object(_) => Ok(object),
+                Value::Null => Err("Object 'Kind' is missing in 'null'".to_owned()),
+                other => Err(format!(
+                    "couldn't get version/kind; json parse error: {}",
+                    metadata::cannot_unmarshal(&other, TYPE_META)
+                )),
+            });
             object.map(Change::Replace).map(Some).map_err(|why| {
                 Refusal::bad_request(format!(
-                    "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why}",
-                    route.resource.kind
+                    "the object provided is unrecognized (must be of type {}): {why} ({})",
+                    route.resource.kind,
+                    summary(body)
                 ))
             })
         }
@@ -115,6 +185,13 @@ pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Optio
             }
             accepted.push("application/apply-patch+yaml");
             if !accepted.contains(&media_type) {
+                if !route.resource.custom {
+                    // Refused before anybody looks at what would be accepted.
+                    let mut refusal = Refusal::unsupported_media_type(&[]);
+                    "415: Unsupported Media Type".clone_into(&mut refusal.message);
+                    refusal.details = Some(json!({}));
+                    return Err(refusal);
+                }
                 return Err(Refusal::unsupported_media_type(&accepted));
             }
             match media_type {
@@ -122,15 +199,25 @@ pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Optio
                 "application/apply-patch+yaml" => {
                     let config: Value = serde_yaml::from_slice(body)
                         .map_err(|why| Refusal::bad_request(format!("error decoding YAML: {why}")))?;
+                    if !config.is_object() && !config.is_null() {
+                        return Err(Refusal::bad_request(format!(
+                            "error decoding YAML: error unmarshaling JSON: while decoding JSON: {}",
+                            metadata::cannot_unmarshal(&config, "map[string]interface {}")
+                        )));
+                    }
                     Ok(Some(Change::Apply(config)))
                 }
                 _ => {
                     let patch: Value = serde_json::from_slice(body)
                         .map_err(|why| Refusal::bad_request(format!("error decoding patch: {why}")))?;
+                    if patch.is_null() {
+                        return Err(Refusal::bad_request("Invalid JSON Patch"));
+                    }
                     if !patch.is_object() {
-                        return Err(Refusal::bad_request(
-                            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
-                        ));
+                        return Err(Refusal::bad_request(format!(
+                            "error decoding patch: {}",
+                            metadata::cannot_unmarshal(&patch, "map[string]interface {}")
+                        )));
                     }
                     Ok(Some(Change::Merge(patch)))
                 }
@@ -159,20 +246,13 @@ impl Transaction<'_> {
     /// A body of POST or PUT: type, metadata, unknown fields, defaults.
     pub(crate) fn decode_body(&mut self, object: &mut Value) -> Outcome<()> {
         let resource = self.call.resource;
-        if !object.is_object() {
-            return Err(Refusal::bad_request(format!(
-                "the object provided is unrecognized (must be of type {}): json: cannot unmarshal into Go value ({})",
-                resource.kind,
-                summary(object)
-            )));
-        }
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
         if kind.is_empty() {
             if resource.custom {
                 return Err(Refusal::bad_request(format!(
                     "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{object}' ({})",
                     resource.kind,
-                    summary(object)
+                    summary(object.to_string().as_bytes())
                 )));
             }
             // Built-in kinds take the type from the path when the body leaves it out.
@@ -190,6 +270,7 @@ impl Transaction<'_> {
         if resource.core_event {
             resource::event_from_core(object);
         }
+        whole_numbers(object);
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
         let cannot = |why: &str| {
             Refusal::bad_request(format!(
@@ -197,7 +278,7 @@ impl Transaction<'_> {
                 resource.version, resource.kind
             ))
         };
-        let unknown = metadata::normalise(object).map_err(|why| cannot(&why))?;
+        let unknown = metadata::normalise(object, resource).map_err(|why| cannot(&why))?;
         let unknown = self.pruned(object, unknown);
         if let Some(faults) = self.unknown_fields(&unknown) {
             return Err(cannot(&faults));
@@ -213,10 +294,11 @@ impl Transaction<'_> {
         if !object.is_object() {
             return Err(invalid("json: cannot unmarshal into Go value of type map[string]interface {}"));
         }
+        whole_numbers(object);
         if object["kind"].as_str().unwrap_or_default().is_empty() {
             return Err(invalid(&format!("Object 'Kind' is missing in '{shown}'")));
         }
-        let unknown = metadata::normalise(object).map_err(|why| invalid(&why))?;
+        let unknown = metadata::normalise(object, self.call.resource).map_err(|why| invalid(&why))?;
         let unknown = self.pruned(object, unknown);
         if let Some(faults) = self.unknown_fields(&unknown) {
             return Err(invalid(&faults));
@@ -225,9 +307,13 @@ impl Transaction<'_> {
     }
 
     fn pruned(&self, object: &mut Value, mut unknown: Vec<String>) -> Vec<String> {
-        if self.call.resource.custom {
-            unknown.extend(self.core.admission.prune(self.call.resource, object));
-        }
+        unknown.extend(if self.call.resource.custom {
+            self.core.admission.prune(self.call.resource, object)
+        } else {
+            // An event has the shape it is stored in by now.
+            let stored = self.core.catalogue.of_store(self.call.resource.store);
+            built_in_schemas::prune(&stored.schema, object)
+        });
         unknown
     }
 
@@ -256,10 +342,18 @@ impl Transaction<'_> {
     }
 }
 
-fn summary(object: &Value) -> String {
-    let text = object.to_string();
-    match text.char_indices().nth(30) {
-        Some((at, _)) => format!("{} ...", &text[..at]),
-        None => text,
+/// 5.0 is stored as 5: Go writes a whole float without its point.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            // Every whole float below 2^53 is exactly one integer.
+            let whole = number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9e15);
+            if let Some(integer) = whole.and_then(|n| format!("{n:.0}").parse::<i64>().ok()) {
+                *value = json!(integer);
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
+        _ => {}
     }
 }

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Request, header};
 use serde_json::{Value, json};
 
 use super::answer::{Cause, FieldError, Outcome, Refusal};
+use super::metadata;
+use super::patch;
 use super::route::Route;
 use super::store::Actor;
 use super::write::{Call, FieldValidation};
@@ -40,6 +42,10 @@ pub(crate) fn read<'a>(
     }
     if !is_apply && query.contains_key("force") {
         errors.push(FieldError::forbidden("force", "may not be specified for non-apply patch"));
+    }
+    if let Some((at, c)) = manager.chars().enumerate().find(|(_, c)| c.is_control()) {
+        let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+        errors.push(FieldError::invalid("fieldManager", manager, &detail));
     }
     if manager.len() > 128 {
         let detail = "may not be more than 128 bytes";
@@ -98,10 +104,38 @@ fn from_user_agent(headers: &HeaderMap) -> String {
 /// `DeleteOptions` from the body or, without one, from the query.
 ///
 /// # Errors
-/// 400 for a body that is not JSON.
-pub(crate) fn delete_options(body: &Bytes, query: &HashMap<String, String>) -> Outcome<Value> {
+/// 400 for a body that holds no options, 415 for one of another type.
+pub(crate) fn delete_options(request: &Request<Bytes>, query: &HashMap<String, String>) -> Outcome<Value> {
+    let body = request.body();
     if !body.is_empty() {
-        return serde_json::from_slice(body).map_err(|why| Refusal::bad_request(why.to_string()));
+        patch::check_object_type(request.headers())?;
+        let options: Value = serde_json::from_slice(body).map_err(|why| {
+            Refusal::bad_request(format!(
+                "couldn't get version/kind; json parse error: {}",
+                patch::go_error(&why)
+            ))
+        })?;
+        if !options.is_object() {
+            let why = metadata::cannot_unmarshal(&options, patch::TYPE_META);
+            return Err(Refusal::bad_request(format!("couldn't get version/kind; json parse error: {why}")));
+        }
+        let text = |field: &str| options[field].as_str().unwrap_or_default();
+        // Taking another object for options would delete without the preconditions that were meant.
+        if !["", "DeleteOptions"].contains(&text("kind")) {
+            return Err(Refusal::bad_request(format!(
+                "no kind \"{}\" is registered for version \"{}\" in scheme \"pkg/runtime/scheme.go:111\"",
+                text("kind"),
+                text("apiVersion")
+            )));
+        }
+        let grace = &options["gracePeriodSeconds"];
+        if !grace.is_null() && !grace.is_i64() {
+            return Err(Refusal::bad_request(format!(
+                "json: cannot unmarshal {} into Go struct field DeleteOptions.gracePeriodSeconds of type int64",
+                metadata::json_type(grace)
+            )));
+        }
+        return Ok(options);
     }
     let mut options = json!({});
     if let Some(policy) = query.get("propagationPolicy") {

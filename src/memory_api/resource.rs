@@ -4,6 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::{Value, json};
 
 use super::Error;
+use super::built_in_schemas;
 
 /// A field that a `fieldSelector` may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub struct Resource {
     pub returns_deleted: bool,
     /// What a `fieldSelector` may name besides `metadata.name` and `metadata.namespace`.
     pub selectable: Vec<SelectableField>,
-    /// The kind's structural schema; for built-in kinds only what server-side apply needs (list and map types).
+    /// The kind's structural schema; for built-in kinds only their fields, with list and map types.
     pub schema: Value,
     /// Where its objects are kept; core events and `events.k8s.io` events are one store in two shapes.
     pub(crate) store: usize,
@@ -106,11 +107,10 @@ fn built_in() -> Vec<Resource> {
         unconditional_update: true,
         returns_deleted: false,
         selectable: Vec::new(),
-        schema: json!({}),
+        schema: built_in_schemas::schema(group, kind),
         store: 0,
         core_event: false,
     };
-    let atomic = json!({"type": "object", "x-kubernetes-map-type": "atomic"});
     let field = |label: &str, path: &str| SelectableField {
         label: label.to_owned(),
         path: path.split('.').map(str::to_owned).collect(),
@@ -140,31 +140,19 @@ fn built_in() -> Vec<Resource> {
             has_status: true,
             returns_deleted: true,
             selectable: vec![field("status.phase", "status.phase")],
-            schema: json!({"properties": {
-                "spec": {"properties": {"finalizers": {"type": "array"}}},
-                "status": {"properties": {"conditions": {"type": "array",
-                    "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}}}}}),
             ..base("", "Namespace", "namespaces", &["ns"])
         },
         Resource { selectable: vec![field("type", "type")], ..base("", "Secret", "secrets", &[]) },
-        Resource {
-            returns_deleted: true,
-            schema: json!({"properties": {
-                "secrets": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-                "imagePullSecrets": {"type": "array"}}}),
-            ..base("", "ServiceAccount", "serviceaccounts", &["sa"])
-        },
+        Resource { returns_deleted: true, ..base("", "ServiceAccount", "serviceaccounts", &["sa"]) },
         Resource {
             create_on_update: true,
             selectable: regarding_fields,
-            schema: json!({"properties": {"regarding": atomic, "related": atomic}}),
             ..base("events.k8s.io", "Event", "events", &["ev"])
         },
         Resource {
             create_on_update: true,
             core_event: true,
             selectable: event_fields,
-            schema: json!({"properties": {"involvedObject": atomic, "related": atomic}}),
             ..base("", "Event", "events", &["ev"])
         },
         Resource {

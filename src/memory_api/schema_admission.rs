@@ -68,7 +68,7 @@ impl Admission for SchemaAdmission {
     fn validate(
         &self,
         resource: &Resource,
-        _subresource: Option<&str>,
+        subresource: Option<&str>,
         object: &Value,
         old: Option<&Value>,
     ) -> Vec<FieldError> {
@@ -76,7 +76,18 @@ impl Admission for SchemaAdmission {
         schema
             .validate(object, old)
             .into_iter()
-            .map(|error| FieldError { cause: cause(error.kind), body: error.body(), field: error.path })
+            // The API has judged the metadata itself; here it only decides whether rules can run.
+            .filter(|error| !error.path.starts_with("metadata"))
+            .map(|error| {
+                let mut body = error.body();
+                if subresource == Some("status") {
+                    // A server hands the validator the status alone, which then knows no longer path.
+                    let inside = error.path.strip_prefix("status").unwrap_or(&error.path);
+                    let inside = inside.strip_prefix('.').unwrap_or(inside);
+                    body = body.replace(&format!("{} in body", error.path), &format!("{inside} in body"));
+                }
+                FieldError { cause: cause(error.kind), body, field: error.path }
+            })
             .collect()
     }
 

@@ -283,8 +283,8 @@ impl Store {
         let mut object = before.value();
         metadata::set(&mut object, "resourceVersion", Some(json!(self.revision.to_string())));
         let after = Arc::new(Stored::new(resource, &object, false));
-        self.append(resource.store, key, Verb::Delete, actor, Some(before.clone()), after);
-        Some(before)
+        self.append(resource.store, key, Verb::Delete, actor, Some(before), after.clone());
+        Some(after)
     }
 
     fn append(

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::admission::Operation;
 use super::answer::{FieldError, Outcome, Refusal};
 use super::built_in;
+use super::built_in_schemas;
 use super::managed_fields;
 use super::metadata;
 use super::names::NameRule;
@@ -92,6 +93,8 @@ impl Transaction<'_> {
             );
             return Err(Refusal::conflict(resource, name, &why));
         }
+        // There is nothing a version could be compared with.
+        metadata::set(&mut object, "resourceVersion", None);
         metadata::ensure_namespace(resource, self.call.namespace, &mut object)?;
         self.check_name(&object)?;
         self.admit_namespace(&object)?;
@@ -99,16 +102,18 @@ impl Transaction<'_> {
     }
 
     fn applied(&mut self, config: &Value, old: Option<&Value>) -> Outcome<Value> {
-        let fault = if self.call.resource.custom {
-            let mut known = config.clone();
-            let mut unknown = metadata::normalise(&mut known).unwrap_or_default();
-            unknown.extend(self.core.admission.prune(self.call.resource, &mut known));
-            let undeclared = |field| (field, "field not declared in schema".to_owned());
-            unknown.into_iter().next().map(undeclared)
+        let resource = self.call.resource;
+        managed_fields::check_type(resource, config)?;
+        let mut known = config.clone();
+        let mut unknown = metadata::normalise(&mut known, resource).unwrap_or_default();
+        unknown.extend(if resource.custom {
+            self.core.admission.prune(resource, &mut known)
         } else {
-            built_in::untyped(self.call.resource, config)
-        };
-        patch::check_typed(self.call, config, fault)?;
+            built_in_schemas::prune(&resource.schema, &mut known)
+        });
+        let undeclared = |field| (field, "field not declared in schema".to_owned());
+        let fault = unknown.into_iter().next().map(undeclared);
+        patch::check_typed(self.call, config, fault.or_else(|| built_in::untyped(resource, config)))?;
         let mut object =
             managed_fields::apply(self.call.resource, old, config, self.writer(), self.call.force)?;
         if !self.core.managed_fields {
@@ -222,6 +227,8 @@ impl Transaction<'_> {
         } else {
             built_in::prepare(resource, new, Some(old));
         }
+        // Long gone, and taken off whatever is stored.
+        metadata::set(new, "selfLink", None);
         let keep = |field: &str| old["metadata"].get(field).cloned();
         if metadata::text(new, "uid").is_empty() {
             metadata::set(new, "uid", keep("uid"));

@@ -91,15 +91,7 @@ pub(crate) fn start(core: &Arc<Core>, request: WatchRequest<'_>) -> Outcome<Fram
         namespace => namespace,
     };
     let version = options.resource_version.as_str();
-    let asked: u64 = if version.is_empty() {
-        0
-    } else {
-        version.parse().map_err(|_| {
-            let why = format!("strconv.ParseUint: parsing \"{version}\": invalid syntax");
-            let error = super::answer::FieldError::invalid("resourceVersion", version, &why);
-            Refusal::unknown(format!("{}: {}", error.field, error.body))
-        })?
-    };
+    let asked: u64 = if version.is_empty() { 0 } else { self::version(version)? };
     let progress =
         Arc::new(WatchProgress { resource: resource.qualified(), actor, consumed: AtomicU64::new(0) });
     let timeout = Duration::from_secs(options.timeout_seconds);
@@ -128,6 +120,18 @@ pub(crate) fn start(core: &Arc<Core>, request: WatchRequest<'_>) -> Outcome<Fram
         let frame = watching.next().await?;
         Some((frame, watching))
     })))
+}
+
+/// Reads the version of a watch or of a GET.
+///
+/// # Errors
+/// 500 without a reason for what is not a number.
+pub(crate) fn version(version: &str) -> Outcome<u64> {
+    version.parse().map_err(|_| {
+        let why = format!("strconv.ParseUint: parsing \"{version}\": invalid syntax");
+        let error = super::answer::FieldError::invalid("resourceVersion", version, &why);
+        Refusal::unknown(format!("{}: {}", error.field, error.body))
+    })
 }
 
 impl Watching {

@@ -148,8 +148,8 @@ impl<'a> Transaction<'a> {
         self.refuse_invalid(&name, &object, &errors)?;
         self.warnings.extend(metadata::finalizer_warnings(&object, None));
         self.admit(Operation::Create, &name, Some(&object), None)?;
-        let version = metadata::text(&object, "resourceVersion");
-        if !version.is_empty() && version != "0" {
+        // What is no number is no version, and a server drops it.
+        if metadata::text(&object, "resourceVersion").parse().is_ok_and(|version: u64| version != 0) {
             return Err(Refusal::unknown("resourceVersion should not be set on objects to be created"));
         }
         let key = key(resource, self.call.namespace, &name);
@@ -157,7 +157,12 @@ impl<'a> Transaction<'a> {
             let terminating = !metadata::text(&existing.value(), "deletionTimestamp").is_empty();
             return Err(Refusal::already_exists(resource, &name, terminating));
         }
+        metadata::set(&mut object, "resourceVersion", None);
         if self.call.dry_run {
+            // As it would be read.
+            if resource.custom {
+                self.core.admission.default(resource, &mut object);
+            }
             return Ok(Done { code: 201, body: bytes(&object) });
         }
         let stored = self.commit(&key, object);
@@ -273,6 +278,9 @@ impl<'a> Transaction<'a> {
             options: &self.call.options,
         });
         self.warnings.extend(verdict.warnings);
+        // A request about a collection bears no name, and a server then says so.
+        let collection = operation == Operation::Delete && self.call.name.is_empty();
+        let name = if collection { "Unknown" } else { name };
         match verdict.denied {
             None => Ok(()),
             Some(no) => Err(Refusal::denied(self.call.resource, name, no.code, no.reason, &no.message)),

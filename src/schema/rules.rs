@@ -148,6 +148,9 @@ pub(super) fn explain(error: &ExecutionError) -> String {
         ExecutionError::NoSuchOverload => "no such overload".to_owned(),
         ExecutionError::IndexOutOfBounds(index) => format!("index out of bounds: {index:?}"),
         ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
+        ExecutionError::FunctionError { function, .. } if function == "duration" => {
+            "type conversion error from 'string' to 'google.protobuf.Duration'".to_owned()
+        }
         other => other.to_string(),
     }
 }

@@ -10,6 +10,7 @@ mod harness;
 mod idle;
 mod kills;
 mod oracle;
+mod parity;
 mod processes;
 mod stage;
 mod story;

@@ -111,6 +111,14 @@ impl Gateway {
         Ok(answer["kvs"].as_array().is_some_and(|kvs| !kvs.is_empty()))
     }
 
+    /// Forget every revision before now, as a cluster's API server has it done every five minutes.
+    pub async fn compact(&self) -> Result<(), GatewayError> {
+        let now = self.range("/registry/", json!({"limit": "1"})).await?["header"]["revision"].clone();
+        let path = "/v3/kv/compaction";
+        let answer = self.open(path, &json!({"revision": now, "physical": true})).await?;
+        within(path, answer.collect()).await?.map(drop).map_err(|error| unreadable(path, error))
+    }
+
     /// Keys under `prefix`, without their values.
     async fn range(&self, prefix: &str, mut request: Value) -> Result<Value, GatewayError> {
         let path = "/v3/kv/range";
