@@ -172,8 +172,10 @@ pub fn judge(answer: &Answer, known: Option<&Organization>, host: &str) -> Verdi
     }
 }
 
-/// How long after a failed look the next one comes: doubling from 15 s, never later than the probe interval.
-pub fn retry_after(failures: u32, interval: SignedDuration) -> SignedDuration {
-    let doubled = SignedDuration::from_secs(15 << failures.saturating_sub(1).min(10));
+/// How long after a failed look the next one comes: doubling from 15 s, or from 1 s when the instance was not to blame,
+/// never later than the probe interval.
+pub fn retry_after(told: &Told, interval: SignedDuration) -> SignedDuration {
+    let first = if told.answer == Answer::Failure(Failure::NotAsked) { 1 } else { 15 };
+    let doubled = SignedDuration::from_secs(first << told.failures.saturating_sub(1).min(10));
     doubled.min(interval)
 }

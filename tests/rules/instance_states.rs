@@ -2,14 +2,14 @@
 
 use crate::{
     connection_scene::{asked, view},
-    fixtures::{Connection, ORG, OTHER_ORG, connection, message, organization, readiness, rule, told},
+    fixtures::{Connection, ORG, OTHER_ORG, at, connection, message, organization, readiness, rule, told},
 };
 use jiff::SignedDuration;
 use postlink::{
     api::{ConditionType, ConnectionState, Reason},
     rules::{
         facts::ConnectionFacts,
-        instance_state::{Answer, Failure, judge, retry_after},
+        instance_state::{Answer, Failure, Told, judge, retry_after},
     },
 };
 
@@ -136,8 +136,17 @@ fn an_instance_set_not_to_receive_social_data_is_connected_and_says_so() {
 #[test]
 fn looks_at_an_instance_that_is_away_come_less_and_less_often_but_never_rarer_than_the_probe() {
     let (probe, secs) = (SignedDuration::from_mins(5), SignedDuration::from_secs);
-    let waits: Vec<_> = [1, 2, 3, 4, 5, 6, u32::MAX].map(|n| retry_after(n, probe)).into();
-    assert_eq!(waits, [secs(15), secs(30), secs(60), secs(120), secs(240), probe, probe]);
+    let waits = |failure: Failure| {
+        [1, 2, 3, 4, 5, 6, u32::MAX].map(|failures| {
+            let answer = Answer::Failure(failure.clone());
+            retry_after(&Told { at: at(0), answer, failures, tables: None }, probe)
+        })
+    };
+    let away = [secs(15), secs(30), secs(60), secs(120), secs(240), probe, probe];
+    assert_eq!(waits(Failure::Unreachable), away);
+    // Not its fault: the API server did not hand out the Secret, and usually does so the next moment.
+    let not_asked = [secs(1), secs(2), secs(4), secs(8), secs(16), secs(32), probe];
+    assert_eq!(waits(Failure::NotAsked), not_asked);
     let away = view(&connection("contoso")).told(asked().failing(Failure::Unreachable)).decide();
     assert!(!away.requeue.unwrap().periodic, "its recovery is waited for");
 }

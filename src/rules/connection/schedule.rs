@@ -45,7 +45,7 @@ pub(super) fn looks(view: &ConnectionView<'_>, disabled: bool) -> (Option<Ask>, 
     let (due, awaited) = if told.failures == 0 {
         (told.at + jittered(probe, &uid), false)
     } else {
-        (told.at + retry_after(told.failures, probe), true)
+        (told.at + retry_after(told, probe), true)
     };
     let requeue = Requeue { at: due, periodic: !awaited };
     let Some(known) = &told.tables else {
