@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(50);
 /// The API server rejects longer notes.
 const LONGEST_NOTE: usize = 1000;
+/// A recorder keeps every event for minutes, to count what happens again. Of so many at most: ten thousand links that
+/// change would else take more memory as events than as links.
+const REMEMBERED: usize = 256;
 /// How long one event may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -33,8 +36,14 @@ impl Events {
     pub fn start(client: Client, queue: Queue) -> Self {
         let (sender, mut receiver) = mpsc::channel::<(Transition, ObjectReference)>(WAITING);
         tokio::spawn(async move {
-            let recorder = Recorder::new(client, Reporter::from(CONTROLLER));
+            let mut recorder = Recorder::new(client.clone(), Reporter::from(CONTROLLER));
+            let mut written = 0;
             while let Some((transition, object)) = receiver.recv().await {
+                if written == REMEMBERED {
+                    recorder = Recorder::new(client.clone(), Reporter::from(CONTROLLER));
+                    written = 0;
+                }
+                written += 1;
                 let event = Event {
                     type_: if transition.warning { EventType::Warning } else { EventType::Normal },
                     reason: transition.reason.as_str().to_owned(),
