@@ -1,7 +1,7 @@
 //! Creating the activity of a link: re-read live, at most a few at a time per connection, never twice, never after
 //! the connection was closed or the lease ran short.
 
-use super::{Instances, credentials::DEADLINE, payload};
+use super::{CREATIONS, Instances, credentials::DEADLINE, payload};
 use crate::{
     api::{PostLink, Reason},
     controller::queue::{Key, Kind},
@@ -28,7 +28,7 @@ pub struct Basis {
 impl Instances {
     /// Begins a creation beside the loop; the link's key becomes due when it has ended.
     pub fn create(&self, key: Key, create: Create, basis: Basis) {
-        {
+        let uid = {
             let mut state = self.state();
             if state.creating.contains(&key) || state.is_held(&create.connection, &key) {
                 return;
@@ -47,15 +47,37 @@ impl Instances {
                 self.queue.add(key);
                 return;
             }
-            state.connections.entry(create.connection.clone()).or_default().creating += 1;
             state.creating.insert(key.clone());
-        }
+            let uid = create.connection.clone();
+            let connection = state.connections.entry(uid.clone()).or_default();
+            connection.creating += 1;
+            connection.to_create.push_back((key, create, basis));
+            if connection.creators == CREATIONS {
+                return;
+            }
+            connection.creators += 1;
+            uid
+        };
         let (this, busy) = (self.clone(), self.busy());
         tokio::spawn(async move {
             let _busy = busy;
-            let outcome = this.try_create(&key, &create, &basis).await;
-            this.finish(key, &create.connection, outcome);
+            while let Some((key, create, basis)) = this.next_creation(&uid) {
+                let outcome = this.try_create(&key, &create, &basis).await;
+                this.finish(key, &create.connection, outcome);
+            }
         });
+    }
+
+    /// What one of the tasks that create through a connection does next; with none it ends. A task for each link would
+    /// take kilobytes for each of ten thousand that wait.
+    fn next_creation(&self, uid: &str) -> Option<(Key, Create, Basis)> {
+        let mut state = self.state();
+        let connection = state.connections.get_mut(uid)?;
+        let next = connection.to_create.pop_front();
+        if next.is_none() {
+            connection.creators = connection.creators.saturating_sub(1);
+        }
+        next
     }
 
     fn finish(&self, key: Key, uid: &str, outcome: Option<Outcome>) {
@@ -87,13 +109,15 @@ impl Instances {
 
     /// `None`: what it was decided on has changed; nothing was sent.
     async fn try_create(&self, key: &Key, create: &Create, basis: &Basis) -> Option<Outcome> {
-        let (slots, handle) = {
-            let mut state = self.state();
-            let connection = state.connections.entry(create.connection.clone()).or_default();
-            (connection.slots.clone(), connection.handle.clone())
+        let handle = {
+            let state = self.state();
+            let connection = state.connections.get(&create.connection)?;
+            if connection.closed {
+                // A disable or delete waits for what is under way, not for what could still begin.
+                return None;
+            }
+            connection.handle.clone()
         };
-        // Never closed, so always granted.
-        let _slot = slots.acquire_owned().await.ok()?;
         let Some(instance) = handle else {
             return Some(Outcome::refused(Reason::ConnectionNotReady));
         };

@@ -20,19 +20,18 @@ use crate::{
     dynamics,
     rules::{
         instance_state::Told,
-        link::{Check, Created},
+        link::{Check, Create, Created},
         record::Seen,
     },
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// Creations under way at one time through one connection. The client has a cap of its own; this one keeps waiting
@@ -81,10 +80,12 @@ struct Connection {
     tables: HashMap<String, Table>,
     checks: HashMap<Key, Check>,
     checking: bool,
+    /// Creations that were begun or wait for their turn.
     creating: usize,
+    to_create: VecDeque<(Key, Create, Basis)>,
+    creators: usize,
     closed: bool,
     next_slot: Timestamp,
-    slots: Arc<Semaphore>,
 }
 
 impl Default for Connection {
@@ -97,9 +98,10 @@ impl Default for Connection {
             checks: HashMap::new(),
             checking: false,
             creating: 0,
+            to_create: VecDeque::new(),
+            creators: 0,
             closed: false,
             next_slot: Timestamp::UNIX_EPOCH,
-            slots: Arc::new(Semaphore::new(CREATIONS)),
         }
     }
 }
@@ -186,7 +188,12 @@ impl Instances {
 
     /// The connection is gone.
     pub fn remove(&self, uid: &str) {
-        self.state().connections.remove(uid);
+        let mut state = self.state();
+        let Some(connection) = state.connections.remove(uid) else { return };
+        for (key, ..) in connection.to_create {
+            state.creating.remove(&key);
+            self.queue.add(key);
+        }
     }
 
     /// Lets creations through a connection begin, or not (§4.4). True when none is under way.
