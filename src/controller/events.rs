@@ -29,25 +29,32 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where transitions are told; clones share it.
 #[derive(Clone)]
-pub struct Events(mpsc::Sender<(Transition, ObjectReference)>);
+pub struct Events(mpsc::Sender<(Told, ObjectReference)>);
+
+/// What is told of an object.
+struct Told {
+    warning: bool,
+    reason: &'static str,
+    note: String,
+}
 
 impl Events {
     /// Starts the task that writes them.
     pub fn start(client: Client, queue: Queue) -> Self {
-        let (sender, mut receiver) = mpsc::channel::<(Transition, ObjectReference)>(WAITING);
+        let (sender, mut receiver) = mpsc::channel::<(Told, ObjectReference)>(WAITING);
         tokio::spawn(async move {
             let mut recorder = Recorder::new(client.clone(), Reporter::from(CONTROLLER));
             let mut written = 0;
-            while let Some((transition, object)) = receiver.recv().await {
+            while let Some((told, object)) = receiver.recv().await {
                 if written == REMEMBERED {
                     recorder = Recorder::new(client.clone(), Reporter::from(CONTROLLER));
                     written = 0;
                 }
                 written += 1;
                 let event = Event {
-                    type_: if transition.warning { EventType::Warning } else { EventType::Normal },
-                    reason: transition.reason.as_str().to_owned(),
-                    note: Some(shortened(transition.message)),
+                    type_: if told.warning { EventType::Warning } else { EventType::Normal },
+                    reason: told.reason.to_owned(),
+                    note: Some(shortened(told.note)),
                     action: "Reconcile".to_owned(),
                     secondary: None,
                 };
@@ -64,10 +71,22 @@ impl Events {
 
     /// Tells some transitions of an object.
     pub fn tell(&self, object: &ObjectReference, transitions: Vec<Transition>) {
-        for transition in transitions {
-            if self.0.try_send((transition, object.clone())).is_err() {
-                debug!("an event was dropped: too many wait");
-            }
+        for Transition { warning, reason, message } in transitions {
+            self.send(object, Told { warning, reason: reason.as_str(), note: message });
+        }
+    }
+
+    /// Tells that an object cannot be read, and so has no conditions to say it.
+    pub fn unreadable(&self, object: &ObjectReference, why: &str) {
+        let note = format!(
+            "The object cannot be read and is left alone: {why}. Correct it, or apply it again; what was known of it stays."
+        );
+        self.send(object, Told { warning: true, reason: "Unreadable", note });
+    }
+
+    fn send(&self, object: &ObjectReference, told: Told) {
+        if self.0.try_send((told, object.clone())).is_err() {
+            debug!("an event was dropped: too many wait");
         }
     }
 

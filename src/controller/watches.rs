@@ -11,6 +11,7 @@ use crate::{
     rules::facts::{RuleFacts, created},
 };
 use futures::StreamExt;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, ResourceExt,
     api::ListParams,
@@ -167,13 +168,23 @@ fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Key {
         Err(bad) => {
             let key = key_of_parts(K::KIND, &bad.metadata);
             // What was known of it before stays: an object that cannot be read is not an object that is gone.
+            let error = without_values(&bad.error);
             warn!(
                 kind = K::KIND.as_str(),
                 namespace = %key.namespace,
                 name = %key.name,
-                error = without_values(&bad.error),
+                error,
                 "an object cannot be read and is left alone; was it stored by another version?"
             );
+            let reference = ObjectReference {
+                api_version: Some(K::api_version(&()).into_owned()),
+                kind: Some(K::KIND.as_str().to_owned()),
+                namespace: bad.metadata.namespace.clone(),
+                name: bad.metadata.name.clone(),
+                uid: bad.metadata.uid.clone(),
+                ..ObjectReference::default()
+            };
+            shell.events.unreadable(&reference, &error);
             shell.progress.told(K::KIND, bad.metadata.resource_version.as_deref());
             key
         }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::users::User;
-use crate::harness::waiting::block_on;
+use crate::harness::waiting::{block_on, wait_for};
 use crate::stage::{Lease, NAMESPACE, SOON, Stage};
 use crate::story::STEPS;
 
@@ -37,6 +37,17 @@ fn names(name: &str) -> impl Fn(&str) -> bool {
     move |line| line.contains("cannot be read") && line.contains(name)
 }
 
+/// What has no conditions of ours has an event, where `kubectl describe` shows it.
+fn eventually_told(stage: &Stage, kind: &str, name: &str) {
+    let of = format!("involvedObject.kind={kind},involvedObject.name={name},reason=Unreadable");
+    let told = wait_for("an event of what cannot be read", SOON, || {
+        let args = ["get", "events", "-n", NAMESPACE, "--field-selector", &of, "-o", "json"];
+        let events = stage.plane.kubectl(User::Alice, args).json();
+        events["items"][0]["message"].as_str().map(str::to_owned)
+    });
+    assert!(told.contains("cannot be read") && !told.contains(TEXT), "{told}");
+}
+
 #[test]
 fn an_object_that_cannot_be_decoded_stops_nothing_else() {
     let mut stage = Stage::quickstart(Lease::None);
@@ -49,6 +60,9 @@ fn an_object_that_cannot_be_decoded_stops_nothing_else() {
     stage.controller().wait_for_log(SOON, names("bad-rule"));
     applied(&stage);
     (STEPS[0].ends)(&stage);
+    for (kind, name) in [("PostLink", "bad-by-watch"), ("AutomationRule", "bad-rule")] {
+        eventually_told(&stage, kind, name);
+    }
 
     // Seen by a list.
     let log = stage.kill_controller();

@@ -35,3 +35,17 @@ fn every_scenario_ends_the_same_when_the_api_fails_now_and_then() {
     let failed = play_all(|number| vec![faulty(number)]);
     assert!(failed.is_empty(), "{} runs failed\n{}", failed.len(), failed.join("\n\n"));
 }
+
+/// Both of the above, many times over.
+#[test]
+#[ignore = "the large numbers; run by `make soak`"]
+fn soak_every_scenario_in_many_orders_and_under_faults() {
+    const EACH: u64 = 20;
+    let seed = seed();
+    println!("POSTLINK_SEED={seed}");
+    let failed = play_all(|number| {
+        let runs = (0..EACH).map(|n| Run::in_memory(seed.wrapping_add(number * EACH + n)));
+        runs.flat_map(|run| [run, Run { faults_per_mille: 60, ..run }]).collect()
+    });
+    assert!(failed.is_empty(), "{} runs failed\n{}", failed.len(), failed.join("\n\n"));
+}
