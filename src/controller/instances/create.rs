@@ -52,7 +52,7 @@ impl Instances {
             let connection = state.connections.entry(uid.clone()).or_default();
             connection.creating += 1;
             connection.to_create.push_back((key, create, basis));
-            if connection.creators == CREATIONS {
+            if connection.creators >= CREATIONS {
                 return;
             }
             connection.creators += 1;
