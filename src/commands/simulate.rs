@@ -107,7 +107,7 @@ async fn serve(
                         Err(error) => tell(format_args!("error: {error}")),
                     }
                     announce(&served.addresses(), &mut told)?;
-                    tell(format_args!("reloaded"));
+                    tell("reloaded");
                 }
             }
             _ = terminate.recv() => break,

@@ -1,7 +1,10 @@
 //! Events: on transitions only, beside the loop, never in its way. An event that cannot be written is dropped.
 
-use super::queue::Queue;
-use crate::{api::names::CONTROLLER, rules::conditions::Transition};
+use super::queue::{Key, Queue};
+use crate::{
+    api::names::{CONTROLLER, GROUP, VERSION},
+    rules::conditions::Transition,
+};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
@@ -43,12 +46,11 @@ impl Events {
     pub fn start(client: Client, queue: Queue) -> Self {
         let (sender, mut receiver) = mpsc::channel::<(Told, ObjectReference)>(WAITING);
         tokio::spawn(async move {
-            let mut recorder = Recorder::new(client.clone(), Reporter::from(CONTROLLER));
-            let mut written = 0;
+            let new_recorder = || Recorder::new(client.clone(), Reporter::from(CONTROLLER));
+            let (mut recorder, mut written) = (new_recorder(), 0);
             while let Some((told, object)) = receiver.recv().await {
                 if written == REMEMBERED {
-                    recorder = Recorder::new(client.clone(), Reporter::from(CONTROLLER));
-                    written = 0;
+                    (recorder, written) = (new_recorder(), 0);
                 }
                 written += 1;
                 let event = Event {
@@ -93,6 +95,18 @@ impl Events {
     /// Whether none waits. (One may be on its way.)
     pub fn is_idle(&self) -> bool {
         self.0.capacity() == self.0.max_capacity()
+    }
+}
+
+/// An object of ours that is not at hand, for its events.
+pub fn reference(key: &Key, uid: Option<String>) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(format!("{GROUP}/{VERSION}")),
+        kind: Some(key.kind.as_str().to_owned()),
+        namespace: Some(key.namespace.to_string()),
+        name: Some(key.name.to_string()),
+        uid,
+        ..ObjectReference::default()
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::{
     Shell,
+    events::reference,
     index::{LinkLook, entry},
     instances::Basis,
-    queue::{Key, Kind},
+    queue::Key,
     writer::{self, WriteError},
 };
 use crate::{
@@ -15,8 +16,7 @@ use crate::{
         link::{Create, LinkDecision, LinkView, Step, decide, open_to_rules},
     },
 };
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, ResourceExt};
 
 /// Looks.
 pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteError> {
@@ -107,7 +107,7 @@ async fn write(shell: &Shell, key: &Key, look: &LinkLook, decision: &LinkDecisio
             other => other?,
         };
         shell.events.tell(
-            &reference(key, look),
+            &reference(key, Some(look.uid.to_string())),
             transitions(&look.facts.status.conditions, &decision.status.conditions),
         );
         // Our own write is no news to the link itself.
@@ -128,15 +128,4 @@ fn listens_to_others_now(before: &PostLinkStatus, after: &PostLinkStatus) -> boo
     let open = |status: &PostLinkStatus| status.link.is_none() && open_to_rules(status.removed_link.as_ref());
     let reopened = before.link.is_none() && !open(before) && open(after);
     left || reopened
-}
-
-fn reference(key: &Key, look: &LinkLook) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(PostLink::api_version(&()).into_owned()),
-        kind: Some(Kind::Link.as_str().to_owned()),
-        namespace: Some(key.namespace.to_string()),
-        name: Some(key.name.to_string()),
-        uid: Some(look.uid.to_string()),
-        ..ObjectReference::default()
-    }
 }

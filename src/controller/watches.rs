@@ -3,6 +3,7 @@
 
 use super::{
     Shell,
+    events::reference,
     index::Touched,
     queue::{Key, Kind},
 };
@@ -11,7 +12,6 @@ use crate::{
     rules::facts::{RuleFacts, created},
 };
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, ResourceExt,
     api::ListParams,
@@ -176,15 +176,7 @@ fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Key {
                 error,
                 "an object cannot be read and is left alone; was it stored by another version?"
             );
-            let reference = ObjectReference {
-                api_version: Some(K::api_version(&()).into_owned()),
-                kind: Some(K::KIND.as_str().to_owned()),
-                namespace: bad.metadata.namespace.clone(),
-                name: bad.metadata.name.clone(),
-                uid: bad.metadata.uid.clone(),
-                ..ObjectReference::default()
-            };
-            shell.events.unreadable(&reference, &error);
+            shell.events.unreadable(&reference(&key, bad.metadata.uid.clone()), &error);
             shell.progress.told(K::KIND, bad.metadata.resource_version.as_deref());
             key
         }

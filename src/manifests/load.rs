@@ -48,7 +48,6 @@ pub struct Commit {
 /// # Errors
 /// When the folder itself cannot be listed. What is wrong inside it is in [`Commit::errors`].
 pub fn load_commits(dir: &Path) -> Result<Vec<Commit>, ManifestError> {
-    exists(dir)?;
     let mut folders = Vec::new();
     let mut strays = Vec::new();
     if dir.is_dir() {

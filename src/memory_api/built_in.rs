@@ -75,9 +75,14 @@ pub(crate) fn untyped(resource: &Resource, config: &Value) -> Option<(String, St
             let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             return Some((field.to_owned(), format!("expected map, got &{{{shown}}}")));
         };
-        let (key, value) = entries.iter().find(|(_, value)| !value.is_string() && !value.is_null())?;
+        let (key, value) = entries.iter().find(|(_, value)| !is_text(value))?;
         Some((format!("{field}.{key}"), format!("expected string, got {}", unstructured(value))))
     })
+}
+
+/// Whether a field of text can be read from it; null counts as absent.
+fn is_text(value: &Value) -> bool {
+    value.is_string() || value.is_null()
 }
 
 /// A value as a server's complaint shows it.
@@ -95,14 +100,14 @@ fn decode_secret(object: &mut Value) -> Result<(), String> {
         match map.get(field) {
             None | Some(Value::Null) => {}
             Some(Value::Object(entries)) => {
-                if let Some(value) = entries.values().find(|value| !value.is_string() && !value.is_null()) {
+                if let Some(value) = entries.values().find(|value| !is_text(value)) {
                     return wrong(field, value, go_type);
                 }
             }
             Some(other) => return wrong(field, other, &format!("map[string]{go_type}")),
         }
     }
-    if let Some(value) = map.get("type").filter(|value| !value.is_string() && !value.is_null()) {
+    if let Some(value) = map.get("type").filter(|value| !is_text(value)) {
         return wrong("type", value, "v1.SecretType");
     }
     for value in map.get("data").and_then(Value::as_object).into_iter().flatten().map(|(_, v)| v) {

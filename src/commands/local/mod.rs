@@ -50,7 +50,7 @@ enum Output {
 /// Runs it.
 pub fn run(args: &Args) -> Outcome {
     if args.each && args.output != Output::Json {
-        tell(format_args!("error: --each goes with -o json"));
+        tell("error: --each goes with -o json");
         return Outcome::Usage;
     }
     let commits = match load_commits(&args.dir) {

@@ -41,7 +41,7 @@ pub async fn settle(session: &Session) -> Result<(), Unsettled> {
             quiet(session).await?;
         }
         in_vain = if newest(session) == before { in_vain + 1 } else { 0 };
-        if in_vain >= if is_throttled(session) { PATIENCE } else { 1 } {
+        if in_vain >= PATIENCE || (in_vain > 0 && !is_throttled(session)) {
             return Ok(());
         }
     }
