@@ -16,6 +16,10 @@ pub const FLUX_RECONCILE_REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
 pub const REFRESH_REQUESTED: &str = "postlink.dev/refresh-requested-at";
 /// "Ask for the link again, as a new activity" (R23–R25); remembered in `status.intent.relinkRequestedAt`.
 pub const RELINK_REQUESTED: &str = "postlink.dev/relink-requested-at";
+/// The ConfigMap of an installation that says how many connections there are.
+pub const IN_USE: &str = "postlink-in-use";
+/// The number, on [`IN_USE`].
+pub const CONNECTIONS: &str = "postlink.dev/connections";
 
 /// The reconcile request an object carries: ours first, else Flux's.
 pub fn reconcile_requested(annotations: Option<&std::collections::BTreeMap<String, String>>) -> Option<&str> {

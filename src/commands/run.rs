@@ -9,14 +9,18 @@ use crate::{
     controller::{
         Controller, Settings,
         clock::Clock,
-        lease::{Election, Held},
+        gate::Gate,
+        lease::{Acquired, Election, Held, Timing},
     },
     dynamics,
     schema::differences,
     telemetry::{logs, server},
 };
 use jiff::Timestamp;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{
+    client::{ClientBuilder, retry::RetryPolicy},
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use serde_json::Value;
 use std::{
     collections::HashMap,
@@ -29,6 +33,7 @@ use std::{
     time::Duration,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tower::{buffer::BufferLayer, retry::RetryLayer};
 use tracing::{error, info, warn};
 
 /// Runs the controller against a cluster, until it is told to stop.
@@ -50,6 +55,9 @@ pub struct Args {
     /// The namespace of the Lease; the process's own by default.
     #[arg(long, env = "POSTLINK_LEASE_NAMESPACE", value_name = "NAME")]
     lease_namespace: Option<String>,
+    /// Seconds without a renewal after which another process may lead. The holder gives up after two thirds of it.
+    #[arg(long, env = "POSTLINK_LEASE_DURATION", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(5..=600))]
+    lease_duration: u16,
     /// Host suffixes that instances may have; repeatable. Default: the public Dynamics ones.
     #[arg(long = "allow-host", env = "POSTLINK_ALLOW_HOST", value_delimiter = ',', value_name = "SUFFIX")]
     allow_hosts: Vec<String>,
@@ -83,6 +91,9 @@ fn host_and_address(text: &str) -> Result<(String, SocketAddr), String> {
     let address = address.parse().map_err(|e| format!("{address:?} is no address with a port: {e}"))?;
     Ok((host.to_owned(), address))
 }
+
+/// How long what is under way may take after SIGTERM; the kubelet gives a pod thirty seconds.
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// Runs it.
 pub fn run(args: &Args) -> Outcome {
@@ -133,9 +144,9 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         None => kube::Config::infer().await.map_err(Stop::usage)?,
     };
     let (own_namespace, server) = (config.default_namespace.clone(), config.cluster_url.clone());
-    let mut without_retry = config.clone();
-    without_retry.default_retry = false;
-    let client = kube::Client::try_from(config).map_err(Stop::usage)?;
+    let mut without_retries = config.clone();
+    without_retries.default_retry = false;
+    let mut client = kube::Client::try_from(config).map_err(Stop::usage)?;
     let dynamics = dynamics_client(args)?;
 
     check_definitions(&client, &server).await?;
@@ -143,46 +154,55 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     serve_pages(args, &state).await?;
 
     let mut terminate = signal(SignalKind::terminate()).map_err(Stop::usage)?;
+    let namespace = args.lease_namespace.as_deref().unwrap_or(&own_namespace);
+    let timing = Timing::of(Duration::from_secs(args.lease_duration.into()));
     let elect = args.leader_elect.unwrap_or(in_cluster);
     let mut election = None;
     let mut held = None;
-    let mut took_over = true;
+    let mut acquired = Acquired::Taken;
     if elect {
-        let client = kube::Client::try_from(without_retry).map_err(Stop::usage)?;
-        let namespace = args.lease_namespace.as_deref().unwrap_or(&own_namespace);
-        let mut candidate = Election::new(client, namespace, identity());
+        let own = kube::Client::try_from(without_retries.clone()).map_err(Stop::usage)?;
+        let mut candidate = Election::new(own, namespace, identity(), timing);
         tokio::select! {
-            over = candidate.acquire() => took_over = over,
+            how = candidate.acquire() => acquired = how,
             _ = terminate.recv() => return Ok(()),
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
+        client = leading_client(without_retries, candidate.held())?;
         held = Some(candidate.held());
         election = Some(candidate);
     }
     let longest = dynamics.longest_request();
-    let predecessor_done = if took_over {
-        Timestamp::now() + jiff::SignedDuration::try_from(longest).unwrap_or_default()
-    } else {
-        Timestamp::UNIX_EPOCH
+    let predecessor_done = match acquired {
+        Acquired::Taken => Timestamp::now() + jiff::SignedDuration::try_from(longest).unwrap_or_default(),
+        Acquired::HandedOver => Timestamp::UNIX_EPOCH,
     };
-    let controller = Controller::start(Settings {
+    let mut controller = Controller::start(Settings {
         client,
         dynamics,
         clock: Clock::System,
         namespaces: args.namespaces.clone(),
         concurrency: usize::from(args.concurrency),
-        may_create: may_create(held, longest),
+        may_create: may_create(held, timing),
         predecessor_done,
     });
+    if elect {
+        controller.tell_in_use(namespace);
+    }
     info!("started");
     end(controller, election, terminate, &state).await
 }
 
-/// Nothing is begun in an instance that might end after the lease has (§4.7).
-fn may_create(held: Option<Held>, longest: Duration) -> crate::controller::instances::MayCreate {
-    // A creation is bounded by the client's own deadline; the margin is what the lease leaves beyond one renewal.
-    let margin = longest.min(Duration::from_secs(4));
-    Arc::new(move || held.as_ref().is_none_or(|held| held.remaining() > margin))
+/// A client that retries as kube's own does and begins no write once the lease is lost, a retry included.
+fn leading_client(without_retries: kube::Config, held: Held) -> Result<kube::Client, Stop> {
+    let builder = ClientBuilder::try_from(without_retries).map_err(Stop::usage)?;
+    let retries = RetryLayer::new(RetryPolicy::server_retry());
+    Ok(builder.with_layer(&Gate(held)).with_layer(&BufferLayer::new(1024)).with_layer(&retries).build())
+}
+
+/// Nothing is begun in an instance when the lease is about to end (§4.7).
+fn may_create(held: Option<Held>, timing: Timing) -> crate::controller::instances::MayCreate {
+    Arc::new(move || held.as_ref().is_none_or(|held| held.remaining() > timing.margin()))
 }
 
 async fn end(
@@ -234,11 +254,13 @@ async fn end(
     }
     info!("stopping: what is under way ends");
     watching.abort();
-    let drained = tokio::time::timeout(Duration::from_secs(20), controller.stop());
+    let drained = tokio::time::timeout(DRAIN, controller.stop());
     // The lease is kept until nothing is under way any more.
     tokio::select! {
         ended = drained => if ended.is_err() {
-            warn!("something was still under way after 20 s");
+            // The lease runs out by itself, and the next one waits for what may be under way.
+            warn!("something is still under way after {} s; the lease is not handed over", DRAIN.as_secs());
+            return Ok(());
         },
         _ = &mut leading => return Err(lost),
     }

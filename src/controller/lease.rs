@@ -15,20 +15,50 @@ use std::{
 };
 use tracing::{info, warn};
 
-/// A holder that was not seen to renew for this long has lost it.
-pub const DURATION: Duration = Duration::from_secs(15);
-/// A holder that could not renew for this long gives up: five seconds before anybody else may take over.
-const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-/// Between two tries.
-const RETRY: Duration = Duration::from_secs(2);
+/// How long a lease is worth, and what follows from it, in the proportions client-go has by default.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// A holder that was not seen to renew for this long has lost it.
+    duration: Duration,
+    /// A holder that could not renew for this long gives up: a third of the duration before anybody else may take over.
+    renew_deadline: Duration,
+    /// Between two tries.
+    retry: Duration,
+}
 
+impl Timing {
+    /// The timing of a lease that is worth `duration`, fifteen seconds by default.
+    pub fn of(duration: Duration) -> Self {
+        Self { duration, renew_deadline: duration * 2 / 3, retry: duration * 2 / 15 }
+    }
+
+    /// With less than this left nothing is begun whose end we cannot be sure to see. A holder that renews in time has
+    /// twice as much left.
+    pub fn margin(&self) -> Duration {
+        self.renew_deadline * 2 / 5
+    }
+}
+
+/// The duration a holder leaves behind that gave the lease up in order; nobody's duration is ever so short. A lease
+/// without a holder alone proves nothing: a person may have emptied it while its holder works on.
+const HANDED_OVER: i32 = 1;
 /// Who wants to lead.
 pub struct Election {
     api: Api<Lease>,
     name: String,
     identity: String,
+    timing: Timing,
     observed: Option<(String, Instant)>,
     held: Held,
+}
+
+/// How somebody came to lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acquired {
+    /// The one before gave the lease up in order: nothing of it is under way.
+    HandedOver,
+    /// Nobody knows what the one before did last, or whether there was one.
+    Taken,
 }
 
 /// Until when we lead for certain; clones share it.
@@ -42,19 +72,24 @@ impl Held {
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
-    fn renewed(&self, at: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(at + RENEW_DEADLINE);
+    pub(super) fn until(&self, end: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+    }
+
+    pub(super) fn lost(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
 impl Election {
     /// A candidate. The client should not retry by itself: a renewal that hangs in retries is a lease that is lost
     /// without anybody noticing.
-    pub fn new(client: kube::Client, namespace: &str, identity: String) -> Self {
+    pub fn new(client: kube::Client, namespace: &str, identity: String, timing: Timing) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             name: CONTROLLER.to_owned(),
             identity,
+            timing,
             observed: None,
             held: Held::default(),
         }
@@ -65,20 +100,21 @@ impl Election {
         self.held.clone()
     }
 
-    /// Waits until we lead. `true`: somebody else led before.
-    pub async fn acquire(&mut self) -> bool {
+    /// Waits until we lead, and says how we came to it.
+    pub async fn acquire(&mut self) -> Acquired {
         info!(identity = %self.identity, "waiting for the lease");
         let mut told = String::new();
         loop {
             let before = Instant::now();
             match self.try_once().await {
-                Ok(Some(took_over)) => {
+                Ok(Some(how)) => {
                     // Counted from before the request: it may have been stored long before the answer came.
-                    self.held.renewed(before);
+                    self.held.until(before + self.timing.renew_deadline);
                     info!(identity = %self.identity, "leading");
-                    return took_over;
+                    return how;
                 }
-                Ok(None) => told.clear(),
+                // Another candidate was faster, or it is somebody else's.
+                Ok(None) | Err(WriteError::Stale) => told.clear(),
                 Err(error) => {
                     // Once for as long as it is the same: this is tried every two seconds.
                     let error = error.to_string();
@@ -88,29 +124,32 @@ impl Election {
                     }
                 }
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(self.timing.retry).await;
         }
     }
 
     /// Renews until that fails for too long; then we no longer lead, and must not go on.
     pub async fn keep(&mut self) {
         loop {
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(self.timing.retry).await;
             let left = self.held.remaining();
+            // A process that was paused finds its time run out here, before it asks: a renewal that came too late and
+            // succeeded would hide that others may have led meanwhile.
             if left.is_zero() {
-                return;
+                break;
             }
             let before = Instant::now();
             match tokio::time::timeout(left, self.try_once()).await {
-                Ok(Ok(Some(_))) => self.held.renewed(before),
+                Ok(Ok(Some(_))) => self.held.until(before + self.timing.renew_deadline),
                 Ok(Ok(None)) => {
                     warn!(identity = %self.identity, "somebody else holds the lease");
-                    return;
+                    break;
                 }
                 Ok(Err(error)) => warn!(%error, "the lease could not be renewed"),
-                Err(_) => return,
+                Err(_) => break,
             }
         }
+        self.held.lost();
     }
 
     /// Gives the lease up, so that the next one need not wait.
@@ -122,14 +161,14 @@ impl Election {
         let mut released = lease.clone();
         if let Some(spec) = &mut released.spec {
             spec.holder_identity = None;
-            spec.lease_duration_seconds = Some(1);
+            spec.lease_duration_seconds = Some(HANDED_OVER);
         }
         // Whoever was faster holds it now; then there is nothing to give up.
         let _ = within(self.api.replace(&self.name, &PostParams::default(), &released)).await;
     }
 
-    /// One try. `None`: somebody else leads. `Some(true)`: taken over from somebody.
-    async fn try_once(&mut self) -> Result<Option<bool>, WriteError> {
+    /// One try. `None`: somebody else leads.
+    async fn try_once(&mut self) -> Result<Option<Acquired>, WriteError> {
         let now = MicroTime(Timestamp::now());
         let params = PostParams { field_manager: Some(CONTROLLER.to_owned()), ..PostParams::default() };
         let Some(lease) = within(self.api.get_opt(&self.name)).await? else {
@@ -138,7 +177,7 @@ impl Election {
                 spec: Some(self.spec(&now, now.clone(), 0)),
             };
             within(self.api.create(&params, &lease)).await?;
-            return Ok(Some(false));
+            return Ok(Some(Acquired::Taken));
         };
         let version = lease.resource_version().unwrap_or_default();
         let ours = holder(&lease) == Some(self.identity.as_str());
@@ -146,7 +185,7 @@ impl Election {
             self.observed = Some((version, Instant::now()));
         }
         let free = holder(&lease).is_none_or(str::is_empty);
-        let expired = self.observed.as_ref().is_some_and(|(_, at)| at.elapsed() >= DURATION);
+        let expired = self.observed.as_ref().is_some_and(|(_, at)| at.elapsed() >= self.timing.duration);
         if !ours && !free && !expired {
             return Ok(None);
         }
@@ -155,20 +194,16 @@ impl Election {
             if ours { old.acquire_time.clone().unwrap_or_else(|| now.clone()) } else { now.clone() };
         let transitions = old.lease_transitions.unwrap_or(0) + i32::from(!ours);
         let next = Lease { metadata: lease.metadata, spec: Some(self.spec(&now, acquired, transitions)) };
-        match within(self.api.replace(&self.name, &params, &next)).await {
-            Ok(stored) => {
-                self.observed = stored.resource_version().map(|v| (v, Instant::now()));
-                Ok(Some(!ours))
-            }
-            Err(WriteError::Stale) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let stored = within(self.api.replace(&self.name, &params, &next)).await?;
+        self.observed = stored.resource_version().map(|v| (v, Instant::now()));
+        let in_order = free && old.lease_duration_seconds == Some(HANDED_OVER);
+        Ok(Some(if in_order { Acquired::HandedOver } else { Acquired::Taken }))
     }
 
     fn spec(&self, now: &MicroTime, acquired: MicroTime, transitions: i32) -> LeaseSpec {
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(self.timing.duration.as_secs()).ok(),
             acquire_time: Some(acquired),
             renew_time: Some(now.clone()),
             lease_transitions: Some(transitions),

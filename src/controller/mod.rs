@@ -7,6 +7,8 @@
 pub mod clock;
 mod connection;
 pub mod events;
+pub mod gate;
+mod in_use;
 pub mod index;
 pub mod instances;
 pub mod lease;
@@ -109,6 +111,12 @@ impl Controller {
         watches::start(&shell, &mut tasks);
         tasks.spawn(work(shell.clone(), concurrency.max(1)));
         Self { shell, tasks }
+    }
+
+    /// Keeps the number of connections on the ConfigMap of the installation in `namespace`, for whoever uninstalls it.
+    pub fn tell_in_use(&mut self, namespace: &str) {
+        let Shell { client, index, progress, .. } = self.shell.clone();
+        self.tasks.spawn(in_use::keep(client, namespace.to_owned(), index, progress));
     }
 
     /// Runs until something ends that should not, which is an error, or for ever.

@@ -321,6 +321,11 @@ impl Index {
             .collect()
     }
 
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.state().namespaces.values().map(|space| space.connections.len()).sum()
+    }
+
     /// How many post links there are.
     pub fn links(&self) -> usize {
         self.state().links.len()

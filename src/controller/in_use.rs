@@ -1,0 +1,57 @@
+//! How many connections there are, written on a ConfigMap of the installation: an admission policy reads it there and
+//! warns whoever uninstalls Postlink, because a policy sees one object and cannot count others.
+
+use super::{
+    index::Index,
+    progress::Progress,
+    writer::{WriteError, within},
+};
+use crate::api::names::{CONNECTIONS, CONTROLLER, IN_USE};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use std::time::Duration;
+use tracing::warn;
+
+/// Between two looks; a warning may be this old.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Between two tries after a failure.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Keeps the number up to date until the process ends. An installation without the ConfigMap has nobody to warn.
+pub async fn keep(client: kube::Client, namespace: String, index: Index, progress: Progress) {
+    let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
+    let (mut stored, mut told) = (None, false);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let count = index.connections();
+        if !progress.is_complete() || stored == Some(count) {
+            continue;
+        }
+        match write(&api, count).await {
+            Ok(()) => (stored, told) = (Some(count), false),
+            Err(error) => {
+                if !told {
+                    warn!(%error, configmap = IN_USE, %namespace, "the number of connections could not be written; whoever uninstalls Postlink is not warned of them");
+                }
+                told = true;
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn write(api: &Api<ConfigMap>, count: usize) -> Result<(), WriteError> {
+    let Some(map) = within(api.get_opt(IN_USE)).await? else { return Ok(()) };
+    let count = count.to_string();
+    if map.annotations().get(CONNECTIONS) == Some(&count) {
+        return Ok(());
+    }
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {CONNECTIONS: count}}}));
+    let params = PatchParams { field_manager: Some(CONTROLLER.into()), ..PatchParams::default() };
+    within(api.patch_metadata(IN_USE, &params, &patch)).await.map(drop)
+}
