@@ -1,0 +1,96 @@
+{{- define "postlink.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* At most 52 characters, so that the longest suffix still fits into a label. */}}
+{{- define "postlink.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "postlink.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "postlink.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.name is needed when serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A Deployment's selector cannot be changed, so these two are all of it. */}}
+{{- define "postlink.selector" -}}
+app.kubernetes.io/name: {{ include "postlink.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "postlink.labels" -}}
+{{- $own := include "postlink.selector" . | fromYaml -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $_ := set $own "app.kubernetes.io/version" (.Chart.AppVersion | trunc 63) -}}
+{{- $_ := set $own "app.kubernetes.io/part-of" "postlink" -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- toYaml (merge (dict) $own .Values.commonLabels) -}}
+{{- end -}}
+
+{{/* Without the chart's version: a new chart alone does not restart the pods. */}}
+{{- define "postlink.podLabels" -}}
+{{- $own := include "postlink.selector" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/part-of" "postlink" -}}
+{{- toYaml (merge (dict) $own .Values.podLabels .Values.commonLabels) -}}
+{{- end -}}
+
+{{- define "postlink.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The controller, as the subject of a binding. */}}
+{{- define "postlink.subjects" -}}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "postlink.serviceAccount" . }}
+    namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{/*
+What the controller may do with the objects it looks after; in a ClusterRole, or in a Role per namespace. Secrets
+are read one by one, by the name a connection gives: never listed, never watched.
+*/}}
+{{- define "postlink.rules" -}}
+rules:
+  - apiGroups: [postlink.dev]
+    resources: [dynamicsconnections, automationrules, postlinks]
+    verbs: [get, list, watch]
+  - apiGroups: [postlink.dev]
+    resources: [dynamicsconnections] # its finalizer
+    verbs: [patch]
+  - apiGroups: [postlink.dev]
+    resources: [dynamicsconnections/status, automationrules/status, postlinks/status]
+    verbs: [patch]
+  - apiGroups: [""]
+    resources: [secrets]
+    verbs: [get]
+  - apiGroups: [events.k8s.io]
+    resources: [events]
+    verbs: [create, patch]
+{{- end -}}
+
+{{/* A shipped manifest's metadata with the common labels, where there are any. Takes a dict: root, object. */}}
+{{- define "postlink.withCommonLabels" -}}
+{{- $object := .object -}}
+{{- with .root.Values.commonLabels -}}
+{{- $metadata := $object.metadata -}}
+{{- $_ := set $metadata "labels" (merge (dict) . ($metadata.labels | default dict)) -}}
+{{- end -}}
+{{- toYaml $object -}}
+{{- end -}}
