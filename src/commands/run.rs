@@ -39,6 +39,7 @@ use tracing::{error, info, warn};
 /// Runs the controller against a cluster, until it is told to stop.
 #[derive(Debug, clap::Args)]
 #[command(
+    args_override_self = true,
     after_help = "Examples:\n  postlink run\n  postlink run --kubeconfig ~/.kube/config --namespace social --leader-elect=false"
 )]
 #[allow(clippy::struct_excessive_bools)] // Flags of a command line.

@@ -80,7 +80,6 @@ fn prefix() -> String {
 impl Crowd {
     /// The quickstart's connection, at work, for `links` links to come.
     pub fn gather(links: usize) -> Self {
-        // Elected, and the first ever: one that might have a predecessor would wait before it disables anything.
         let stage = Stage::quickstart(Lease::Elected);
         for file in ["namespace", "secret", "connection"] {
             stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));

@@ -1,22 +1,27 @@
-//! A control plane with Postlink on it: definitions, policies, rights, a simulated instance and the controller,
-//! each the real program. What a test then does and sees goes through kubectl.
+//! A control plane with Postlink on it, installed by Helm from the shipped chart, with simulated instances and the
+//! controller as the chart's Deployment starts it. What a test then does and sees goes through kubectl.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::harness::kubectl::Answer;
+use crate::harness::pod::Pod;
 use crate::harness::process::Postlink;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
-use crate::harness::{ControlPlane, Settings};
+use crate::harness::{ControlPlane, Settings, free_ports};
 
 /// Longest wait for what takes seconds on an idle machine; two busy cores may need a minute.
 pub const SOON: Duration = Duration::from_secs(120);
 
 /// The namespace of the quickstart.
 pub const NAMESPACE: &str = "social";
+
+/// The namespace of the installation.
+pub const SYSTEM: &str = "postlink-system";
 
 /// A file of this repository.
 pub fn repository(path: &str) -> PathBuf {
@@ -40,49 +45,64 @@ pub enum Lease {
 /// All of it. Fields in the order they have to end: whoever talks to a server ends before it.
 #[derive(Debug)]
 pub struct Stage {
-    controller: Option<Postlink>,
+    controller: Option<Pod>,
     _instances: Postlink,
     pub plane: ControlPlane,
-    arguments: Vec<String>,
 }
 
 impl Stage {
-    /// Everything but the controller, with the simulated instances of `instances`.
+    /// Everything but the controller: the chart, and the simulated instances of `instances`.
     pub fn set(instances: &Path, lease: Lease) -> Self {
+        let more = match lease {
+            Lease::None => vec!["--leader-elect=false"],
+            Lease::Elected => vec![],
+        };
+        Self::installed(instances, &more, &json!({}))
+    }
+
+    /// As [`Stage::set`], with more arguments of the controller and further values of the chart.
+    pub fn installed(instances: &Path, more: &[&str], values: &Value) -> Self {
         let plane =
             ControlPlane::start_with(&Settings { audited: vec![User::Controller], ..Settings::default() });
-        for path in ["crds", "charts/postlink/policies", "tests/cluster/fixtures/controller-rights.yaml"] {
-            plane.kubectl_apply(User::Admin, repository(path));
-        }
+        let folder = new_folder("instances");
+        let (ca, instances) = (folder.join("ca.pem"), path(instances).to_owned());
+        let mut simulate = Postlink::run(["simulate", &instances, "--ca-out", path(&ca)], &[]);
+        // The two hosts everybody shares come after the instances', so all lines are there with the last.
+        simulate.wait_for_line(SOON, |line| line.starts_with("globaldisco."));
+        simulate.wait_for_line(SOON, |line| line.starts_with("login."));
+        let reach = simulate.stdout().lines().map(|line| format!("--connect-to={line}")).collect::<Vec<_>>();
+        let more: Vec<_> =
+            reach.into_iter().chain(more.iter().map(|&argument| argument.to_owned())).collect();
+        let [metrics, health] = free_ports().expect("there are free ports");
+        let mut all = json!({
+            "extraArgs": more,
+            "caBundle": {"configMap": "instances", "key": "ca.pem"},
+            // A controller that may follow a killed one waits this long before it disables or deletes a connection.
+            "instanceTimeout": 5,
+            "metrics": {"port": metrics},
+            "health": {"port": health},
+        });
+        json_patch::merge(&mut all, values);
+        let stage = Self { controller: None, _instances: simulate, plane };
+        stage.plane.kubectl(User::Admin, ["create", "namespace", SYSTEM]).ok();
+        let ca = format!("--from-file=ca.pem={}", path(&ca));
+        stage.plane.kubectl(User::Admin, ["create", "configmap", "instances", "-n", SYSTEM, &ca]).ok();
+        stage.install(4, &all).ok();
         let definitions = ["dynamicsconnections", "automationrules", "postlinks"];
         let definitions = definitions.map(|plural| format!("crd/{plural}.postlink.dev"));
         let mut args = vec!["wait", "--for=condition=Established", "--timeout=60s"];
         args.extend(definitions.iter().map(String::as_str));
-        plane.kubectl(User::Admin, args).ok();
+        stage.plane.kubectl(User::Admin, args).ok();
+        stage
+    }
 
-        let ca = new_folder("instances").join("ca.pem");
-        let (ca, instances) = (path(&ca).to_owned(), path(instances).to_owned());
-        let mut simulate = Postlink::run(["simulate", &instances, "--ca-out", &ca], &[]);
-        // The two hosts everybody shares come after the instances', so all lines are there with the last.
-        simulate.wait_for_line(SOON, |line| line.starts_with("globaldisco."));
-        simulate.wait_for_line(SOON, |line| line.starts_with("login."));
-        let mut arguments = vec![
-            "run".to_owned(),
-            "--kubeconfig".to_owned(),
-            path(&plane.kubeconfig(User::Controller)).to_owned(),
-        ];
-        for line in simulate.stdout().lines() {
-            arguments.extend(["--connect-to".to_owned(), line.to_owned()]);
-        }
-        arguments.extend(["--ca-file".to_owned(), ca]);
-        arguments.push(match lease {
-            Lease::None => "--leader-elect=false".to_owned(),
-            Lease::Elected => "--leader-elect=true".to_owned(),
-        });
-        arguments.extend(["--lease-namespace".to_owned(), "postlink-system".to_owned()]);
-        // A controller that may follow a killed one waits this long before it disables or deletes a connection.
-        arguments.extend(["--instance-timeout".to_owned(), "5".to_owned()]);
-        Self { controller: None, _instances: simulate, plane, arguments }
+    /// `helm upgrade --install` of the chart.
+    pub fn install(&self, helm: u8, values: &Value) -> Answer {
+        let file = new_folder("values").join("values.json");
+        fs::write(&file, values.to_string()).expect("a folder of ours is writable");
+        let chart = repository("charts/postlink");
+        let args = ["upgrade", "--install", "postlink", path(&chart), "-n", SYSTEM, "--values", path(&file)];
+        self.plane.helm(helm, User::Admin, args)
     }
 
     /// The stage of the quickstart with the controller running.
@@ -92,22 +112,26 @@ impl Stage {
         stage
     }
 
+    /// One more pod of the Deployment; it ends with the value returned.
+    pub fn pod(&self) -> Pod {
+        Pod::start(&self.plane, SYSTEM, "postlink")
+    }
+
     /// Start the controller and wait until it has listed everything.
     pub fn start_controller(&mut self) {
         self.begin_controller();
-        let controller = self.controller.as_mut().expect("it was started a moment ago");
-        controller.wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
+        self.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
     }
 
     /// Start the controller and do not wait.
     pub fn begin_controller(&mut self) {
         assert!(self.controller.is_none(), "two controllers would not be this stage");
-        self.controller = Some(Postlink::run(&self.arguments, &[("NO_COLOR", "1")]));
+        self.controller = Some(self.pod());
     }
 
     /// SIGKILL. Its log so far.
     pub fn kill_controller(&mut self) -> String {
-        let mut controller = self.controller.take().expect("a controller runs");
+        let mut controller = self.controller.take().expect("a controller runs").process;
         assert_eq!(controller.exited(), None, "it should have run until now:\n{}", controller.tail());
         controller.kill();
         controller.stderr()
@@ -115,7 +139,7 @@ impl Stage {
 
     /// The running controller.
     pub fn controller(&mut self) -> &mut Postlink {
-        self.controller.as_mut().expect("a controller runs")
+        &mut self.controller.as_mut().expect("a controller runs").process
     }
 
     /// `kubectl wait --for=WHAT OBJECT…` in the quickstart's namespace; says how the objects are when in vain.

@@ -10,6 +10,7 @@ pub mod etcd;
 pub mod history;
 pub mod kubectl;
 pub mod patch_loop;
+pub mod pod;
 pub mod process;
 pub mod run_folder;
 pub mod servers;
@@ -297,7 +298,7 @@ impl Drop for Shared {
 }
 
 /// All held at once while choosing, so that they differ.
-fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
+pub fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
     let mut listeners = Vec::with_capacity(N);
     let mut ports = [0; N];
     for port in &mut ports {

@@ -1,0 +1,147 @@
+//! The kubelet's part, for there is none: what a container of a stored Deployment is started with. Command, arguments,
+//! environment, ports and mounted files come from the Deployment, the identity from a token of its ServiceAccount.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use super::ControlPlane;
+use super::process::Postlink;
+use super::run_folder::new_folder;
+use super::users::User;
+
+/// A pod with one container, which runs.
+#[derive(Debug)]
+pub struct Pod {
+    pub process: Postlink,
+    pub name: String,
+    /// Its own of the loopback addresses, so that the pods of one Deployment share a port number as they do in a
+    /// cluster.
+    pub ip: String,
+    /// What the audit log calls the token it acts with.
+    pub credential: String,
+    container: Value,
+}
+
+impl Pod {
+    /// Starts the first container of a Deployment in `namespace`.
+    pub fn start(plane: &ControlPlane, namespace: &str, deployment: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let get = ["get", "deployment", deployment, "-n", namespace, "-o", "json"];
+        let template = plane.kubectl(User::Admin, get).json()["spec"]["template"].clone();
+        let (spec, name) = (&template["spec"], format!("{deployment}-{number}"));
+        // 127.0.1.0 to 127.127.255.255: all of them are this machine.
+        let ip = format!("127.{}.{}.{}", number / 65_025, number / 255 % 255 + 1, number % 255);
+        let container = spec["containers"][0].clone();
+        assert_ne!(spec["automountServiceAccountToken"], false, "the container would have no identity");
+        let account = text(&spec["serviceAccountName"]);
+        let token = plane.kubectl(User::Admin, ["create", "token", account, "-n", namespace]).ok();
+        let token = token.trim();
+        let folder = new_folder(&name);
+
+        let known = |path: &str| match path {
+            "metadata.name" => name.clone(),
+            "metadata.namespace" => namespace.to_owned(),
+            "status.podIP" => ip.clone(),
+            other => panic!("{other}: the kubelet of the tests does not know this field"),
+        };
+        let mut environment = BTreeMap::new();
+        for variable in list(&container["env"]) {
+            let value = match variable["valueFrom"]["fieldRef"]["fieldPath"].as_str() {
+                Some(path) => known(path),
+                None => expand(text(&variable["value"]), &environment),
+            };
+            environment.insert(text(&variable["name"]).to_owned(), value);
+        }
+        let mounts = mounted(plane, namespace, spec, &container, &folder);
+        let arguments: Vec<String> = list(&container["command"])
+            .iter()
+            .skip(1)
+            .chain(list(&container["args"]))
+            .map(|argument| expand(text(argument), &environment))
+            .map(|argument| mounts.iter().fold(argument, |text, (at, to)| text.replace(at.as_str(), to)))
+            .collect();
+
+        let kubeconfig = folder.join("kubeconfig");
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "pod",
+            "clusters": [{"name": "pod", "cluster": {"server": plane.url(), "certificate-authority": plane.ca_file()}}],
+            "users": [{"name": "pod", "user": {"token": token}}],
+            "contexts": [{"name": "pod", "context": {"cluster": "pod", "user": "pod", "namespace": namespace}}],
+        });
+        fs::write(&kubeconfig, config.to_string()).expect("a folder of ours is writable");
+        // In place of the files that the kubelet mounts and the variables that it sets, at places of its own.
+        environment.insert("KUBECONFIG".to_owned(), kubeconfig.display().to_string());
+        let environment: Vec<_> = environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let process = Postlink::run(&arguments, &environment);
+        Self { process, name, ip, credential: credential(token), container }
+    }
+
+    /// The address of a port by the name it has in the container.
+    pub fn address(&self, port: &str) -> String {
+        let ports = list(&self.container["ports"]);
+        let found = ports.iter().find(|p| p["name"] == port);
+        let number = &found.unwrap_or_else(|| panic!("there is no port {port}: {ports:?}"))["containerPort"];
+        format!("{}:{number}", self.ip)
+    }
+
+    /// Where a probe of the container asks: address and path.
+    pub fn probe(&self, probe: &str) -> (String, String) {
+        let get = &self.container[probe]["httpGet"];
+        (self.address(text(&get["port"])), text(&get["path"]).to_owned())
+    }
+}
+
+/// The mounted ConfigMaps as files: the path in the container, the folder here.
+fn mounted(
+    plane: &ControlPlane,
+    namespace: &str,
+    spec: &Value,
+    container: &Value,
+    folder: &std::path::Path,
+) -> Vec<(String, String)> {
+    let mount = |mount: &Value| {
+        let volume = list(&spec["volumes"]).iter().find(|volume| volume["name"] == mount["name"]);
+        let volume = volume.unwrap_or_else(|| panic!("{mount}: there is no such volume"));
+        let map = text(&volume["configMap"]["name"]);
+        let stored =
+            plane.kubectl(User::Admin, ["get", "configmap", map, "-n", namespace, "-o", "json"]).json();
+        let here: PathBuf = folder.join(text(&mount["name"]));
+        fs::create_dir_all(&here).expect("a folder of ours is writable");
+        for item in list(&volume["configMap"]["items"]) {
+            let content = text(&stored["data"][text(&item["key"])]);
+            fs::write(here.join(text(&item["path"])), content).expect("a folder of ours is writable");
+        }
+        (text(&mount["mountPath"]).to_owned(), here.display().to_string())
+    };
+    list(&container["volumeMounts"]).iter().map(mount).collect()
+}
+
+/// `$(NAME)` as the kubelet replaces it: by the variables before it, or not at all.
+fn expand(text: &str, environment: &BTreeMap<String, String>) -> String {
+    environment.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("$({name})"), value))
+}
+
+/// What `authentication.kubernetes.io/credential-id` is for this token.
+fn credential(token: &str) -> String {
+    let claims = token.split('.').nth(1).expect("a token has three parts");
+    let claims =
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).expect("its claims are base64");
+    let claims: Value = serde_json::from_slice(&claims).expect("its claims are JSON");
+    format!("JTI={}", text(&claims["jti"]))
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
