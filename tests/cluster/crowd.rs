@@ -73,6 +73,11 @@ pub fn post_link(number: usize) -> Value {
     })
 }
 
+/// The key it is stored under.
+pub fn stored(number: usize) -> String {
+    format!("{}post-{number:06}", prefix())
+}
+
 fn prefix() -> String {
     format!("{OURS}postlinks/{NAMESPACE}/")
 }
@@ -96,8 +101,7 @@ impl Crowd {
         stream::iter(0..self.links)
             .map(|number| {
                 let (gateway, object) = (gateway.clone(), post_link(number));
-                let key = format!("{}post-{number:06}", prefix());
-                async move { gateway.put(&key, object.to_string().as_bytes()).await }
+                async move { gateway.put(&stored(number), object.to_string().as_bytes()).await }
             })
             .buffer_unordered(16)
             .try_collect::<Vec<_>>()

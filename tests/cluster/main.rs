@@ -1,9 +1,12 @@
 //! Real processes: kube-apiserver, etcd, kubectl, `postlink run`, `postlink simulate`.
 #![allow(clippy::unwrap_used)] // Tests and what only they call: a panic is how they fail.
+mod availability;
 mod bad_object;
 mod bench;
 mod control_plane;
 mod crowd;
+mod departure;
+mod ground;
 // A test uses what it needs of the harness, and the harness offers what tests to come need.
 #[allow(dead_code)]
 mod harness;
@@ -12,5 +15,7 @@ mod kills;
 mod oracle;
 mod parity;
 mod processes;
+mod refusal;
 mod stage;
+mod storm;
 mod story;

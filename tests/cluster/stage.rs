@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::kubectl::Answer;
 use crate::harness::pod::Pod;
 use crate::harness::process::Postlink;
 use crate::harness::run_folder::new_folder;
@@ -48,6 +47,7 @@ pub struct Stage {
     controller: Option<Pod>,
     _instances: Postlink,
     pub plane: ControlPlane,
+    values: Value,
 }
 
 impl Stage {
@@ -62,6 +62,18 @@ impl Stage {
 
     /// As [`Stage::set`], with more arguments of the controller and further values of the chart.
     pub fn installed(instances: &Path, more: &[&str], values: &Value) -> Self {
+        let stage = Self::prepared(instances);
+        stage.install_with(more, values);
+        let definitions = ["dynamicsconnections", "automationrules", "postlinks"];
+        let definitions = definitions.map(|plural| format!("crd/{plural}.postlink.dev"));
+        let mut args = vec!["wait", "--for=condition=Established", "--timeout=60s"];
+        args.extend(definitions.iter().map(String::as_str));
+        stage.plane.kubectl(User::Admin, args).ok();
+        stage
+    }
+
+    /// A control plane without Postlink, and instances that it will reach.
+    pub fn prepared(instances: &Path) -> Self {
         let plane =
             ControlPlane::start_with(&Settings { audited: vec![User::Controller], ..Settings::default() });
         let folder = new_folder("instances");
@@ -71,38 +83,32 @@ impl Stage {
         simulate.wait_for_line(SOON, |line| line.starts_with("globaldisco."));
         simulate.wait_for_line(SOON, |line| line.starts_with("login."));
         let reach = simulate.stdout().lines().map(|line| format!("--connect-to={line}")).collect::<Vec<_>>();
-        let more: Vec<_> =
-            reach.into_iter().chain(more.iter().map(|&argument| argument.to_owned())).collect();
         let [metrics, health] = free_ports().expect("there are free ports");
-        let mut all = json!({
-            "extraArgs": more,
+        let values = json!({
+            "extraArgs": reach,
             "caBundle": {"configMap": "instances", "key": "ca.pem"},
             // A controller that may follow a killed one waits this long before it disables or deletes a connection.
             "instanceTimeout": 5,
             "metrics": {"port": metrics},
             "health": {"port": health},
         });
-        json_patch::merge(&mut all, values);
-        let stage = Self { controller: None, _instances: simulate, plane };
-        stage.plane.kubectl(User::Admin, ["create", "namespace", SYSTEM]).ok();
+        plane.kubectl(User::Admin, ["create", "namespace", SYSTEM]).ok();
         let ca = format!("--from-file=ca.pem={}", path(&ca));
-        stage.plane.kubectl(User::Admin, ["create", "configmap", "instances", "-n", SYSTEM, &ca]).ok();
-        stage.install(4, &all).ok();
-        let definitions = ["dynamicsconnections", "automationrules", "postlinks"];
-        let definitions = definitions.map(|plural| format!("crd/{plural}.postlink.dev"));
-        let mut args = vec!["wait", "--for=condition=Established", "--timeout=60s"];
-        args.extend(definitions.iter().map(String::as_str));
-        stage.plane.kubectl(User::Admin, args).ok();
-        stage
+        plane.kubectl(User::Admin, ["create", "configmap", "instances", "-n", SYSTEM, &ca]).ok();
+        Self { controller: None, _instances: simulate, plane, values }
     }
 
-    /// `helm upgrade --install` of the chart.
-    pub fn install(&self, helm: u8, values: &Value) -> Answer {
+    /// `helm upgrade --install` of the chart, with more arguments of the controller and further values.
+    pub fn install_with(&self, more: &[&str], values: &Value) {
+        let mut all = self.values.clone();
+        json_patch::merge(&mut all, values);
+        let arguments = all["extraArgs"].as_array_mut().expect("it is a list");
+        arguments.extend(more.iter().map(|&argument| Value::from(argument)));
         let file = new_folder("values").join("values.json");
-        fs::write(&file, values.to_string()).expect("a folder of ours is writable");
+        fs::write(&file, all.to_string()).expect("a folder of ours is writable");
         let chart = repository("charts/postlink");
         let args = ["upgrade", "--install", "postlink", path(&chart), "-n", SYSTEM, "--values", path(&file)];
-        self.plane.helm(helm, User::Admin, args)
+        self.plane.helm(4, User::Admin, args).ok();
     }
 
     /// The stage of the quickstart with the controller running.

@@ -234,15 +234,25 @@ impl ControlPlane {
         block_on(async { self.etcd.gateway().each_revision(first, prefix, each).await })
     }
 
-    /// What RBAC refused to `user`, as "verb uri". The user must be among [`Settings::audited`]; on the
+    /// What `user` asked for, as the audit log has it. The user must be among [`Settings::audited`]; on the
     /// shared control plane the controller is.
-    pub fn forbidden(&self, user: User) -> Vec<String> {
+    pub fn audited(&self, user: User) -> Vec<Value> {
         assert!(self.apiserver.audited.contains(&user), "{} is not audited here", user.name());
         let log = fs::read_to_string(self.apiserver.audit_log())
             .expect("the audit log exists once it is asked for");
-        log.lines()
+        // The last line may be half written.
+        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+        whole
+            .lines()
             .map(|line| serde_json::from_str::<Value>(line).expect("an audit line is JSON"))
             .filter(|event| event["user"]["username"] == user.name())
+            .collect()
+    }
+
+    /// What RBAC refused to `user`, as "verb uri".
+    pub fn forbidden(&self, user: User) -> Vec<String> {
+        self.audited(user)
+            .iter()
             .filter(|event| event["annotations"]["authorization.k8s.io/decision"] == "forbid")
             .map(|event| format!("{} {}", text(&event["verb"]), text(&event["requestURI"])))
             .collect()

@@ -25,6 +25,8 @@ pub struct Pod {
     /// What the audit log calls the token it acts with.
     pub credential: String,
     container: Value,
+    arguments: Vec<String>,
+    environment: BTreeMap<String, String>,
 }
 
 impl Pod {
@@ -79,9 +81,14 @@ impl Pod {
         fs::write(&kubeconfig, config.to_string()).expect("a folder of ours is writable");
         // In place of the files that the kubelet mounts and the variables that it sets, at places of its own.
         environment.insert("KUBECONFIG".to_owned(), kubeconfig.display().to_string());
-        let environment: Vec<_> = environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        let process = Postlink::run(&arguments, &environment);
-        Self { process, name, ip, credential: credential(token), container }
+        let process = run(&arguments, &environment);
+        Self { process, name, ip, credential: credential(token), container, arguments, environment }
+    }
+
+    /// Starts the container again, as the kubelet does when it has ended; its log begins anew.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        self.process = run(&self.arguments, &self.environment);
     }
 
     /// The address of a port by the name it has in the container.
@@ -97,6 +104,11 @@ impl Pod {
         let get = &self.container[probe]["httpGet"];
         (self.address(text(&get["port"])), text(&get["path"]).to_owned())
     }
+}
+
+fn run(arguments: &[String], environment: &BTreeMap<String, String>) -> Postlink {
+    let environment: Vec<_> = environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    Postlink::run(arguments, &environment)
 }
 
 /// The mounted ConfigMaps as files: the path in the container, the folder here.

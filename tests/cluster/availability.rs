@@ -1,0 +1,201 @@
+//! Two replicas: one leads, and whatever happens to it the other takes over, and nothing is written by the wrong one.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::crowd::{post_link, stored};
+use crate::harness::pod::Pod;
+use crate::harness::users::User;
+use crate::harness::waiting::{block_on, wait_for};
+use crate::oracle::{self, OURS};
+use crate::stage::{NAMESPACE, SOON, SYSTEM, Stage, condition, repository};
+use crate::story::CANARY;
+
+/// The shortest there is: what is under test is who leads, not how long a test waits for it.
+const LEASE: &str = "--lease-duration=5";
+
+/// A leader at work and another pod that waits for the lease.
+struct Pair {
+    leader: Pod,
+    standby: Pod,
+    stage: Stage,
+}
+
+impl Pair {
+    fn with(arguments: &[&str], values: &Value) -> Self {
+        let instances = repository("examples/quickstart/simulated-instance.yaml");
+        let stage = Stage::installed(&instances, arguments, values);
+        let mut leader = stage.pod();
+        leader.process.wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
+        let mut standby = stage.pod();
+        standby.process.wait_for_log(SOON, |line| line.contains("waiting for the lease"));
+        for file in ["namespace", "secret", "connection", "rule"] {
+            stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
+        }
+        stage.wait("condition=Ready", &["dconn/northwind"]);
+        stage.wait_reason("Active", "Reserved", &["arule/baggage-complaints"]);
+        Self { leader, standby, stage }
+    }
+
+    fn holder(&self) -> Option<String> {
+        let lease =
+            self.stage.plane.kubectl(User::Admin, ["get", "lease", "postlink", "-n", SYSTEM, "-o", "json"]);
+        lease.json()["spec"]["holderIdentity"].as_str().map(str::to_owned)
+    }
+
+    /// A change somebody asks for is made, by whoever leads now.
+    fn serves(&self, asked: &str) {
+        let at = format!("postlink.dev/reconcile-requested-at={asked}");
+        let args = ["annotate", "--overwrite", "-n", NAMESPACE, "dconn/northwind", &at];
+        self.stage.plane.kubectl(User::Alice, args).ok();
+        self.stage
+            .wait(&format!("jsonpath={{.status.lastHandledReconcileAt}}={asked}"), &["dconn/northwind"]);
+    }
+
+    fn nothing_is_broken(&self) {
+        self.stage.controller_kept_within_its_rights();
+        let broken = oracle::broken_rules(&self.stage.plane.history("/registry/"), CANARY);
+        assert!(broken.is_empty(), "{broken:#?}");
+    }
+}
+
+fn deactivate_the_rule(stage: &Stage) {
+    let inactive = json!({"spec": {"active": false}}).to_string();
+    let args = ["patch", "-n", NAMESPACE, "arule", "baggage-complaints", "--type=merge", "-p", &inactive];
+    stage.plane.kubectl(User::Alice, args).ok();
+    stage.wait_reason("Active", "Inactive", &["arule/baggage-complaints"]);
+}
+
+fn disable_the_connection(stage: &Stage) {
+    let disabled = json!({"spec": {"enabled": false}}).to_string();
+    let args = ["patch", "-n", NAMESPACE, "dconn", "northwind", "--type=merge", "-p", &disabled];
+    stage.plane.kubectl(User::Alice, args).ok();
+}
+
+#[test]
+fn a_leader_that_is_killed_is_followed() {
+    let mut pair = Pair::with(&[], &json!({}));
+    assert!(pair.holder().is_some_and(|holder| holder.starts_with(&pair.leader.name)));
+    let killed = Instant::now();
+    pair.leader.process.kill();
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
+    let leads = killed.elapsed();
+    pair.serves("after-the-kill");
+    println!("fail-over: leads after {leads:.1?}, has served a request after {:.1?}", killed.elapsed());
+    pair.nothing_is_broken();
+}
+
+#[test]
+fn a_leader_that_is_told_to_stop_hands_the_lease_over() {
+    // So long that a successor which waited for what its predecessor may have begun would be seen.
+    let mut pair = Pair::with(&[], &json!({"instanceTimeout": 600}));
+    let told = Instant::now();
+    assert_eq!(pair.leader.process.terminate(SOON).code(), Some(0));
+    assert!(pair.leader.process.stderr().contains("stopped"));
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
+    println!("hand-over: leads after {:.1?}", told.elapsed());
+    deactivate_the_rule(&pair.stage);
+    disable_the_connection(&pair.stage);
+    pair.stage.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
+    pair.nothing_is_broken();
+
+    assert_eq!(pair.standby.process.terminate(SOON).code(), Some(0));
+    assert_eq!(pair.holder(), None, "the last one gives the lease up, too");
+}
+
+#[test]
+fn a_paused_leader_writes_nothing_after_waking() {
+    let mut pair = Pair::with(&[LEASE], &json!({}));
+    let links = 1_000;
+    block_on(async {
+        let gateway = pair.stage.plane.etcd().gateway();
+        for number in 0..links {
+            gateway.put(&stored(number), post_link(number).to_string().as_bytes()).await.unwrap();
+        }
+    });
+    let with_reason = |reason: &str| {
+        let list =
+            pair.stage.plane.kubectl(User::Admin, ["get", "plink", "-n", NAMESPACE, "-o", "json"]).json();
+        let items = list["items"].as_array().expect("a list has items");
+        items
+            .iter()
+            .filter(|link| condition(link, "RecordAvailable").is_some_and(|(_, r)| r == reason))
+            .count()
+    };
+    wait_for("all links to be made", SOON, || (with_reason("RecordAvailable") == links).then_some(()));
+    deactivate_the_rule(&pair.stage);
+    disable_the_connection(&pair.stage);
+    // In the middle of telling a thousand links.
+    pair.stage.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
+    pair.leader.process.signal("STOP");
+    let told_before = with_reason("ConnectionDisabled");
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
+    wait_for("the other one to tell the rest", SOON, || {
+        (with_reason("ConnectionDisabled") == links).then_some(())
+    });
+    assert!(told_before < links, "it was paused too late to have anything left to write");
+
+    let woken = Timestamp::now();
+    pair.leader.process.signal("CONT");
+    let ended = pair.leader.process.wait_for_exit(SOON);
+    assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
+    assert!(pair.leader.process.stderr().contains("the lease is lost; another process leads"));
+    let late: Vec<_> = pair
+        .stage
+        .plane
+        .audited(User::Controller)
+        .into_iter()
+        .filter(|event| {
+            let credential = &event["user"]["extra"]["authentication.kubernetes.io/credential-id"];
+            credential.as_array().is_some_and(|ids| ids.iter().any(|id| *id == *pair.leader.credential))
+        })
+        .filter(|event| {
+            let at = event["requestReceivedTimestamp"].as_str().expect("a time");
+            at.parse::<Timestamp>().expect("a time") >= woken
+        })
+        .filter(|event| !["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb))
+        .map(|event| {
+            format!("{} {}: {}", event["verb"], event["requestURI"], event["responseStatus"]["code"])
+        })
+        .collect();
+    assert!(late.is_empty(), "written after waking: {late:#?}");
+    pair.serves("after-the-pause");
+    // A thousand posts that were stored past the API server have no place in the oracle's story of a few.
+    let history = pair.stage.plane.history(OURS);
+    let broken = [
+        oracle::disabled_or_gone_under_an_active_rule(&history),
+        oracle::written_without_a_change(&history),
+        oracle::observed_generation_fell(&history),
+        oracle::another_activity(&history),
+    ]
+    .concat();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn an_api_server_that_goes_away_is_named_and_waited_for() {
+    let mut pair = Pair::with(&[LEASE], &json!({}));
+    pair.stage.plane.kill_apiserver();
+    // Until the lease is over, whoever holds it cannot renew it, and says so; then it must not go on.
+    let ended = pair.leader.process.wait_for_exit(SOON);
+    assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
+    let log = pair.leader.process.stderr();
+    assert!(log.contains("the lease could not be renewed"), "{log}");
+    assert!(log.contains("the lease is lost"), "{log}");
+    pair.standby
+        .process
+        .wait_for_log(SOON, |line| line.contains("the lease could not be taken; trying again"));
+    // What the kubelet starts again finds nobody to ask, and says where it looked.
+    pair.leader.restart();
+    let ended = pair.leader.process.wait_for_exit(SOON);
+    assert_eq!(ended.code(), Some(3), "{}", pair.leader.process.tail());
+    assert!(pair.leader.process.stderr().contains("cannot be reached"), "{}", pair.leader.process.tail());
+
+    pair.stage.plane.restart_apiserver();
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
+    pair.serves("after-the-outage");
+    assert_eq!(pair.standby.process.exited(), None, "{}", pair.standby.process.tail());
+    pair.nothing_is_broken();
+}

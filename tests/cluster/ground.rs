@@ -1,0 +1,233 @@
+//! A cluster that is not as it should be: a right, a Secret or a definition is missing. It is named where somebody
+//! looks, the rest works, and once it is mended nobody has to do anything more.
+
+use serde_json::{Value, json};
+
+use crate::harness::users::User;
+use crate::harness::waiting::wait_for;
+use crate::stage::{NAMESPACE, SOON, SYSTEM, Stage, condition, repository};
+
+fn quickstart_stage(values: &Value) -> Stage {
+    Stage::installed(&repository("examples/quickstart/simulated-instance.yaml"), &[], values)
+}
+
+fn apply(stage: &Stage, files: &[&str]) {
+    for file in files {
+        stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
+    }
+}
+
+fn message(object: &Value, type_: &str) -> String {
+    let conditions = object["status"]["conditions"].as_array().expect("it has conditions");
+    let found = conditions.iter().find(|condition| condition["type"] == type_);
+    found.and_then(|condition| condition["message"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// Replaces the rules of a role that the chart made; gives those it had.
+fn set_rules(stage: &Stage, role: &[&str], rules: &Value) -> Value {
+    let get = [&["get"], role, &["-o", "json"]].concat();
+    let old = stage.plane.kubectl(User::Admin, &get).json()["rules"].clone();
+    let patch = json!({"rules": rules}).to_string();
+    let args = [&["patch"], role, &["--type=merge", "-p", &patch]].concat();
+    stage.plane.kubectl(User::Admin, &args).ok();
+    old
+}
+
+/// The same rules without a resource.
+fn without(rules: &Value, resource: &str) -> Value {
+    let mut rules = rules.clone();
+    for rule in rules.as_array_mut().expect("a role has rules") {
+        rule["resources"].as_array_mut().expect("a rule has resources").retain(|r| r != resource);
+    }
+    let left = rules.as_array_mut().expect("a role has rules");
+    left.retain(|rule| rule["resources"].as_array().is_some_and(|resources| !resources.is_empty()));
+    rules
+}
+
+#[test]
+fn a_missing_secret_is_named_and_waited_for() {
+    let mut stage = quickstart_stage(&json!({}));
+    stage.start_controller();
+    apply(&stage, &["namespace", "connection", "rule", "posts"]);
+    stage.wait_reason("Ready", "SecretNotFound", &["dconn/northwind"]);
+    let told = message(&stage.get("dconn/northwind"), "Ready");
+    assert!(told.contains("northwind"), "{told}");
+    stage.wait_reason("Linked", "ConnectionNotReady", &["plink/choir-of-forty"]);
+    apply(&stage, &["secret"]);
+    stage.wait("condition=Ready", &["dconn/northwind", "plink/choir-of-forty", "plink/suitcase-day-four"]);
+    stage.controller_kept_within_its_rights();
+}
+
+#[test]
+fn without_a_right_on_one_kind_the_others_work() {
+    let mut stage = quickstart_stage(&json!({}));
+    let role = ["clusterrole", "postlink"];
+    let get = ["get", "clusterrole", "postlink", "-o", "json"];
+    let granted = stage.plane.kubectl(User::Admin, get).json()["rules"].clone();
+    set_rules(&stage, &role, &without(&granted, "automationrules"));
+    stage.begin_controller();
+    let named = |line: &str| line.contains("watching failed") && line.contains("AutomationRule");
+    stage.controller().wait_for_log(SOON, named);
+    apply(&stage, &["namespace", "secret", "connection", "rule", "posts"]);
+    stage.wait("condition=Ready", &["dconn/northwind"]);
+    stage.wait_reason("Linked", "LinkedByHand", &["plink/choir-of-forty"]);
+
+    set_rules(&stage, &role, &granted);
+    stage.wait_reason("Active", "Reserved", &["arule/baggage-complaints"]);
+    stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four", "plink/gepaeck-in-lissabon"]);
+}
+
+#[test]
+fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_rights_disturbs_no_other() {
+    // What is the cluster administrator's: the definitions and the policies.
+    let values = json!({"namespaces": [NAMESPACE, "returns"]});
+    let mut stage = Stage::prepared(&repository("examples/quickstart/simulated-instance.yaml"));
+    for path in ["crds", "charts/postlink/policies"] {
+        stage.plane.kubectl_apply(User::Admin, repository(path));
+    }
+    for namespace in [NAMESPACE, "returns", "elsewhere"] {
+        stage.plane.kubectl(User::Admin, ["create", "namespace", namespace]).ok();
+    }
+    stage.install_with(&[], &values);
+    let cluster_wide = [
+        "get",
+        "clusterroles,clusterrolebindings",
+        "-l",
+        "app.kubernetes.io/instance=postlink",
+        "-o",
+        "name",
+    ];
+    assert_eq!(stage.plane.kubectl(User::Admin, cluster_wide).ok(), "");
+    let role = ["role", "postlink", "-n", "returns"];
+    let granted = set_rules(&stage, &role, &json!([]));
+
+    stage.begin_controller();
+    let named = |line: &str| line.contains("watching failed") && line.contains("returns");
+    stage.controller().wait_for_log(SOON, named);
+    apply(&stage, &["secret", "connection", "rule", "posts"]);
+    stage.wait("condition=Ready", &["dconn/northwind"]);
+    stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
+
+    let in_namespace = |namespace: &str| {
+        let text = std::fs::read_to_string(repository("examples/quickstart/connection.yaml")).unwrap();
+        text.replace("namespace: social", &format!("namespace: {namespace}"))
+    };
+    for namespace in ["returns", "elsewhere"] {
+        stage.plane.kubectl_apply_text(User::Alice, &in_namespace(namespace)).ok();
+    }
+    set_rules(&stage, &role, &granted);
+    let at = r#"--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=SecretNotFound"#;
+    stage.plane.kubectl(User::Alice, ["wait", "-n", "returns", at, "--timeout=120s", "dconn/northwind"]).ok();
+    let get = ["get", "dconn", "northwind", "-n", "elsewhere", "-o", "json"];
+    let elsewhere = stage.plane.kubectl(User::Alice, get).json();
+    assert_eq!(elsewhere["status"], json!({"observedGeneration": -1}), "nobody looks after this namespace");
+    let beyond: Vec<_> = stage
+        .plane
+        .forbidden(User::Controller)
+        .into_iter()
+        .filter(|request| !request.contains("/namespaces/returns/"))
+        .collect();
+    assert!(beyond.is_empty(), "refused: {beyond:#?}");
+}
+
+#[test]
+fn a_workload_identity_needs_a_role_in_its_namespace_and_says_so() {
+    let mut stage = quickstart_stage(&json!({}));
+    stage.start_controller();
+    apply(&stage, &["namespace"]);
+    stage.plane.kubectl(User::Alice, ["create", "serviceaccount", "dynamics", "-n", NAMESPACE]).ok();
+    let mut connection: Value = serde_saphyr::from_str(
+        &std::fs::read_to_string(repository("examples/quickstart/connection.yaml")).unwrap(),
+    )
+    .unwrap();
+    connection["spec"]["credentials"] = json!({"workloadIdentity": {
+        "tenantId": "e60f3b97-28d4-4c1a-95b7-1d8c4e7a2f03", "clientId": "7d2c9f54-b6a1-4e80-8c3d-f5a017e6b928",
+        "serviceAccountName": "dynamics",
+    }});
+    stage.plane.kubectl_apply_text(User::Alice, &connection.to_string()).ok();
+    let told = wait_for("the missing right to be named", SOON, || {
+        let told = stage.get("dconn/northwind");
+        told["status"]["conditions"].as_array()?;
+        let message = message(&told, "Ready");
+        message.contains("serviceaccounts/token").then_some(told)
+    });
+    assert_eq!(condition(&told, "Ready").map(|(status, _)| status), Some("False"));
+    assert!(message(&told, "Ready").contains("dynamics"), "{told}");
+
+    stage.install_with(&[], &json!({"workloadIdentity": {"namespaces": [NAMESPACE]}}));
+    stage.wait("condition=Ready", &["dconn/northwind"]);
+    let elsewhere = ["create", "token", "default", "-n", SYSTEM];
+    assert!(stage.plane.kubectl(User::Controller, elsewhere).refused().contains("forbidden"));
+}
+
+#[test]
+fn definitions_of_another_version_are_named_and_cost_no_writes() {
+    let mut stage = quickstart_stage(&json!({}));
+    let at = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties";
+    for (plural, field) in [("postlinks", "lastHandledReconcileAt"), ("automationrules", "activeFrom")] {
+        let patch = json!([{"op": "remove", "path": format!("{at}/{field}")}]).to_string();
+        let definition = format!("{plural}.postlink.dev");
+        stage.plane.kubectl(User::Admin, ["patch", "crd", &definition, "--type=json", "-p", &patch]).ok();
+    }
+    let gone = || {
+        let raw =
+            stage.plane.kubectl(User::Admin, ["get", "--raw", "/openapi/v3/apis/postlink.dev/v1alpha1"]).ok();
+        (!raw.contains("activeFrom")).then_some(())
+    };
+    wait_for("the API server to serve the older definitions", SOON, gone);
+    stage.start_controller();
+    let log = stage.controller().stderr();
+    for named in ["activeFrom", "lastHandledReconcileAt"] {
+        let found = log
+            .lines()
+            .any(|line| line.contains("not the one this version was built for") && line.contains(named));
+        assert!(found, "{named} is not named:\n{log}");
+    }
+    apply(&stage, &["namespace", "secret", "connection", "rule", "posts"]);
+    stage.wait("condition=Ready", &["dconn/northwind", "arule/baggage-complaints"]);
+    stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
+    stage
+        .plane
+        .kubectl(
+            User::Alice,
+            [
+                "annotate",
+                "-n",
+                NAMESPACE,
+                "plink/suitcase-day-four",
+                "postlink.dev/reconcile-requested-at=now",
+            ],
+        )
+        .ok();
+    // What cannot be stored must not be written again and again.
+    let writes = || {
+        let audited = stage.plane.audited(User::Controller);
+        audited
+            .iter()
+            .filter(|event| event["verb"] == "patch" && event["objectRef"]["apiGroup"] == "postlink.dev")
+            .count()
+    };
+    let mut last = usize::MAX;
+    wait_for("the writes to end", SOON, || {
+        let now = writes();
+        let ended = now == last;
+        last = now;
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        ended.then_some(())
+    });
+    assert!(last < 60, "{last} writes for nine objects");
+
+    // The chart brings the definitions back; nobody starts anything anew.
+    stage.install_with(&[], &json!({}));
+    let again = [
+        "annotate",
+        "--overwrite",
+        "-n",
+        NAMESPACE,
+        "plink/seat-pitch",
+        "postlink.dev/reconcile-requested-at=again",
+    ];
+    stage.plane.kubectl(User::Alice, again).ok();
+    stage.wait("jsonpath={.status.lastHandledReconcileAt}=again", &["plink/seat-pitch"]);
+    stage.controller_kept_within_its_rights();
+}

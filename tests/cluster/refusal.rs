@@ -1,0 +1,291 @@
+//! Refusal at the door (§4): who is told what by the API server itself, in each mode of the chart, dry runs included.
+//! No controller runs here: what the policies read is stored by hand.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::harness::kubectl::Answer;
+use crate::harness::run_folder::new_folder;
+use crate::harness::users::User;
+use crate::harness::waiting::{block_on, wait_for};
+use crate::harness::{ControlPlane, Settings};
+use crate::stage::{SOON, SYSTEM, repository};
+
+/// What the connection of each case is used by, and how that is said.
+const RULES: [&str; 4] = ["baggage", "refunds", "seats", "upgrades"];
+const WORDS: &str =
+    "is used by 4 active rules: baggage, refunds, seats and 1 more; deactivate or delete them first";
+
+/// What is found on a connection by which a tool is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    None,
+    Flux,
+    FluxHelm,
+    ArgoLabel,
+    ArgoAnnotation,
+    Helm,
+}
+
+impl Mark {
+    fn metadata(self) -> Value {
+        match self {
+            Self::None => json!({}),
+            Self::Flux => json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}),
+            Self::FluxHelm => json!({"labels": {"helm.toolkit.fluxcd.io/name": "apps"}}),
+            Self::ArgoLabel => json!({"labels": {"argocd.argoproj.io/instance": "apps"}}),
+            Self::ArgoAnnotation => json!({"annotations": {"argocd.argoproj.io/tracking-id": "apps:x"}}),
+            Self::Helm => json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}}),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Denied,
+    Warned,
+    Nothing,
+}
+
+/// Who, on a connection with which mark, is taken for a person (or a tool).
+const PRINCIPALS: [(User, Mark, Who); 12] = [
+    (User::Alice, Mark::None, Who::Person),
+    (User::Admin, Mark::None, Who::Person),
+    (User::Alice, Mark::Flux, Who::Person),
+    (User::Alice, Mark::ArgoAnnotation, Who::Person),
+    (User::TeamDeployer, Mark::None, Who::Person),
+    (User::FluxKustomize, Mark::None, Who::Tool),
+    (User::FluxHelm, Mark::FluxHelm, Who::Tool),
+    (User::Argo, Mark::None, Who::Tool),
+    (User::TeamDeployer, Mark::Flux, Who::Tool),
+    (User::TeamDeployer, Mark::ArgoLabel, Who::Tool),
+    (User::TeamDeployer, Mark::ArgoAnnotation, Who::Tool),
+    // Nobody can tell a person's `helm upgrade` from a person's kubectl, so people are only warned about these.
+    (User::Alice, Mark::Helm, Who::Tool),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Person,
+    Tool,
+}
+
+const OPERATIONS: [&str; 4] = ["delete", "patch", "apply", "apply --server-side"];
+
+struct Door {
+    plane: ControlPlane,
+    next: AtomicU32,
+}
+
+impl Door {
+    fn with(values: &Value) -> Self {
+        let plane = ControlPlane::start_with(&Settings::default());
+        let file = new_folder("values").join("values.json");
+        std::fs::write(&file, values.to_string()).unwrap();
+        let chart = repository("charts/postlink");
+        let (chart, file) = (chart.to_str().unwrap(), file.to_str().unwrap());
+        let args = ["install", "postlink", chart, "-n", SYSTEM, "--create-namespace", "--values", file];
+        plane.helm(4, User::Admin, args).ok();
+        let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
+        plane.kubectl(User::Admin, established).ok();
+        Self { plane, next: AtomicU32::new(1) }
+    }
+
+    /// A connection that rules use, as the controller would have left it.
+    fn connection(&self, mark: Mark, rules: &[&str]) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let name = format!("c-{number}");
+        let rules: Vec<_> =
+            rules.iter().map(|name| json!({"name": name, "uid": name, "generation": 1})).collect();
+        let mut object = connection(&name, true);
+        let metadata = json!({"metadata": {
+            "namespace": "default", "uid": format!("00000000-0000-4000-8000-{number:012}"), "generation": 1,
+            "creationTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["postlink.dev/active-rules"],
+        }});
+        json_patch::merge(&mut object, &metadata);
+        json_patch::merge(&mut object, &json!({"metadata": mark.metadata()}));
+        json_patch::merge(&mut object, &json!({"status": {"state": "Enabled", "activeRules": rules}}));
+        let key = format!("/registry/postlink.dev/dynamicsconnections/default/{name}");
+        block_on(async { self.plane.etcd().gateway().put(&key, object.to_string().as_bytes()).await })
+            .unwrap();
+        name
+    }
+
+    fn ask(&self, user: User, operation: &str, mark: Mark, name: &str, dry_run: bool) -> Answer {
+        let dry = if dry_run { vec!["--dry-run=server"] } else { vec![] };
+        let with = |args: &[&str]| args.iter().chain(&dry).map(ToString::to_string).collect::<Vec<_>>();
+        let mut disabled = connection(name, false);
+        json_patch::merge(&mut disabled, &json!({"metadata": mark.metadata()}));
+        let patch = r#"{"spec":{"enabled":false}}"#;
+        match operation {
+            "delete" => self.plane.kubectl(user, with(&["delete", "dconn", name, "--wait=false"])),
+            "patch" => self.plane.kubectl(user, with(&["patch", "dconn", name, "--type=merge", "-p", patch])),
+            "apply" => {
+                self.plane.kubectl_with_input(user, with(&["apply", "-f", "-"]), &disabled.to_string())
+            }
+            _ => {
+                let args = with(&["apply", "--server-side", "--force-conflicts", "-f", "-"]);
+                self.plane.kubectl_with_input(user, args, &disabled.to_string())
+            }
+        }
+    }
+
+    /// A policy is in force some seconds after it was stored, and nothing announces it.
+    fn until_in_force(&self, user: User, told: Told) {
+        let name = self.connection(Mark::None, &RULES);
+        let what = format!("{} being told: {told:?}", user.name());
+        wait_for(&what, SOON, || {
+            (said(&self.ask(user, "patch", Mark::None, &name, true)) == told).then_some(())
+        });
+    }
+
+    /// Every principal by every operation, tried dry and then for good.
+    fn is_told(&self, person: Told, tool: Told) {
+        for (user, mark, who) in PRINCIPALS {
+            let expected = if who == Who::Person { person } else { tool };
+            for operation in OPERATIONS {
+                let name = self.connection(mark, &RULES);
+                for dry_run in [true, false] {
+                    let answer = self.ask(user, operation, mark, &name, dry_run);
+                    let case = format!("{} {operation} {mark:?} dry run {dry_run}", user.name());
+                    assert_eq!(said(&answer), expected, "{case}: {answer:?}");
+                    if expected != Told::Nothing {
+                        let words = format!("connection {name} {WORDS}");
+                        assert!(answer.stderr.contains(&words), "{case}: {}", answer.stderr);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nobody takes the finalizer off, whoever it is and whatever the mode.
+    fn is_guarded(&self) {
+        for user in [User::Alice, User::Admin, User::FluxKustomize, User::Argo, User::TeamDeployer] {
+            let name = self.connection(Mark::Flux, &["baggage"]);
+            let patch =
+                ["patch", "dconn", &name, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#];
+            let words = format!(
+                "the finalizer postlink.dev/active-rules stays on connection {name} while it is used by 1 active \
+                 rule: baggage; deactivate or delete it first"
+            );
+            let answer = self.plane.kubectl(user, patch).refused();
+            assert!(answer.contains(&words), "{answer}");
+            let replaced = connection(&name, true).to_string();
+            let answer = self.plane.kubectl_with_input(user, ["replace", "-f", "-"], &replaced).refused();
+            assert!(answer.contains(&words), "{answer}");
+        }
+        let unused = self.connection(Mark::None, &[]);
+        let patch = ["patch", "dconn", &unused, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#];
+        self.plane.kubectl(User::Alice, patch).ok();
+    }
+}
+
+fn connection(name: &str, enabled: bool) -> Value {
+    json!({
+        "apiVersion": "postlink.dev/v1alpha1",
+        "kind": "DynamicsConnection",
+        "metadata": {"name": name},
+        "spec": {
+            "instanceUrl": "https://northwind.crm.dynamics.com", "enabled": enabled,
+            "credentials": {"secretRef": {"name": "northwind"}},
+        },
+    })
+}
+
+fn said(answer: &Answer) -> Told {
+    match (answer.succeeded(), answer.stderr.contains("is used by")) {
+        (false, true) => Told::Denied,
+        (true, true) => Told::Warned,
+        (true, false) => Told::Nothing,
+        (false, false) => panic!("{answer:?}"),
+    }
+}
+
+#[test]
+fn r08_in_mode_deny_people_are_refused_and_tools_warned() {
+    let door = Door::with(&json!({"admission": {"mode": "Deny"}}));
+    door.until_in_force(User::Alice, Told::Denied);
+    door.until_in_force(User::FluxKustomize, Told::Warned);
+    door.is_told(Told::Denied, Told::Warned);
+    door.is_guarded();
+}
+
+#[test]
+fn r08_in_mode_warn_everybody_is_warned() {
+    let door = Door::with(&json!({"admission": {"mode": "Warn"}}));
+    door.until_in_force(User::Alice, Told::Warned);
+    door.until_in_force(User::FluxKustomize, Told::Warned);
+    door.is_told(Told::Warned, Told::Warned);
+    door.is_guarded();
+}
+
+#[test]
+fn r08_in_mode_off_nobody_is_told_and_the_guard_stays() {
+    let door = Door::with(&json!({"admission": {"mode": "Off"}}));
+    let used = door.connection(Mark::None, &RULES);
+    let take_off = r#"{"metadata":{"finalizers":null}}"#;
+    let patch = ["patch", "dconn", &used, "--dry-run=server", "--type=merge", "-p", take_off];
+    door.plane.until_refused(User::Alice, &patch, "the finalizer postlink.dev/active-rules stays", SOON);
+    door.is_told(Told::Nothing, Told::Nothing);
+    door.is_guarded();
+}
+
+#[test]
+fn r08_the_chart_names_the_tools() {
+    let robot = "system:serviceaccount:team-a:deployer";
+    let door = Door::with(&json!({"admission": {"gitOpsUsers": [robot]}}));
+    door.until_in_force(User::Alice, Told::Denied);
+    door.until_in_force(User::TeamDeployer, Told::Warned);
+    // A list of one's own takes the place of the shipped one.
+    door.until_in_force(User::FluxKustomize, Told::Denied);
+}
+
+#[test]
+fn what_is_no_refusal_is_nobodys_business() {
+    let door = Door::with(&json!({}));
+    door.until_in_force(User::Alice, Told::Denied);
+    let used = door.connection(Mark::None, &RULES);
+    let patch = |user, name: &str, patch: Value| {
+        let patch = patch.to_string();
+        let answer = door.plane.kubectl(user, ["patch", "dconn", name, "--type=merge", "-p", &patch]);
+        let stderr = answer.stderr.clone();
+        answer.ok();
+        assert_eq!(stderr, "");
+    };
+    patch(User::Alice, &used, json!({"spec": {"displayName": "Northwind"}}));
+    patch(User::Alice, &used, json!({"metadata": {"labels": {"team": "care"}}}));
+    let unused = door.connection(Mark::None, &[]);
+    patch(User::Alice, &unused, json!({"spec": {"enabled": false}}));
+    patch(User::Alice, &unused, json!({"spec": {"enabled": true}}));
+    door.plane.kubectl(User::Alice, ["delete", "dconn", &unused, "--wait=false"]).ok();
+}
+
+#[test]
+fn s6_nothing_is_in_the_way_of_a_namespace_that_goes() {
+    let door = Door::with(&json!({}));
+    door.until_in_force(User::Alice, Told::Denied);
+    let used = door.connection(Mark::None, &RULES);
+    // The connection is in `default`, which no one deletes: so one is moved to a namespace that may go.
+    let namespace = door.plane.namespace("goes");
+    let here = format!("/registry/postlink.dev/dynamicsconnections/default/{used}");
+    let there = format!("/registry/postlink.dev/dynamicsconnections/{namespace}/{used}");
+    let stored = door.plane.history(&here).pop().and_then(|last| last.value).expect("it was stored");
+    let mut moved = stored;
+    moved["metadata"]["namespace"] = namespace.clone().into();
+    block_on(async { door.plane.etcd().gateway().put(&there, moved.to_string().as_bytes()).await }).unwrap();
+    let delete = ["delete", "dconn", &used, "-n", &namespace, "--dry-run=server"];
+    assert_eq!(said(&door.plane.kubectl(User::Alice, delete)), Told::Denied);
+
+    door.plane.kubectl(User::Alice, ["delete", "namespace", &namespace, "--wait=false"]).ok();
+    // By the namespace controller, as itself; then by whoever helps, without a word.
+    let get = ["get", "dconn", &used, "-n", &namespace, "-o", "jsonpath={.metadata.deletionTimestamp}"];
+    wait_for("the namespace controller to delete it", SOON, || {
+        (!door.plane.kubectl(User::Admin, get).ok().is_empty()).then_some(())
+    });
+    let take_off = r#"{"metadata":{"finalizers":null}}"#;
+    let patch = ["patch", "dconn", &used, "-n", &namespace, "--type=merge", "-p", take_off];
+    door.plane.kubectl(User::Alice, patch).ok();
+    let gone = ["wait", "--for=delete", "namespace", &namespace, "--timeout=120s"];
+    door.plane.kubectl(User::Alice, gone).ok();
+}
