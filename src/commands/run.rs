@@ -1,6 +1,6 @@
 //! `postlink run`: the controller against a cluster.
 
-use super::{Outcome, output::tell};
+use super::{Outcome, endpoints::Endpoints, output::tell};
 use crate::{
     api::{
         crds,
@@ -10,24 +10,19 @@ use crate::{
         Controller, Settings,
         clock::Clock,
         lease::{Election, Held},
+        observe,
     },
     dynamics,
     schema::differences,
-    telemetry::{logs, server},
+    telemetry::{api_requests::ApiRequests, logs},
 };
 use jiff::Timestamp;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use serde_json::Value;
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use kube::{
+    client::ClientBuilder,
+    config::{KubeConfigOptions, Kubeconfig},
 };
+use serde_json::Value;
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -135,12 +130,16 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     let (own_namespace, server) = (config.default_namespace.clone(), config.cluster_url.clone());
     let mut without_retry = config.clone();
     without_retry.default_retry = false;
-    let client = kube::Client::try_from(config).map_err(Stop::usage)?;
-    let dynamics = dynamics_client(args)?;
+    let endpoints = Endpoints::new();
+    let counted = ApiRequests(endpoints.metrics.clone());
+    let client = ClientBuilder::try_from(config).map_err(Stop::usage)?.with_layer(&counted).build();
+    let dynamics = dynamics_client(args, &endpoints)?;
 
-    check_definitions(&client, &server).await?;
-    let state = Arc::new(State::default());
-    serve_pages(args, &state).await?;
+    endpoints
+        .serve(args.health_addr, args.metrics_addr)
+        .await
+        .map_err(|(address, error)| Stop::usage(format!("{address}: {error}")))?;
+    endpoints.metrics.schema_differences(check_definitions(&client, &server).await?);
 
     let mut terminate = signal(SignalKind::terminate()).map_err(Stop::usage)?;
     let elect = args.leader_elect.unwrap_or(in_cluster);
@@ -148,9 +147,11 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     let mut held = None;
     let mut took_over = true;
     if elect {
-        let client = kube::Client::try_from(without_retry).map_err(Stop::usage)?;
+        let builder = ClientBuilder::try_from(without_retry).map_err(Stop::usage)?;
+        let client = builder.with_layer(&counted).build();
         let namespace = args.lease_namespace.as_deref().unwrap_or(&own_namespace);
         let mut candidate = Election::new(client, namespace, identity());
+        endpoints.stands_by(&candidate.held());
         tokio::select! {
             over = candidate.acquire() => took_over = over,
             _ = terminate.recv() => return Ok(()),
@@ -171,11 +172,13 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         clock: Clock::System,
         namespaces: args.namespaces.clone(),
         concurrency: usize::from(args.concurrency),
-        may_create: may_create(held, longest),
+        may_create: may_create(held.clone(), longest),
         predecessor_done,
+        metrics: endpoints.metrics.clone(),
     });
+    endpoints.works(&controller, held);
     info!("started");
-    end(controller, election, terminate, &state).await
+    end(controller, election, terminate, &endpoints).await
 }
 
 /// Nothing is begun in an instance that might end after the lease has (§4.7).
@@ -189,19 +192,15 @@ async fn end(
     mut controller: Controller,
     election: Option<Election>,
     mut terminate: tokio::signal::unix::Signal,
-    state: &Arc<State>,
+    endpoints: &Endpoints,
 ) -> Result<(), Stop> {
     let progress = controller.progress().clone();
-    let watching = {
-        let state = state.clone();
-        tokio::spawn(async move {
-            while !progress.is_complete() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            state.ready.store(true, Ordering::SeqCst);
-            info!("ready: everything has been listed");
-        })
-    };
+    let watching = tokio::spawn(async move {
+        while !progress.is_complete() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        info!("ready: everything has been listed");
+    });
     let (stop_leading, told_to_stop) = tokio::sync::oneshot::channel::<()>();
     let leading = async {
         match election {
@@ -225,13 +224,14 @@ async fn end(
     let lost = Stop { outcome: Outcome::No, message: "the lease is lost; another process leads".to_owned() };
     tokio::select! {
         stopped = controller.run() => {
-            state.failed.store(true, Ordering::SeqCst);
+            endpoints.failed(&stopped.to_string());
             return Err(Stop { outcome: Outcome::No, message: stopped.to_string() });
         }
         _ = &mut leading => return Err(lost),
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
     }
+    endpoints.stops();
     info!("stopping: what is under way ends");
     watching.abort();
     let drained = tokio::time::timeout(Duration::from_secs(20), controller.stop());
@@ -253,12 +253,14 @@ fn identity() -> String {
     format!("{}_{}", host.unwrap_or_else(|_| "postlink".to_owned()), uuid::Uuid::new_v4())
 }
 
-fn dynamics_client(args: &Args) -> Result<dynamics::Client, Stop> {
+fn dynamics_client(args: &Args, endpoints: &Endpoints) -> Result<dynamics::Client, Stop> {
     let mut config = dynamics::Config::default();
     if !args.allow_hosts.is_empty() {
         config.allow_hosts.clone_from(&args.allow_hosts);
     }
     config.deadlines = dynamics::Deadlines::with_request(Duration::from_secs(args.instance_timeout.into()));
+    let metrics = endpoints.metrics.clone();
+    config.observe = Arc::new(move |observed| observe(&metrics, observed));
     config.connect_to = args.connect_to.iter().cloned().collect::<HashMap<_, _>>();
     if let Some(path) = &args.ca_file {
         config.extra_roots = std::fs::read(path)
@@ -295,8 +297,8 @@ fn unreadable(path: &std::path::Path, error: &kube::config::KubeconfigError) -> 
 }
 
 /// Compares the installed definitions with the ones Postlink was built for, through `/openapi/v3`, which everybody
-/// who may use them may read.
-async fn check_definitions(client: &kube::Client, server: &http::Uri) -> Result<(), Stop> {
+/// who may use them may read. The number of differences.
+async fn check_definitions(client: &kube::Client, server: &http::Uri) -> Result<usize, Stop> {
     let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
     let request = http::Request::get(&path).body(Vec::new()).map_err(Stop::usage)?;
     let answer = tokio::time::timeout(Duration::from_secs(30), client.request::<Value>(request)).await;
@@ -325,6 +327,7 @@ async fn check_definitions(client: &kube::Client, server: &http::Uri) -> Result<
         }
     };
     let schemas = &document["components"]["schemas"];
+    let mut count = 0;
     for crd in crds::all() {
         let kind = &crd.spec.names.kind;
         let name = format!("dev.postlink.{VERSION}.{kind}");
@@ -336,43 +339,9 @@ async fn check_definitions(client: &kube::Client, server: &http::Uri) -> Result<
             .and_then(|s| s.open_api_v3_schema.as_ref());
         let ours = serde_json::to_value(ours).map_err(Stop::usage)?;
         for difference in differences(&ours, &schemas[&name]) {
+            count += 1;
             warn!(kind, "the installed definition is not the one this version was built for: {difference}");
         }
     }
-    Ok(())
-}
-
-/// What the endpoints say of this process.
-#[derive(Default)]
-struct State {
-    ready: AtomicBool,
-    failed: AtomicBool,
-}
-
-impl server::Pages for State {
-    fn is_live(&self) -> bool {
-        !self.failed.load(Ordering::SeqCst)
-    }
-
-    fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::SeqCst)
-    }
-
-    fn metrics(&self) -> String {
-        let ready = i32::from(self.is_ready());
-        format!("# TYPE postlink_ready gauge\npostlink_ready {ready}\n")
-    }
-}
-
-async fn serve_pages(args: &Args, state: &Arc<State>) -> Result<(), Stop> {
-    let mut addresses: Vec<SocketAddr> =
-        [args.health_addr, args.metrics_addr].into_iter().flatten().collect();
-    addresses.dedup();
-    for address in addresses {
-        let bound = server::serve(address, state.clone())
-            .await
-            .map_err(|e| Stop::usage(format!("{address}: {e}")))?;
-        info!("serving /livez, /readyz and /metrics on {bound}");
-    }
-    Ok(())
+    Ok(count)
 }

@@ -33,13 +33,22 @@ pub struct Election {
 
 /// Until when we lead for certain; clones share it.
 #[derive(Clone, Default)]
-pub struct Held(Arc<Mutex<Option<Instant>>>);
+pub struct Held(Arc<Mutex<Option<Instant>>>, Arc<Mutex<Option<Instant>>>);
 
 impl Held {
     /// How long we lead for certain from now on.
     pub fn remaining(&self) -> Duration {
         let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// How long ago the lease was last read, as long as another holds it.
+    pub fn answered_before(&self) -> Option<Duration> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    }
+
+    fn answered(&self) {
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     fn renewed(&self, at: Instant) {
@@ -78,7 +87,10 @@ impl Election {
                     info!(identity = %self.identity, "leading");
                     return took_over;
                 }
-                Ok(None) => told.clear(),
+                Ok(None) => {
+                    self.held.answered();
+                    told.clear();
+                }
                 Err(error) => {
                     // Once for as long as it is the same: this is tried every two seconds.
                     let error = error.to_string();

@@ -11,15 +11,20 @@ pub mod index;
 pub mod instances;
 pub mod lease;
 mod link;
+mod measure;
 mod progress;
 pub mod queue;
+mod readings;
 mod rule;
+mod unreadable;
 mod watches;
 pub mod writer;
 
+pub use measure::observe;
 pub use progress::Progress;
+pub use readings::Readings;
 
-use crate::{dynamics, rules::Requeue};
+use crate::{dynamics, rules::Requeue, telemetry::Metrics};
 use clock::Clock;
 use events::Events;
 use index::{Index, Touched};
@@ -32,9 +37,11 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 use tracing::{error, trace, warn};
+use unreadable::Unreadable;
 use writer::WriteError;
 
 /// What a controller is started with.
@@ -53,6 +60,8 @@ pub struct Settings {
     pub may_create: MayCreate,
     /// A predecessor's link creations may be under way until then (§4.4).
     pub predecessor_done: Timestamp,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// What every part of the loop shares.
@@ -66,6 +75,8 @@ struct Shell {
     instances: Instances,
     events: Events,
     progress: Progress,
+    unreadable: Unreadable,
+    metrics: Metrics,
     predecessor_done: Timestamp,
     backoff: Arc<Mutex<HashMap<Key, u32>>>,
     beside: Arc<AtomicUsize>,
@@ -85,15 +96,16 @@ pub struct Stopped(String);
 impl Controller {
     /// Starts the watches and the workers.
     pub fn start(settings: Settings) -> Self {
-        let Settings { client, dynamics, clock, namespaces, concurrency, may_create, predecessor_done } =
-            settings;
+        let Settings { client, dynamics, clock, namespaces, concurrency, may_create, .. } = settings;
+        let (predecessor_done, metrics) = (settings.predecessor_done, settings.metrics);
+        metrics.kinds(&Kind::ALL.map(Kind::as_str));
         let (index, queue) = (Index::default(), Queue::new(clock.clone()));
         let instances =
             Instances::new(client.clone(), dynamics, clock.clone(), index.clone(), queue.clone(), may_create);
         let namespaces =
             if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
         let shell = Shell {
-            events: Events::start(client.clone(), queue.clone()),
+            events: Events::start(client.clone(), queue.clone(), metrics.clone()),
             client,
             clock,
             namespaces,
@@ -101,6 +113,8 @@ impl Controller {
             queue,
             instances,
             progress: Progress::default(),
+            unreadable: Unreadable::default(),
+            metrics,
             predecessor_done,
             backoff: Arc::default(),
             beside: Arc::default(),
@@ -163,14 +177,9 @@ impl Controller {
         self.shell.instances.release();
     }
 
-    /// The index, for metrics.
-    pub fn index(&self) -> &Index {
-        &self.shell.index
-    }
-
-    /// The queue, for metrics.
-    pub fn queue(&self) -> &Queue {
-        &self.shell.queue
+    /// How it stands, for metrics and health.
+    pub fn readings(&self) -> Readings {
+        Readings::of(&self.shell)
     }
 }
 
@@ -218,7 +227,8 @@ async fn work(shell: Shell, concurrency: usize) {
     loop {
         // Never closed, so always granted.
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let Some(key) = shell.queue.next().await else { break };
+        let Some((key, waited)) = shell.queue.next().await else { break };
+        shell.metrics.waited(key.kind.as_str(), waited);
         while let Some(ended) = looks.try_join_next() {
             if let Err(failure) = ended {
                 error!(%failure, "looking at an object panicked");
@@ -236,11 +246,13 @@ async fn work(shell: Shell, concurrency: usize) {
 }
 
 async fn look(shell: &Shell, key: &Key) -> Option<Requeue> {
+    let begin = Instant::now();
     let result = match key.kind {
         Kind::Connection => connection::look(shell, key).await,
         Kind::Rule => rule::look(shell, key).await,
         Kind::Link => link::look(shell, key).await,
     };
+    shell.metrics.reconciled(key.kind.as_str(), measure::word(&result), begin.elapsed());
     trace!(kind = key.kind.as_str(), namespace = %key.namespace, name = %key.name, ?result, "looked");
     match result {
         Ok(requeue) => {

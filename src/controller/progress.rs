@@ -26,6 +26,11 @@ impl Progress {
         self.line(kind).listed.store(true, Ordering::SeqCst);
     }
 
+    /// Whether a kind has been listed.
+    pub fn is_listed(&self, kind: Kind) -> bool {
+        self.line(kind).listed.load(Ordering::SeqCst)
+    }
+
     /// An event was told and followed.
     pub fn told(&self, kind: Kind, resource_version: Option<&str>) {
         self.line(kind).told.fetch_max(version(resource_version), Ordering::SeqCst);

@@ -124,6 +124,7 @@ where
                         delete::<K>(&shell, &key);
                     }
                 }
+                shell.unreadable.keep(K::KIND, namespace.as_deref(), &found);
                 found.clear();
                 shell.progress.listed(K::KIND);
                 if let Some(listed) = listed.take() {
@@ -141,6 +142,7 @@ where
                 delete::<K>(&shell, &key_of_parts(K::KIND, &bad.metadata));
             }
             Err(error) => {
+                shell.metrics.watch_failed(K::KIND.as_str());
                 warn!(kind = K::KIND.as_str(), namespace, %error, "watching failed; it is tried again");
             }
         }
@@ -160,6 +162,7 @@ fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Key {
     match object.0 {
         Ok(object) => {
             let key = key_of(&object);
+            shell.unreadable.remove(&key);
             let version = object.resource_version();
             shell.follow(K::apply(shell, object));
             shell.progress.told(K::KIND, version.as_deref());
@@ -169,10 +172,12 @@ fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Key {
             let key = key_of_parts(K::KIND, &bad.metadata);
             // What was known of it before stays: an object that cannot be read is not an object that is gone.
             let error = without_values(&bad.error);
+            shell.unreadable.add(&key);
             warn!(
                 kind = K::KIND.as_str(),
                 namespace = %key.namespace,
                 name = %key.name,
+                uid = bad.metadata.uid,
                 error,
                 "an object cannot be read and is left alone; was it stored by another version?"
             );
@@ -196,6 +201,7 @@ fn without_values(error: &str) -> String {
 }
 
 fn delete<K: Watched>(shell: &Shell, key: &Key) {
+    shell.unreadable.remove(key);
     shell.queue.forget(key);
     shell.follow(K::delete(shell, key));
 }
@@ -209,7 +215,7 @@ pub async fn rematch(shell: Shell, rule: Key) {
             Ok(page) => page,
             Err(error) => {
                 // Posts that pass later are matched then; those there now wait for the rule's next change.
-                warn!(namespace = %rule.namespace, rule = %rule.name, %error, "posts could not be listed for a rule; trying again");
+                warn!(kind = rule.kind.as_str(), namespace = %rule.namespace, name = %rule.name, %error, "posts could not be listed for a rule; trying again");
                 tokio::time::sleep(std::time::Duration::from_secs(5)).await;
                 params.continue_token = None;
                 continue;
@@ -224,7 +230,7 @@ pub async fn rematch(shell: Shell, rule: Key) {
         shell.queue.extend(keys);
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
         if params.continue_token.is_none() {
-            info!(namespace = %rule.namespace, rule = %rule.name, "posts were matched against the rule");
+            info!(kind = rule.kind.as_str(), namespace = %rule.namespace, name = %rule.name, "posts were matched against the rule");
             return;
         }
     }

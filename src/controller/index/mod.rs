@@ -3,8 +3,10 @@
 //! Connections and rules are kept whole: there are few. A PostLink is an [`entry::Entry`].
 
 pub mod entry;
+mod groups;
 mod links;
 mod neighbours;
+mod numbers;
 pub mod symbols;
 
 use super::queue::{Key, Kind};
