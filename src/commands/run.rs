@@ -1,6 +1,6 @@
 //! `postlink run`: the controller against a cluster.
 
-use super::{Outcome, output::tell};
+use super::{Outcome, endpoints::Endpoints, output::tell};
 use crate::{
     api::{
         crds,
@@ -11,10 +11,11 @@ use crate::{
         clock::Clock,
         gate::Gate,
         lease::{Acquired, Election, Held, Timing},
+        observe,
     },
     dynamics,
     schema::differences,
-    telemetry::{logs, server},
+    telemetry::{api_requests::ApiRequests, logs},
 };
 use jiff::Timestamp;
 use kube::{
@@ -22,16 +23,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::Value;
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tower::{buffer::BufferLayer, retry::RetryLayer};
 use tracing::{error, info, warn};
@@ -147,12 +139,16 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     let (own_namespace, server) = (config.default_namespace.clone(), config.cluster_url.clone());
     let mut without_retries = config.clone();
     without_retries.default_retry = false;
-    let mut client = kube::Client::try_from(config).map_err(Stop::usage)?;
-    let dynamics = dynamics_client(args)?;
+    let endpoints = Endpoints::new();
+    let counted = ApiRequests(endpoints.metrics.clone());
+    let mut client = ClientBuilder::try_from(config).map_err(Stop::usage)?.with_layer(&counted).build();
+    let dynamics = dynamics_client(args, &endpoints)?;
 
-    check_definitions(&client, &server).await?;
-    let state = Arc::new(State::default());
-    serve_pages(args, &state).await?;
+    endpoints
+        .serve(args.health_addr, args.metrics_addr)
+        .await
+        .map_err(|(address, error)| Stop::usage(format!("{address}: {error}")))?;
+    endpoints.metrics.schema_differences(check_definitions(&client, &server).await?);
 
     let mut terminate = signal(SignalKind::terminate()).map_err(Stop::usage)?;
     let namespace = args.lease_namespace.as_deref().unwrap_or(&own_namespace);
@@ -162,14 +158,15 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     let mut held = None;
     let mut acquired = Acquired::Taken;
     if elect {
-        let own = kube::Client::try_from(without_retries.clone()).map_err(Stop::usage)?;
-        let mut candidate = Election::new(own, namespace, identity(), timing);
+        let own = ClientBuilder::try_from(without_retries.clone()).map_err(Stop::usage)?;
+        let mut candidate = Election::new(own.with_layer(&counted).build(), namespace, identity(), timing);
+        endpoints.stands_by(&candidate.held());
         tokio::select! {
             how = candidate.acquire() => acquired = how,
             _ = terminate.recv() => return Ok(()),
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
-        client = leading_client(without_retries, candidate.held())?;
+        client = leading_client(without_retries, candidate.held(), &counted)?;
         held = Some(candidate.held());
         election = Some(candidate);
     }
@@ -184,21 +181,28 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         clock: Clock::System,
         namespaces: args.namespaces.clone(),
         concurrency: usize::from(args.concurrency),
-        may_create: may_create(held, timing),
+        may_create: may_create(held.clone(), timing),
         predecessor_done,
+        metrics: endpoints.metrics.clone(),
     });
     if elect {
         controller.tell_in_use(namespace);
     }
+    endpoints.works(&controller, held);
     info!("started");
-    end(controller, election, terminate, &state).await
+    end(controller, election, terminate, &endpoints).await
 }
 
 /// A client that retries as kube's own does and begins no write once the lease is lost, a retry included.
-fn leading_client(without_retries: kube::Config, held: Held) -> Result<kube::Client, Stop> {
+fn leading_client(
+    without_retries: kube::Config,
+    held: Held,
+    counted: &ApiRequests,
+) -> Result<kube::Client, Stop> {
     let builder = ClientBuilder::try_from(without_retries).map_err(Stop::usage)?;
+    let builder = builder.with_layer(counted).with_layer(&Gate(held));
     let retries = RetryLayer::new(RetryPolicy::server_retry());
-    Ok(builder.with_layer(&Gate(held)).with_layer(&BufferLayer::new(1024)).with_layer(&retries).build())
+    Ok(builder.with_layer(&BufferLayer::new(1024)).with_layer(&retries).build())
 }
 
 /// Nothing is begun in an instance when the lease is about to end (§4.7).
@@ -210,19 +214,15 @@ async fn end(
     mut controller: Controller,
     election: Option<Election>,
     mut terminate: tokio::signal::unix::Signal,
-    state: &Arc<State>,
+    endpoints: &Endpoints,
 ) -> Result<(), Stop> {
     let progress = controller.progress().clone();
-    let watching = {
-        let state = state.clone();
-        tokio::spawn(async move {
-            while !progress.is_complete() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            state.ready.store(true, Ordering::SeqCst);
-            info!("ready: everything has been listed");
-        })
-    };
+    let watching = tokio::spawn(async move {
+        while !progress.is_complete() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        info!("ready: everything has been listed");
+    });
     let (stop_leading, told_to_stop) = tokio::sync::oneshot::channel::<()>();
     let leading = async {
         match election {
@@ -246,13 +246,14 @@ async fn end(
     let lost = Stop { outcome: Outcome::No, message: "the lease is lost; another process leads".to_owned() };
     tokio::select! {
         stopped = controller.run() => {
-            state.failed.store(true, Ordering::SeqCst);
+            endpoints.failed(&stopped.to_string());
             return Err(Stop { outcome: Outcome::No, message: stopped.to_string() });
         }
         _ = &mut leading => return Err(lost),
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
     }
+    endpoints.stops();
     info!("stopping: what is under way ends");
     watching.abort();
     let drained = tokio::time::timeout(DRAIN, controller.stop());
@@ -276,12 +277,14 @@ fn identity() -> String {
     format!("{}_{}", host.unwrap_or_else(|_| "postlink".to_owned()), uuid::Uuid::new_v4())
 }
 
-fn dynamics_client(args: &Args) -> Result<dynamics::Client, Stop> {
+fn dynamics_client(args: &Args, endpoints: &Endpoints) -> Result<dynamics::Client, Stop> {
     let mut config = dynamics::Config::default();
     if !args.allow_hosts.is_empty() {
         config.allow_hosts.clone_from(&args.allow_hosts);
     }
     config.deadlines = dynamics::Deadlines::with_request(Duration::from_secs(args.instance_timeout.into()));
+    let metrics = endpoints.metrics.clone();
+    config.observe = Arc::new(move |observed| observe(&metrics, observed));
     config.connect_to = args.connect_to.iter().cloned().collect::<HashMap<_, _>>();
     if let Some(path) = &args.ca_file {
         config.extra_roots = std::fs::read(path)
@@ -318,8 +321,8 @@ fn unreadable(path: &std::path::Path, error: &kube::config::KubeconfigError) -> 
 }
 
 /// Compares the installed definitions with the ones Postlink was built for, through `/openapi/v3`, which everybody
-/// who may use them may read.
-async fn check_definitions(client: &kube::Client, server: &http::Uri) -> Result<(), Stop> {
+/// who may use them may read. The number of differences.
+async fn check_definitions(client: &kube::Client, server: &http::Uri) -> Result<usize, Stop> {
     let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
     let request = http::Request::get(&path).body(Vec::new()).map_err(Stop::usage)?;
     let answer = tokio::time::timeout(Duration::from_secs(30), client.request::<Value>(request)).await;
@@ -348,6 +351,7 @@ async fn check_definitions(client: &kube::Client, server: &http::Uri) -> Result<
         }
     };
     let schemas = &document["components"]["schemas"];
+    let mut count = 0;
     for crd in crds::all() {
         let kind = &crd.spec.names.kind;
         let name = format!("dev.postlink.{VERSION}.{kind}");
@@ -359,43 +363,9 @@ async fn check_definitions(client: &kube::Client, server: &http::Uri) -> Result<
             .and_then(|s| s.open_api_v3_schema.as_ref());
         let ours = serde_json::to_value(ours).map_err(Stop::usage)?;
         for difference in differences(&ours, &schemas[&name]) {
+            count += 1;
             warn!(kind, "the installed definition is not the one this version was built for: {difference}");
         }
     }
-    Ok(())
-}
-
-/// What the endpoints say of this process.
-#[derive(Default)]
-struct State {
-    ready: AtomicBool,
-    failed: AtomicBool,
-}
-
-impl server::Pages for State {
-    fn is_live(&self) -> bool {
-        !self.failed.load(Ordering::SeqCst)
-    }
-
-    fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::SeqCst)
-    }
-
-    fn metrics(&self) -> String {
-        let ready = i32::from(self.is_ready());
-        format!("# TYPE postlink_ready gauge\npostlink_ready {ready}\n")
-    }
-}
-
-async fn serve_pages(args: &Args, state: &Arc<State>) -> Result<(), Stop> {
-    let mut addresses: Vec<SocketAddr> =
-        [args.health_addr, args.metrics_addr].into_iter().flatten().collect();
-    addresses.dedup();
-    for address in addresses {
-        let bound = server::serve(address, state.clone())
-            .await
-            .map_err(|e| Stop::usage(format!("{address}: {e}")))?;
-        info!("serving /livez, /readyz and /metrics on {bound}");
-    }
-    Ok(())
+    Ok(count)
 }

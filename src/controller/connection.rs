@@ -61,12 +61,14 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
     }
     match decision.finalizer {
         Finalizer::Add => {
-            let stored = writer::add_finalizer(&api, &connection).await?;
+            let added = writer::add_finalizer(&api, &connection).await;
+            let stored = shell.wrote(key, "finalizer", added)?;
             shell.follow(shell.index.apply_connection(stored));
             return Ok(None);
         }
         Finalizer::Remove => {
-            let left = writer::remove_finalizer(&api, &connection).await?;
+            let removed = writer::remove_finalizer(&api, &connection).await;
+            let left = shell.wrote(key, "finalizer", removed)?;
             match left {
                 Some(stored) if !stored.finalizers().is_empty() => {
                     shell.follow(shell.index.apply_connection(stored));
@@ -88,7 +90,9 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
     {
         let told = transitions(&old.conditions, &decision.status.conditions);
         let version = connection.resource_version().unwrap_or_default();
-        let stored = writer::write_status(&api, &key.name, &version, &decision.status).await?;
+        let written = writer::write_status(&api, &key.name, &version, &decision.status).await;
+        let stored = shell.wrote(key, "status", written)?;
+        shell.decided(key, &uid, &old.conditions, &decision.status.conditions);
         shell.events.tell(&connection.object_ref(&()), told);
         if decision.status.state == Some(ConnectionState::Disabled) {
             shell.instances.forget(&uid);

@@ -4,6 +4,7 @@ use super::queue::{Key, Queue};
 use crate::{
     api::names::{CONTROLLER, GROUP, VERSION},
     rules::conditions::Transition,
+    telemetry::Metrics,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -32,7 +33,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where transitions are told; clones share it.
 #[derive(Clone)]
-pub struct Events(mpsc::Sender<(Told, ObjectReference)>);
+pub struct Events {
+    sender: mpsc::Sender<(Told, ObjectReference)>,
+    metrics: Metrics,
+}
 
 /// What is told of an object.
 struct Told {
@@ -43,8 +47,9 @@ struct Told {
 
 impl Events {
     /// Starts the task that writes them.
-    pub fn start(client: Client, queue: Queue) -> Self {
+    pub fn start(client: Client, queue: Queue, metrics: Metrics) -> Self {
         let (sender, mut receiver) = mpsc::channel::<(Told, ObjectReference)>(WAITING);
+        let counted = metrics.clone();
         tokio::spawn(async move {
             let new_recorder = || Recorder::new(client.clone(), Reporter::from(CONTROLLER));
             let (mut recorder, mut written) = (new_recorder(), 0);
@@ -62,13 +67,13 @@ impl Events {
                 };
                 let _ = tokio::time::timeout(PATIENCE, until_quiet(&queue)).await;
                 match tokio::time::timeout(DEADLINE, recorder.publish(&event, &object)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => debug!(%error, "an event was not written"),
-                    Err(_) => debug!("an event was not written in time"),
+                    Ok(Ok(())) => counted.event("written"),
+                    Ok(Err(error)) => not_written(&counted, &object, &error.to_string()),
+                    Err(_) => not_written(&counted, &object, "no answer in time"),
                 }
             }
         });
-        Self(sender)
+        Self { sender, metrics }
     }
 
     /// Tells some transitions of an object.
@@ -87,14 +92,16 @@ impl Events {
     }
 
     fn send(&self, object: &ObjectReference, told: Told) {
-        if self.0.try_send((told, object.clone())).is_err() {
-            debug!("an event was dropped: too many wait");
+        if self.sender.try_send((told, object.clone())).is_err() {
+            self.metrics.event("dropped");
+            let (kind, namespace, name, uid) = identity(object);
+            debug!(kind, namespace, name, uid, "an event was dropped: too many wait");
         }
     }
 
     /// Whether none waits. (One may be on its way.)
     pub fn is_idle(&self) -> bool {
-        self.0.capacity() == self.0.max_capacity()
+        self.sender.capacity() == self.sender.max_capacity()
     }
 }
 
@@ -108,6 +115,18 @@ pub fn reference(key: &Key, uid: Option<String>) -> ObjectReference {
         uid,
         ..ObjectReference::default()
     }
+}
+
+fn not_written(metrics: &Metrics, object: &ObjectReference, error: &str) {
+    metrics.event("failed");
+    let (kind, namespace, name, uid) = identity(object);
+    debug!(kind, namespace, name, uid, error, "an event was not written");
+}
+
+fn identity(object: &ObjectReference) -> (&str, &str, &str, &str) {
+    let [kind, namespace, name, uid] = [&object.kind, &object.namespace, &object.name, &object.uid]
+        .map(|field| field.as_deref().unwrap_or_default());
+    (kind, namespace, name, uid)
 }
 
 async fn until_quiet(queue: &Queue) {

@@ -28,7 +28,7 @@ pub async fn keep(client: kube::Client, namespace: String, index: Index, progres
     let (mut stored, mut told) = (None, false);
     loop {
         tokio::time::sleep(LOOK).await;
-        let count = index.connections();
+        let count = index.connections().len();
         if !progress.is_complete() || stored == Some(count) {
             continue;
         }

@@ -10,7 +10,7 @@ use k8s_openapi::{
 };
 use kube::{Api, ResourceExt, api::PostParams, core::ObjectMeta};
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tracing::{info, warn};
@@ -63,21 +63,41 @@ pub enum Acquired {
 
 /// Until when we lead for certain; clones share it.
 #[derive(Clone, Default)]
-pub struct Held(Arc<Mutex<Option<Instant>>>);
+pub struct Held(Arc<Mutex<View>>);
+
+#[derive(Default)]
+struct View {
+    until: Option<Instant>,
+    /// When the lease was last read while another held it.
+    answered: Option<Instant>,
+}
 
 impl Held {
     /// How long we lead for certain from now on.
     pub fn remaining(&self) -> Duration {
-        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self.view().until;
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
+    /// How long ago the lease was last read, as long as another holds it.
+    pub fn answered_before(&self) -> Option<Duration> {
+        self.view().answered.map(|at| at.elapsed())
+    }
+
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answered(&self) {
+        self.view().answered = Some(Instant::now());
+    }
+
     pub(super) fn until(&self, end: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+        self.view().until = Some(end);
     }
 
     pub(super) fn lost(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.view().until = None;
     }
 }
 
@@ -114,7 +134,10 @@ impl Election {
                     return how;
                 }
                 // Another candidate was faster, or it is somebody else's.
-                Ok(None) | Err(WriteError::Stale) => told.clear(),
+                Ok(None) | Err(WriteError::Stale) => {
+                    self.held.answered();
+                    told.clear();
+                }
                 Err(error) => {
                     // Once for as long as it is the same: this is tried every two seconds.
                     let error = error.to_string();

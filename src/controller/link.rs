@@ -95,7 +95,7 @@ async fn write(shell: &Shell, key: &Key, look: &LinkLook, decision: &LinkDecisio
         let api: Api<PostLink> = Api::namespaced(shell.client.clone(), &key.namespace);
         let version = look.version.to_string();
         let stored = writer::write_status(&api, &key.name, &version, &decision.status).await;
-        let stored = match stored {
+        let stored = match shell.wrote(key, "status", stored) {
             Err(WriteError::Stale) => {
                 // Read what was faster, so that the next look does not lose the same race.
                 if let Some(live) = writer::read(&api, &key.name).await? {
@@ -106,10 +106,10 @@ async fn write(shell: &Shell, key: &Key, look: &LinkLook, decision: &LinkDecisio
             }
             other => other?,
         };
-        shell.events.tell(
-            &reference(key, Some(look.uid.to_string())),
-            transitions(&look.facts.status.conditions, &decision.status.conditions),
-        );
+        let (before, after) = (&look.facts.status.conditions, &decision.status.conditions);
+        let uid = look.uid.to_string();
+        shell.decided(key, &uid, before, after);
+        shell.events.tell(&reference(key, Some(uid)), transitions(before, after));
         // Our own write is no news to the link itself.
         let _ = shell.index.apply_link(&stored, shell.clock.now());
         if listens_to_others_now(&look.facts.status, &decision.status) {

@@ -13,30 +13,39 @@ pub mod index;
 pub mod instances;
 pub mod lease;
 mod link;
+mod measure;
 mod progress;
 pub mod queue;
+mod readings;
+mod rematches;
 mod rule;
+mod unreadable;
 mod watches;
 pub mod writer;
 
+pub use measure::observe;
 pub use progress::Progress;
+pub use readings::Readings;
 
-use crate::{dynamics, rules::Requeue};
+use crate::{dynamics, rules::Requeue, telemetry::Metrics};
 use clock::Clock;
 use events::Events;
 use index::{Index, Touched};
 use instances::{Instances, MayCreate};
 use jiff::{SignedDuration, Timestamp};
 use queue::{Key, Kind, Queue};
+use rematches::Rematches;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 use tracing::{error, trace, warn};
+use unreadable::Unreadable;
 use writer::WriteError;
 
 /// What a controller is started with.
@@ -55,6 +64,8 @@ pub struct Settings {
     pub may_create: MayCreate,
     /// A predecessor's link creations may be under way until then (§4.4).
     pub predecessor_done: Timestamp,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// What every part of the loop shares.
@@ -68,9 +79,21 @@ struct Shell {
     instances: Instances,
     events: Events,
     progress: Progress,
+    rematches: Rematches,
+    unreadable: Unreadable,
+    metrics: Metrics,
     predecessor_done: Timestamp,
     backoff: Arc<Mutex<HashMap<Key, u32>>>,
     beside: Arc<AtomicUsize>,
+}
+
+/// Work beside the loop.
+struct Beside(Arc<AtomicUsize>);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// A running controller.
@@ -87,22 +110,28 @@ pub struct Stopped(String);
 impl Controller {
     /// Starts the watches and the workers.
     pub fn start(settings: Settings) -> Self {
-        let Settings { client, dynamics, clock, namespaces, concurrency, may_create, predecessor_done } =
-            settings;
+        let Settings { client, dynamics, clock, namespaces, concurrency, may_create, .. } = settings;
+        let (predecessor_done, metrics) = (settings.predecessor_done, settings.metrics);
+        metrics.kinds(&Kind::ALL.map(Kind::as_str));
         let (index, queue) = (Index::default(), Queue::new(clock.clone()));
         let instances =
             Instances::new(client.clone(), dynamics, clock.clone(), index.clone(), queue.clone(), may_create);
-        let namespaces =
+        // Two watches of one namespace would delete each other's objects when one of them lists anew.
+        let namespaces: BTreeSet<String> = namespaces.into_iter().collect();
+        let namespaces: Vec<_> =
             if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
         let shell = Shell {
-            events: Events::start(client.clone(), queue.clone()),
+            events: Events::start(client.clone(), queue.clone(), metrics.clone()),
             client,
             clock,
+            progress: Progress::of(namespaces.len()),
+            rematches: Rematches::default(),
             namespaces,
             index,
             queue,
             instances,
-            progress: Progress::default(),
+            unreadable: Unreadable::default(),
+            metrics,
             predecessor_done,
             backoff: Arc::default(),
             beside: Arc::default(),
@@ -171,14 +200,9 @@ impl Controller {
         self.shell.instances.release();
     }
 
-    /// The index, for metrics.
-    pub fn index(&self) -> &Index {
-        &self.shell.index
-    }
-
-    /// The queue, for metrics.
-    pub fn queue(&self) -> &Queue {
-        &self.shell.queue
+    /// How it stands, for metrics and health.
+    pub fn readings(&self) -> Readings {
+        Readings::of(&self.shell)
     }
 }
 
@@ -186,14 +210,15 @@ impl Shell {
     /// Makes due what a change touched.
     fn follow(&self, touched: Touched) {
         self.queue.extend(touched.keys);
-        if let Some(rule) = touched.rematch {
-            let shell = self.clone();
-            self.beside.fetch_add(1, Ordering::SeqCst);
-            tokio::spawn(async move {
-                watches::rematch(shell.clone(), rule).await;
-                shell.beside.fetch_sub(1, Ordering::SeqCst);
-            });
+        if let Some(namespace) = touched.rematch {
+            rematches::rematch(self, namespace);
         }
+    }
+
+    /// Counts work beside the loop until it is dropped.
+    fn beside(&self) -> Beside {
+        self.beside.fetch_add(1, Ordering::SeqCst);
+        Beside(self.beside.clone())
     }
 
     /// Whether link creations of the process that held the lease before may still be under way.
@@ -226,7 +251,8 @@ async fn work(shell: Shell, concurrency: usize) {
     loop {
         // Never closed, so always granted.
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let Some(key) = shell.queue.next().await else { break };
+        let Some((key, waited)) = shell.queue.next().await else { break };
+        shell.metrics.waited(key.kind.as_str(), waited);
         while let Some(ended) = looks.try_join_next() {
             if let Err(failure) = ended {
                 error!(%failure, "looking at an object panicked");
@@ -244,11 +270,13 @@ async fn work(shell: Shell, concurrency: usize) {
 }
 
 async fn look(shell: &Shell, key: &Key) -> Option<Requeue> {
+    let begin = Instant::now();
     let result = match key.kind {
         Kind::Connection => connection::look(shell, key).await,
         Kind::Rule => rule::look(shell, key).await,
         Kind::Link => link::look(shell, key).await,
     };
+    shell.metrics.reconciled(key.kind.as_str(), measure::word(&result), begin.elapsed());
     trace!(kind = key.kind.as_str(), namespace = %key.namespace, name = %key.name, ?result, "looked");
     match result {
         Ok(requeue) => {

@@ -3,27 +3,38 @@
 use super::{index::entry::version, queue::Kind};
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 /// Per kind: whether it has been listed, and the newest resourceVersion told.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Progress(Arc<[Line; 3]>);
 
-#[derive(Default)]
 struct Line {
-    listed: AtomicBool,
+    /// Watches of this kind whose first list is not complete: one per namespace looked after.
+    unlisted: AtomicUsize,
     told: AtomicU64,
 }
 
 impl Progress {
+    /// Of as many watches per kind.
+    pub fn of(watches: usize) -> Self {
+        let line = || Line { unlisted: AtomicUsize::new(watches), told: AtomicU64::new(0) };
+        Self(Arc::new([line(), line(), line()]))
+    }
+
     fn line(&self, kind: Kind) -> &Line {
         &self.0[kind as usize]
     }
 
-    /// A list is complete.
+    /// The first list of one watch is complete.
     pub fn listed(&self, kind: Kind) {
-        self.line(kind).listed.store(true, Ordering::SeqCst);
+        self.line(kind).unlisted.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether a kind has been listed.
+    pub fn is_listed(&self, kind: Kind) -> bool {
+        self.line(kind).unlisted.load(Ordering::SeqCst) == 0
     }
 
     /// An event was told and followed.
@@ -33,7 +44,7 @@ impl Progress {
 
     /// Whether all kinds have been listed: the index is complete.
     pub fn is_complete(&self) -> bool {
-        self.0.iter().all(|line| line.listed.load(Ordering::SeqCst))
+        self.0.iter().all(|line| line.unlisted.load(Ordering::SeqCst) == 0)
     }
 
     /// The newest resourceVersion told of a kind.

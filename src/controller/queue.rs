@@ -4,13 +4,14 @@
 //! thousand links does not starve the others. Timers are entries here, not sleeping tasks, so a clock can be moved.
 
 use super::clock::Clock;
-use crate::rules::Requeue;
+use crate::{rules::Requeue, telemetry::snapshot::QueueNow};
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// Which of the three kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +25,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All three.
+    pub const ALL: [Kind; 3] = [Self::Connection, Self::Rule, Self::Link];
+
     /// The kind's name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,13 +64,20 @@ pub struct Queue {
     changed: Arc<Notify>,
 }
 
-#[derive(Default)]
+/// Milliseconds of the machine's own time since the queue was made: waiting is measured in real time, whatever the
+/// clock of the decisions says.
+type Since = u64;
+
 struct State {
-    first: VecDeque<Key>,
-    links: HashMap<Arc<str>, VecDeque<Key>>,
+    begin: Instant,
+    first: VecDeque<(Key, Since)>,
+    /// By namespace, so the rest of the key need not be kept.
+    links: HashMap<Arc<str>, VecDeque<(Arc<str>, Since)>>,
     turns: VecDeque<Arc<str>>,
     waiting: HashSet<Key>,
-    running: HashSet<Key>,
+    running: HashMap<Key, Since>,
+    /// When a look last began or ended.
+    moved: Since,
     again: HashSet<Key>,
     timers: BTreeMap<(Timestamp, Key), bool>,
     timer_of: HashMap<Key, Timestamp>,
@@ -74,8 +85,28 @@ struct State {
 }
 
 impl State {
-    fn push(&mut self, key: Key) {
-        if self.running.contains(&key) {
+    fn new() -> Self {
+        Self {
+            begin: Instant::now(),
+            first: VecDeque::new(),
+            links: HashMap::new(),
+            turns: VecDeque::new(),
+            waiting: HashSet::new(),
+            running: HashMap::new(),
+            moved: 0,
+            again: HashSet::new(),
+            timers: BTreeMap::new(),
+            timer_of: HashMap::new(),
+            closed: false,
+        }
+    }
+
+    fn now(&self) -> Since {
+        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(Since::MAX)
+    }
+
+    fn push(&mut self, key: Key, now: Since) {
+        if self.running.contains_key(&key) {
             self.again.insert(key);
             return;
         }
@@ -88,29 +119,32 @@ impl State {
             if line.is_empty() {
                 self.turns.push_back(namespace);
             }
-            line.push_back(key);
+            line.push_back((key.name, now));
         } else {
-            self.first.push_back(key);
+            self.first.push_back((key, now));
         }
     }
 
-    fn pop(&mut self) -> Option<Key> {
-        let key = if let Some(key) = self.first.pop_front() {
-            key
+    fn pop(&mut self) -> Option<(Key, Duration)> {
+        let (key, since) = if let Some(first) = self.first.pop_front() {
+            first
         } else {
             let namespace = self.turns.pop_front()?;
             let line = self.links.get_mut(&namespace)?;
-            let key = line.pop_front()?;
+            let (name, since) = line.pop_front()?;
+            let key = Key::new(Kind::Link, namespace.clone(), name);
             if line.is_empty() {
                 self.links.remove(&namespace);
             } else {
                 self.turns.push_back(namespace);
             }
-            key
+            (key, since)
         };
+        let now = self.now();
         self.waiting.remove(&key);
-        self.running.insert(key.clone());
-        Some(key)
+        self.running.insert(key.clone(), now);
+        self.moved = now;
+        Some((key, Duration::from_millis(now.saturating_sub(since))))
     }
 
     fn drop_timer(&mut self, key: &Key) {
@@ -120,12 +154,13 @@ impl State {
     }
 
     fn ring(&mut self, now: Timestamp) {
+        let since = self.now();
         while let Some(((at, _), _)) = self.timers.first_key_value()
             && *at <= now
             && let Some(((_, key), _)) = self.timers.pop_first()
         {
             self.timer_of.remove(&key);
-            self.push(key);
+            self.push(key, since);
         }
     }
 }
@@ -133,7 +168,7 @@ impl State {
 impl Queue {
     /// An empty queue.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, state: Arc::default(), changed: Arc::new(Notify::new()) }
+        Self { clock, state: Arc::new(Mutex::new(State::new())), changed: Arc::new(Notify::new()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -143,23 +178,27 @@ impl Queue {
 
     /// The key is to be looked at now.
     pub fn add(&self, key: Key) {
-        self.state().push(key);
+        let mut state = self.state();
+        let now = state.now();
+        state.push(key, now);
+        drop(state);
         self.changed.notify_one();
     }
 
     /// All of them.
     pub fn extend(&self, keys: impl IntoIterator<Item = Key>) {
         let mut state = self.state();
+        let now = state.now();
         for key in keys {
-            state.push(key);
+            state.push(key, now);
         }
         drop(state);
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
 
-    /// The next key, once there is one; `None` after [`Queue::close`].
-    pub async fn next(&self) -> Option<Key> {
+    /// The next key, once there is one, and how long it was due; `None` after [`Queue::close`].
+    pub async fn next(&self) -> Option<(Key, Duration)> {
         loop {
             let changed = self.changed.notified();
             let due = {
@@ -168,11 +207,11 @@ impl Queue {
                     return None;
                 }
                 state.ring(self.clock.now());
-                if let Some(key) = state.pop() {
+                if let Some(next) = state.pop() {
                     if !state.waiting.is_empty() {
                         self.changed.notify_one();
                     }
-                    return Some(key);
+                    return Some(next);
                 }
                 state.timers.first_key_value().map(|((at, _), _)| *at)
             };
@@ -186,14 +225,16 @@ impl Queue {
     /// The key has been looked at; look again as `requeue` says, or at once if it became due meanwhile.
     pub fn done(&self, key: &Key, requeue: Option<Requeue>) {
         let mut state = self.state();
+        let now = state.now();
         state.running.remove(key);
+        state.moved = now;
         state.drop_timer(key);
         if let Some(requeue) = requeue {
             state.timers.insert((requeue.at, key.clone()), requeue.periodic);
             state.timer_of.insert(key.clone(), requeue.at);
         }
         if state.again.remove(key) {
-            state.push(key.clone());
+            state.push(key.clone(), now);
         }
         drop(state);
         self.changed.notify_one();
@@ -225,6 +266,36 @@ impl Queue {
         state.waiting.len() + state.running.len()
     }
 
+    /// How it stands.
+    pub fn now(&self) -> QueueNow {
+        let clock = self.clock.now();
+        let state = self.state();
+        let now = state.now();
+        let ago = |since: Since| Duration::from_millis(now.saturating_sub(since));
+        let of_first = |kind: Kind| state.first.iter().filter(|(key, _)| key.kind == kind).count();
+        let due = Kind::ALL.map(|kind| match kind {
+            Kind::Link => (kind.as_str(), state.waiting.len() - state.first.len()),
+            _ => (kind.as_str(), of_first(kind)),
+        });
+        let first = state.first.front().map(|(_, since)| *since);
+        let links = state.links.values().filter_map(|line| line.front().map(|(_, since)| *since)).min();
+        let oldest = first.into_iter().chain(links).min().map(ago);
+        let longest = state.running.values().min().map(|since| ago(*since));
+        // A timer that should have rung is due as well, although nobody has noticed.
+        let overdue = state.timers.first_key_value().and_then(|((at, _), _)| {
+            Duration::try_from(clock.duration_since(*at)).ok().filter(|overdue| !overdue.is_zero())
+        });
+        let waits = [oldest, longest, overdue].into_iter().flatten().max();
+        QueueNow {
+            due: due.to_vec(),
+            oldest,
+            running: state.running.len(),
+            longest,
+            timers: state.timers.len(),
+            stuck: waits.map(|waits| waits.min(ago(state.moved))),
+        }
+    }
+
     /// The timers something waits for (confirmations, retries, settling), soonest first.
     pub fn awaited(&self) -> Vec<(Timestamp, Key)> {
         let state = self.state();
@@ -247,7 +318,7 @@ mod tests {
         queue.add(Key::new(Kind::Rule, "big", "r"));
         let mut order = Vec::new();
         for _ in 0..5 {
-            order.push(queue.next().await.unwrap().name.to_string());
+            order.push(queue.next().await.unwrap().0.name.to_string());
         }
         assert_eq!(order, ["r", "a", "x", "b", "c"]);
     }
@@ -257,12 +328,12 @@ mod tests {
         let queue = Queue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
         let key = link("n", "a");
         queue.add(key.clone());
-        assert_eq!(queue.next().await.unwrap(), key);
+        assert_eq!(queue.next().await.unwrap().0, key);
         queue.add(key.clone());
         queue.add(key.clone());
         assert_eq!(queue.depth(), 1, "not handed out while it runs");
         queue.done(&key, None);
-        assert_eq!(queue.next().await.unwrap(), key);
+        assert_eq!(queue.next().await.unwrap().0, key);
         queue.done(&key, None);
         assert!(queue.is_idle());
     }
@@ -283,6 +354,38 @@ mod tests {
             async move { queue.next().await }
         });
         clock.move_to(due);
-        assert_eq!(waiting.await.unwrap(), Some(key));
+        assert_eq!(waiting.await.unwrap().unwrap().0, key);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_and_standing_still_are_measured_from_when_something_was_due() {
+        let clock = Clock::standing_at(Timestamp::UNIX_EPOCH);
+        let queue = Queue::new(clock.clone());
+        let (minute, seconds) = (Duration::from_secs(60), Duration::from_secs);
+        tokio::time::advance(minute * 60).await;
+        assert_eq!((queue.now().oldest, queue.now().stuck), (None, None), "an idle hour is no standstill");
+
+        queue.extend([link("n", "a"), link("n", "b")]);
+        queue.add(Key::new(Kind::Rule, "n", "r"));
+        tokio::time::advance(minute).await;
+        let now = queue.now();
+        assert_eq!(now.due, [("DynamicsConnection", 0), ("AutomationRule", 1), ("PostLink", 2)]);
+        assert_eq!((now.oldest, now.stuck, now.longest), (Some(minute), Some(minute), None));
+
+        let (rule, waited) = queue.next().await.unwrap();
+        assert_eq!(waited, minute);
+        tokio::time::advance(seconds(5)).await;
+        let now = queue.now();
+        assert_eq!(now.stuck, Some(seconds(5)), "a look began meanwhile");
+        assert_eq!((now.oldest, now.longest), (Some(seconds(65)), Some(seconds(5))));
+        queue.done(&rule, Some(Requeue::awaited(Timestamp::from_second(60).unwrap())));
+        for name in ["a", "b"] {
+            queue.next().await.unwrap();
+            queue.done(&link("n", name), None);
+        }
+        tokio::time::advance(minute).await;
+        assert_eq!((queue.now().timers, queue.now().stuck), (1, None), "a timer that is not due yet");
+        clock.move_to(Timestamp::from_second(90).unwrap());
+        assert_eq!(queue.now().stuck, Some(seconds(30)), "one that nobody rings");
     }
 }

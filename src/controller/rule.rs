@@ -30,7 +30,9 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
     let api: Api<AutomationRule> = Api::namespaced(shell.client.clone(), &key.namespace);
     let told = transitions(&old.conditions, &status.conditions);
     let version = rule.resource_version().unwrap_or_default();
-    let stored = writer::write_status(&api, &key.name, &version, &status).await?;
+    let written = writer::write_status(&api, &key.name, &version, &status).await;
+    let stored = shell.wrote(key, "status", written)?;
+    shell.decided(key, &rule.uid().unwrap_or_default(), &old.conditions, &status.conditions);
     shell.events.tell(&rule.object_ref(&()), told);
     shell.follow(shell.index.apply_rule(stored));
     Ok(None)

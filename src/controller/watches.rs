@@ -22,12 +22,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{collections::HashSet, fmt::Debug};
 use tokio::{sync::oneshot, task::JoinSet};
-use tracing::{info, warn};
+use tracing::warn;
 
 /// A watch is renewed this often, in seconds: a dead peer is noticed by then.
 const RENEW: u32 = 240;
 /// Objects of one page of a list.
-const PAGE: u32 = 500;
+pub(super) const PAGE: u32 = 500;
 
 /// One of the three kinds, as the watches see it.
 trait Watched:
@@ -73,24 +73,27 @@ impl Watched for PostLink {
     }
 }
 
-/// Starts all watches. Posts are matched as they pass, so rules and connections are listed first.
+/// Starts all watches. Posts are matched as they pass, so what they are matched against is listed first. Without the
+/// connections nothing can be said of a link: its own would seem to be gone. Without the rules there still are links by
+/// hand, and rules that come later have the posts matched anew; so if they cannot be listed nobody waits for them.
 pub fn start(shell: &Shell, tasks: &mut JoinSet<()>) {
     for namespace in shell.namespaces.clone() {
-        let (rules_listed, rules) = oneshot::channel();
+        let (rules_tried, rules) = oneshot::channel();
         let (connections_listed, connections) = oneshot::channel();
-        tasks.spawn(watch::<AutomationRule>(shell.clone(), namespace.clone(), Some(rules_listed)));
+        tasks.spawn(watch::<AutomationRule>(shell.clone(), namespace.clone(), Some(rules_tried)));
         tasks.spawn(watch::<DynamicsConnection>(shell.clone(), namespace.clone(), Some(connections_listed)));
         let shell = shell.clone();
         tasks.spawn(async move {
             // The senders live as long as their watches, which do not end.
             let _ = rules.await;
             let _ = connections.await;
+            shell.rematches.posts_pass(namespace.as_deref());
             watch::<PostLink>(shell, namespace, None).await;
         });
     }
 }
 
-fn api<K>(shell: &Shell, namespace: Option<&str>) -> Api<K>
+pub(super) fn api<K>(shell: &Shell, namespace: Option<&str>) -> Api<K>
 where
     K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
 {
@@ -100,7 +103,7 @@ where
     }
 }
 
-async fn watch<K>(shell: Shell, namespace: Option<String>, listed: Option<oneshot::Sender<()>>)
+async fn watch<K>(shell: Shell, namespace: Option<String>, waiting: Option<oneshot::Sender<()>>)
 where
     K: Watched + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
 {
@@ -110,7 +113,7 @@ where
     };
     let config = watcher::Config::default().any_semantic().timeout(RENEW).page_size(PAGE);
     let mut events = watcher(api, config).default_backoff().boxed();
-    let mut listed = listed;
+    let (mut waiting, mut first) = (waiting, true);
     let mut found: HashSet<Key> = HashSet::new();
     while let Some(event) = events.next().await {
         match event {
@@ -124,10 +127,14 @@ where
                         delete::<K>(&shell, &key);
                     }
                 }
+                shell.unreadable.keep(K::KIND, namespace.as_deref(), &found);
                 found.clear();
-                shell.progress.listed(K::KIND);
-                if let Some(listed) = listed.take() {
-                    let _ = listed.send(());
+                if first {
+                    first = false;
+                    shell.progress.listed(K::KIND);
+                }
+                if let Some(waiting) = waiting.take() {
+                    let _ = waiting.send(());
                 }
             }
             Ok(Event::Apply(object)) => {
@@ -141,7 +148,13 @@ where
                 delete::<K>(&shell, &key_of_parts(K::KIND, &bad.metadata));
             }
             Err(error) => {
+                shell.metrics.watch_failed(K::KIND.as_str());
                 warn!(kind = K::KIND.as_str(), namespace, %error, "watching failed; it is tried again");
+                if K::KIND == Kind::Rule
+                    && let Some(waiting) = waiting.take()
+                {
+                    let _ = waiting.send(());
+                }
             }
         }
     }
@@ -160,6 +173,7 @@ fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Key {
     match object.0 {
         Ok(object) => {
             let key = key_of(&object);
+            shell.unreadable.remove(&key);
             let version = object.resource_version();
             shell.follow(K::apply(shell, object));
             shell.progress.told(K::KIND, version.as_deref());
@@ -169,10 +183,12 @@ fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Key {
             let key = key_of_parts(K::KIND, &bad.metadata);
             // What was known of it before stays: an object that cannot be read is not an object that is gone.
             let error = without_values(&bad.error);
+            shell.unreadable.add(&key);
             warn!(
                 kind = K::KIND.as_str(),
                 namespace = %key.namespace,
                 name = %key.name,
+                uid = bad.metadata.uid,
                 error,
                 "an object cannot be read and is left alone; was it stored by another version?"
             );
@@ -196,38 +212,9 @@ fn without_values(error: &str) -> String {
 }
 
 fn delete<K: Watched>(shell: &Shell, key: &Key) {
+    shell.unreadable.remove(key);
     shell.queue.forget(key);
     shell.follow(K::delete(shell, key));
-}
-
-/// A rule was switched on or edited: one paged list of its namespace, each post matched as it passes.
-pub async fn rematch(shell: Shell, rule: Key) {
-    let api: Api<DeserializeGuard<PostLink>> = api(&shell, Some(&rule.namespace));
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = match super::writer::within(api.list(&params)).await {
-            Ok(page) => page,
-            Err(error) => {
-                // Posts that pass later are matched then; those there now wait for the rule's next change.
-                warn!(namespace = %rule.namespace, rule = %rule.name, %error, "posts could not be listed for a rule; trying again");
-                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-                params.continue_token = None;
-                continue;
-            }
-        };
-        let keys: Vec<Key> = page
-            .items
-            .iter()
-            .filter_map(|p| p.0.as_ref().ok())
-            .filter_map(|p| shell.index.rematch(&rule, p))
-            .collect();
-        shell.queue.extend(keys);
-        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
-        if params.continue_token.is_none() {
-            info!(namespace = %rule.namespace, rule = %rule.name, "posts were matched against the rule");
-            return;
-        }
-    }
 }
 
 /// Lists every rule of a namespace live (§4.4).

@@ -1,7 +1,7 @@
 //! The handles: [`Client`] for all instances, [`Instance`] for one; and how one request gets its token, its slot and
 //! its deadline.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -18,6 +18,7 @@ use super::error::{Error, ErrorCode, Kind, Peer, Rejection, Unreachable};
 use super::exchange::{Answer, Exchange, Outgoing};
 use super::guard::Guard;
 use super::lane::Lane;
+use super::observed::{Observe, Observed, Operation, Outcome};
 use super::origin::{Origin, OriginError};
 use super::token::{Token, Tokens};
 
@@ -44,6 +45,7 @@ struct Shared {
     body_limits: BodyLimits,
     concurrency: usize,
     clock: Clock,
+    observe: Observe,
 }
 
 /// Origin, tenant and client id: what Dataverse counts its limits by.
@@ -70,6 +72,7 @@ impl Client {
             body_limits: config.body_limits,
             concurrency: config.concurrency,
             clock: config.clock.clone(),
+            observe: config.observe.clone(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -111,6 +114,25 @@ impl Client {
     /// call, nothing that was under way is under way any more.
     pub fn longest_request(&self) -> Duration {
         self.shared.deadlines.request
+    }
+
+    /// The hosts that asked to be left alone, and for how much longer; the longest wait of each.
+    pub fn waits(&self) -> Vec<(String, Duration)> {
+        let lanes = self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (self.shared.clock)();
+        let mut waits = BTreeMap::new();
+        for ((origin, ..), lane) in lanes.iter() {
+            if let Some(left) = lane.closed_for(now) {
+                let longest = waits.entry(origin.host().to_owned()).or_insert(left);
+                *longest = left.max(*longest);
+            }
+        }
+        waits.into_iter().collect()
+    }
+
+    /// The host of the discovery service, which is asked besides the instances.
+    pub fn discovery_host(&self) -> &str {
+        self.shared.discovery.host()
     }
 }
 
@@ -248,6 +270,7 @@ impl Remote {
             (shared.deadlines.request, shared.body_limits.answer)
         };
         let deadline = Instant::now() + limit;
+        let operation = self.operation(&ask);
         let uri: Uri = format!("{}{root}/{}", self.origin, ask.path)
             .parse()
             .map_err(|_| self.error(Kind::Other { status: 0, code: None }))?;
@@ -268,8 +291,11 @@ impl Remote {
             // While this one waited for its slot, another may have been told to stay away.
             self.gate()?;
             let sent = async { shared.exchange.send(&outgoing, cap).await.map_err(|kind| self.error(kind)) };
-            let answer = by(deadline, self.peer, sent).await?;
+            let begin = Instant::now();
+            let answer = by(deadline, self.peer, sent).await;
             drop(slot);
+            self.observe(operation, begin, &answer);
+            let answer = answer?;
             if answer.status.is_success() {
                 return Ok(answer);
             }
@@ -292,9 +318,24 @@ impl Remote {
     /// Closes the gate for as long as the other side asked.
     pub(super) fn throttled(&self, kind: Kind) -> Error {
         if let Kind::Throttled { retry_after } = kind {
+            (self.shared.observe)(&Observed::Throttled { host: self.origin.host() });
             self.lane.close((self.shared.clock)(), retry_after);
         }
         self.error(kind)
+    }
+
+    fn operation(&self, ask: &Ask) -> Operation {
+        match ask.method {
+            _ if self.peer == Peer::Discovery => Operation::Discover,
+            Method::PATCH => Operation::Create,
+            Method::POST => Operation::Batch,
+            _ => Operation::Read,
+        }
+    }
+
+    fn observe(&self, operation: Operation, begin: Instant, answer: &Result<Answer, Error>) {
+        let (host, outcome, took) = (self.origin.host(), Outcome::of(answer), begin.elapsed());
+        (self.shared.observe)(&Observed::Exchanged { host, operation, outcome, took });
     }
 
     fn gate(&self) -> Result<(), Error> {
@@ -331,7 +372,11 @@ impl Remote {
         };
         let sent = shared.exchange.send(&outgoing, LARGEST_TOKEN_ANSWER);
         let timeout = Kind::Unreachable(Unreachable::Timeout);
-        tokio::time::timeout(shared.deadlines.sign_in, sent).await.unwrap_or(Err(timeout))
+        let begin = Instant::now();
+        let answer = tokio::time::timeout(shared.deadlines.sign_in, sent).await.unwrap_or(Err(timeout));
+        let answer = answer.map_err(|kind| Error { peer: Peer::SignIn, kind });
+        self.observe(Operation::SignIn, begin, &answer);
+        answer.map_err(|error| error.kind)
     }
 }
 

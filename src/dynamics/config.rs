@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::io::DuplexStream;
 
+use super::observed::Observe;
 use super::origin::OriginError;
 
 /// The host suffixes of the public clouds: commercial, the two of the US government, China.
@@ -109,6 +110,8 @@ pub struct Config {
     pub transport: Transport,
     /// The time.
     pub clock: Clock,
+    /// Is told of every request.
+    pub observe: Observe,
 }
 
 impl Default for Config {
@@ -124,6 +127,7 @@ impl Default for Config {
             concurrency: 8,
             transport: Transport::Network { resolve: None },
             clock: Arc::new(Timestamp::now),
+            observe: Arc::new(|_| {}),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | `token`, `credentials` | sign-in: a credential goes to the token authority alone, a token to its host alone |
 //! | `answer`, `error` | what an answer means; errors that carry no text of the other side |
 //! | `exchange` | one HTTP exchange: caps, failures, `Retry-After` |
+//! | `observed` | what is told of all this to whoever counts |
 //! | `connector`, `guard`, `origin` | where a connection may go |
 
 mod activity;
@@ -29,6 +30,7 @@ mod exchange;
 pub mod guard;
 mod lane;
 mod metadata;
+mod observed;
 mod organization;
 mod origin;
 mod row;
@@ -47,6 +49,7 @@ pub use credentials::{CredentialFault, Credentials, Fingerprint, SecretString};
 pub use discovery::{Discovered, DiscoveredState};
 pub use error::{Error, ErrorCode, Kind, Meaning, Peer, Rejection, Rubbish, Unreachable};
 pub use metadata::RecordTypeMetadata;
+pub use observed::{Observe, Observed, Operation, Outcome};
 pub use organization::{Health, Organization, OrganizationState, Probe};
 pub use origin::{Origin, OriginError};
 pub use row::{ActivityReading, ActivityRow, RecordRef, Regarding};

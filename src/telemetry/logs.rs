@@ -29,7 +29,9 @@ pub fn start(format: Format, default: &str) {
     // A second start (in tests) is no harm: the first one's logging goes on.
     let _ = match format {
         Format::Text => logs.try_init(),
-        Format::Json => logs.json().try_init(),
+        Format::Json => {
+            logs.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        }
     };
 }
 

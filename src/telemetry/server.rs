@@ -1,24 +1,28 @@
 //! `/livez`, `/readyz` and `/metrics` over plain HTTP, for the kubelet and Prometheus.
 
+use super::{Health, Metrics, health::Verdict};
+use http::header::{self, HeaderValue};
 use http_body_util::Full;
-use hyper::{Request, Response, StatusCode, body::Bytes, body::Incoming, service::service_fn};
+use hyper::{Method, Response, StatusCode, Uri, body::Bytes, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 use tokio::net::TcpListener;
 use tracing::debug;
 
-/// What the endpoints say.
-pub trait Pages: Send + Sync + 'static {
-    /// Whether the process does its work.
-    fn is_live(&self) -> bool;
-    /// Whether it is ready for it.
-    fn is_ready(&self) -> bool;
-    /// The metrics, in the Prometheus text format.
-    fn metrics(&self) -> String;
+const PLAIN: &str = "text/plain; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What one address serves. What is not given is not found there.
+#[derive(Clone, Default)]
+pub struct Pages {
+    /// `/livez` and `/readyz`.
+    pub health: Option<Health>,
+    /// `/metrics`.
+    pub metrics: Option<Metrics>,
 }
 
 /// Serves on `address` until the process ends. Returns the address bound.
-pub async fn serve(address: SocketAddr, pages: Arc<dyn Pages>) -> io::Result<SocketAddr> {
+pub async fn serve(address: SocketAddr, pages: Pages) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
     tokio::spawn(async move {
@@ -30,8 +34,8 @@ pub async fn serve(address: SocketAddr, pages: Arc<dyn Pages>) -> io::Result<Soc
             };
             let pages = pages.clone();
             tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let page = page(&request, pages.as_ref());
+                let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                    let page = page(request.method(), request.uri(), &pages);
                     async move { Ok::<_, Infallible>(page) }
                 });
                 let served = hyper::server::conn::http1::Builder::new()
@@ -47,22 +51,43 @@ pub async fn serve(address: SocketAddr, pages: Arc<dyn Pages>) -> io::Result<Soc
     Ok(bound)
 }
 
-fn page(request: &Request<Incoming>, pages: &dyn Pages) -> Response<Full<Bytes>> {
-    let (status, text) = match request.uri().path() {
-        "/livez" => told(pages.is_live()),
-        "/readyz" => told(pages.is_ready()),
-        "/metrics" => (StatusCode::OK, pages.metrics()),
-        _ => (StatusCode::NOT_FOUND, "not found\n".to_owned()),
+fn page(method: &Method, uri: &Uri, pages: &Pages) -> Response<Full<Bytes>> {
+    let known = match uri.path() {
+        "/livez" | "/readyz" => pages.health.is_some(),
+        "/metrics" => pages.metrics.is_some(),
+        _ => false,
     };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    response
+    if known && !matches!(*method, Method::GET | Method::HEAD) {
+        let mut refusal = answer(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n".to_owned());
+        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refusal;
+    }
+    // A HEAD gets the same head; hyper leaves the body out.
+    match (uri.path(), &pages.health, &pages.metrics) {
+        ("/metrics", _, Some(metrics)) => answer(StatusCode::OK, OPEN_METRICS, metrics.page()),
+        ("/livez", Some(health), _) => told(uri, health.livez()),
+        (_, Some(health), _) => told(uri, health.readyz()),
+        _ => answer(StatusCode::NOT_FOUND, PLAIN, "not found\n".to_owned()),
+    }
 }
 
-fn told(fine: bool) -> (StatusCode, String) {
-    if fine {
-        (StatusCode::OK, "ok\n".to_owned())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "no\n".to_owned())
+/// One word when all is well and nobody asks for more; else every check.
+fn told(uri: &Uri, verdict: Verdict) -> Response<Full<Bytes>> {
+    let verbose = uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("verbose")));
+    match verdict {
+        Verdict { fine: true, .. } if !verbose => answer(StatusCode::OK, PLAIN, "ok".to_owned()),
+        Verdict { fine: true, text } => answer(StatusCode::OK, PLAIN, text),
+        Verdict { fine: false, text } => answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text),
     }
+}
+
+fn answer(status: StatusCode, content_type: &'static str, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What stood here a moment ago says nothing of now.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
 use crate::stage::{NAMESPACE, SOON, SYSTEM, Stage, condition, repository};
@@ -120,7 +121,7 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
     stage.plane.kubectl(User::Alice, ["wait", "-n", "returns", at, "--timeout=120s", "dconn/northwind"]).ok();
     let get = ["get", "dconn", "northwind", "-n", "elsewhere", "-o", "json"];
     let elsewhere = stage.plane.kubectl(User::Alice, get).json();
-    assert_eq!(elsewhere["status"], json!({"observedGeneration": -1}), "nobody looks after this namespace");
+    assert_eq!(elsewhere["status"]["observedGeneration"], -1, "nobody looks after this namespace");
     let beyond: Vec<_> = stage
         .plane
         .forbidden(User::Controller)
@@ -132,7 +133,13 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
 
 #[test]
 fn a_workload_identity_needs_a_role_in_its_namespace_and_says_so() {
-    let mut stage = quickstart_stage(&json!({}));
+    // An instance that accepts any credentials: the quickstart's wants its one secret.
+    let text = std::fs::read_to_string(repository("examples/quickstart/simulated-instance.yaml")).unwrap();
+    let open: String =
+        text.lines().filter(|line| !line.contains("clientSecret")).map(|line| format!("{line}\n")).collect();
+    let file = new_folder("instance").join("instance.yaml");
+    std::fs::write(&file, open).unwrap();
+    let mut stage = Stage::installed(&file, &[], &json!({}));
     stage.start_controller();
     apply(&stage, &["namespace"]);
     stage.plane.kubectl(User::Alice, ["create", "serviceaccount", "dynamics", "-n", NAMESPACE]).ok();
@@ -162,19 +169,26 @@ fn a_workload_identity_needs_a_role_in_its_namespace_and_says_so() {
 
 #[test]
 fn definitions_of_another_version_are_named_and_cost_no_writes() {
-    let mut stage = quickstart_stage(&json!({}));
-    let at = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties";
+    // The chart as an earlier version might have been.
+    let folder = new_folder("older");
+    let copied = std::process::Command::new("cp")
+        .args(["-R"])
+        .arg(repository("charts/postlink"))
+        .arg(&folder)
+        .status();
+    assert!(copied.unwrap().success());
+    let older = folder.join("postlink");
     for (plural, field) in [("postlinks", "lastHandledReconcileAt"), ("automationrules", "activeFrom")] {
-        let patch = json!([{"op": "remove", "path": format!("{at}/{field}")}]).to_string();
-        let definition = format!("{plural}.postlink.dev");
-        stage.plane.kubectl(User::Admin, ["patch", "crd", &definition, "--type=json", "-p", &patch]).ok();
+        let file = older.join(format!("files/crds/postlink.dev_{plural}.yaml"));
+        let mut definition: Value = serde_saphyr::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let status =
+            definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties");
+        let fields = status.and_then(Value::as_object_mut).expect("it has a status");
+        assert!(fields.remove(field).is_some(), "{field}");
+        std::fs::write(&file, definition.to_string()).unwrap();
     }
-    let gone = || {
-        let raw =
-            stage.plane.kubectl(User::Admin, ["get", "--raw", "/openapi/v3/apis/postlink.dev/v1alpha1"]).ok();
-        (!raw.contains("activeFrom")).then_some(())
-    };
-    wait_for("the API server to serve the older definitions", SOON, gone);
+    let mut stage = Stage::prepared(&repository("examples/quickstart/simulated-instance.yaml"));
+    stage.install_chart(&older, &[], &json!({}));
     stage.start_controller();
     let log = stage.controller().stderr();
     for named in ["activeFrom", "lastHandledReconcileAt"] {

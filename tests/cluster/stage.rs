@@ -64,11 +64,6 @@ impl Stage {
     pub fn installed(instances: &Path, more: &[&str], values: &Value) -> Self {
         let stage = Self::prepared(instances);
         stage.install_with(more, values);
-        let definitions = ["dynamicsconnections", "automationrules", "postlinks"];
-        let definitions = definitions.map(|plural| format!("crd/{plural}.postlink.dev"));
-        let mut args = vec!["wait", "--for=condition=Established", "--timeout=60s"];
-        args.extend(definitions.iter().map(String::as_str));
-        stage.plane.kubectl(User::Admin, args).ok();
         stage
     }
 
@@ -100,15 +95,24 @@ impl Stage {
 
     /// `helm upgrade --install` of the chart, with more arguments of the controller and further values.
     pub fn install_with(&self, more: &[&str], values: &Value) {
+        self.install_chart(&repository("charts/postlink"), more, values);
+    }
+
+    /// The same of a chart in `folder`. The definitions it installs can be used afterwards.
+    pub fn install_chart(&self, folder: &Path, more: &[&str], values: &Value) {
         let mut all = self.values.clone();
         json_patch::merge(&mut all, values);
         let arguments = all["extraArgs"].as_array_mut().expect("it is a list");
         arguments.extend(more.iter().map(|&argument| Value::from(argument)));
         let file = new_folder("values").join("values.json");
         fs::write(&file, all.to_string()).expect("a folder of ours is writable");
-        let chart = repository("charts/postlink");
-        let args = ["upgrade", "--install", "postlink", path(&chart), "-n", SYSTEM, "--values", path(&file)];
+        let args = ["upgrade", "--install", "postlink", path(folder), "-n", SYSTEM, "--values", path(&file)];
         self.plane.helm(4, User::Admin, args).ok();
+        let definitions = ["dynamicsconnections", "automationrules", "postlinks"];
+        let definitions = definitions.map(|plural| format!("crd/{plural}.postlink.dev"));
+        let mut args = vec!["wait", "--for=condition=Established", "--timeout=60s"];
+        args.extend(definitions.iter().map(String::as_str));
+        self.plane.kubectl(User::Admin, args).ok();
     }
 
     /// The stage of the quickstart with the controller running.

@@ -8,6 +8,7 @@ use crate::{
     memory_api::{Actor, Line, MemoryApi, Options, SchemaAdmission},
     schema::policies::{Mode, Policies, Principals, render},
     simulated_instance::{DISCOVERY_HOST, SIGN_IN_HOST, Served, World},
+    telemetry::Metrics,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -138,6 +139,7 @@ impl Session {
             concurrency: CONCURRENCY,
             may_create: Arc::new(|| true),
             predecessor_done: Timestamp::UNIX_EPOCH,
+            metrics: Metrics::new(),
         });
         let warnings = Warnings::default();
         let service = WithWarnings::new(api.service(applicant.actor()), warnings.clone());

@@ -87,7 +87,7 @@ async fn quiet(session: &Session) -> Result<(), Unsettled> {
             tracing::debug!(
                 caught_up,
                 idle = session.controller.is_idle(),
-                queue = session.controller.queue().depth(),
+                queue = ?session.controller.readings().queue(),
                 quiet = ?session.api.quiet(),
                 "nothing moves"
             );

@@ -1,7 +1,10 @@
 //! One PostLink in memory: what decisions need and nothing else; no text of the post. Small numbers for what many
 //! links share, boxes for what most links lack.
 
-use super::symbols::{Symbol, Symbols};
+use super::{
+    numbers::{Seconds, hex, seconds, time},
+    symbols::{Symbol, Symbols},
+};
 use crate::api::{
     Condition, ConditionStatus, ConditionType, Intent, LinkState, LinkedBy, ObjectRef, PostLink,
     PostLinkStatus, Reason, Record, RemovalCause, RemovedLink,
@@ -14,15 +17,10 @@ use crate::rules::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use sha2::{Digest, Sha256};
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    num::NonZero,
-};
-use uuid::Uuid;
+use std::num::NonZero;
 
-/// Seconds since the epoch; the API's times have no more.
-type Seconds = u32;
+pub use super::numbers::{hash, request_hash, uid, version};
+use uuid::Uuid;
 
 /// One PostLink. At most 152 bytes, or the allocator's next size is 16 more.
 pub struct Entry {
@@ -81,6 +79,19 @@ struct CompactCondition {
     status: ConditionStatus,
 }
 
+/// What a number of links have in common, as metrics tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Group {
+    /// Their namespace.
+    pub namespace: Symbol,
+    /// The name of the connection they go through, or else of the one they ask for.
+    pub connection: Option<Symbol>,
+    /// Status and reason of `Linked`.
+    pub linked: Option<(ConditionStatus, Reason)>,
+    /// The reason of `RecordAvailable`.
+    pub record: Option<Reason>,
+}
+
 /// A link, or a link there was.
 struct CompactLink {
     connection_uid: Symbol,
@@ -114,43 +125,6 @@ const USUAL: [ConditionType; 3] =
     [ConditionType::Ready, ConditionType::Linked, ConditionType::RecordAvailable];
 /// Those it has for moments.
 const UNUSUAL: [ConditionType; 2] = [ConditionType::Reconciling, ConditionType::Stalled];
-
-fn seconds(time: Timestamp) -> Seconds {
-    Seconds::try_from(time.as_second()).unwrap_or(0)
-}
-
-fn time(seconds: Seconds) -> Timestamp {
-    Timestamp::from_second(i64::from(seconds)).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-/// A UID as 16 bytes. The API server's are UUIDs; anything else gets one of its own.
-pub fn uid(text: &str) -> Uuid {
-    Uuid::parse_str(text).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()))
-}
-
-/// What a status says, as one number: equal statuses have equal numbers.
-pub fn hash(status: &PostLinkStatus) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    // A status is plain data and always serialises; were it not, it would differ from all others and be written.
-    serde_json::to_vec(status).unwrap_or_default().hash(&mut hasher);
-    hasher.finish()
-}
-
-/// `spec.link` as one short text: what `status.intent.hash` keeps.
-pub fn request_hash(request: &crate::api::LinkRequest) -> [u8; 16] {
-    let digest = Sha256::digest(serde_json::to_vec(request).unwrap_or_default());
-    let mut hash = [0; 16];
-    hash.copy_from_slice(&digest[..16]);
-    hash
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
 
 fn compact_conditions<const N: usize>(
     types: [ConditionType; N],
@@ -315,11 +289,30 @@ impl Entry {
         (self.generation, time(self.seen))
     }
 
-    /// The reason of one of its usual conditions, and whether that is True.
-    pub fn condition(&self, type_: ConditionType) -> Option<(bool, Reason)> {
+    /// What it has in common with others.
+    pub fn group(&self) -> Group {
+        let connection = match (&self.hold, &self.wish) {
+            (Hold::Linked(link), _) => Some(link.connection_name),
+            (Hold::Open(_), CompactWish::Link(request)) => request.connection,
+            (Hold::Open(_), _) => None,
+        };
+        Group {
+            namespace: self.namespace,
+            connection,
+            linked: self.usual(ConditionType::Linked),
+            record: self.usual(ConditionType::RecordAvailable).map(|(_, reason)| reason),
+        }
+    }
+
+    fn usual(&self, type_: ConditionType) -> Option<(ConditionStatus, Reason)> {
         let slot = self.conditions[USUAL.iter().position(|t| *t == type_)?]?;
         let reason = Reason::ALL.get(usize::from(slot.reason))?;
-        Some((slot.status == ConditionStatus::True, *reason))
+        Some((slot.status, *reason))
+    }
+
+    /// The reason of one of its usual conditions, and whether that is True.
+    pub fn condition(&self, type_: ConditionType) -> Option<(bool, Reason)> {
+        self.usual(type_).map(|(status, reason)| (status == ConditionStatus::True, reason))
     }
 }
 
@@ -412,11 +405,6 @@ impl CompactLink {
             restored_at: self.restored_at.map(|t| Time(time(t.get()))),
         }
     }
-}
-
-/// A resourceVersion as the number it is (comparable since KEP-5504).
-pub fn version(text: Option<&str>) -> u64 {
-    text.and_then(|t| t.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The PostLinks of the index, each found by its name, and by the neighbours it depends on.
 
-use super::{entry::Entry, symbols::Symbol};
+use super::{
+    entry::{Entry, Group},
+    symbols::Symbol,
+};
 use hashbrown::HashTable;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,6 +20,8 @@ pub(super) struct Links {
     hasher: std::hash::RandomState,
     by_connection: HashMap<Symbol, BTreeSet<u32>>,
     listening: HashMap<Symbol, BTreeSet<u32>>,
+    /// How many links have what in common, kept up as they change: a scrape must not walk a million of them.
+    groups: HashMap<Group, usize>,
 }
 
 impl Links {
@@ -89,6 +94,7 @@ impl Links {
     /// Notes under which neighbours the entry in a slot is found.
     fn note(&mut self, slot: u32) {
         let Some(entry) = &self.slab[slot as usize] else { return };
+        *self.groups.entry(entry.group()).or_default() += 1;
         if let Some(uid) = entry.connection() {
             self.by_connection.entry(uid).or_default().insert(slot);
         }
@@ -100,6 +106,13 @@ impl Links {
     /// Takes those notes back.
     fn strike(&mut self, slot: u32) {
         let Some(entry) = &self.slab[slot as usize] else { return };
+        let group = entry.group();
+        if let Some(count) = self.groups.get_mut(&group) {
+            *count -= 1;
+            if *count == 0 {
+                self.groups.remove(&group);
+            }
+        }
         let (listening, by_connection) = (&mut self.listening, &mut self.by_connection);
         let places = [(Some(entry.namespace), listening), (entry.connection(), by_connection)];
         for (symbol, slots) in places {
@@ -121,6 +134,11 @@ impl Links {
     /// Those that go through a connection, by its UID.
     pub(super) fn of_connection(&self, uid: Symbol) -> impl Iterator<Item = &Entry> {
         self.entries(self.by_connection.get(&uid))
+    }
+
+    /// How many have what in common.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (&Group, usize)> {
+        self.groups.iter().map(|(group, count)| (group, *count))
     }
 
     fn entries(&self, slots: Option<&BTreeSet<u32>>) -> impl Iterator<Item = &Entry> {

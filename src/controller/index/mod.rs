@@ -3,8 +3,10 @@
 //! Connections and rules are kept whole: there are few. A PostLink is an [`entry::Entry`].
 
 pub mod entry;
+mod groups;
 mod links;
 mod neighbours;
+mod numbers;
 pub mod symbols;
 
 use super::queue::{Key, Kind};
@@ -83,8 +85,8 @@ pub struct LinkLook {
 pub struct Touched {
     /// The keys.
     pub keys: Vec<Key>,
-    /// A rule was switched on or edited: its namespace's posts are to be matched again.
-    pub rematch: Option<Key>,
+    /// A rule was switched on or edited: the posts of this namespace are to be matched again.
+    pub rematch: Option<Arc<str>>,
 }
 
 impl Index {
@@ -155,9 +157,8 @@ impl Index {
         let kept = Rule { object: Arc::new(rule), facts: facts.clone(), matcher };
         space.rules.insert(name.clone(), kept);
         let mut touched = state.around_rule(&namespace, before.as_ref(), Some(&facts));
-        let key = Key::new(Kind::Rule, namespace, name);
-        touched.rematch = rematch.then(|| key.clone());
-        touched.keys.push(key);
+        touched.rematch = rematch.then(|| namespace.clone());
+        touched.keys.push(Key::new(Kind::Rule, namespace, name));
         touched
     }
 
@@ -204,13 +205,13 @@ impl Index {
         }
     }
 
-    /// Matches one post against one rule that was switched on or edited; the post's key if it may be the rule's.
-    pub fn rematch(&self, rule: &Key, link: &PostLink) -> Option<Key> {
+    /// Matches one post of a namespace against its rules anew; the post's key if that makes a difference.
+    pub fn rematch(&self, namespace: &Arc<str>, link: &PostLink) -> Option<Key> {
         let mut state = self.state();
         let State { symbols, namespaces, links, .. } = &mut *state;
-        let space = namespaces.get(&rule.namespace)?;
+        let space = namespaces.get(namespace)?;
         let matching = matching(symbols, Some(space), link);
-        let symbol = symbols.find(&rule.namespace)?;
+        let symbol = symbols.find(namespace)?;
         let name = link.name_any();
         let entry = links.get(symbol, &name)?;
         let version = entry::version(link.metadata.resource_version.as_deref());
@@ -219,7 +220,7 @@ impl Index {
             return None;
         }
         links.set_matching(symbol, &name, matching);
-        Some(Key::new(Kind::Link, rule.namespace.clone(), name))
+        Some(Key::new(Kind::Link, namespace.clone(), name))
     }
 
     /// A connection, whole.
@@ -319,11 +320,6 @@ impl Index {
                 })
             })
             .collect()
-    }
-
-    /// How many connections there are.
-    pub fn connections(&self) -> usize {
-        self.state().namespaces.values().map(|space| space.connections.len()).sum()
     }
 
     /// How many post links there are.

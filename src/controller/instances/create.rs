@@ -164,7 +164,7 @@ impl Instances {
                 Outcome { created, wait: None }
             }
             Err(error) => {
-                debug!(%error, link = %key.name, namespace = %key.namespace, "an activity was not created");
+                debug!(kind = key.kind.as_str(), namespace = %key.namespace, name = %key.name, uid = %basis.uid, %error, "an activity was not created");
                 let whole = [Meaning::InstanceDown, Meaning::CredentialsUnusable, Meaning::SignInUnavailable];
                 if whole.contains(&error.meaning()) {
                     self.suspect(&create.connection, &key.namespace);

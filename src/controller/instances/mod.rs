@@ -31,6 +31,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use uuid::Uuid;
 
@@ -218,6 +219,21 @@ impl Instances {
     /// Whether a link's activity is being created.
     pub fn is_creating(&self, key: &Key) -> bool {
         self.state().creating.contains(key)
+    }
+
+    /// How many links' activities are being created or wait for their turn.
+    pub fn creations(&self) -> usize {
+        self.state().creating.len()
+    }
+
+    /// Hosts of instances that asked to be left alone, and for how much longer.
+    pub fn throttled(&self) -> Vec<(String, Duration)> {
+        self.dynamics.waits()
+    }
+
+    /// Hosts that are asked besides the instances.
+    pub fn services(&self) -> Vec<String> {
+        vec![self.dynamics.discovery_host().to_owned()]
     }
 
     /// Not before this time is a failed creation tried again.
