@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // Tests and what only they call: a panic is how they fail.
 mod bad_object;
 mod bench;
+mod chart;
 mod control_plane;
 mod crowd;
 // A test uses what it needs of the harness, and the harness offers what tests to come need.
