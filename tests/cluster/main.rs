@@ -3,6 +3,7 @@
 mod availability;
 mod bad_object;
 mod bench;
+mod chart;
 mod control_plane;
 mod crowd;
 mod departure;

@@ -39,6 +39,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- toYaml (merge (dict) $own .Values.commonLabels) -}}
 {{- end -}}
 
+{{/* The labels of every object and more, which may not replace them. Takes a dict: root, labels. */}}
+{{- define "postlink.labelsWith" -}}
+{{- toYaml (merge (dict) (include "postlink.labels" .root | fromYaml) .labels) -}}
+{{- end -}}
+
 {{/* Without the chart's version: a new chart alone does not restart the pods. */}}
 {{- define "postlink.podLabels" -}}
 {{- $own := include "postlink.selector" . | fromYaml -}}

@@ -1,0 +1,23 @@
+# The image of Postlink: the program alone on distroless, not root, nothing written to its own file system.
+#
+#   docker build -t registry.example.com/postlink:0.1.0 .
+#
+# Build stage and final stage are the same Debian release: the program is linked against its glibc.
+FROM docker.io/library/rust:1.89-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock Makefile ./
+COPY src src
+COPY charts/postlink/policies charts/postlink/policies
+# The same step runs outside of a container in CI.
+RUN make image-binary
+# The second name is for `kubectl postlink`; a link, or the program would be in the image twice.
+RUN mkdir /image && cp target/release/postlink /image/ && ln -s postlink /image/kubectl-postlink
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.title="postlink" \
+      org.opencontainers.image.description="A Kubernetes controller that links social posts to records in Dynamics 365" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /image/ /
+USER 65532:65532
+ENTRYPOINT ["/postlink"]
+CMD ["--help"]

@@ -1,0 +1,57 @@
+//! The kustomize base holds the same objects as the chart with its default values.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{NAMESPACE, id, objects, path, render, run};
+use crate::harness::binaries::Binaries;
+use crate::harness::shared;
+use crate::harness::users::User;
+use crate::stage::repository;
+
+fn base() -> Vec<Value> {
+    let binaries = Binaries::find().unwrap_or_else(|error| panic!("{error}"));
+    let folder = repository("deploy/kustomize");
+    objects(&run(&binaries.kubectl, &["kustomize", path(&folder)]).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// By kind, namespace and name, without the labels that only speak of Helm.
+fn compared(objects: Vec<Value>) -> BTreeMap<(String, String, String), Value> {
+    objects
+        .into_iter()
+        .map(|mut object| {
+            if let Some(labels) = object.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+                labels.remove("helm.sh/chart");
+                labels.remove("app.kubernetes.io/managed-by");
+            }
+            (id(&object), object)
+        })
+        .collect()
+}
+
+#[test]
+fn the_base_renders_what_the_chart_renders() {
+    let mut base = compared(base());
+    let namespace = base.remove(&("Namespace".into(), String::new(), NAMESPACE.into()));
+    assert!(namespace.is_some(), "the base brings its namespace along");
+    let chart = compared(render(&json!({})));
+    assert_eq!(
+        base.keys().collect::<Vec<_>>(),
+        chart.keys().collect::<Vec<_>>(),
+        "run `make kustomize`, and look at charts/postlink/kustomization.yaml"
+    );
+    for (id, object) in &chart {
+        assert_eq!(base[id], *object, "{id:?}; run `make kustomize`");
+    }
+}
+
+/// The folders people are told to apply hold nothing that is no object.
+#[test]
+fn the_folders_can_be_applied_one_by_one() {
+    let plane = shared();
+    for folder in ["crds", "charts/postlink/files/crds", "charts/postlink/policies"] {
+        let folder = repository(folder);
+        plane.kubectl(User::Alice, ["apply", "--dry-run=server", "-f", path(&folder)]).ok();
+    }
+}

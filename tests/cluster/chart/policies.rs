@@ -1,0 +1,93 @@
+//! The chart fills in the shipped policies exactly as the in-memory API does.
+
+use std::collections::BTreeMap;
+
+use postlink::schema::policies::{Mode, Principals, render as filled_in};
+use serde_json::{Value, json};
+
+use super::{NAMESPACE, everything, find, objects, render, render_of};
+use crate::stage::text_of;
+
+/// The refusal and the guard, by kind and name. The list of users is read, because its spelling may differ.
+fn compared(objects: &[Value]) -> BTreeMap<String, Value> {
+    objects
+        .iter()
+        .filter(|object| {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            kind.starts_with("ValidatingAdmissionPolicy")
+                && object["metadata"]["name"] != "postlink-uninstall"
+        })
+        .map(|object| {
+            let mut object = object.clone();
+            let variables = object.pointer_mut("/spec/variables").and_then(Value::as_array_mut);
+            for variable in variables.into_iter().flatten().filter(|one| one["name"] == "gitOpsUsers") {
+                let list = variable["expression"].as_str().expect("an expression is a string");
+                variable["expression"] = serde_json::from_str(list).expect("the list of users is JSON");
+            }
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            (format!("{} {name}", object["kind"]), object)
+        })
+        .collect()
+}
+
+#[test]
+fn chart_and_program_fill_in_the_policies_alike() {
+    let several = ["system:serviceaccount:delivery:applier", r#"a "quoted" <name> & more"#, "jürgen"];
+    for (name, mode) in [("Deny", Mode::Deny), ("Warn", Mode::Warn), ("Off", Mode::Off)] {
+        for users in [&[][..], &several[..1], &several[..]] {
+            let principals = if users.is_empty() {
+                Principals::default()
+            } else {
+                Principals { users: users.iter().map(|&user| user.to_owned()).collect() }
+            };
+            let rendered = render(&json!({"admission": {"mode": name, "gitOpsUsers": users}}));
+            let expected = compared(&filled_in(mode, &principals));
+            assert_eq!(compared(&rendered), expected, "{name} {users:?}");
+            assert_eq!(expected.len(), if mode == Mode::Off { 2 } else { 6 });
+        }
+    }
+}
+
+#[test]
+fn off_is_understood_as_yaml_reads_it() {
+    assert_eq!(
+        compared(&render(&json!({"admission": {"mode": false}}))),
+        compared(&render(&json!({"admission": {"mode": "Off"}})))
+    );
+}
+
+#[test]
+fn without_values_the_policies_are_the_files() {
+    let rendered = render(&json!({}));
+    for file in ["guard", "refusal", "uninstall"] {
+        let list = &objects(&text_of(&format!("charts/postlink/policies/{file}.yaml")))[0];
+        for object in list["items"].as_array().unwrap() {
+            let [kind, name] = [&object["kind"], &object["metadata"]["name"]].map(|v| v.as_str().unwrap());
+            assert_eq!(find(&rendered, kind, name), object);
+        }
+    }
+}
+
+#[test]
+fn the_policies_can_be_left_to_somebody_else() {
+    assert_eq!(compared(&render(&json!({"admission": {"install": false}}))).len(), 0);
+}
+
+/// The policy finds the note by its name and a label, so both must be on it whatever the values are.
+#[test]
+fn the_uninstall_policy_matches_the_note_of_the_chart() {
+    let (chart, values) = everything();
+    for rendered in [render(&json!({})), render_of(&chart, &values)] {
+        let policy = find(&rendered, "ValidatingAdmissionPolicy", "postlink-uninstall");
+        let constraints = &policy["spec"]["matchConstraints"];
+        let name = constraints["resourceRules"][0]["resourceNames"][0].as_str().unwrap();
+        let note = find(&rendered, "ConfigMap", name);
+        assert_eq!(note["metadata"]["namespace"], NAMESPACE);
+        for (key, value) in constraints["objectSelector"]["matchLabels"].as_object().unwrap() {
+            assert_eq!(note["metadata"]["labels"][key], *value, "{key}");
+        }
+        assert_eq!(policy["spec"]["failurePolicy"], "Ignore", "an uninstall is never refused");
+        let binding = find(&rendered, "ValidatingAdmissionPolicyBinding", "postlink-uninstall");
+        assert_eq!(binding["spec"]["validationActions"], json!(["Warn"]));
+    }
+}

@@ -1,0 +1,241 @@
+//! What the chart renders: the promises that hold for every set of values.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{
+    HELMS, NAMESPACE, chart, container, everything, find, helm, id, objects, of_kind, path, render, render_of,
+};
+use crate::stage::text_of;
+
+/// Kinds that live in no namespace, among those a chart could hold.
+const CLUSTER_SCOPED: [&str; 9] = [
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "MutatingWebhookConfiguration",
+    "Namespace",
+    "PriorityClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
+];
+
+fn args(objects: &[Value]) -> Vec<String> {
+    let args = container(objects)["args"].as_array().expect("the Deployment gives arguments");
+    args.iter().map(|arg| arg.as_str().expect("an argument is a string").to_owned()).collect()
+}
+
+#[test]
+fn both_helms_find_nothing_to_complain_about() {
+    for major in HELMS {
+        let said =
+            helm(major, &["lint", "--strict", path(&chart())]).unwrap_or_else(|error| panic!("{error}"));
+        let findings: Vec<_> = said.lines().filter(|line| line.starts_with('[')).collect();
+        assert_eq!(findings, ["[INFO] Chart.yaml: icon is recommended"], "Helm {major}");
+    }
+}
+
+#[test]
+fn chart_and_program_have_one_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let chart: Value = serde_saphyr::from_str(&text_of("charts/postlink/Chart.yaml")).unwrap();
+    assert_eq!(chart["version"], version);
+    assert_eq!(chart["appVersion"], version);
+    assert_eq!(container(&render(&json!({})))["image"], format!("postlink:{version}"));
+}
+
+#[test]
+fn the_hub_is_told_of_the_kinds_there_are() {
+    let chart: Value = serde_saphyr::from_str(&text_of("charts/postlink/Chart.yaml")).unwrap();
+    let listed = chart["annotations"]["artifacthub.io/crds"].as_str().unwrap();
+    let listed: Vec<Value> = serde_saphyr::from_str(listed).unwrap();
+    let listed: BTreeSet<_> = listed
+        .iter()
+        .map(|one| ["name", "kind", "version"].map(|field| one[field].as_str().unwrap().to_owned()))
+        .collect();
+    let installed: BTreeSet<_> = postlink::api::crds::all()
+        .into_iter()
+        .map(|crd| {
+            let version = crd.spec.versions[0].name.clone();
+            [crd.metadata.name.unwrap(), crd.spec.names.kind, version]
+        })
+        .collect();
+    assert_eq!(listed, installed);
+}
+
+#[test]
+fn the_definitions_are_those_of_the_code() {
+    let rendered = render(&json!({}));
+    for crd in postlink::api::crds::all() {
+        let name = crd.metadata.name.clone().unwrap();
+        let text = postlink::api::crds::to_yaml(&crd).unwrap();
+        assert_eq!(*find(&rendered, "CustomResourceDefinition", &name), objects(&text)[0]);
+    }
+    for crd in of_kind(&rendered, "CustomResourceDefinition") {
+        assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "{:?}", id(crd));
+    }
+    let without = render(&json!({"crds": {"install": false}}));
+    assert_eq!(of_kind(&without, "CustomResourceDefinition").count(), 0);
+}
+
+#[test]
+fn a_namespaced_install_renders_no_object_outside_of_namespaces() {
+    let (chart, mut values) = everything();
+    values["namespaces"] = json!(["social", "care", "social"]);
+    for values in [json!({"namespaces": ["social", "care"]}), values] {
+        let rendered = render_of(&chart, &values);
+        for object in &rendered {
+            let (kind, namespace, name) = id(object);
+            assert!(!CLUSTER_SCOPED.contains(&kind.as_str()), "{kind} {name}");
+            assert!(
+                [NAMESPACE, "social", "care"].contains(&namespace.as_str()),
+                "{kind} {name} in {namespace:?}"
+            );
+        }
+        let args = args(&rendered);
+        let namespaces: Vec<_> = args.iter().filter(|arg| arg.starts_with("--namespace=")).collect();
+        assert_eq!(namespaces, ["--namespace=social", "--namespace=care"]);
+    }
+}
+
+#[test]
+fn every_object_says_what_it_belongs_to() {
+    let (chart, values) = everything();
+    for object in render_of(&chart, &values) {
+        let labels = &object["metadata"]["labels"];
+        assert_eq!(labels["example.com/team"], "social", "{:?}", id(&object));
+        let shipped_as_is =
+            ["CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]
+                .iter()
+                .any(|kind| object["kind"] == *kind);
+        if !shipped_as_is {
+            assert_eq!(
+                labels["app.kubernetes.io/part-of"], "postlink",
+                "a common label replaced one of ours"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_pods_are_as_restricted_as_they_can_be() {
+    let (chart, values) = everything();
+    for rendered in [render(&json!({})), render_of(&chart, &values)] {
+        let pod = &find(&rendered, "Deployment", "postlink")["spec"]["template"]["spec"];
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(pod["securityContext"]["runAsUser"], 65532, "the user of the image");
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        let own = &container(&rendered)["securityContext"];
+        assert_eq!(own["readOnlyRootFilesystem"], true);
+        assert_eq!(own["allowPrivilegeEscalation"], false);
+        assert_eq!(own["capabilities"], json!({"drop": ["ALL"]}));
+        assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= 30);
+        assert!(container(&rendered)["resources"]["limits"]["memory"].is_string());
+    }
+}
+
+#[test]
+fn every_selector_finds_the_pods_and_nothing_of_another_release() {
+    let (chart, values) = everything();
+    for rendered in [render(&json!({})), render_of(&chart, &values)] {
+        let deployment = find(&rendered, "Deployment", "postlink");
+        let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+        let mut selectors = vec![&deployment["spec"]["selector"]["matchLabels"]];
+        for object in &rendered {
+            match object["kind"].as_str().unwrap() {
+                "PodDisruptionBudget" => selectors.push(&object["spec"]["selector"]["matchLabels"]),
+                "NetworkPolicy" => selectors.push(&object["spec"]["podSelector"]["matchLabels"]),
+                "Service" => selectors.push(&object["spec"]["selector"]),
+                _ => {}
+            }
+        }
+        assert_eq!(selectors.len(), 4);
+        for selector in selectors {
+            for (key, value) in selector.as_object().unwrap() {
+                assert_eq!(labels[key], *value);
+            }
+            assert_eq!(selector["app.kubernetes.io/instance"], "postlink");
+        }
+    }
+}
+
+#[test]
+fn pods_spread_over_hosts_by_their_own_labels() {
+    let rendered = render(&json!({}));
+    let deployment = find(&rendered, "Deployment", "postlink");
+    let spread = &deployment["spec"]["template"]["spec"]["topologySpreadConstraints"][0];
+    assert_eq!(spread["labelSelector"]["matchLabels"], deployment["spec"]["selector"]["matchLabels"]);
+    let (chart, values) = everything();
+    let rendered = render_of(&chart, &values);
+    let spread =
+        &find(&rendered, "Deployment", "postlink")["spec"]["template"]["spec"]["topologySpreadConstraints"];
+    assert_eq!(*spread, values["topologySpreadConstraints"], "a selector of one's own is left alone");
+}
+
+#[test]
+fn ports_and_probes_and_the_network_policy_agree() {
+    let (chart, values) = everything();
+    for (rendered, metrics, health) in
+        [(render(&json!({})), 8080, 8081), (render_of(&chart, &values), 9090, 9091)]
+    {
+        let container = container(&rendered);
+        let ports = json!([
+            {"name": "metrics", "containerPort": metrics},
+            {"name": "health", "containerPort": health},
+        ]);
+        assert_eq!(container["ports"], ports);
+        for (probe, page) in
+            [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
+        {
+            assert_eq!(container[probe]["httpGet"], json!({"path": page, "port": "health"}), "{probe}");
+        }
+        let args = args(&rendered);
+        assert!(args.contains(&format!("--metrics-addr=$(POD_IP):{metrics}")), "{args:?}");
+        assert!(args.contains(&format!("--health-addr=$(POD_IP):{health}")), "{args:?}");
+        let policy = find(&rendered, "NetworkPolicy", "postlink");
+        let open: Vec<_> = policy["spec"]["ingress"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|rule| &rule["ports"][0]["port"])
+            .collect();
+        assert_eq!(open, [metrics, health]);
+    }
+}
+
+#[test]
+fn certificates_of_the_company_are_mounted_and_named() {
+    let rendered = render(&json!({"caBundle": {"configMap": "company-ca", "key": "bundle.pem"}}));
+    assert!(args(&rendered).contains(&"--ca-file=/etc/postlink/ca/bundle.pem".to_owned()));
+    let mounts = &container(&rendered)["volumeMounts"];
+    assert_eq!(*mounts, json!([{"name": "ca", "mountPath": "/etc/postlink/ca", "readOnly": true}]));
+    let volumes = &find(&rendered, "Deployment", "postlink")["spec"]["template"]["spec"]["volumes"];
+    let items = json!([{"key": "bundle.pem", "path": "bundle.pem"}]);
+    assert_eq!(*volumes, json!([{"name": "ca", "configMap": {"name": "company-ca", "items": items}}]));
+}
+
+#[test]
+fn alert_rules_and_dashboard_arrive_as_they_are_written() {
+    let (chart, values) = everything();
+    let rendered = render_of(&chart, &values);
+    let rule = find(&rendered, "PrometheusRule", "postlink");
+    let summary = &rule["spec"]["groups"][0]["rules"][0]["annotations"]["summary"];
+    assert_eq!(summary, "{{ $labels.pod }} is away", "Helm must not read the braces of an alert");
+    let dashboard = find(&rendered, "ConfigMap", "postlink-dashboard");
+    assert_eq!(dashboard["data"]["postlink.json"], "{\"title\": \"{{ pod }}\"}\n");
+}
+
+#[test]
+fn the_program_takes_every_argument_the_chart_gives() {
+    use clap::Parser as _;
+    let (chart, values) = everything();
+    for values in [json!({}), values] {
+        let mut line = vec!["postlink".to_owned()];
+        for arg in args(&render_of(&chart, &values)) {
+            line.push(arg.replace("$(POD_IP)", "10.0.0.7").replace("$(POD_NAMESPACE)", NAMESPACE));
+        }
+        postlink::commands::Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+    }
+}

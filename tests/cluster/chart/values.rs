@@ -1,0 +1,260 @@
+//! The values: a slip is refused by name, `global` is open, and each is explained.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{HELMS, chart, copy, everything, helm, objects, path, template};
+use crate::harness::run_folder::new_folder;
+use crate::stage::{repository, text_of};
+
+fn values() -> Value {
+    serde_saphyr::from_str(&text_of("charts/postlink/values.yaml")).unwrap()
+}
+
+fn schema() -> Value {
+    serde_json::from_str(&text_of("charts/postlink/values.schema.json")).unwrap()
+}
+
+#[test]
+fn a_slip_is_refused_with_the_place_it_is_at() {
+    let slips = [
+        (json!({"replica": 3}), "'replica' not allowed"),
+        (json!({"replicas": "3"}), "at '/replicas'"),
+        (json!({"image": {"tga": "1"}}), "at '/image': additional properties 'tga' not allowed"),
+        (json!({"image": {"tag": 1.2}}), "at '/image/tag'"),
+        (json!({"image": {"digest": "sha256:abc"}}), "at '/image/digest'"),
+        (json!({"namespaces": "social"}), "at '/namespaces'"),
+        (json!({"namespaces": ["Social"]}), "at '/namespaces/0'"),
+        (json!({"crds": {"keep": true}}), "at '/crds': additional properties 'keep' not allowed"),
+        (json!({"admission": {"mode": "deny"}}), "at '/admission/mode'"),
+        (json!({"admission": {"mode": true}}), "at '/admission/mode'"),
+        (
+            json!({"admission": {"gitOpsUsers": ["system:serviceaccount:a:b", 1]}}),
+            "at '/admission/gitOpsUsers/1'",
+        ),
+        (json!({"allowHosts": ["https://crm.example.com"]}), "at '/allowHosts/0'"),
+        (json!({"allowHosts": ["*.example.com"]}), "at '/allowHosts/0'"),
+        (json!({"instanceTimeout": 601}), "at '/instanceTimeout'"),
+        (json!({"instanceTimeout": "60s"}), "at '/instanceTimeout'"),
+        (json!({"concurrency": 0}), "at '/concurrency'"),
+        (json!({"logFormat": "JSON"}), "at '/logFormat'"),
+        (json!({"metrics": {"port": "8080"}}), "at '/metrics/port'"),
+        (json!({"health": {"port": 80}}), "at '/health/port'"),
+        (json!({"metrics": {"serviceMonitor": {"enable": true}}}), "at '/metrics/serviceMonitor'"),
+        (json!({"terminationGracePeriodSeconds": 10}), "at '/terminationGracePeriodSeconds'"),
+        (json!({"resources": {"limits": {"memory": "256MB"}}}), "at '/resources/limits/memory'"),
+        (
+            json!({"podDisruptionBudget": {"maxUnavailable": "half"}}),
+            "at '/podDisruptionBudget/maxUnavailable'",
+        ),
+        (json!({"podLabels": {"tier": 1}}), "at '/podLabels/tier'"),
+        (json!({"networkPolicy": {"egress": {"ports": []}}}), "at '/networkPolicy/egress/ports'"),
+        (
+            json!({"networkPolicy": {"ingress": {"metricsFrom": [{}]}}}),
+            "at '/networkPolicy/ingress/metricsFrom/0'",
+        ),
+        (json!({"extraArgs": "--connect-to=a=b"}), "at '/extraArgs'"),
+    ];
+    for (values, place) in slips {
+        for major in HELMS {
+            let refused = template(major, &chart(), &values);
+            let message = refused.expect_err(&format!("Helm {major} takes {values}"));
+            assert!(message.contains(place), "Helm {major}, {values}: {message}");
+        }
+    }
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    for (values, message) in [
+        (
+            json!({"metrics": {"service": {"enabled": false}, "serviceMonitor": {"enabled": true}}}),
+            "metrics.serviceMonitor.enabled needs metrics.service.enabled",
+        ),
+        (json!({"serviceAccount": {"create": false}}), "serviceAccount.name is needed"),
+    ] {
+        for major in HELMS {
+            let refused = template(major, &chart(), &values).unwrap_err();
+            assert!(refused.contains(message), "Helm {major}: {refused}");
+        }
+    }
+}
+
+/// Rancher puts `global.cattle` into every release, and Helm hands `global` on to every chart below.
+#[test]
+fn global_is_open_also_below_an_umbrella() {
+    let umbrella = new_folder("umbrella").join("house");
+    copy(&chart(), &umbrella.join("charts/postlink"));
+    fs::create_dir_all(umbrella.join("templates")).unwrap();
+    fs::write(
+        umbrella.join("Chart.yaml"),
+        "apiVersion: v2\nname: house\nversion: 1.0.0\ndependencies:\n- name: postlink\n  version: '>=0'\n  condition: postlink.enabled\n",
+    )
+    .unwrap();
+    let global = json!({"cattle": {"systemProjectId": "p-1", "deep": [{"er": 1}]}});
+    let own = json!({"global": global});
+    let inside = json!({"global": global, "postlink": {"enabled": true, "replicas": 1}});
+    let slip = json!({"postlink": {"replica": 3}});
+    for major in HELMS {
+        template(major, &chart(), &own).unwrap_or_else(|error| panic!("Helm {major}: {error}"));
+        let rendered =
+            template(major, &umbrella, &inside).unwrap_or_else(|error| panic!("Helm {major}: {error}"));
+        let deployments =
+            objects(&rendered).into_iter().filter(|object| object["kind"] == "Deployment").count();
+        assert_eq!(deployments, 1);
+        let refused = template(major, &umbrella, &slip).unwrap_err();
+        assert!(refused.contains("'replica' not allowed"), "Helm {major}: {refused}");
+    }
+}
+
+#[test]
+fn everything_but_global_and_what_kubernetes_leaves_open_is_closed() {
+    fn open(schema: &Value, place: &str, found: &mut BTreeSet<String>) {
+        match schema {
+            Value::Object(fields) => {
+                if schema["type"] == "object" && schema.get("additionalProperties").is_none() {
+                    found.insert(place.to_owned());
+                }
+                for (key, value) in fields {
+                    open(value, &format!("{place}/{key}"), found);
+                }
+            }
+            Value::Array(items) => {
+                for (index, value) in items.iter().enumerate() {
+                    open(value, &format!("{place}/{index}"), found);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    open(&schema(), "", &mut found);
+    // Objects of Kubernetes, handed on as they are: the API server checks them.
+    let expected = [
+        "/definitions/named/items",
+        "/definitions/peers/items/properties/ipBlock",
+        "/definitions/peers/items/properties/namespaceSelector",
+        "/definitions/peers/items/properties/podSelector",
+        "/properties/affinity/properties/nodeAffinity",
+        "/properties/affinity/properties/podAffinity",
+        "/properties/affinity/properties/podAntiAffinity",
+        "/properties/extraVolumeMounts/items",
+        "/properties/global",
+        "/properties/networkPolicy/properties/egress/properties/extra/items/properties/ports/items",
+        "/properties/tolerations/items",
+        "/properties/topologySpreadConstraints/items",
+    ];
+    assert_eq!(found, expected.map(str::to_owned).into());
+}
+
+/// A value in one of the two only is either never read or never allowed.
+#[test]
+fn values_and_schema_name_the_same_values() {
+    fn of_schema(schema: &Value, root: &Value, place: &str, found: &mut BTreeSet<String>) {
+        let schema = match schema["$ref"].as_str() {
+            Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),
+            None => schema,
+        };
+        match schema["properties"].as_object() {
+            Some(fields) => {
+                for (key, value) in fields {
+                    of_schema(value, root, &format!("{place}.{key}"), found);
+                }
+            }
+            None => drop(found.insert(place.trim_start_matches('.').to_owned())),
+        }
+    }
+    let schema = schema();
+    let mut allowed = BTreeSet::new();
+    of_schema(&schema, &schema, "", &mut allowed);
+    // Read by the umbrella chart that sets it.
+    assert!(allowed.remove("enabled"));
+    for group in ["affinity", "resources"] {
+        allowed.retain(|place| !place.starts_with(&format!("{group}.")));
+        allowed.insert(group.to_owned());
+    }
+    let explained: BTreeSet<_> = explained().into_iter().map(|value| value.place).collect();
+    assert_eq!(explained, allowed);
+}
+
+#[test]
+fn the_test_of_everything_sets_everything() {
+    let (_, given) = everything();
+    for value in explained() {
+        let place = format!("/{}", value.place.replace('.', "/"));
+        let left_out = ["/namespaces", "/nameOverride", "/fullnameOverride"].contains(&place.as_str());
+        assert!(left_out || given.pointer(&place).is_some(), "everything.yaml does not set {}", value.place);
+    }
+}
+
+/// A value as values.yaml explains it.
+struct Explained {
+    place: String,
+    default: String,
+    text: String,
+}
+
+/// What stands after `# --` above each value.
+fn explained() -> Vec<Explained> {
+    let values = values();
+    let mut found = Vec::new();
+    let mut text: Option<String> = None;
+    let mut parents: Vec<(usize, String)> = Vec::new();
+    for line in text_of("charts/postlink/values.yaml").lines() {
+        let indent = line.len() - line.trim_start().len();
+        let content = line.trim_start();
+        if let Some(begin) = content.strip_prefix("# -- ") {
+            text = Some(begin.to_owned());
+        } else if let (Some(more), Some(text)) = (content.strip_prefix("# "), text.as_mut()) {
+            let _ = write!(text, " {more}");
+        } else if let Some((key, _)) = content.split_once(':').filter(|_| !content.starts_with(['#', '-'])) {
+            parents.retain(|(at, _)| *at < indent);
+            parents.push((indent, key.to_owned()));
+            if let Some(text) = text.take() {
+                let path: Vec<_> = parents.iter().map(|(_, key)| key.as_str()).collect();
+                let default = values.pointer(&format!("/{}", path.join("/"))).expect("the key was just read");
+                found.push(Explained { place: path.join("."), default: default.to_string(), text });
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_readme_has_a_row_for_each_value() {
+    const BEGIN: &str = "<!-- values: written by a test from values.yaml -->\n";
+    const END: &str = "<!-- end of values -->";
+    let file = repository("charts/postlink/README.md");
+    let readme = fs::read_to_string(&file).unwrap();
+    let (before, rest) = readme.split_once(BEGIN).expect("the README marks where its table begins");
+    let (_, after) = rest.split_once(END).expect("the README marks where its table ends");
+    let mut table = "| value | default | |\n|---|---|---|\n".to_owned();
+    for Explained { place, default, text } in explained() {
+        writeln!(table, "| `{place}` | `{default}` | {} |", text.replace('|', "\\|")).unwrap();
+    }
+    let wanted = format!("{before}{BEGIN}{table}{END}{after}");
+    if std::env::var_os("POSTLINK_WRITE_DOCS").is_some() {
+        fs::write(&file, &wanted).unwrap();
+    }
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        wanted,
+        "charts/postlink/README.md is out of date; run `POSTLINK_WRITE_DOCS=1 cargo test --test cluster readme`"
+    );
+}
+
+#[test]
+fn a_packaged_chart_holds_what_it_renders_from() {
+    let folder = new_folder("package");
+    for major in HELMS {
+        let target = folder.join(format!("helm{major}"));
+        helm(major, &["package", path(&chart()), "-d", path(&target)])
+            .unwrap_or_else(|error| panic!("{error}"));
+        let archive = target.join(format!("postlink-{}.tgz", env!("CARGO_PKG_VERSION")));
+        let packaged = template(major, &archive, &json!({})).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(objects(&packaged), objects(&template(major, &chart(), &json!({})).unwrap()));
+    }
+}
