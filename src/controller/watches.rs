@@ -215,7 +215,7 @@ pub async fn rematch(shell: Shell, rule: Key) {
             Ok(page) => page,
             Err(error) => {
                 // Posts that pass later are matched then; those there now wait for the rule's next change.
-                warn!(kind = rule.kind.as_str(), namespace = %rule.namespace, name = %rule.name, %error, "posts could not be listed for a rule; trying again");
+                warn!(kind = rule.kind.as_str(), namespace = %rule.namespace, name = %rule.name, uid = shell.index.uid(&rule), %error, "posts could not be listed for a rule; trying again");
                 tokio::time::sleep(std::time::Duration::from_secs(5)).await;
                 params.continue_token = None;
                 continue;
@@ -230,7 +230,7 @@ pub async fn rematch(shell: Shell, rule: Key) {
         shell.queue.extend(keys);
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
         if params.continue_token.is_none() {
-            info!(kind = rule.kind.as_str(), namespace = %rule.namespace, name = %rule.name, "posts were matched against the rule");
+            info!(kind = rule.kind.as_str(), namespace = %rule.namespace, name = %rule.name, uid = shell.index.uid(&rule), "posts were matched against the rule");
             return;
         }
     }

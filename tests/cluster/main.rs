@@ -9,6 +9,7 @@ mod crowd;
 mod harness;
 mod idle;
 mod kills;
+mod operations;
 mod oracle;
 mod parity;
 mod processes;

@@ -44,6 +44,7 @@ pub struct Stage {
     _instances: Postlink,
     pub plane: ControlPlane,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Stage {
@@ -82,7 +83,8 @@ impl Stage {
         arguments.extend(["--lease-namespace".to_owned(), "postlink-system".to_owned()]);
         // A controller that may follow a killed one waits this long before it disables or deletes a connection.
         arguments.extend(["--instance-timeout".to_owned(), "5".to_owned()]);
-        Self { controller: None, _instances: simulate, plane, arguments }
+        let environment = vec![("NO_COLOR".to_owned(), "1".to_owned())];
+        Self { controller: None, _instances: simulate, plane, arguments, environment }
     }
 
     /// The stage of the quickstart with the controller running.
@@ -90,6 +92,21 @@ impl Stage {
         let mut stage = Self::set(&repository("examples/quickstart/simulated-instance.yaml"), lease);
         stage.start_controller();
         stage
+    }
+
+    /// The same with more flags and environment for the controller.
+    pub fn quickstart_with(lease: Lease, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut stage = Self::set(&repository("examples/quickstart/simulated-instance.yaml"), lease);
+        stage.arguments.extend(flags.iter().map(ToString::to_string));
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        stage.environment.extend(environment.iter().map(owned));
+        stage.start_controller();
+        stage
+    }
+
+    /// What the controller is started with, for a second one.
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
     }
 
     /// Start the controller and wait until it has listed everything.
@@ -102,7 +119,9 @@ impl Stage {
     /// Start the controller and do not wait.
     pub fn begin_controller(&mut self) {
         assert!(self.controller.is_none(), "two controllers would not be this stage");
-        self.controller = Some(Postlink::run(&self.arguments, &[("NO_COLOR", "1")]));
+        let environment: Vec<(&str, &str)> =
+            self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.controller = Some(Postlink::run(&self.arguments, &environment));
     }
 
     /// SIGKILL. Its log so far.
