@@ -1,8 +1,8 @@
 //! What a running process tells about itself: `/livez`, `/readyz` and `/metrics`, from the parts that know.
 
 use crate::{
-    controller::{Controller, Readings, lease::Held},
-    telemetry::{Health, Metrics, server},
+    controller::{Controller, lease::Held},
+    telemetry::{Health, Metrics, server, snapshot::QueueNow},
 };
 use std::{
     io,
@@ -85,7 +85,7 @@ impl Endpoints {
         });
         self.health.live("progress", {
             let readings = readings.clone();
-            move || progress(&readings)
+            move || progress(&readings.queue())
         });
         let lease = held.clone();
         self.metrics.refresh("lease", move |metrics| {
@@ -112,8 +112,7 @@ impl Endpoints {
 }
 
 /// Whether the loop does what is due.
-fn progress(readings: &Readings) -> Result<String, String> {
-    let queue = readings.queue();
+fn progress(queue: &QueueNow) -> Result<String, String> {
     if let Some(stuck) = queue.stuck.filter(|stuck| *stuck >= STUCK) {
         return Err(format!("something is due and nothing has been looked at for {} s", stuck.as_secs()));
     }
@@ -135,4 +134,32 @@ fn lease_is_heeded(held: &Held, out_since: &Mutex<Option<Instant>>) -> Result<St
         return Ok("it has just run out; the process ends".to_owned());
     }
     Err(format!("it ran out {} s ago and the process works on", out.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn livez_fails_when_the_loop_stands_still_and_not_when_it_is_slow() {
+        let fine = |queue: &QueueNow| progress(queue).is_ok();
+        let seconds = |n| Some(Duration::from_secs(n));
+        let full = QueueNow { oldest: seconds(7200), running: 32, ..QueueNow::default() };
+        assert!(fine(&QueueNow::default()));
+        assert!(
+            fine(&QueueNow { stuck: seconds(120), longest: seconds(120), ..full.clone() }),
+            "two hours of waiting"
+        );
+        assert!(!fine(&QueueNow { stuck: STUCK.into(), ..full.clone() }));
+        assert!(!fine(&QueueNow { longest: ENDLESS.into(), stuck: seconds(1), ..full }));
+    }
+
+    #[test]
+    fn livez_fails_when_a_process_outlives_its_lease() {
+        let (held, since) = (Held::default(), Mutex::new(None));
+        assert!(lease_is_heeded(&held, &since).is_ok(), "it has a minute to end");
+        let long_ago = Instant::now().checked_sub(OVERDUE).unwrap();
+        *since.lock().unwrap() = Some(long_ago);
+        assert!(lease_is_heeded(&held, &since).is_err());
+    }
 }

@@ -364,7 +364,10 @@ async fn check_definitions(client: &kube::Client, server: &http::Uri) -> Result<
         let ours = serde_json::to_value(ours).map_err(Stop::usage)?;
         for difference in differences(&ours, &schemas[&name]) {
             count += 1;
-            warn!(kind, "the installed definition is not the one this version was built for: {difference}");
+            warn!(
+                definition = kind,
+                "the installed definition is not the one this version was built for: {difference}"
+            );
         }
     }
     Ok(count)

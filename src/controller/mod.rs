@@ -277,7 +277,7 @@ async fn look(shell: &Shell, key: &Key) -> Option<Requeue> {
         Kind::Link => link::look(shell, key).await,
     };
     shell.metrics.reconciled(key.kind.as_str(), measure::word(&result), begin.elapsed());
-    trace!(kind = key.kind.as_str(), namespace = %key.namespace, name = %key.name, ?result, "looked");
+    trace!(kind = key.kind.as_str(), namespace = %key.namespace, name = %key.name, uid = shell.index.uid(key), ?result, "looked");
     match result {
         Ok(requeue) => {
             shell.backoff(key, false);
@@ -287,7 +287,8 @@ async fn look(shell: &Shell, key: &Key) -> Option<Requeue> {
         Err(WriteError::Gone) => None,
         Err(WriteError::Stale) => shell.backoff(key, true),
         Err(error) => {
-            warn!(kind = key.kind.as_str(), namespace = %key.namespace, name = %key.name, %error, "trying again");
+            let (kind, uid) = (key.kind.as_str(), shell.index.uid(key));
+            warn!(kind, namespace = %key.namespace, name = %key.name, uid, %error, "trying again");
             shell.backoff(key, true)
         }
     }

@@ -108,3 +108,77 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::snapshot::{ConditionNow, ConnectionNow, LinkGroup};
+
+    fn connection(name: &str, host: &str) -> ConnectionNow {
+        let ready = ConditionNow { type_: "Ready", status: "True", reason: "Connected", since: 7 };
+        ConnectionNow {
+            namespace: "n".to_owned(),
+            name: name.to_owned(),
+            host: host.to_owned(),
+            state: "Enabled",
+            active_rules: 2,
+            conditions: vec![ready],
+        }
+    }
+
+    #[test]
+    fn what_is_gone_from_a_snapshot_is_gone_from_the_page() {
+        let metrics = Metrics::new();
+        let group = LinkGroup {
+            namespace: "n".to_owned(),
+            connection: "a".to_owned(),
+            linked: "True",
+            reason: "LinkedByHand",
+            record: "RecordAvailable",
+        };
+        for host in ["a.example.com", "b.example.com", "directory.example.com"] {
+            metrics.instance_request(host, "read", "ok", Duration::from_millis(3));
+            metrics.instance_throttled(host);
+        }
+        let mut now = Snapshot {
+            links: vec![(group, 3)],
+            connections: vec![connection("a", "a.example.com"), connection("b", "b.example.com")],
+            throttled: vec![("a.example.com".to_owned(), Duration::from_secs(30))],
+            services: vec!["directory.example.com".to_owned()],
+            ..Snapshot::default()
+        };
+        metrics.show(&now);
+        let page = metrics.page();
+        for line in [
+            r#"postlink_links{namespace="n",connection="a",linked="True",reason="LinkedByHand",record="RecordAvailable"} 3"#,
+            r#"postlink_connection_state{namespace="n",connection="b",host="b.example.com",state="Enabled"} 1"#,
+            r#"postlink_connection_active_rules{namespace="n",connection="a"} 2"#,
+            r#"postlink_connection_condition_timestamp_seconds{namespace="n",connection="a",condition="Ready",status="True",reason="Connected"} 7"#,
+            r#"postlink_instance_throttle_wait_seconds{host="a.example.com"} 30.0"#,
+            r#"postlink_instance_throttle_wait_seconds{host="b.example.com"} 0.0"#,
+            r#"postlink_instance_requests_total{host="b.example.com",operation="read",outcome="ok"} 1"#,
+            r#"postlink_instance_throttled_total{host="b.example.com"} 1"#,
+        ] {
+            assert!(page.contains(line), "{line}\n{page}");
+        }
+
+        now.links.clear();
+        now.connections.pop();
+        metrics.show(&now);
+        let page = metrics.page();
+        assert!(!page.contains("postlink_links{") && !page.contains("b.example.com"), "{page}");
+        assert!(page.contains(r#"postlink_instance_requests_total{host="a.example.com""#), "{page}");
+        assert!(page.contains(r#"postlink_instance_requests_total{host="directory.example.com""#), "{page}");
+    }
+
+    #[test]
+    fn what_is_told_anew_for_each_page_is_told_once() {
+        let metrics = Metrics::new();
+        metrics.refresh("lease", |metrics| metrics.leads(false, Duration::ZERO));
+        metrics.refresh("lease", |metrics| metrics.leads(true, Duration::from_secs(9)));
+        let page = metrics.page();
+        assert!(page.contains("\npostlink_leader 1\n"), "{page}");
+        assert!(page.contains("\npostlink_lease_remaining_seconds 9.0\n"), "{page}");
+        assert!(page.contains("# UNIT postlink_lease_remaining_seconds seconds\n"), "{page}");
+    }
+}

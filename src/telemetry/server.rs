@@ -91,3 +91,48 @@ fn answer(status: StatusCode, content_type: &'static str, text: String) -> Respo
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(method: &Method, path: &'static str, pages: &Pages) -> (u16, String) {
+        let answer = page(method, &Uri::from_static(path), pages);
+        let kind = answer.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        (answer.status().as_u16(), kind)
+    }
+
+    #[test]
+    fn each_address_serves_what_it_was_given_and_nothing_else() {
+        let health = Pages { health: Some(Health::default()), metrics: None };
+        let metrics = Pages { health: None, metrics: Some(Metrics::new()) };
+        let plain = |status| (status, PLAIN.to_owned());
+        assert_eq!(asked(&Method::GET, "/livez", &health), plain(200));
+        assert_eq!(asked(&Method::GET, "/readyz", &health), plain(503));
+        assert_eq!(asked(&Method::GET, "/metrics", &health), plain(404));
+        assert_eq!(asked(&Method::GET, "/metrics", &metrics), (200, OPEN_METRICS.to_owned()));
+        assert_eq!(asked(&Method::HEAD, "/metrics", &metrics), (200, OPEN_METRICS.to_owned()));
+        assert_eq!(asked(&Method::GET, "/livez", &metrics), plain(404));
+        assert_eq!(asked(&Method::DELETE, "/metrics", &metrics), plain(405));
+        assert_eq!(asked(&Method::DELETE, "/livez/x", &health), plain(404));
+    }
+
+    #[tokio::test]
+    async fn a_failing_check_is_told_without_being_asked_for() {
+        use http_body_util::BodyExt;
+        let health = Health::default();
+        health.ready("listed", || Err("not listed yet: PostLink".to_owned()));
+        let pages = Pages { health: Some(health.clone()), metrics: None };
+        let text = async |path: &'static str| {
+            let answer = page(&Method::GET, &Uri::from_static(path), &pages);
+            String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+        };
+        assert_eq!(
+            text("/readyz").await,
+            "[-]listed failed: not listed yet: PostLink\nreadyz check failed\n"
+        );
+        health.ready("listed", || Ok("everything".to_owned()));
+        assert_eq!(text("/readyz").await, "ok");
+        assert_eq!(text("/readyz?verbose").await, "[+]listed ok: everything\nreadyz check passed\n");
+    }
+}

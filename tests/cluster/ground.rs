@@ -135,10 +135,9 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
 fn a_workload_identity_needs_a_role_in_its_namespace_and_says_so() {
     // An instance that accepts any credentials: the quickstart's wants its one secret.
     let text = std::fs::read_to_string(repository("examples/quickstart/simulated-instance.yaml")).unwrap();
-    let open: String =
-        text.lines().filter(|line| !line.contains("clientSecret")).map(|line| format!("{line}\n")).collect();
+    let open: Vec<_> = text.lines().filter(|line| !line.contains("clientSecret")).collect();
     let file = new_folder("instance").join("instance.yaml");
-    std::fs::write(&file, open).unwrap();
+    std::fs::write(&file, open.join("\n")).unwrap();
     let mut stage = Stage::installed(&file, &[], &json!({}));
     stage.start_controller();
     apply(&stage, &["namespace"]);

@@ -13,6 +13,7 @@ mod ground;
 mod harness;
 mod idle;
 mod kills;
+mod operations;
 mod oracle;
 mod parity;
 mod processes;

@@ -149,7 +149,12 @@ impl Stage {
 
     /// The running controller.
     pub fn controller(&mut self) -> &mut Postlink {
-        &mut self.controller.as_mut().expect("a controller runs").process
+        &mut self.leader().process
+    }
+
+    /// The pod it runs in.
+    pub fn leader(&mut self) -> &mut Pod {
+        self.controller.as_mut().expect("a controller runs")
     }
 
     /// `kubectl wait --for=WHAT OBJECT…` in the quickstart's namespace; says how the objects are when in vain.

@@ -17,6 +17,8 @@ mod link_rules;
 mod link_table;
 mod lint;
 mod matching;
+mod operations_page;
+mod promql;
 mod reasons;
 mod reasons_page;
 mod refusal;

@@ -3,9 +3,13 @@
 use super::{Index, Namespace};
 use crate::{
     api::{ConditionType, DynamicsConnection, Reason, conditions::find, conditions::reason},
-    controller::readings::status_word,
+    controller::{
+        queue::{Key, Kind},
+        readings::status_word,
+    },
     telemetry::snapshot::{LinkGroup, RuleGroup},
 };
+use kube::ResourceExt;
 use std::{collections::BTreeMap, sync::Arc};
 
 impl Index {
@@ -50,6 +54,20 @@ impl Index {
         groups.into_iter().collect()
     }
 
+    /// The UID of an object, for a line of the log about it.
+    pub fn uid(&self, key: &Key) -> Option<String> {
+        let state = self.state();
+        let space = state.namespaces.get(&key.namespace);
+        match key.kind {
+            Kind::Connection => space?.connections.get(&*key.name)?.uid(),
+            Kind::Rule => space?.rules.get(&*key.name).map(|rule| rule.facts.uid.clone()),
+            Kind::Link => {
+                let namespace = state.symbols.find(&key.namespace)?;
+                state.links.get(namespace, &key.name).map(|entry| entry.uid.to_string())
+            }
+        }
+    }
+
     /// The connections.
     pub fn connections(&self) -> Vec<Arc<DynamicsConnection>> {
         self.state().namespaces.values().flat_map(|space| space.connections.values().cloned()).collect()
@@ -63,5 +81,63 @@ fn existing(space: Option<&Namespace>, name: &str) -> String {
         name.to_owned()
     } else {
         String::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::PostLink;
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    fn link(version: u32, name: &str, connection: Option<&str>, status: &Value) -> PostLink {
+        let wish = connection.map(|name| json!({"connectionRef": {"name": name}}));
+        serde_json::from_value(json!({
+            "apiVersion": "postlink.dev/v1alpha1", "kind": "PostLink",
+            "metadata": {"name": name, "namespace": "n", "uid": name, "resourceVersion": version.to_string()},
+            "spec": {"post": {"url": "https://x.example", "id": name}, "link": wish},
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn waiting() -> Value {
+        json!({"conditions": [{"type": "Linked", "status": "False", "reason": "ConnectionNotFound", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"}]})
+    }
+
+    fn groups(index: &Index) -> Vec<(String, &'static str, usize)> {
+        index
+            .link_groups()
+            .into_iter()
+            .map(|(group, count)| (group.connection, group.reason, count))
+            .collect()
+    }
+
+    #[test]
+    fn links_are_counted_as_they_change_and_names_nobody_has_are_no_label() {
+        let index = Index::default();
+        let now = Timestamp::UNIX_EPOCH;
+        for (version, name, connection) in [(1, "a", Some("x")), (2, "b", Some("y")), (3, "c", None)] {
+            index.apply_link(&link(version, name, connection, &json!({})), now);
+        }
+        assert_eq!(groups(&index), [(String::new(), "", 3)]);
+        index.apply_link(&link(4, "a", Some("x"), &waiting()), now);
+        index.apply_link(&link(4, "a", Some("x"), &waiting()), now);
+        assert_eq!(groups(&index), [(String::new(), "", 2), (String::new(), "ConnectionNotFound", 1)]);
+
+        let connection = serde_json::from_value(json!({
+            "apiVersion": "postlink.dev/v1alpha1", "kind": "DynamicsConnection",
+            "metadata": {"name": "x", "namespace": "n", "uid": "x", "resourceVersion": "5"},
+            "spec": {"instanceUrl": "https://x.crm.dynamics.com", "credentials": {"secretRef": {"name": "s"}}},
+        }));
+        index.apply_connection(connection.unwrap());
+        assert_eq!(groups(&index), [(String::new(), "", 2), ("x".to_owned(), "ConnectionNotFound", 1)]);
+        index.delete_link("n", "a");
+        index.delete_link("n", "b");
+        assert_eq!(groups(&index), [(String::new(), "", 1)]);
+        index.delete_link("n", "c");
+        assert_eq!(groups(&index), []);
     }
 }

@@ -4,8 +4,11 @@
 use super::{Instances, Table};
 use crate::{
     api::{LinkState, Reason},
-    controller::{index::Hanging, queue::Key},
-    dynamics::{ActivityPresence, CheckAnswer, CheckRequest, RecordPresence, RecordRef},
+    controller::{
+        index::Hanging,
+        queue::{Key, Kind},
+    },
+    dynamics::{self, ActivityPresence, CheckAnswer, CheckRequest, RecordPresence, RecordRef},
     rules::{
         link::Check,
         record::{self, Outcome, Seen},
@@ -70,6 +73,7 @@ impl Instances {
                     request(c.activity, c.record.as_ref().map(|(t, id)| (t.as_str(), *id)), &tables)
                 })
                 .collect();
+            let namespace = batch[0].0.namespace.clone();
             match instance.check(&requests).await {
                 Ok(answers) => {
                     for ((key, check), answer) in batch.into_iter().zip(answers) {
@@ -79,7 +83,7 @@ impl Instances {
                         }
                     }
                 }
-                Err(error) => debug!(%error, "activities could not be checked"),
+                Err(error) => self.not_checked(&namespace, uid, &error),
             }
         }
     }
@@ -104,7 +108,7 @@ impl Instances {
             let answers = match instance.check(&requests).await {
                 Ok(answers) => answers,
                 Err(error) => {
-                    debug!(%error, "activities could not be checked");
+                    self.not_checked(&chunk[0].key.namespace, uid, &error);
                     return;
                 }
             };
@@ -117,6 +121,16 @@ impl Instances {
                 }
             }
         }
+    }
+}
+
+impl Instances {
+    fn not_checked(&self, namespace: &str, uid: &str, error: &dynamics::Error) {
+        let known = self.index.connection_by_uid(namespace, uid);
+        // Gone meanwhile, most likely; what cannot be named is not worth a line.
+        let Some(connection) = known else { return };
+        let kind = Kind::Connection.as_str();
+        debug!(kind, namespace, name = %connection.name, uid, %error, "activities could not be checked");
     }
 }
 
