@@ -86,7 +86,7 @@ fn upgraded_rolled_back_and_removed(major: u8) {
     helm(&plane, major, &["upgrade", "postlink", path(&current), "--set", "crds.install=false"]);
     all_there(&plane, major);
     assert_eq!(connection()["metadata"]["uid"], uid);
-    helm(&plane, major, &["upgrade", "postlink", path(&current)]);
+    helm(&plane, major, &["upgrade", "postlink", path(&current), "--set", "crds.install=true"]);
 
     helm(&plane, major, &["rollback", "postlink", "1"]);
     all_there(&plane, major);
@@ -94,6 +94,7 @@ fn upgraded_rolled_back_and_removed(major: u8) {
     assert_eq!(connection()["metadata"]["uid"], uid);
     helm(&plane, major, &["rollback", "postlink", "2"]);
     assert!(has_field(&plane));
+    helm(&plane, major, &["rollback", "postlink", "1"]);
 
     helm(&plane, major, &["uninstall", "postlink"]);
     plane.kubectl(User::Alice, ["get", "deployment", "postlink", "-n", NAMESPACE]).refused();
@@ -101,9 +102,10 @@ fn upgraded_rolled_back_and_removed(major: u8) {
     plane.kubectl(User::Alice, ["get", CRD]).ok();
     assert_eq!(connection()["metadata"]["uid"], uid, "the objects stay");
 
-    // And it can come back: what was kept still belongs to the release.
+    // And it can come back: what was kept still belongs to the release, and is upgraded with it.
     helm(&plane, major, &["install", "postlink", path(&current)]);
     all_there(&plane, major);
+    assert!(has_field(&plane), "definitions that were kept are upgraded by the next install");
     assert_eq!(connection()["metadata"]["uid"], uid);
 }
 
