@@ -77,7 +77,9 @@ $(SBOM_TOOL):
 sbom: $(SBOM_TOOL) ## Write target/postlink.cdx.json: every crate linked into the program, as CycloneDX
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) "$(SBOM_TOOL)/bin/cargo-cyclonedx" cyclonedx -q \
 		--format json --spec-version 1.5 --no-build-deps --override-filename postlink.cdx
-	mv postlink.cdx.json $(SBOM)
+	# Where it was built says nothing about what is in it.
+	sed 's|file://$(CURDIR)|file://|g' postlink.cdx.json > $(SBOM)
+	rm postlink.cdx.json
 	@linked=$$($(CARGO) tree --locked --edges normal --prefix none --format '{p}' \
 			| sed -E 's/^([^ ]+) v([^ ]+).*/\1@\2/' | sort -u); \
 		for crate in $$linked; do grep -q "pkg:cargo/$$crate[\"?]" $(SBOM) \
