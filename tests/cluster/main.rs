@@ -4,6 +4,7 @@ mod bad_object;
 mod bench;
 mod control_plane;
 mod crowd;
+mod gitops;
 // A test uses what it needs of the harness, and the harness offers what tests to come need.
 #[allow(dead_code)]
 mod harness;
