@@ -96,7 +96,8 @@ impl Application {
             }
         }
         let prune_waves: Vec<_> = {
-            let mut waves: Vec<_> = tasks.iter().filter(|task| task.target.is_none()).map(|task| task.wave).collect();
+            let mut waves: Vec<_> =
+                tasks.iter().filter(|task| task.target.is_none()).map(|task| task.wave).collect();
             waves.sort_unstable();
             waves.dedup();
             waves
@@ -106,7 +107,10 @@ impl Application {
             // What came first goes last.
             let at = prune_waves.iter().position(|wave| *wave == task.wave).expect("each was collected");
             task.wave = prune_waves[prune_waves.len() - 1 - at];
-            let options = task.live.as_ref().map(|live| &live["metadata"]["annotations"]["argocd.argoproj.io/sync-options"]);
+            let options = task
+                .live
+                .as_ref()
+                .map(|live| &live["metadata"]["annotations"]["argocd.argoproj.io/sync-options"]);
             if options.and_then(Value::as_str).is_some_and(|options| options.contains("PruneLast=true")) {
                 task.wave = last + 1;
             }
@@ -149,7 +153,8 @@ impl Application {
     fn step(&self, cell: &Cell<'_>, tasks: &[Task], done: &mut BTreeMap<String, Done>, alone: bool) -> Step {
         let waves: Vec<_> = tasks.iter().map(|task| task.wave).collect();
         let several = !alone && waves.first() != waves.last();
-        let running: Vec<_> = tasks.iter().filter(|task| done.get(&task.key()) == Some(&Done::Running)).collect();
+        let running: Vec<_> =
+            tasks.iter().filter(|task| done.get(&task.key()) == Some(&Done::Running)).collect();
         if several && let Some(first) = running.first() {
             return Step::Wait(format!("waiting for healthy state of {}", title(first.object())));
         }

@@ -78,11 +78,8 @@ impl<'a> Cell<'a> {
     pub fn write_status(&self, kind: &str, namespace: &str, name: &str, status: &Value) {
         let patch = Patch::Merge(json!({"status": status}));
         let api = self.api(kind, namespace);
-        let written = self.runtime.borrow_mut().block_on(api.patch_status(
-            name,
-            &PatchParams::default(),
-            &patch,
-        ));
+        let written =
+            self.runtime.borrow_mut().block_on(api.patch_status(name, &PatchParams::default(), &patch));
         written.unwrap_or_else(|error| panic!("status of {kind} {namespace}/{name}: {error}"));
     }
 
@@ -203,7 +200,8 @@ impl Seen {
         let mut text = String::new();
         for object in self.namespace.iter().chain(&self.connection).chain(&self.rules).chain(&self.posts) {
             let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-            let conditions = conditions.iter().map(|c| format!(" {}={}/{}", c["type"], c["status"], c["reason"]));
+            let conditions =
+                conditions.iter().map(|c| format!(" {}={}/{}", c["type"], c["status"], c["reason"]));
             // Writing into a String cannot fail.
             let _ = writeln!(
                 text,

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::cell::Cell;
 use super::health::flux_expressions;
 use super::tool::{Commit, Told, Tool};
-use super::tree::Layout;
+use super::tree::{Layout, documents};
 use crate::harness::process::Process;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
@@ -38,10 +38,8 @@ impl Flux {
     /// Install Flux's definitions and start its controller as its real user.
     pub fn start(stage: &Stage) -> Self {
         stage.plane.kubectl_apply(User::Admin, stage.plane.flux_definitions());
-        let definitions =
-            ["crd/kustomizations.kustomize.toolkit.fluxcd.io", "crd/gitrepositories.source.toolkit.fluxcd.io"];
-        let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
-        stage.plane.kubectl(User::Admin, [&wait[..], &definitions].concat()).ok();
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
+        stage.plane.kubectl(User::Admin, wait).ok();
         stage.plane.kubectl(User::Admin, ["create", "namespace", FLUX]).ok();
         let folder = new_folder("flux");
         let mut command = stage.plane.flux_command(User::FluxKustomize);
@@ -164,8 +162,7 @@ impl<'a> Kustomization<'a> {
             kustomization["spec"]["serviceAccountName"] = json!(DEPLOYER);
         }
         objects.push(kustomization);
-        let text: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
-        cell.stage.plane.kubectl_apply_text(User::Admin, &text).ok();
+        cell.stage.plane.kubectl_apply_text(User::Admin, &documents(&objects)).ok();
     }
 
     /// Publish the tree as a revision, as source-controller does after a push.

@@ -30,7 +30,7 @@ impl Kubectl {
     }
 
     /// `kubectl delete` of what left. Who deletes a namespace does not first delete what is in it.
-    fn delete(&self, cell: &Cell<'_>, commit: &Commit<'_>) -> Option<Answer> {
+    fn delete(cell: &Cell<'_>, commit: &Commit<'_>) -> Option<Answer> {
         let mut left = commit.previous.without(commit.tree);
         if left.has_namespace() {
             left.objects.retain(|object| object["kind"] == "Namespace");
@@ -51,9 +51,9 @@ impl Tool for Kubectl {
 
     fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
         let answers = match self.order {
-            Order::RulesFirst => [Some(self.apply(cell, commit.tree)), self.delete(cell, commit)],
+            Order::RulesFirst => [Some(self.apply(cell, commit.tree)), Self::delete(cell, commit)],
             Order::ConnectionFirst => {
-                let deleted = self.delete(cell, commit);
+                let deleted = Self::delete(cell, commit);
                 [Some(self.apply(cell, commit.tree)), deleted]
             }
         };

@@ -129,10 +129,8 @@ fn play_cell(stage: &Stage, flux: &Flux, (scenario, column): Place) -> Played {
         assert!(later, "{}: {played:?}, expected later {third:?}", cell.namespace);
         // The table says what a person has to reckon with.
         let before = worst.unwrap_or(played);
-        worst = Some(Played {
-            second: before.second.max(played.second),
-            third: before.third.max(played.third),
-        });
+        worst =
+            Some(Played { second: before.second.max(played.second), third: before.third.max(played.third) });
     }
     worst.expect("every column has a tool")
 }
@@ -156,7 +154,9 @@ fn one_commit_is_enough_with_every_tool() {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 loop {
-                    let Some(place) = queue.lock().expect("nobody panics with the lock").next() else { break };
+                    let Some(place) = queue.lock().expect("nobody panics with the lock").next() else {
+                        break;
+                    };
                     // One failed cell must not hide what came of the others.
                     match catch_unwind(AssertUnwindSafe(|| play_cell(&stage, &flux, place))) {
                         Ok(played) => {

@@ -7,6 +7,7 @@ mod argo;
 mod cell;
 mod flux;
 mod health;
+mod health_cases;
 mod helm;
 mod kubectl;
 mod matrix;

@@ -20,7 +20,8 @@ pub fn check(played: &BTreeMap<Place, Played>) {
     let (committed, after) = rest.split_once(END).expect("the table has an end");
     let table = table(played);
     if std::env::var_os("POSTLINK_WRITE_DOCS").is_some() {
-        fs::write(repository(PAGE), format!("{before}{BEGIN}{table}{END}{after}")).expect("the page is writable");
+        fs::write(repository(PAGE), format!("{before}{BEGIN}{table}{END}{after}"))
+            .expect("the page is writable");
         return;
     }
     assert!(

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::cell::{Cell, is, message};
 use super::tool::{Commit, Told, Tool};
-use super::tree::{RULES, Scenario, Tree, USED_BY, Wish, post};
+use super::tree::{RULES, Rules, Scenario, Tree, USED_BY, Wish, post};
 use crate::harness::users::User;
 use crate::stage::condition;
 
@@ -80,16 +80,17 @@ pub fn play(cell: &Cell<'_>, tool: &mut dyn Tool, scenario: Scenario) -> Played 
 /// One commit, and what came of it.
 fn commit(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish, gone: bool) -> Outcome {
     let told = tool.sync(cell, commit);
+    eprintln!("{}: commit {}: {told:?}", cell.namespace, commit.number);
     match told {
         Told::Refused(words) => {
-            assert!(words.contains(USED_BY), "{}: the refusal names no rules: {words}", cell.namespace);
+            assert!(names_rules(&words, wish), "{}: which rules? {words}", cell.namespace);
             again(cell, tool, commit, wish, gone)
         }
         Told::Waits(words) => {
             assert!(words.contains("DynamicsConnection/northwind"), "{}: {words}", cell.namespace);
             let seen = cell.see();
             assert!(seen.is_held(), "{}: it waits for something else:\n{}", cell.namespace, seen.summary());
-            if wish.rules == super::tree::Rules::Active {
+            if wish.rules == Rules::Active {
                 return Outcome::Held;
             }
             // Not for ever: somebody who knows what it waits for has a way out.
@@ -118,14 +119,23 @@ fn commit(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish,
     }
 }
 
+/// The refusal names both rules; while they go, perhaps only the one that is left.
+fn names_rules(words: &str, wish: Wish) -> bool {
+    let left = |rule: &str| {
+        words.contains(&format!("is used by 1 active rule: {rule}; deactivate or delete it first"))
+    };
+    words.contains(&format!("{USED_BY}; deactivate or delete them first"))
+        || (wish.rules != Rules::Active && RULES.iter().any(|rule| left(rule)))
+}
+
 /// A person was refused, and gives the same command again once no rule has a place in the connection any more; at
 /// once, if the rules are to stay active.
 fn again(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish, gone: bool) -> Outcome {
-    let stays = wish.rules == super::tree::Rules::Active;
+    let stays = wish.rules == Rules::Active;
     cell.wait("the rules to let go", |seen| (stays || seen.is_let_go()).then_some(()));
     match tool.sync(cell, commit) {
         Told::Refused(words) => {
-            assert!(words.contains(USED_BY), "{}: {words}", cell.namespace);
+            assert!(names_rules(&words, wish), "{}: which rules? {words}", cell.namespace);
             Outcome::Refused
         }
         told => {
@@ -150,7 +160,8 @@ fn works_while_held(cell: &Cell<'_>, scenario: Scenario) {
     let what = if scenario == Scenario::S1 { "delete" } else { "disable" };
     for rule in &seen.rules {
         let words = message(rule, "Ready");
-        let wanted = format!("Somebody asked to {what} connection northwind, which waits because this rule is active");
+        let wanted =
+            format!("Somebody asked to {what} connection northwind, which waits because this rule is active");
         assert!(words.starts_with(&wanted), "{words}");
     }
     // A post that no tool knows would stay in the way of what the last commit wants of all posts.

@@ -80,6 +80,7 @@ impl Wish {
 
 /// How a tree is laid out for the tool that reads it; the wish is the same for all.
 #[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an independent habit of a tool")]
 pub struct Layout {
     /// Annotate what rules need (namespace, Secret, connection) with an earlier wave than rules and posts.
     pub waves: bool,
@@ -99,7 +100,7 @@ pub struct Tree {
 
 impl Tree {
     /// The tree of a cell at a commit. `gone`: the commit removed the namespace with everything in it; what remains
-    /// is a ConfigMap elsewhere, because tools refuse to empty a tree.
+    /// is a `ConfigMap` elsewhere, because tools refuse to empty a tree.
     pub fn new(namespace: &str, wish: Wish, gone: bool, layout: Layout) -> Self {
         let mut objects = Vec::new();
         if !layout.without_namespace {
@@ -128,7 +129,8 @@ impl Tree {
         if layout.prune_last
             && let Some(connection) = &mut connection
         {
-            connection["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] = json!("PruneLast=true");
+            connection["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] =
+                json!("PruneLast=true");
         }
         if !layout.connection_last {
             objects.extend(connection.take());
@@ -167,8 +169,14 @@ impl Tree {
 
     /// As YAML documents. JSON is YAML, and needs no quoting rules.
     pub fn text(&self) -> String {
-        self.objects.iter().map(|object| format!("---\n{object:#}\n")).collect()
+        documents(&self.objects)
     }
+}
+
+/// Objects as YAML documents.
+pub fn documents(objects: &[Value]) -> String {
+    let texts: Vec<_> = objects.iter().map(|object| format!("---\n{object:#}\n")).collect();
+    texts.concat()
 }
 
 /// Where things are that outlive a cell.

@@ -133,7 +133,7 @@ impl ControlPlane {
         command
     }
 
-    /// The definitions of Flux's `Kustomization` and `GitRepository`.
+    /// The definitions of Flux's `Kustomization` and of its sources.
     pub fn flux_definitions(&self) -> &Path {
         &self.binaries.flux_definitions
     }
