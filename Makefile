@@ -37,7 +37,7 @@ crds-current:
 test: control-plane ## All layers with small budgets, at most 20 minutes once built
 	$(CARGO) test --no-fail-fast
 
-control-plane: ## Build the real control plane, kubectl and Helm once, into a cache in the home folder
+control-plane: ## Build the real control plane, kubectl, Helm and Flux once, into a cache in the home folder
 	tests/cluster/build-tools $(POSTLINK_CONTROL_PLANE_BIN)
 
 bench: control-plane ## Measure on the real control plane (POSTLINK_BENCH_OBJECTS=n)

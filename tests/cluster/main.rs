@@ -7,6 +7,7 @@ mod chart;
 mod control_plane;
 mod crowd;
 mod departure;
+mod gitops;
 mod ground;
 // A test uses what it needs of the harness, and the harness offers what tests to come need.
 #[allow(dead_code)]

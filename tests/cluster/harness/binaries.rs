@@ -17,6 +17,11 @@ pub struct Binaries {
     pub kubectl: PathBuf,
     pub helm3: PathBuf,
     pub helm4: PathBuf,
+    /// Flux's kustomize-controller, and the definitions of `Kustomization` and of its sources.
+    pub flux: PathBuf,
+    pub flux_definitions: PathBuf,
+    /// What kstatus, Argo CD and Flux call healthy; see `tests/cluster/health`.
+    pub health: PathBuf,
 }
 
 /// Why the programs cannot be used.
@@ -57,6 +62,9 @@ impl Binaries {
             kubectl: find("control-plane", "kubectl")?,
             helm3: find("helm3", "helm3")?,
             helm4: find("helm4", "helm4")?,
+            flux: find("flux", "kustomize-controller")?,
+            flux_definitions: find("flux", "flux-definitions.yaml")?,
+            health: find("health", "health")?,
             etcd: etcd_bin_vendored::etcd_bin_path()
                 .map_err(|error| BinariesError::Etcd(error.to_string()))?
                 .to_owned(),
@@ -65,13 +73,14 @@ impl Binaries {
 }
 
 /// The folder that `tests/cluster/build-tools` fills for a module of this checkout: it is named by the
-/// SHA-256 of these files, in this order.
+/// SHA-256 of these files, in this order; only a program of our own has a `main.go`.
 fn cache_folder(module: &str) -> Result<PathBuf, BinariesError> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster");
     let mut key = Sha256::new();
-    for path in
-        [tests.join(module).join("go.mod"), tests.join(module).join("go.sum"), tests.join("build-tools")]
-    {
+    let folder = tests.join(module);
+    let mut paths = vec![folder.join("go.mod"), folder.join("go.sum"), tests.join("build-tools")];
+    paths.extend(Some(folder.join("main.go")).filter(|program| program.exists()));
+    for path in paths {
         let content = std::fs::read(&path).map_err(|source| BinariesError::Module { path, source })?;
         key.update(content);
     }

@@ -126,6 +126,18 @@ impl ControlPlane {
         self.command_as(&self.binaries.kubectl, user)
     }
 
+    /// Flux's kustomize-controller as `user`, nothing else said yet.
+    pub fn flux_command(&self, user: User) -> Command {
+        let mut command = Command::new(&self.binaries.flux);
+        command.env("KUBECONFIG", self.kubeconfig(user));
+        command
+    }
+
+    /// The definitions of Flux's `Kustomization` and of its sources.
+    pub fn flux_definitions(&self) -> &Path {
+        &self.binaries.flux_definitions
+    }
+
     /// A client program that sees neither the caller's configuration nor their caches.
     fn command_as(&self, program: &Path, user: User) -> Command {
         let home = self.folder.join("kubectl-home");

@@ -1,0 +1,318 @@
+//! Argo CD's order, by a driver: Argo CD itself is not here. The driver makes the requests that Argo CD makes
+//! (kubectl's own client-side apply, deletions in the foreground) in the order and with the waits of its sync:
+//! prune before apply inside a wave, healthy before the next wave, a pruned object gone before the next wave,
+//! five retries.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::cell::Cell;
+use super::health::health_of;
+use super::tool::{Commit, Told, Tool};
+use super::tree::{Layout, Tree, identity};
+use crate::harness::kubectl::Answer;
+use crate::harness::users::User;
+
+/// A failed automatic sync is tried again so often, and then not before the next commit.
+const RETRIES: u32 = 5;
+
+/// Between two looks of a running sync. Argo CD's own are seconds apart.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+
+/// So many looks in a row at the same wait, with the connection held, and it is one that does not end.
+const FOR_EVER: u32 = 10;
+
+/// An Application with automatic sync and pruning.
+pub struct Application {
+    layout: Layout,
+    /// Everything this application ever applied. Argo CD finds it by the tracking annotation.
+    applied: Tree,
+}
+
+/// How one operation ended.
+enum Ended {
+    Succeeded,
+    Failed(String),
+    /// It did not end: Argo CD waits, and looks at no other commit meanwhile.
+    Waits(String),
+}
+
+/// How far one object is. Absent: still to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// Applied, and its health not seen yet.
+    Running,
+    Succeeded,
+    Failed,
+}
+
+/// One object of a sync.
+struct Task {
+    /// None: it left the tree and is to be pruned.
+    target: Option<Value>,
+    live: Option<Value>,
+    wave: i64,
+}
+
+impl Task {
+    fn object(&self) -> &Value {
+        self.target.as_ref().or(self.live.as_ref()).expect("a task is about an object")
+    }
+
+    fn key(&self) -> String {
+        format!("{:?}", identity(self.object()))
+    }
+}
+
+impl Application {
+    pub fn of_one_wave() -> Self {
+        Self::new(Layout::default())
+    }
+
+    pub fn of_two_waves(prune_last: bool) -> Self {
+        Self::new(Layout { waves: true, prune_last, ..Layout::default() })
+    }
+
+    fn new(layout: Layout) -> Self {
+        Self { layout, applied: Tree::default() }
+    }
+
+    /// The objects of the sync, with what is live now, by wave, kind and name.
+    fn tasks(&self, cell: &Cell<'_>, tree: &Tree) -> Vec<Task> {
+        let live = |object: &Value| {
+            let metadata = &object["metadata"];
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            cell.get(&text(&object["kind"]), &text(&metadata["namespace"]), &text(&metadata["name"]))
+        };
+        let mut tasks = Vec::new();
+        for target in &tree.objects {
+            tasks.push(Task { live: live(target), wave: wave(target), target: Some(tracked(cell, target)) });
+        }
+        for gone in self.applied.without(tree).objects {
+            if let Some(live) = live(&gone) {
+                tasks.push(Task { wave: wave(&live), target: None, live: Some(live) });
+            }
+        }
+        let prune_waves: Vec<_> = {
+            let mut waves: Vec<_> =
+                tasks.iter().filter(|task| task.target.is_none()).map(|task| task.wave).collect();
+            waves.sort_unstable();
+            waves.dedup();
+            waves
+        };
+        let last = tasks.iter().map(|task| task.wave).max().unwrap_or(0).max(0);
+        for task in tasks.iter_mut().filter(|task| task.target.is_none()) {
+            // What came first goes last.
+            let at = prune_waves.iter().position(|wave| *wave == task.wave).expect("each was collected");
+            task.wave = prune_waves[prune_waves.len() - 1 - at];
+            let options = task
+                .live
+                .as_ref()
+                .map(|live| &live["metadata"]["annotations"]["argocd.argoproj.io/sync-options"]);
+            if options.and_then(Value::as_str).is_some_and(|options| options.contains("PruneLast=true")) {
+                task.wave = last + 1;
+            }
+        }
+        let name = |task: &Task| task.object()["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        tasks.sort_by_key(|task| (task.wave, kind_order(task.object()), name(task)));
+        tasks
+    }
+
+    /// One operation from its start to its end, or until it waits for what nothing but itself would bring about.
+    fn operation(&self, cell: &Cell<'_>, tree: &Tree, only: Option<&str>) -> Ended {
+        let mut done: BTreeMap<String, Done> = BTreeMap::new();
+        let targets = Tree { objects: tree.objects.iter().map(|target| tracked(cell, target)).collect() };
+        let dry = apply(cell, &targets, &["--dry-run=client"]);
+        if !dry.succeeded() {
+            return Ended::Failed(dry.stderr);
+        }
+        let mut same: (u32, String) = (0, String::new());
+        loop {
+            let mut tasks = self.tasks(cell, tree);
+            tasks.retain(|task| only.is_none_or(|kind| task.object()["kind"] == kind));
+            update(&tasks, &mut done);
+            match self.step(cell, &tasks, &mut done, only.is_some()) {
+                Step::Ended(ended) => return ended,
+                Step::Wait(words) => {
+                    // Held rules are declared active in the cluster; only the part of the tree that this very sync
+                    // has not got to can change that.
+                    let held = words == same.1 && cell.see().is_held();
+                    same = (if held { same.0 + 1 } else { 0 }, words);
+                    if same.0 == FOR_EVER {
+                        return Ended::Waits(same.1);
+                    }
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+            }
+        }
+    }
+
+    /// What a sync does each time it is looked at.
+    fn step(&self, cell: &Cell<'_>, tasks: &[Task], done: &mut BTreeMap<String, Done>, alone: bool) -> Step {
+        let waves: Vec<_> = tasks.iter().map(|task| task.wave).collect();
+        let several = !alone && waves.first() != waves.last();
+        let running: Vec<_> =
+            tasks.iter().filter(|task| done.get(&task.key()) == Some(&Done::Running)).collect();
+        if several && let Some(first) = running.first() {
+            return Step::Wait(format!("waiting for healthy state of {}", title(first.object())));
+        }
+        let terminating = tasks.iter().find(|task| {
+            let deleted = task.live.as_ref().map(|live| !live["metadata"]["deletionTimestamp"].is_null());
+            task.target.is_none() && done.contains_key(&task.key()) && deleted == Some(true)
+        });
+        if let Some(task) = terminating {
+            return Step::Wait(format!("waiting for deletion of {}", title(task.object())));
+        }
+        if tasks.iter().any(|task| done.get(&task.key()) == Some(&Done::Failed)) {
+            let words = "one or more synchronization tasks completed unsuccessfully".to_owned();
+            return Step::Ended(Ended::Failed(words));
+        }
+        let pending: Vec<_> = tasks.iter().filter(|task| !done.contains_key(&task.key())).collect();
+        let Some(wave) = pending.first().map(|task| task.wave) else { return Step::Ended(Ended::Succeeded) };
+        let (now, later): (Vec<&Task>, Vec<_>) = pending.into_iter().partition(|task| task.wave == wave);
+        let refused = run(cell, &now, done);
+        if !refused.is_empty() {
+            return Step::Ended(Ended::Failed(refused));
+        }
+        if later.is_empty() {
+            // Whatever becomes of the last wave's objects is not the sync's concern.
+            return Step::Ended(Ended::Succeeded);
+        }
+        Step::Wait(format!("wave {wave} is applied"))
+    }
+}
+
+enum Step {
+    Ended(Ended),
+    Wait(String),
+}
+
+impl Tool for Application {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+        for object in &commit.tree.objects {
+            if !self.applied.has(object) {
+                self.applied.objects.push(object.clone());
+            }
+        }
+        let mut words = String::new();
+        for _ in 0..=RETRIES {
+            match self.operation(cell, commit.tree, None) {
+                Ended::Succeeded => return Told::Done,
+                Ended::Waits(words) => return Told::Waits(words),
+                Ended::Failed(why) => words = why,
+            }
+        }
+        Told::Refused(words)
+    }
+
+    /// Terminate the operation, and sync the rules alone: `argocd app sync --resource postlink.dev:AutomationRule:*`.
+    fn rescue(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+        match self.operation(cell, commit.tree, Some("AutomationRule")) {
+            Ended::Succeeded => self.sync(cell, commit),
+            Ended::Waits(words) => Told::Waits(words),
+            Ended::Failed(words) => Told::Refused(words),
+        }
+    }
+}
+
+/// Take the health of what runs from what is live now.
+fn update(tasks: &[Task], done: &mut BTreeMap<String, Done>) {
+    let running: Vec<_> = tasks
+        .iter()
+        .filter(|task| done.get(&task.key()) == Some(&Done::Running))
+        .filter_map(|task| Some((task.key(), task.live.clone()?)))
+        .collect();
+    if running.is_empty() {
+        return;
+    }
+    let objects: Vec<_> = running.iter().map(|(_, live)| live.clone()).collect();
+    for ((key, _), health) in running.into_iter().zip(health_of(&objects)) {
+        match health.argo.status.as_str() {
+            // What has no health is taken for healthy.
+            "Healthy" | "" => done.insert(key, Done::Succeeded),
+            "Degraded" => done.insert(key, Done::Failed),
+            _ => None,
+        };
+    }
+}
+
+/// Prune, then apply, the tasks of one wave. What was refused, in words.
+fn run(cell: &Cell<'_>, tasks: &[&Task], done: &mut BTreeMap<String, Done>) -> String {
+    let mut refused = String::new();
+    for task in tasks.iter().filter(|task| task.target.is_none()) {
+        let answer = prune(cell, task.live.as_ref().expect("what is pruned is there"));
+        let failed = answer.filter(|answer| !answer.succeeded());
+        done.insert(task.key(), if failed.is_some() { Done::Failed } else { Done::Succeeded });
+        refused.extend(failed.map(|answer| answer.stderr));
+    }
+    if !refused.is_empty() {
+        return refused;
+    }
+    let objects: Vec<_> = tasks.iter().filter_map(|task| task.target.clone()).collect();
+    if objects.is_empty() {
+        return refused;
+    }
+    // One call for the wave: it makes the same requests in the same order, and goes on after a refused one.
+    let answer = apply(cell, &Tree { objects }, &[]);
+    for task in tasks.iter().filter(|task| task.target.is_some()) {
+        done.insert(task.key(), Done::Running);
+    }
+    if answer.succeeded() { String::new() } else { answer.stderr }
+}
+
+/// Client-side, with kubectl's own code, which is Argo CD's as well.
+fn apply(cell: &Cell<'_>, tree: &Tree, further: &[&str]) -> Answer {
+    let args = ["apply", "-f", "-", "--field-manager=argocd-controller"];
+    cell.stage.plane.kubectl_with_input(User::Argo, [&args[..], further].concat(), &tree.text())
+}
+
+/// None: it is being deleted already, and Argo CD does not ask again.
+fn prune(cell: &Cell<'_>, live: &Value) -> Option<Answer> {
+    if !live["metadata"]["deletionTimestamp"].is_null() {
+        return None;
+    }
+    let args = ["delete", "-f", "-", "--cascade=foreground", "--wait=false", "--ignore-not-found"];
+    Some(cell.stage.plane.kubectl_with_input(User::Argo, args, &live.to_string()))
+}
+
+/// With the annotation by which Argo CD knows its own.
+fn tracked(cell: &Cell<'_>, target: &Value) -> Value {
+    let (api, kind) = (target["apiVersion"].as_str().unwrap_or_default(), &target["kind"]);
+    let group = api.split_once('/').map_or("", |(group, _)| group);
+    let metadata = &target["metadata"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let id = format!(
+        "{}:{group}/{}:{}/{}",
+        cell.namespace,
+        text(kind),
+        text(&metadata["namespace"]),
+        text(&metadata["name"])
+    );
+    let mut target = target.clone();
+    target["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = json!(id);
+    target
+}
+
+fn wave(object: &Value) -> i64 {
+    let annotation = &object["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"];
+    annotation.as_str().and_then(|wave| wave.parse().ok()).unwrap_or(0)
+}
+
+/// Built-in kinds first; custom ones have no order among themselves but that of their names.
+fn kind_order(object: &Value) -> usize {
+    let kinds = ["Namespace", "Secret", "ConfigMap"];
+    kinds.iter().position(|kind| object["kind"] == *kind).unwrap_or(kinds.len())
+}
+
+fn title(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let api = text(&object["apiVersion"]);
+    let group = api.split_once('/').map_or("", |(group, _)| group);
+    format!("{group}/{}/{}", text(&object["kind"]), text(&object["metadata"]["name"]))
+}

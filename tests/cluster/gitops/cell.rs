@@ -1,0 +1,239 @@
+//! One cell of the matrix: a namespace of its own, and what is seen in it.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::tree::{Connection, RULES, Rules, USED_BY, Wish};
+use crate::harness::users::User;
+use crate::stage::{SOON, Stage, condition};
+
+/// The name of the connection and of its Secret in every cell.
+pub const CONNECTION: &str = "northwind";
+
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// A namespace, and a client to look into it.
+pub struct Cell<'a> {
+    pub stage: &'a Stage,
+    pub namespace: String,
+    runtime: RefCell<Runtime>,
+    client: Client,
+}
+
+/// What is there at one moment.
+#[derive(Debug)]
+pub struct Seen {
+    pub namespace: Option<Value>,
+    pub connection: Option<Value>,
+    pub rules: Vec<Value>,
+    pub posts: Vec<Value>,
+}
+
+impl<'a> Cell<'a> {
+    pub fn new(stage: &'a Stage, namespace: String) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime can be built");
+        let client = runtime.block_on(stage.plane.client(User::Admin));
+        Self { stage, namespace, runtime: RefCell::new(runtime), client }
+    }
+
+    fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
+        let (group, version) = match kind {
+            "Namespace" | "ConfigMap" | "Secret" => ("", "v1"),
+            "Kustomization" => ("kustomize.toolkit.fluxcd.io", "v1"),
+            "GitRepository" => ("source.toolkit.fluxcd.io", "v1"),
+            _ => ("postlink.dev", "v1alpha1"),
+        };
+        let resource = match kind {
+            "GitRepository" => ApiResource::from_gvk_with_plural(
+                &GroupVersionKind::gvk(group, version, kind),
+                "gitrepositories",
+            ),
+            _ => ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind)),
+        };
+        match kind {
+            "Namespace" => Api::all_with(self.client.clone(), &resource),
+            _ => Api::namespaced_with(self.client.clone(), namespace, &resource),
+        }
+    }
+
+    /// One object, wherever it is.
+    pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let found = self.runtime.borrow_mut().block_on(self.api(kind, namespace).get_opt(name));
+        let found = found.unwrap_or_else(|error| panic!("{kind} {namespace}/{name}: {error}"));
+        found.map(|object| serde_json::to_value(object).expect("what came as JSON goes as JSON"))
+    }
+
+    /// Write a status as its owner would.
+    pub fn write_status(&self, kind: &str, namespace: &str, name: &str, status: &Value) {
+        let patch = Patch::Merge(json!({"status": status}));
+        let api = self.api(kind, namespace);
+        let written =
+            self.runtime.borrow_mut().block_on(api.patch_status(name, &PatchParams::default(), &patch));
+        written.unwrap_or_else(|error| panic!("status of {kind} {namespace}/{name}: {error}"));
+    }
+
+    fn list(&self, kind: &str) -> Vec<Value> {
+        let list = self.api(kind, &self.namespace);
+        let found = self.runtime.borrow_mut().block_on(list.list(&kube::api::ListParams::default()));
+        let found = found.unwrap_or_else(|error| panic!("{kind} of {}: {error}", self.namespace));
+        let value = |object| serde_json::to_value(object).expect("what came as JSON goes as JSON");
+        found.items.into_iter().map(value).collect()
+    }
+
+    pub fn see(&self) -> Seen {
+        Seen {
+            namespace: self.get("Namespace", "", &self.namespace),
+            connection: self.get("DynamicsConnection", &self.namespace, CONNECTION),
+            rules: self.list("AutomationRule"),
+            posts: self.list("PostLink"),
+        }
+    }
+
+    /// Look until `wanted` has an answer.
+    pub fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&Seen) -> Option<T>) -> T {
+        let begin = Instant::now();
+        loop {
+            let seen = self.see();
+            if let Some(found) = wanted(&seen) {
+                return found;
+            }
+            assert!(
+                begin.elapsed() < SOON,
+                "{}: waited {SOON:?} in vain for {what}; it is so:\n{}",
+                self.namespace,
+                seen.summary()
+            );
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// As [`Cell::wait`], for a condition that is asked elsewhere.
+    pub fn wait_until(&self, what: &str, mut there: impl FnMut() -> bool) {
+        self.wait(what, |_| there().then_some(()));
+    }
+}
+
+impl Seen {
+    /// Declared is effective: everything is as `wish` (or, when `gone`, the namespace's end) wants it, and says so.
+    pub fn is_as_wished(&self, wish: Wish, gone: bool) -> bool {
+        if gone {
+            return self.namespace.is_none();
+        }
+        let connection = match (wish.connection, &self.connection) {
+            (Connection::Absent, None) => true,
+            (Connection::Enabled, Some(connection)) => {
+                connection["status"]["state"] == "Enabled"
+                    && connection["status"]["activeRuleCount"] == RULES.len()
+                    && is(connection, "Ready", ("True", "Connected"))
+            }
+            (Connection::Disabled, Some(connection)) => {
+                connection["status"]["state"] == "Disabled"
+                    && connection["status"]["activeRuleCount"] == 0
+                    && is(connection, "Ready", ("True", "Disabled"))
+            }
+            _ => false,
+        };
+        let rules = match wish.rules {
+            Rules::Absent => self.rules.is_empty(),
+            Rules::Active => self.all_rules("Active", ("True", "Reserved")),
+            Rules::Inactive => self.all_rules("Active", ("False", "Inactive")),
+        };
+        let linked = |name: &str, reason: &str| {
+            self.post(name).is_some_and(|post| match wish.connection {
+                Connection::Enabled => {
+                    is(post, "Linked", ("True", reason))
+                        && is(post, "RecordAvailable", ("True", "RecordAvailable"))
+                }
+                Connection::Disabled => is(post, "RecordAvailable", ("False", "ConnectionDisabled")),
+                Connection::Absent => is(post, "Linked", ("False", "ConnectionDeleted")),
+            })
+        };
+        let ready = self.connection.iter().chain(&self.rules).chain(&self.posts);
+        let posts = linked("by-rule", "LinkedByRule") && linked("by-hand", "LinkedByHand");
+        connection && rules && posts && ready.into_iter().all(is_ready)
+    }
+
+    /// The wish waits for the rules, which are declared active and so will not let go by themselves; the connection
+    /// works as before, and everybody is told.
+    pub fn is_held(&self) -> bool {
+        let Some(connection) = &self.connection else { return false };
+        let deleted = !connection["metadata"]["deletionTimestamp"].is_null();
+        let refused = if deleted { "DeletionRefused" } else { "DisableRefused" };
+        (deleted || connection["spec"]["enabled"] == false)
+            && connection["status"]["state"] == "Enabled"
+            && is(connection, refused, ("True", "UsedByActiveRules"))
+            && message(connection, refused).contains(USED_BY)
+            && is_ready(connection)
+            && self.rules.iter().all(|rule| rule["spec"]["active"] == true)
+            && self.all_rules("Active", ("True", "Reserved"))
+            && self.all_rules("HoldsConnection", ("True", "HoldsConnection"))
+            && self.all_rules("Ready", ("False", "HoldsConnection"))
+    }
+
+    /// No rule has a place in the connection any more, so nobody is refused.
+    pub fn is_let_go(&self) -> bool {
+        self.connection.as_ref().is_none_or(|connection| connection["status"]["activeRuleCount"] == 0)
+    }
+
+    /// Both rules are there and say this of their current generation.
+    fn all_rules(&self, type_: &str, said: (&str, &str)) -> bool {
+        self.rules.len() == RULES.len() && self.rules.iter().all(|rule| is(rule, type_, said))
+    }
+
+    pub fn post(&self, name: &str) -> Option<&Value> {
+        self.posts.iter().find(|post| post["metadata"]["name"] == name)
+    }
+
+    /// A line per object, for a person who reads why a cell failed.
+    pub fn summary(&self) -> String {
+        let mut text = String::new();
+        for object in self.namespace.iter().chain(&self.connection).chain(&self.rules).chain(&self.posts) {
+            let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            let conditions =
+                conditions.iter().map(|c| format!(" {}={}/{}", c["type"], c["status"], c["reason"]));
+            // Writing into a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{} {} generation {} seen {} deleted {} spec {} state {}:{}",
+                object["kind"],
+                object["metadata"]["name"],
+                object["metadata"]["generation"],
+                object["status"]["observedGeneration"],
+                object["metadata"]["deletionTimestamp"],
+                object["spec"],
+                object["status"]["state"],
+                conditions.collect::<String>(),
+            );
+        }
+        text
+    }
+}
+
+/// The object says this of its current generation.
+pub fn is(object: &Value, type_: &str, said: (&str, &str)) -> bool {
+    object["status"]["observedGeneration"] == object["metadata"]["generation"]
+        && condition(object, type_) == Some(said)
+}
+
+fn is_ready(object: &Value) -> bool {
+    object["status"]["observedGeneration"] == object["metadata"]["generation"]
+        && condition(object, "Ready").is_some_and(|(status, _)| status == "True")
+}
+
+/// What a condition says in words.
+pub fn message(object: &Value, type_: &str) -> String {
+    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let found = conditions.iter().find(|condition| condition["type"] == type_);
+    found.and_then(|condition| condition["message"].as_str()).unwrap_or_default().to_owned()
+}

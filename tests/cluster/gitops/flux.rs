@@ -1,0 +1,266 @@
+//! The real kustomize-controller of Flux. Only the source is ours: a tarball on loopback that a `GitRepository`
+//! names, whose status the test writes where Flux's source-controller would.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::cell::Cell;
+use super::health::flux_expressions;
+use super::tool::{Commit, Told, Tool};
+use super::tree::{Layout, documents};
+use crate::harness::process::Process;
+use crate::harness::run_folder::new_folder;
+use crate::harness::users::User;
+use crate::stage::{SOON, Stage};
+
+/// Where Flux lives, and the Kustomizations that are not a tenant's.
+const FLUX: &str = "flux-system";
+
+/// The tenant's ServiceAccount in its own namespace.
+const DEPLOYER: &str = "deployer";
+
+/// The running controller and the tarballs it fetches.
+pub struct Flux {
+    _controller: Process,
+    tarballs: Tarballs,
+}
+
+impl Flux {
+    /// Install Flux's definitions and start its controller as its real user.
+    pub fn start(stage: &Stage) -> Self {
+        stage.plane.kubectl_apply(User::Admin, stage.plane.flux_definitions());
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
+        stage.plane.kubectl(User::Admin, wait).ok();
+        stage.plane.kubectl(User::Admin, ["create", "namespace", FLUX]).ok();
+        let folder = new_folder("flux");
+        let mut command = stage.plane.flux_command(User::FluxKustomize);
+        command.current_dir(&folder).env("RUNTIME_NAMESPACE", FLUX).env("TMPDIR", &folder).args([
+            "--watch-all-namespaces=true",
+            "--enable-leader-election=false",
+            "--metrics-addr=127.0.0.1:0",
+            "--health-addr=127.0.0.1:0",
+            "--concurrent=8",
+            "--interval-jitter-percentage=0",
+            "--log-level=info",
+        ]);
+        let mut controller = Process::spawn(&folder, "kustomize-controller", &mut command)
+            .unwrap_or_else(|error| panic!("{error}"));
+        controller.wait_for_log(SOON, |line| line.contains("Starting workers"));
+        Self { _controller: controller, tarballs: Tarballs::serve() }
+    }
+}
+
+/// What is served, by path.
+struct Tarballs {
+    address: String,
+    files: Arc<Mutex<HashMap<String, Vec<u8>>>>,
+}
+
+impl Tarballs {
+    /// Serve on a port of its own until the test process ends.
+    fn serve() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address").to_string();
+        let files = Arc::new(Mutex::new(HashMap::new()));
+        let served = Arc::clone(&files);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A client that goes away in the middle asks again.
+                let _ = answer(stream, &served);
+            }
+        });
+        Self { address, files }
+    }
+
+    /// Publish a file; its URL.
+    fn publish(&self, path: String, content: Vec<u8>) -> String {
+        let url = format!("http://{}/{path}", self.address);
+        self.files.lock().expect("nobody panics with the lock").insert(path, content);
+        url
+    }
+}
+
+fn answer(mut stream: TcpStream, files: &Mutex<HashMap<String, Vec<u8>>>) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let first = lines.next().transpose()?.unwrap_or_default();
+    // The rest of the head, up to the empty line.
+    for line in lines {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    let path = first.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
+    let found = files.lock().expect("nobody panics with the lock").get(path).cloned();
+    let status = if found.is_some() { "200 OK" } else { "404 Not Found" };
+    let body = found.unwrap_or_default();
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())?;
+    stream.write_all(&body)
+}
+
+/// One Kustomization.
+pub struct Kustomization<'a> {
+    flux: &'a Flux,
+    /// Apply as a ServiceAccount of the cell's namespace, and live there.
+    tenant: bool,
+}
+
+impl<'a> Kustomization<'a> {
+    pub fn of_the_cluster(flux: &'a Flux) -> Self {
+        Self { flux, tenant: false }
+    }
+
+    pub fn of_a_tenant(flux: &'a Flux) -> Self {
+        Self { flux, tenant: true }
+    }
+
+    /// Where the Kustomization and its source are.
+    fn home<'b>(&self, cell: &'b Cell<'_>) -> &'b str {
+        if self.tenant { &cell.namespace } else { FLUX }
+    }
+
+    /// What the platform team sets up once: the source, the Kustomization, and a tenant's namespace and account.
+    fn set_up(&self, cell: &Cell<'_>) {
+        let (home, name) = (self.home(cell), &cell.namespace);
+        let mut objects = Vec::new();
+        if self.tenant {
+            objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home}}));
+            objects.push(json!({
+                "apiVersion": "v1", "kind": "ServiceAccount",
+                "metadata": {"name": DEPLOYER, "namespace": home},
+            }));
+            objects.push(json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                "metadata": {"name": DEPLOYER, "namespace": home},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+                "subjects": [{"kind": "ServiceAccount", "name": DEPLOYER, "namespace": home}],
+            }));
+        }
+        objects.push(json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+            "metadata": {"name": name, "namespace": home},
+            "spec": {"interval": "1h", "url": "https://git.example/customer-care.git"},
+        }));
+        let mut kustomization = json!({
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+            "metadata": {"name": name, "namespace": home},
+            "spec": {
+                "interval": "1h", "retryInterval": "5s", "timeout": "90s", "path": "./", "prune": true, "wait": true,
+                "sourceRef": {"kind": "GitRepository", "name": name},
+                "healthCheckExprs": flux_expressions(),
+            },
+        });
+        if self.tenant {
+            kustomization["spec"]["serviceAccountName"] = json!(DEPLOYER);
+        }
+        objects.push(kustomization);
+        cell.stage.plane.kubectl_apply_text(User::Admin, &documents(&objects)).ok();
+    }
+
+    /// Publish the tree as a revision, as source-controller does after a push.
+    fn publish(&self, cell: &Cell<'_>, commit: &Commit<'_>) -> String {
+        let folder = new_folder(&format!("{}-{}", cell.namespace, commit.number));
+        let tarball = tarball_of(&folder, &commit.tree.text());
+        let digest = format!("sha256:{:x}", Sha256::digest(&tarball));
+        let revision = format!("main@sha1:{:040x}", commit.number);
+        let (home, name) = (self.home(cell), &cell.namespace);
+        let path = format!("gitrepository/{home}/{name}/{}.tar.gz", commit.number);
+        let size = tarball.len();
+        let url = self.flux.tarballs.publish(path.clone(), tarball);
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        cell.write_status(
+            "GitRepository",
+            home,
+            name,
+            &json!({
+                "observedGeneration": 1,
+                "artifact": {
+                    "path": path, "url": url, "revision": revision, "digest": digest, "size": size,
+                    "lastUpdateTime": now,
+                },
+                "conditions": [{
+                    "type": "Ready", "status": "True", "observedGeneration": 1, "lastTransitionTime": now,
+                    "reason": "Succeeded", "message": format!("stored artifact for revision '{revision}'"),
+                }],
+            }),
+        );
+        revision
+    }
+
+    /// What the Kustomization says of `revision`, once it says so.
+    fn said(&self, cell: &Cell<'_>, revision: &str) -> Option<Told> {
+        let object = cell.get("Kustomization", self.home(cell), &cell.namespace)?;
+        let status = &object["status"];
+        if status["lastAttemptedRevision"] != revision {
+            return None;
+        }
+        let conditions = status["conditions"].as_array()?;
+        let ready: &Value = conditions.iter().find(|condition| condition["type"] == "Ready")?;
+        let words = ready["message"].as_str().unwrap_or_default().to_owned();
+        match ready["status"].as_str()? {
+            "True" if status["lastAppliedRevision"] == revision => Some(Told::Done),
+            "False" if ready["reason"] == "HealthCheckFailed" => Some(Told::Unhealthy(words)),
+            "False" => Some(Told::Refused(words)),
+            _ => None,
+        }
+    }
+
+    fn wait(&self, cell: &Cell<'_>, revision: &str, done: bool) -> Told {
+        let mut told = None;
+        cell.wait_until(&format!("Flux to say something of {revision}"), || {
+            told = self.said(cell, revision).filter(|told| !done || *told == Told::Done);
+            told.is_some()
+        });
+        told.expect("that is what was waited for")
+    }
+}
+
+impl Tool for Kustomization<'_> {
+    fn layout(&self) -> Layout {
+        Layout { without_namespace: self.tenant, ..Layout::default() }
+    }
+
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+        if self.tenant && commit.tree.objects.is_empty() {
+            // The namespace is not the tenant's to delete, and the Kustomization goes with it.
+            let args = ["delete", "namespace", &cell.namespace, "--wait=false"];
+            cell.stage.plane.kubectl(User::Admin, args).ok();
+            return Told::Done;
+        }
+        if commit.number == 1 {
+            self.set_up(cell);
+        }
+        let revision = self.publish(cell, commit);
+        self.wait(cell, &revision, false)
+    }
+
+    /// It looks again every `retryInterval`.
+    fn says_at_last(&mut self, cell: &Cell<'_>, told: Told) -> Told {
+        let object = cell.get("Kustomization", self.home(cell), &cell.namespace);
+        let revision = object.map(|object| object["status"]["lastAttemptedRevision"].clone());
+        match revision.as_ref().and_then(Value::as_str) {
+            Some(revision) => self.wait(cell, revision, true),
+            None => told,
+        }
+    }
+}
+
+/// A tarball of one file, `tree.yaml`.
+fn tarball_of(folder: &Path, text: &str) -> Vec<u8> {
+    fs::write(folder.join("tree.yaml"), text).expect("a folder of ours is writable");
+    let packed = Command::new("tar")
+        .args(["--create", "--gzip", "--file=-", "tree.yaml"])
+        .current_dir(folder)
+        .output()
+        .expect("tar can be started");
+    assert!(packed.status.success(), "tar: {}", String::from_utf8_lossy(&packed.stderr));
+    packed.stdout
+}

@@ -1,0 +1,50 @@
+//! The real Helm: a chart made of the tree, and an upgrade at each commit.
+
+use std::fs;
+
+use super::cell::Cell;
+use super::tool::{Commit, Told, Tool};
+use super::tree::{Layout, PLATFORM};
+use crate::harness::run_folder::new_folder;
+use crate::harness::users::User;
+
+pub struct Helm {
+    pub major: u8,
+}
+
+impl Tool for Helm {
+    fn layout(&self) -> Layout {
+        Layout::default()
+    }
+
+    /// `helm upgrade --install --wait`. The release is kept beside the namespace, which is part of the chart.
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+        let chart = new_folder(&format!("{}-chart-{}", cell.namespace, commit.number));
+        let about = format!("apiVersion: v2\nname: social\nversion: 0.0.{}\n", commit.number);
+        let templates = chart.join("templates");
+        fs::create_dir(&templates)
+            .and_then(|()| fs::write(chart.join("Chart.yaml"), about))
+            .and_then(|()| fs::write(templates.join("tree.yaml"), commit.tree.text()))
+            .expect("a folder of ours is writable");
+        let chart = chart.to_str().expect("the path is UTF-8").to_owned();
+        let args = [
+            "upgrade",
+            "--install",
+            "--namespace",
+            PLATFORM,
+            &cell.namespace,
+            &chart,
+            "--wait",
+            "--timeout",
+            "60s",
+        ];
+        let answer = cell.stage.plane.helm(self.major, User::Alice, args);
+        if answer.succeeded() {
+            Told::Done
+        } else if answer.stderr.contains("denied request") {
+            Told::Refused(answer.stderr)
+        } else {
+            Told::Unhealthy(answer.stderr)
+        }
+    }
+}

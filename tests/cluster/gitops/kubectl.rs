@@ -1,0 +1,68 @@
+//! A person with the real kubectl: apply the tree, and delete what left it.
+
+use super::cell::Cell;
+use super::tool::{Commit, Told, Tool};
+use super::tree::{Layout, Tree};
+use crate::harness::kubectl::Answer;
+use crate::harness::users::User;
+
+/// In which order the person works, and which object stands first in the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Apply, then delete; rules before the connection.
+    RulesFirst,
+    /// Delete, then apply; the connection before the rules.
+    ConnectionFirst,
+}
+
+pub struct Kubectl {
+    pub server_side: bool,
+    pub order: Order,
+}
+
+impl Kubectl {
+    fn apply(&self, cell: &Cell<'_>, tree: &Tree) -> Answer {
+        let mut args = vec!["apply", "-f", "-"];
+        if self.server_side {
+            args.push("--server-side");
+        }
+        cell.stage.plane.kubectl_with_input(User::Alice, args, &tree.text())
+    }
+
+    /// `kubectl delete` of what left. Who deletes a namespace does not first delete what is in it.
+    fn delete(cell: &Cell<'_>, commit: &Commit<'_>) -> Option<Answer> {
+        let mut left = commit.previous.without(commit.tree);
+        if left.has_namespace() {
+            left.objects.retain(|object| object["kind"] == "Namespace");
+        }
+        if left.objects.is_empty() {
+            return None;
+        }
+        // What the first attempt deleted is not there for the second.
+        let args = ["delete", "-f", "-", "--wait=false", "--ignore-not-found"];
+        Some(cell.stage.plane.kubectl_with_input(User::Alice, args, &left.text()))
+    }
+}
+
+impl Tool for Kubectl {
+    fn layout(&self) -> Layout {
+        Layout { connection_last: self.order == Order::RulesFirst, ..Layout::default() }
+    }
+
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+        let answers = match self.order {
+            Order::RulesFirst => [Some(self.apply(cell, commit.tree)), Self::delete(cell, commit)],
+            Order::ConnectionFirst => {
+                let deleted = Self::delete(cell, commit);
+                [Some(self.apply(cell, commit.tree)), deleted]
+            }
+        };
+        let refused: String = answers
+            .iter()
+            .flatten()
+            .filter(|answer| !answer.succeeded())
+            .map(|answer| answer.stderr.as_str())
+            .collect();
+        if refused.is_empty() { Told::Done } else { Told::Refused(refused) }
+    }
+}

@@ -1,0 +1,179 @@
+//! Playing a cell: the first commit, the scenario's commit, the later one that ends what was held; and what came of it.
+
+use serde_json::Value;
+
+use super::cell::{Cell, is, message};
+use super::tool::{Commit, Told, Tool};
+use super::tree::{RULES, Rules, Scenario, Tree, USED_BY, Wish, post};
+use crate::harness::users::User;
+use crate::stage::condition;
+
+/// What came of a commit, as the table says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Declared is effective, and the tool is content, without a further commit or command.
+    Converges,
+    /// A person is refused first, with the rules' names, and the same command given again converges.
+    OnceMore,
+    /// A person is refused, with the rules' names, and nothing is changed.
+    Refused,
+    /// Accepted; the connection works as before, and it and the rules say why.
+    Held,
+    /// Held, although the tree no longer wants it: the tool waits and does not get to the rules.
+    NeedsPruneLast,
+}
+
+impl Outcome {
+    /// The words of the table.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Converges => "converges",
+            Self::OnceMore => "once more",
+            Self::Refused => "refused",
+            Self::Held => "held and explained",
+            Self::NeedsPruneLast => "needs PruneLast",
+        }
+    }
+}
+
+/// What came of a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Played {
+    pub second: Outcome,
+    /// Of the later commit that sets the rules inactive, where there is one.
+    pub third: Option<Outcome>,
+}
+
+/// The commit every scenario begins with.
+pub fn begin(cell: &Cell<'_>, tool: &mut dyn Tool) -> Tree {
+    let tree = Tree::new(&cell.namespace, Wish::FIRST, false, tool.layout());
+    let first = Commit { number: 1, previous: &Tree::default(), tree: &tree };
+    let began = commit(cell, tool, &first, Wish::FIRST, false);
+    assert_eq!(began, Outcome::Converges, "{}: the first commit", cell.namespace);
+    tree
+}
+
+/// Play `scenario` with `tool`; panics where something is not as every tool must have it.
+pub fn play(cell: &Cell<'_>, tool: &mut dyn Tool, scenario: Scenario) -> Played {
+    let gone = scenario == Scenario::S6;
+    let layout = tool.layout();
+    let second = Tree::new(&cell.namespace, scenario.second(), gone, layout);
+    let third = Tree::new(&cell.namespace, scenario.third(), false, layout);
+    let first = begin(cell, tool);
+
+    let then = Commit { number: 2, previous: &first, tree: &second };
+    let came = commit(cell, tool, &then, scenario.second(), gone);
+    if !matches!(scenario, Scenario::S1 | Scenario::S5) {
+        return Played { second: came, third: None };
+    }
+    match came {
+        Outcome::Held => works_while_held(cell, scenario),
+        Outcome::Refused => nothing_changed(cell),
+        _ => return Played { second: came, third: None },
+    }
+    // Refused was the person's command, not the commit: what left the tree is still there to delete.
+    let previous = if came == Outcome::Refused { &first } else { &second };
+    let last = Commit { number: 3, previous, tree: &third };
+    Played { second: came, third: Some(commit(cell, tool, &last, scenario.third(), false)) }
+}
+
+/// One commit, and what came of it.
+fn commit(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish, gone: bool) -> Outcome {
+    let told = tool.sync(cell, commit);
+    eprintln!("{}: commit {}: {told:?}", cell.namespace, commit.number);
+    match told {
+        Told::Refused(words) => {
+            assert!(names_rules(&words, wish), "{}: which rules? {words}", cell.namespace);
+            again(cell, tool, commit, wish, gone)
+        }
+        Told::Waits(words) => {
+            assert!(words.contains("DynamicsConnection/northwind"), "{}: {words}", cell.namespace);
+            let seen = cell.see();
+            assert!(seen.is_held(), "{}: it waits for something else:\n{}", cell.namespace, seen.summary());
+            if wish.rules == Rules::Active {
+                return Outcome::Held;
+            }
+            // Not for ever: somebody who knows what it waits for has a way out.
+            assert_eq!(tool.rescue(cell, commit), Told::Done, "{}: the way out", cell.namespace);
+            cell.wait("the way out to lead somewhere", |seen| seen.is_as_wished(wish, gone).then_some(()));
+            Outcome::NeedsPruneLast
+        }
+        told => {
+            let came = cell.wait("the commit to converge or to be held", |seen| {
+                if seen.is_as_wished(wish, gone) {
+                    Some(Outcome::Converges)
+                } else {
+                    seen.is_held().then_some(Outcome::Held)
+                }
+            });
+            if came == Outcome::Converges {
+                let at_last = tool.says_at_last(cell, told);
+                assert_eq!(at_last, Told::Done, "{}: commit {}", cell.namespace, commit.number);
+            } else if let Told::Unhealthy(words) = &told {
+                // A tool that looks at health names who holds it.
+                let named = RULES.iter().any(|rule| words.contains(rule));
+                assert!(named, "{}: unhealthy, but which rule? {words}", cell.namespace);
+            }
+            came
+        }
+    }
+}
+
+/// The refusal names both rules; while they go, perhaps only the one that is left.
+fn names_rules(words: &str, wish: Wish) -> bool {
+    let left = |rule: &str| {
+        words.contains(&format!("is used by 1 active rule: {rule}; deactivate or delete it first"))
+    };
+    words.contains(&format!("{USED_BY}; deactivate or delete them first"))
+        || (wish.rules != Rules::Active && RULES.iter().any(|rule| left(rule)))
+}
+
+/// A person was refused, and gives the same command again once no rule has a place in the connection any more; at
+/// once, if the rules are to stay active.
+fn again(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish, gone: bool) -> Outcome {
+    let stays = wish.rules == Rules::Active;
+    cell.wait("the rules to let go", |seen| (stays || seen.is_let_go()).then_some(()));
+    match tool.sync(cell, commit) {
+        Told::Refused(words) => {
+            assert!(names_rules(&words, wish), "{}: which rules? {words}", cell.namespace);
+            Outcome::Refused
+        }
+        told => {
+            assert_eq!(told, Told::Done, "{}: the same command again", cell.namespace);
+            cell.wait("the same command to do it", |seen| seen.is_as_wished(wish, gone).then_some(()));
+            Outcome::OnceMore
+        }
+    }
+}
+
+/// R8, §4.6: until the rules let go the connection keeps serving, and says who uses it.
+fn works_while_held(cell: &Cell<'_>, scenario: Scenario) {
+    let late = post(&cell.namespace, "late", false);
+    cell.stage.plane.kubectl_apply_text(User::Alice, &late.to_string()).ok();
+    cell.wait("a post that arrives meanwhile to be linked", |seen| {
+        let post = seen.post("late")?;
+        let linked = condition(post, "Linked") == Some(("True", "LinkedByRule"));
+        (linked && is(post, "RecordAvailable", ("True", "RecordAvailable"))).then_some(())
+    });
+    let seen = cell.see();
+    assert!(seen.is_held(), "{}: it was held a moment ago:\n{}", cell.namespace, seen.summary());
+    let what = if scenario == Scenario::S1 { "delete" } else { "disable" };
+    for rule in &seen.rules {
+        let words = message(rule, "Ready");
+        let wanted =
+            format!("Somebody asked to {what} connection northwind, which waits because this rule is active");
+        assert!(words.starts_with(&wanted), "{words}");
+    }
+    // A post that no tool knows would stay in the way of what the last commit wants of all posts.
+    cell.stage.plane.kubectl_with_input(User::Alice, ["delete", "-f", "-"], &late.to_string()).ok();
+}
+
+/// A refused person has done nothing.
+fn nothing_changed(cell: &Cell<'_>) {
+    let seen = cell.see();
+    assert!(seen.is_as_wished(Wish::FIRST, false), "{}:\n{}", cell.namespace, seen.summary());
+    let connection = seen.connection.expect("it is as wished");
+    assert_eq!(connection["metadata"]["deletionTimestamp"], Value::Null);
+    assert_eq!(condition(&connection, "DeletionRefused"), None);
+    assert_eq!(condition(&connection, "DisableRefused"), None);
+}

@@ -1,0 +1,47 @@
+//! What a tool is here: something that is given the whole tree at each commit and brings it about in its own way.
+
+use super::cell::Cell;
+use super::tree::{Layout, Tree};
+
+/// What the tool itself said of one command or one sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// It is done and content.
+    Done,
+    /// The API server refused something; the words the person or the tool sees.
+    Refused(String),
+    /// The objects are not as healthy as the tool wants them; its words.
+    Unhealthy(String),
+    /// It waits, and has not got to the rest of the tree; its words.
+    Waits(String),
+}
+
+/// A commit: what stood in git before and what stands there now.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    pub number: u8,
+    pub previous: &'a Tree,
+    pub tree: &'a Tree,
+}
+
+/// One tool in one cell. What it remembers of a sync it remembers itself, as the real one does.
+pub trait Tool {
+    /// How the tree is laid out for it.
+    fn layout(&self) -> Layout {
+        Layout::default()
+    }
+
+    /// Bring the commit about, with the retries the tool has of its own. Given the same commit again, it does what
+    /// a person does who gives the same command once more.
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told;
+
+    /// What it says once the cluster is as the commit wants it. A tool that looks again by itself is asked here.
+    fn says_at_last(&mut self, _cell: &Cell<'_>, told: Told) -> Told {
+        told
+    }
+
+    /// The way out for a tool that waits for ever.
+    fn rescue(&mut self, _cell: &Cell<'_>, _commit: &Commit<'_>) -> Told {
+        panic!("nobody wrote down a way out for this tool")
+    }
+}
