@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Serves simulated Dynamics 365 instances over HTTPS on loopback, until it is interrupted.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  postlink simulate examples/quickstart/simulated-instance.yaml --ca-out /tmp/ca.pem\n  postlink run --ca-file /tmp/ca.pem --connect-to contoso.crm.dynamics.com=127.0.0.1:40123 …"
+    after_help = "Examples:\n  postlink simulate examples/quickstart/simulated/instance.yaml --ca-out /tmp/ca.pem\n  postlink run --ca-file /tmp/ca.pem --connect-to contoso.crm.dynamics.com=127.0.0.1:40123 …"
 )]
 pub struct Args {
     /// Files or folders with `SimulatedInstance` documents; other documents in them are passed over.

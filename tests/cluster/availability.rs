@@ -14,7 +14,7 @@ use crate::stage::{NAMESPACE, SOON, SYSTEM, Stage, condition, repository};
 use crate::story::CANARY;
 
 /// The shortest there is: what is under test is who leads, not how long a test waits for it.
-const LEASE: &str = "--lease-duration=5";
+const LEASE: u32 = 5;
 
 /// A leader at work and another pod that waits for the lease.
 struct Pair {
@@ -24,14 +24,14 @@ struct Pair {
 }
 
 impl Pair {
-    fn with(arguments: &[&str], values: &Value) -> Self {
-        let instances = repository("examples/quickstart/simulated-instance.yaml");
-        let stage = Stage::installed(&instances, arguments, values);
+    fn with(values: &Value) -> Self {
+        let instances = repository("examples/quickstart/simulated/instance.yaml");
+        let stage = Stage::installed(&instances, &[], values);
         let mut leader = stage.pod();
         leader.process.wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
         let mut standby = stage.pod();
         standby.process.wait_for_log(SOON, |line| line.contains("waiting for the lease"));
-        for file in ["namespace", "secret", "connection", "rule"] {
+        for file in ["00-namespace", "secret", "connection", "rule"] {
             stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
         }
         stage.wait("condition=Ready", &["dconn/northwind"]);
@@ -76,7 +76,7 @@ fn disable_the_connection(stage: &Stage) {
 
 #[test]
 fn a_leader_that_is_killed_is_followed() {
-    let mut pair = Pair::with(&[], &json!({}));
+    let mut pair = Pair::with(&json!({}));
     assert!(pair.holder().is_some_and(|holder| holder.starts_with(&pair.leader.name)));
     let killed = Instant::now();
     pair.leader.process.kill();
@@ -90,7 +90,7 @@ fn a_leader_that_is_killed_is_followed() {
 #[test]
 fn a_leader_that_is_told_to_stop_hands_the_lease_over() {
     // So long that a successor which waited for what its predecessor may have begun would be seen.
-    let mut pair = Pair::with(&[], &json!({"instanceTimeout": 600}));
+    let mut pair = Pair::with(&json!({"instanceTimeout": 600}));
     let told = Instant::now();
     assert_eq!(pair.leader.process.terminate(SOON).code(), Some(0));
     assert!(pair.leader.process.stderr().contains("stopped"));
@@ -107,7 +107,7 @@ fn a_leader_that_is_told_to_stop_hands_the_lease_over() {
 
 #[test]
 fn a_paused_leader_writes_nothing_after_waking() {
-    let mut pair = Pair::with(&[LEASE], &json!({}));
+    let mut pair = Pair::with(&json!({"leaseDuration": LEASE}));
     let links = 1_000;
     block_on(async {
         let gateway = pair.stage.plane.etcd().gateway();
@@ -176,7 +176,7 @@ fn a_paused_leader_writes_nothing_after_waking() {
 
 #[test]
 fn an_api_server_that_goes_away_is_named_and_waited_for() {
-    let mut pair = Pair::with(&[LEASE], &json!({}));
+    let mut pair = Pair::with(&json!({"leaseDuration": LEASE}));
     // Asked before: a server that has just started refuses what it has not read the roles for yet.
     pair.stage.controller_kept_within_its_rights();
     pair.stage.plane.kill_apiserver();

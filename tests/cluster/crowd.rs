@@ -53,7 +53,7 @@ pub fn post_link(number: usize) -> Value {
         "apiVersion": "postlink.dev/v1alpha1",
         "kind": "PostLink",
         "metadata": {
-            "name": name, "namespace": NAMESPACE, "generation": 1,
+            "name": name, "00-namespace": NAMESPACE, "generation": 1,
             "uid": format!("00000000-0000-4000-8000-{number:012}"),
             "creationTimestamp": "2026-01-01T00:00:00Z",
         },
@@ -86,7 +86,7 @@ impl Crowd {
     /// The quickstart's connection, at work, for `links` links to come.
     pub fn gather(links: usize) -> Self {
         let stage = Stage::quickstart(Lease::Elected);
-        for file in ["namespace", "secret", "connection"] {
+        for file in ["00-namespace", "secret", "connection"] {
             stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
         }
         stage.wait("condition=Ready", &["dconn/northwind"]);

@@ -9,7 +9,7 @@ use crate::harness::waiting::wait_for;
 use crate::stage::{NAMESPACE, SOON, SYSTEM, Stage, condition, repository};
 
 fn quickstart_stage(values: &Value) -> Stage {
-    Stage::installed(&repository("examples/quickstart/simulated-instance.yaml"), &[], values)
+    Stage::installed(&repository("examples/quickstart/simulated/instance.yaml"), &[], values)
 }
 
 fn apply(stage: &Stage, files: &[&str]) {
@@ -49,7 +49,7 @@ fn without(rules: &Value, resource: &str) -> Value {
 fn a_missing_secret_is_named_and_waited_for() {
     let mut stage = quickstart_stage(&json!({}));
     stage.start_controller();
-    apply(&stage, &["namespace", "connection", "rule", "posts"]);
+    apply(&stage, &["00-namespace", "connection", "rule", "posts"]);
     stage.wait_reason("Ready", "SecretNotFound", &["dconn/northwind"]);
     let told = message(&stage.get("dconn/northwind"), "Ready");
     assert!(told.contains("northwind"), "{told}");
@@ -69,7 +69,7 @@ fn without_a_right_on_one_kind_the_others_work() {
     stage.begin_controller();
     let named = |line: &str| line.contains("watching failed") && line.contains("AutomationRule");
     stage.controller().wait_for_log(SOON, named);
-    apply(&stage, &["namespace", "secret", "connection", "rule", "posts"]);
+    apply(&stage, &["00-namespace", "secret", "connection", "rule", "posts"]);
     stage.wait("condition=Ready", &["dconn/northwind"]);
     stage.wait_reason("Linked", "LinkedByHand", &["plink/choir-of-forty"]);
 
@@ -82,12 +82,12 @@ fn without_a_right_on_one_kind_the_others_work() {
 fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_rights_disturbs_no_other() {
     // What is the cluster administrator's: the definitions and the policies.
     let values = json!({"namespaces": [NAMESPACE, "returns"]});
-    let mut stage = Stage::prepared(&repository("examples/quickstart/simulated-instance.yaml"));
+    let mut stage = Stage::prepared(&repository("examples/quickstart/simulated/instance.yaml"));
     for path in ["crds", "charts/postlink/policies"] {
         stage.plane.kubectl_apply(User::Admin, repository(path));
     }
     for namespace in [NAMESPACE, "returns", "elsewhere"] {
-        stage.plane.kubectl(User::Admin, ["create", "namespace", namespace]).ok();
+        stage.plane.kubectl(User::Admin, ["create", "00-namespace", namespace]).ok();
     }
     stage.install_with(&[], &values);
     let cluster_wide = [
@@ -134,13 +134,13 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
 #[test]
 fn a_workload_identity_needs_a_role_in_its_namespace_and_says_so() {
     // An instance that accepts any credentials: the quickstart's wants its one secret.
-    let text = std::fs::read_to_string(repository("examples/quickstart/simulated-instance.yaml")).unwrap();
+    let text = std::fs::read_to_string(repository("examples/quickstart/simulated/instance.yaml")).unwrap();
     let open: Vec<_> = text.lines().filter(|line| !line.contains("clientSecret")).collect();
     let file = new_folder("instance").join("instance.yaml");
     std::fs::write(&file, open.join("\n")).unwrap();
     let mut stage = Stage::installed(&file, &[], &json!({}));
     stage.start_controller();
-    apply(&stage, &["namespace"]);
+    apply(&stage, &["00-namespace"]);
     stage.plane.kubectl(User::Alice, ["create", "serviceaccount", "dynamics", "-n", NAMESPACE]).ok();
     let mut connection: Value = serde_saphyr::from_str(
         &std::fs::read_to_string(repository("examples/quickstart/connection.yaml")).unwrap(),
@@ -186,7 +186,7 @@ fn definitions_of_another_version_are_named_and_cost_no_writes() {
         assert!(fields.remove(field).is_some(), "{field}");
         std::fs::write(&file, definition.to_string()).unwrap();
     }
-    let mut stage = Stage::prepared(&repository("examples/quickstart/simulated-instance.yaml"));
+    let mut stage = Stage::prepared(&repository("examples/quickstart/simulated/instance.yaml"));
     stage.install_chart(&older, &[], &json!({}));
     stage.start_controller();
     let log = stage.controller().stderr();
@@ -196,7 +196,7 @@ fn definitions_of_another_version_are_named_and_cost_no_writes() {
             .any(|line| line.contains("not the one this version was built for") && line.contains(named));
         assert!(found, "{named} is not named:\n{log}");
     }
-    apply(&stage, &["namespace", "secret", "connection", "rule", "posts"]);
+    apply(&stage, &["00-namespace", "secret", "connection", "rule", "posts"]);
     stage.wait("condition=Ready", &["dconn/northwind", "arule/baggage-complaints"]);
     stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
     stage

@@ -127,7 +127,7 @@ fn pages(pod: &mut Pod) -> (String, String) {
 
 /// The quickstart's stage with the controller running and more values of the chart.
 fn stage_with(values: &Value) -> Stage {
-    let instances = repository("examples/quickstart/simulated-instance.yaml");
+    let instances = repository("examples/quickstart/simulated/instance.yaml");
     let mut stage = Stage::installed(&instances, &[], values);
     stage.start_controller();
     stage

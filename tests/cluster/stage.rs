@@ -117,7 +117,7 @@ impl Stage {
 
     /// The stage of the quickstart with the controller running.
     pub fn quickstart(lease: Lease) -> Self {
-        let mut stage = Self::set(&repository("examples/quickstart/simulated-instance.yaml"), lease);
+        let mut stage = Self::set(&repository("examples/quickstart/simulated/instance.yaml"), lease);
         stage.start_controller();
         stage
     }

@@ -205,9 +205,9 @@ fn leads(pod: &Pod) -> bool {
 fn storm(operations: usize, kills: usize) {
     let seed = env::var(SEED).map_or(20_260_101, |seed| seed.parse().expect("a seed is a number"));
     println!("{SEED}={seed}");
-    let instances = repository("examples/quickstart/simulated-instance.yaml");
-    let stage = Stage::installed(&instances, &["--lease-duration=5"], &json!({}));
-    for file in ["namespace", "secret"] {
+    let instances = repository("examples/quickstart/simulated/instance.yaml");
+    let stage = Stage::installed(&instances, &[], &json!({"leaseDuration": 5}));
+    for file in ["00-namespace", "secret"] {
         stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
     }
     let begin = Instant::now();

@@ -61,7 +61,7 @@ fn upgraded_rolled_back_and_removed(major: u8) {
     all_there(&plane, major);
     assert!(!has_field(&plane), "the previous chart lacks the field");
 
-    for file in ["namespace.yaml", "connection.yaml"] {
+    for file in ["00-namespace.yaml", "connection.yaml"] {
         plane.kubectl_apply(User::Alice, repository("examples/quickstart").join(file));
     }
     let connection = || {
@@ -208,7 +208,7 @@ fn an_installed_release_refuses_to_let_go_of_a_connection_in_use() {
     let plane = ControlPlane::start();
     helm(&plane, 4, &["install", "postlink", path(&chart()), "--create-namespace"]);
     established(&plane);
-    for file in ["namespace.yaml", "connection.yaml"] {
+    for file in ["00-namespace.yaml", "connection.yaml"] {
         plane.kubectl_apply(User::Alice, repository("examples/quickstart").join(file));
     }
     let status = json!({"status": {"activeRules": [{"name": "r", "uid": "u", "generation": 1}]}}).to_string();
