@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help check crds-current test control-plane bench soak model crds kustomize image-binary sbom
+.PHONY: help check crds-current test control-plane floor bench soak model crds kustomize image-binary sbom
 
 CARGO ?= cargo
 
@@ -39,6 +39,16 @@ test: control-plane ## All layers with small budgets, at most 20 minutes once bu
 
 control-plane: ## Build the real control plane, kubectl, Helm and Flux once, into a cache in the home folder
 	tests/cluster/build-tools $(POSTLINK_CONTROL_PLANE_BIN)
+
+# The same recipe with another control plane in the place of the usual one.
+FLOOR := $(CURDIR)/target/floor
+floor: control-plane ## The main path on the oldest Kubernetes supported, 1.33 (builds it first; not in CI)
+	rm -rf $(FLOOR)/recipe && mkdir -p $(FLOOR)/recipe
+	cp -R $(addprefix tests/cluster/,build-tools helm3 helm4 flux health) $(FLOOR)/recipe
+	cp -R tests/cluster/floor $(FLOOR)/recipe/control-plane
+	$(FLOOR)/recipe/build-tools $(FLOOR)/bin
+	POSTLINK_CONTROL_PLANE_BIN=$(FLOOR)/bin $(CARGO) test --test cluster -- \
+		story:: refusal:: departure:: availability:: chart::life::
 
 bench: control-plane ## Measure on the real control plane (POSTLINK_BENCH_OBJECTS=n)
 	$(call ignored_tests,--test cluster,bench_)
