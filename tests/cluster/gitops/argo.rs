@@ -4,7 +4,7 @@
 //! five retries.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use super::tool::{Commit, Told, Tool};
 use super::tree::{Layout, Tree, identity};
 use crate::harness::kubectl::Answer;
 use crate::harness::users::User;
+use crate::stage::SOON;
 
 /// A failed automatic sync is tried again so often, and then not before the next commit.
 const RETRIES: u32 = 5;
@@ -128,6 +129,7 @@ impl Application {
         if !dry.succeeded() {
             return Ended::Failed(dry.stderr);
         }
+        let begin = Instant::now();
         let mut same: (u32, String) = (0, String::new());
         loop {
             let mut tasks = self.tasks(cell, tree);
@@ -140,7 +142,7 @@ impl Application {
                     // has not got to can change that.
                     let held = words == same.1 && cell.see().is_held();
                     same = (if held { same.0 + 1 } else { 0 }, words);
-                    if same.0 == FOR_EVER {
+                    if same.0 == FOR_EVER || begin.elapsed() > SOON {
                         return Ended::Waits(same.1);
                     }
                     std::thread::sleep(LOOK_AGAIN);

@@ -168,9 +168,12 @@ impl Seen {
     /// works as before, and everybody is told.
     pub fn is_held(&self) -> bool {
         let Some(connection) = &self.connection else { return false };
+        // A namespace that goes takes its rules along, one kind after the other.
+        let stays = self.namespace.as_ref().is_some_and(|it| it["metadata"]["deletionTimestamp"].is_null());
         let deleted = !connection["metadata"]["deletionTimestamp"].is_null();
         let refused = if deleted { "DeletionRefused" } else { "DisableRefused" };
-        (deleted || connection["spec"]["enabled"] == false)
+        stays
+            && (deleted || connection["spec"]["enabled"] == false)
             && connection["status"]["state"] == "Enabled"
             && is(connection, refused, ("True", "UsedByActiveRules"))
             && message(connection, refused).contains(USED_BY)

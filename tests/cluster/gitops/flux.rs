@@ -242,6 +242,10 @@ impl Tool for Kustomization<'_> {
         self.wait(cell, &revision, false)
     }
 
+    fn looks_at_health(&self) -> bool {
+        true
+    }
+
     /// It looks again every `retryInterval`.
     fn says_at_last(&mut self, cell: &Cell<'_>, told: Told) -> Told {
         let object = cell.get("Kustomization", self.home(cell), &cell.namespace);

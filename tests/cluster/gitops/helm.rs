@@ -4,7 +4,7 @@ use std::fs;
 
 use super::cell::Cell;
 use super::tool::{Commit, Told, Tool};
-use super::tree::{Layout, PLATFORM};
+use super::tree::PLATFORM;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 
@@ -13,8 +13,9 @@ pub struct Helm {
 }
 
 impl Tool for Helm {
-    fn layout(&self) -> Layout {
-        Layout::default()
+    /// Helm 3 does not look at custom resources.
+    fn looks_at_health(&self) -> bool {
+        self.major == 4
     }
 
     /// `helm upgrade --install --wait`. The release is kept beside the namespace, which is part of the chart.

@@ -109,10 +109,14 @@ fn commit(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish,
             if came == Outcome::Converges {
                 let at_last = tool.says_at_last(cell, told);
                 assert_eq!(at_last, Told::Done, "{}: commit {}", cell.namespace, commit.number);
-            } else if let Told::Unhealthy(words) = &told {
+            } else {
                 // A tool that looks at health names who holds it.
-                let named = RULES.iter().any(|rule| words.contains(rule));
-                assert!(named, "{}: unhealthy, but which rule? {words}", cell.namespace);
+                let named = |words: &str| RULES.iter().any(|rule| words.contains(rule));
+                let fits = match &told {
+                    Told::Unhealthy(words) => tool.looks_at_health() && named(words),
+                    _ => !tool.looks_at_health() && told == Told::Done,
+                };
+                assert!(fits, "{}: held, and the tool says {told:?}", cell.namespace);
             }
             came
         }

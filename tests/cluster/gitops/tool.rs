@@ -35,6 +35,11 @@ pub trait Tool {
     /// a person does who gives the same command once more.
     fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told;
 
+    /// It looks at the health of what it applied, and is not content with a rule that holds a connection.
+    fn looks_at_health(&self) -> bool {
+        false
+    }
+
     /// What it says once the cluster is as the commit wants it. A tool that looks again by itself is asked here.
     fn says_at_last(&mut self, _cell: &Cell<'_>, told: Told) -> Told {
         told
