@@ -66,7 +66,7 @@ fn page(method: &Method, uri: &Uri, pages: &Pages) -> Response<Full<Bytes>> {
     match (uri.path(), &pages.health, &pages.metrics) {
         ("/metrics", _, Some(metrics)) => answer(StatusCode::OK, OPEN_METRICS, metrics.page()),
         ("/livez", Some(health), _) => told(uri, health.livez()),
-        (_, Some(health), _) => told(uri, health.readyz()),
+        ("/readyz", Some(health), _) => told(uri, health.readyz()),
         _ => answer(StatusCode::NOT_FOUND, PLAIN, "not found\n".to_owned()),
     }
 }
