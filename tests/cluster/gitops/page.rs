@@ -70,7 +70,8 @@ fn row<'a>(text: &mut String, title: &str, cell: impl Fn(Column) -> Option<&'a s
 /// The version of a module, as its go.mod has it.
 fn version(folder: &str, module: &str) -> String {
     let text = text_of(&format!("tests/cluster/{folder}/go.mod"));
-    let line = text.lines().find_map(|line| line.trim().trim_start_matches("require ").strip_prefix(module));
+    let module = format!("{module} ");
+    let line = text.lines().find_map(|line| line.trim().trim_start_matches("require ").strip_prefix(&module));
     let version = line.and_then(|rest| rest.split_whitespace().next());
     version.unwrap_or_else(|| panic!("{folder}/go.mod names no {module}")).to_owned()
 }
