@@ -122,6 +122,7 @@ impl Application {
     }
 
     /// One operation from its start to its end, or until it waits for what nothing but itself would bring about.
+    /// `only`: a sync of one kind alone.
     fn operation(&self, cell: &Cell<'_>, tree: &Tree, only: Option<&str>) -> Ended {
         let mut done: BTreeMap<String, Done> = BTreeMap::new();
         let targets = Tree { objects: tree.objects.iter().map(|target| tracked(cell, target)).collect() };
@@ -135,7 +136,7 @@ impl Application {
             let mut tasks = self.tasks(cell, tree);
             tasks.retain(|task| only.is_none_or(|kind| task.object()["kind"] == kind));
             update(&tasks, &mut done);
-            match self.step(cell, &tasks, &mut done, only.is_some()) {
+            match Self::step(cell, &tasks, &mut done, only.is_some()) {
                 Step::Ended(ended) => return ended,
                 Step::Wait(words) => {
                     // Held rules are declared active in the cluster; only the part of the tree that this very sync
@@ -152,7 +153,7 @@ impl Application {
     }
 
     /// What a sync does each time it is looked at.
-    fn step(&self, cell: &Cell<'_>, tasks: &[Task], done: &mut BTreeMap<String, Done>, alone: bool) -> Step {
+    fn step(cell: &Cell<'_>, tasks: &[Task], done: &mut BTreeMap<String, Done>, alone: bool) -> Step {
         let waves: Vec<_> = tasks.iter().map(|task| task.wave).collect();
         let several = !alone && waves.first() != waves.last();
         let running: Vec<_> =
