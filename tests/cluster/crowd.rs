@@ -53,7 +53,7 @@ pub fn post_link(number: usize) -> Value {
         "apiVersion": "postlink.dev/v1alpha1",
         "kind": "PostLink",
         "metadata": {
-            "name": name, "00-namespace": NAMESPACE, "generation": 1,
+            "name": name, "namespace": NAMESPACE, "generation": 1,
             "uid": format!("00000000-0000-4000-8000-{number:012}"),
             "creationTimestamp": "2026-01-01T00:00:00Z",
         },

@@ -87,7 +87,7 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
         stage.plane.kubectl_apply(User::Admin, repository(path));
     }
     for namespace in [NAMESPACE, "returns", "elsewhere"] {
-        stage.plane.kubectl(User::Admin, ["create", "00-namespace", namespace]).ok();
+        stage.plane.kubectl(User::Admin, ["create", "namespace", namespace]).ok();
     }
     stage.install_with(&[], &values);
     let cluster_wide = [

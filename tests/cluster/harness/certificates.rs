@@ -45,7 +45,9 @@ impl Certificates {
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let server_key = KeyPair::generate()?;
         let server_certificate = server.signed_by(&server_key, &issuer)?;
-        let service_account = KeyPair::generate()?;
+        // RSA, as a cluster's usually is and as Entra wants a federated token to be signed; ring makes no RSA keys.
+        let service_account =
+            KeyPair::from_pem(include_str!("../../embedded/dynamics/rsa-key-for-tests.pem"))?;
 
         let write = |name: &str, content: String| {
             let path = folder.join(name);
