@@ -51,9 +51,11 @@ impl Hand {
 
     async fn act(&self, random: &mut StdRng, tally: &mut Tally) {
         let (rule, connection) = (rule_name(random), connection_name(random));
-        let what = random.random_range(0..100);
-        let on = random.random_bool(0.5);
-        let answer = match what {
+        // Without a pause all of it would be over before the controller has looked once.
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..30))).await;
+        // More is switched on and made than off and away, or soon nothing would be left to hold anything.
+        let on = random.random_bool(0.75);
+        let answer = match random.random_range(0..100) {
             0..35 => patch(&self.rules, &rule, json!({"spec": {"active": on}})).await,
             35..50 => {
                 patch(&self.rules, &rule, json!({"spec": {"connectionRef": {"name": connection}}})).await
@@ -67,7 +69,7 @@ impl Hand {
                 self.rules.create(&PostParams::default(), &rule_of(&rule, &connection, on)).await.map(drop)
             }
             74..86 => patch(&self.connections, &connection, json!({"spec": {"enabled": on}})).await,
-            86..92 => self.connections.delete(&connection, &DeleteParams::default()).await.map(drop),
+            86..90 => self.connections.delete(&connection, &DeleteParams::default()).await.map(drop),
             _ => self.connections.create(&PostParams::default(), &connection_of(&connection)).await.map(drop),
         };
         match answer {
