@@ -116,6 +116,14 @@ fn links_inside_the_readme_lead_somewhere() {
     let readme = readme();
     let targets = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     for target in targets.filter(|t| !t.starts_with("http") && !t.starts_with('#')) {
-        assert!(root().join(target).exists(), "README.md links to {target}, which does not exist");
+        let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+        assert!(root().join(file).exists(), "README.md links to {file}, which does not exist");
+        let text =
+            if heading.is_empty() { String::new() } else { fs::read_to_string(root().join(file)).unwrap() };
+        let found = text
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .any(|line| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-") == heading);
+        assert!(heading.is_empty() || found, "README.md links to {target}, and {file} has no such heading");
     }
 }
