@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 
 /// The resources this process has to do with. Whatever else is asked for is told as `other`, so that the number of
 /// series has a bound.
-const RESOURCES: [&str; 12] = [
+const RESOURCES: [&str; 13] = [
     "dynamicsconnections",
     "dynamicsconnections/status",
     "automationrules",
@@ -21,6 +21,7 @@ const RESOURCES: [&str; 12] = [
     "postlinks/status",
     "events",
     "leases",
+    "configmaps",
     "secrets",
     "serviceaccounts/token",
     "namespaces",
