@@ -1,6 +1,7 @@
 //! One file per subcommand; each only wires the others together.
 
 pub mod crds;
+mod definitions;
 mod endpoints;
 pub mod local;
 mod output;

@@ -1,11 +1,7 @@
 //! `postlink run`: the controller against a cluster.
 
-use super::{Outcome, endpoints::Endpoints, output::tell};
+use super::{Outcome, definitions, endpoints::Endpoints, output::tell};
 use crate::{
-    api::{
-        crds,
-        names::{GROUP, VERSION},
-    },
     controller::{
         Controller, Settings,
         clock::Clock,
@@ -14,7 +10,6 @@ use crate::{
         observe,
     },
     dynamics,
-    schema::differences,
     telemetry::{api_requests::ApiRequests, logs},
 };
 use jiff::Timestamp;
@@ -22,7 +17,6 @@ use kube::{
     client::{ClientBuilder, retry::RetryPolicy},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use serde_json::Value;
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tower::{buffer::BufferLayer, retry::RetryLayer};
@@ -49,7 +43,7 @@ pub struct Args {
     #[arg(long, env = "POSTLINK_LEASE_NAMESPACE", value_name = "NAME")]
     lease_namespace: Option<String>,
     /// Seconds without a renewal after which another process may lead. The holder gives up after two thirds of it.
-    #[arg(long, env = "POSTLINK_LEASE_DURATION", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(5..=600))]
+    #[arg(long, env = "POSTLINK_LEASE_DURATION", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(5..=300))]
     lease_duration: u16,
     /// Host suffixes that instances may have; repeatable. Default: the public Dynamics ones.
     #[arg(long = "allow-host", env = "POSTLINK_ALLOW_HOST", value_delimiter = ',', value_name = "SUFFIX")]
@@ -95,6 +89,9 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().ok().or_else(apart).ok_or_else(|| "it is ADDRESS:PORT, such as 127.0.0.1:8080".to_owned())
 }
 
+/// Between two looks at definitions that are not there.
+const DEFINITIONS_AGAIN: Duration = Duration::from_secs(2);
+
 /// How long what is under way may take after SIGTERM; the kubelet gives a pod thirty seconds.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -128,11 +125,6 @@ impl Stop {
     fn usage(message: impl std::fmt::Display) -> Self {
         Self { outcome: Outcome::Usage, message: message.to_string() }
     }
-
-    #[allow(clippy::needless_pass_by_value)] // As above.
-    fn unreachable(message: impl std::fmt::Display) -> Self {
-        Self { outcome: Outcome::Unreachable, message: message.to_string() }
-    }
 }
 
 async fn lead(args: &Args) -> Result<(), Stop> {
@@ -158,12 +150,18 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         .serve(args.health_addr, args.metrics_addr)
         .await
         .map_err(|(address, error)| Stop::usage(format!("{address}: {error}")))?;
-    endpoints.metrics.schema_differences(check_definitions(&client, &server).await?);
-
+    // Before anything that takes long: without a handler a process that is the first of its container is not ended by it.
     let mut terminate = signal(SignalKind::terminate()).map_err(Stop::usage)?;
+    let elect = args.leader_elect.unwrap_or(in_cluster);
+    let differences = tokio::select! {
+        differences = definitions(&client, &server, elect) => differences?,
+        _ = terminate.recv() => return Ok(()),
+        _ = tokio::signal::ctrl_c() => return Ok(()),
+    };
+    endpoints.metrics.schema_differences(differences);
+
     let namespace = args.lease_namespace.as_deref().unwrap_or(&own_namespace);
     let timing = Timing::of(Duration::from_secs(args.lease_duration.into()));
-    let elect = args.leader_elect.unwrap_or(in_cluster);
     let mut election = None;
     let mut held = None;
     let mut acquired = Acquired::Taken;
@@ -171,11 +169,17 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         let own = ClientBuilder::try_from(without_retries.clone()).map_err(Stop::usage)?;
         let mut candidate = Election::new(own.with_layer(&counted).build(), namespace, identity(), timing);
         endpoints.stands_by(&candidate.held());
-        tokio::select! {
-            how = candidate.acquire() => acquired = how,
-            _ = terminate.recv() => return Ok(()),
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-        }
+        let how = tokio::select! {
+            how = candidate.acquire() => Some(how),
+            _ = terminate.recv() => None,
+            _ = tokio::signal::ctrl_c() => None,
+        };
+        let Some(how) = how else {
+            // It may have been ours a moment ago, without our knowing.
+            candidate.release().await;
+            return Ok(());
+        };
+        acquired = how;
         client = leading_client(without_retries, candidate.held(), &counted)?;
         held = Some(candidate.held());
         election = Some(candidate);
@@ -201,6 +205,29 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     endpoints.works(&controller, held);
     info!("started");
     end(controller, election, terminate, &endpoints).await
+}
+
+/// How many differences there are between the installed definitions and ours. A process that takes part in an election
+/// is there to stay, so it waits for a cluster that is away and for definitions that are to come: were it to end, the
+/// kubelet would start it again later and later. To a person who tries it once the answer is worth more.
+async fn definitions(client: &kube::Client, server: &http::Uri, waits: bool) -> Result<usize, Stop> {
+    let mut told = String::new();
+    loop {
+        let error = match definitions::check(client, server).await {
+            Ok(differences) => return Ok(differences),
+            Err(error) => error,
+        };
+        let outcome = if error.is_unreachable() { Outcome::Unreachable } else { Outcome::No };
+        let message = error.to_string();
+        if !waits {
+            return Err(Stop { outcome, message });
+        }
+        if message != told {
+            warn!("{message}; trying again");
+            told = message;
+        }
+        tokio::time::sleep(DEFINITIONS_AGAIN).await;
+    }
 }
 
 /// A client that retries as kube's own does and begins no write once the lease is lost, a retry included.
@@ -303,20 +330,6 @@ fn dynamics_client(args: &Args, endpoints: &Endpoints) -> Result<dynamics::Clien
     dynamics::Client::new(&config).map_err(Stop::usage)
 }
 
-/// An error's own words and those of what caused it: the outermost says only that something failed.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = inner.source();
-    }
-    text
-}
-
 /// A parser's complaint shows the lines around the fault, and in a kubeconfig these hold tokens.
 fn unreadable(path: &std::path::Path, error: &kube::config::KubeconfigError) -> Stop {
     let path = path.display();
@@ -328,59 +341,6 @@ fn unreadable(path: &std::path::Path, error: &kube::config::KubeconfigError) -> 
             "{path} is not a valid kubeconfig; `kubectl config view --kubeconfig {path}` says where it is wrong"
         )),
     }
-}
-
-/// Compares the installed definitions with the ones Postlink was built for, through `/openapi/v3`, which everybody
-/// who may use them may read. The number of differences.
-async fn check_definitions(client: &kube::Client, server: &http::Uri) -> Result<usize, Stop> {
-    let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
-    let request = http::Request::get(&path).body(Vec::new()).map_err(Stop::usage)?;
-    let answer = tokio::time::timeout(Duration::from_secs(30), client.request::<Value>(request)).await;
-    let document = match answer {
-        Ok(Ok(document)) => document,
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
-            return Err(Stop {
-                outcome: Outcome::No,
-                message: format!(
-                    "the cluster does not serve {GROUP}/{VERSION}; install the definitions first: postlink crds | kubectl apply -f -"
-                ),
-            });
-        }
-        Ok(Err(kube::Error::Api(status))) => {
-            let (code, message) = (status.code, &status.message);
-            return Err(Stop::unreachable(format!("the cluster answers {code} to {path}: {message}")));
-        }
-        Ok(Err(error)) => {
-            return Err(Stop::unreachable(format!(
-                "the cluster at {server} cannot be reached: {}",
-                with_causes(&error)
-            )));
-        }
-        Err(_) => {
-            return Err(Stop::unreachable(format!("the cluster at {server} did not answer within 30 s")));
-        }
-    };
-    let schemas = &document["components"]["schemas"];
-    let mut count = 0;
-    for crd in crds::all() {
-        let kind = &crd.spec.names.kind;
-        let name = format!("dev.postlink.{VERSION}.{kind}");
-        let ours = crd
-            .spec
-            .versions
-            .first()
-            .and_then(|v| v.schema.as_ref())
-            .and_then(|s| s.open_api_v3_schema.as_ref());
-        let ours = serde_json::to_value(ours).map_err(Stop::usage)?;
-        for difference in differences(&ours, &schemas[&name]) {
-            count += 1;
-            warn!(
-                definition = kind,
-                "the installed definition is not the one this version was built for: {difference}"
-            );
-        }
-    }
-    Ok(count)
 }
 
 #[cfg(test)]

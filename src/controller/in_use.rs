@@ -13,7 +13,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::warn;
 
 /// Between two looks; a warning may be this old.
@@ -22,18 +22,22 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Between two tries after a failure.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// Between two looks at the ConfigMap itself: it may have been made, or made anew, by whoever installs.
+const AGAIN: Duration = Duration::from_secs(300);
+
 /// Keeps the number up to date until the process ends. An installation without the ConfigMap has nobody to warn.
 pub async fn keep(client: kube::Client, namespace: String, index: Index, progress: Progress) {
     let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
-    let (mut stored, mut told) = (None, false);
+    let (mut stored, mut told): (Option<(usize, Instant)>, _) = (None, false);
     loop {
         tokio::time::sleep(LOOK).await;
         let count = index.connections().len();
-        if !progress.is_complete() || stored == Some(count) {
+        let same = stored.is_some_and(|(known, at)| known == count && at.elapsed() < AGAIN);
+        if same || !progress.is_complete() {
             continue;
         }
         match write(&api, count).await {
-            Ok(()) => (stored, told) = (Some(count), false),
+            Ok(()) => (stored, told) = (Some((count, Instant::now())), false),
             Err(error) => {
                 if !told {
                     warn!(%error, configmap = IN_USE, %namespace, "the number of connections could not be written; whoever uninstalls Postlink is not warned of them");

@@ -177,17 +177,29 @@ impl Election {
 
     /// Gives the lease up, so that the next one need not wait.
     pub async fn release(&mut self) {
-        let Ok(Some(lease)) = within(self.api.get_opt(&self.name)).await else { return };
-        if holder(&lease) != Some(self.identity.as_str()) {
-            return;
+        // A renewal that was under way when we stopped may be stored between the reading and the writing; once more.
+        for _ in 0..2 {
+            match self.try_release().await {
+                Ok(()) => return,
+                Err(WriteError::Stale) => {}
+                Err(error) => {
+                    warn!(%error, lease = %self.name, "the lease could not be handed over; it expires by itself");
+                    return;
+                }
+            }
         }
-        let mut released = lease.clone();
-        if let Some(spec) = &mut released.spec {
+    }
+
+    async fn try_release(&self) -> Result<(), WriteError> {
+        let Some(mut lease) = within(self.api.get_opt(&self.name)).await? else { return Ok(()) };
+        if holder(&lease) != Some(self.identity.as_str()) {
+            return Ok(());
+        }
+        if let Some(spec) = &mut lease.spec {
             spec.holder_identity = None;
             spec.lease_duration_seconds = Some(HANDED_OVER);
         }
-        // Whoever was faster holds it now; then there is nothing to give up.
-        let _ = within(self.api.replace(&self.name, &PostParams::default(), &released)).await;
+        within(self.api.replace(&self.name, &PostParams::default(), &lease)).await.map(drop)
     }
 
     /// One try. `None`: somebody else leads.
@@ -208,7 +220,11 @@ impl Election {
             self.observed = Some((version, Instant::now()));
         }
         let free = holder(&lease).is_none_or(str::is_empty);
-        let expired = self.observed.as_ref().is_some_and(|(_, at)| at.elapsed() >= self.timing.duration);
+        // The holder's own duration counts: it may have been started with another one than ours.
+        let worth = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+        let worth = worth.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let worth = worth.unwrap_or(self.timing.duration);
+        let expired = self.observed.as_ref().is_some_and(|(_, at)| at.elapsed() >= worth);
         if !ours && !free && !expired {
             return Ok(None);
         }

@@ -157,15 +157,14 @@ impl Controller {
         }
     }
 
-    /// Begins nothing new; what is under way ends.
+    /// Begins nothing new; what is under way ends, and what became of it is written.
     pub async fn stop(mut self) {
-        self.shell.queue.close();
-        while !self.shell.instances.is_idle() || !self.shell.queue.is_idle() {
+        self.shell.instances.stop();
+        self.shell.queue.drain();
+        while self.shell.instances.is_creating_any() || !self.shell.queue.is_idle() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            if self.shell.queue.depth() == 0 && self.shell.instances.is_idle() {
-                break;
-            }
         }
+        self.shell.queue.close();
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
     }
@@ -249,16 +248,27 @@ async fn work(shell: Shell, concurrency: usize) {
     let permits = Arc::new(Semaphore::new(concurrency));
     let mut looks = JoinSet::new();
     loop {
-        // Never closed, so always granted.
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let Some((key, waited)) = shell.queue.next().await else { break };
+        let next = async {
+            // Never closed, so always granted.
+            let permit = permits.clone().acquire_owned().await.ok()?;
+            shell.queue.next().await.map(|due| (permit, due))
+        };
+        let (permit, (key, waited)) = tokio::select! {
+            biased;
+            // A look that panicked leaves its key under way for ever, so the process ends at once.
+            Some(ended) = looks.join_next() => match ended {
+                Ok(()) => continue,
+                Err(failure) => {
+                    error!(%failure, "looking at an object panicked");
+                    return;
+                }
+            },
+            next = next => match next {
+                Some(next) => next,
+                None => break,
+            },
+        };
         shell.metrics.waited(key.kind.as_str(), waited);
-        while let Some(ended) = looks.try_join_next() {
-            if let Err(failure) = ended {
-                error!(%failure, "looking at an object panicked");
-                return;
-            }
-        }
         let shell = shell.clone();
         looks.spawn(async move {
             let _permit = permit;

@@ -81,6 +81,7 @@ struct State {
     again: HashSet<Key>,
     timers: BTreeMap<(Timestamp, Key), bool>,
     timer_of: HashMap<Key, Timestamp>,
+    draining: bool,
     closed: bool,
 }
 
@@ -97,6 +98,7 @@ impl State {
             again: HashSet::new(),
             timers: BTreeMap::new(),
             timer_of: HashMap::new(),
+            draining: false,
             closed: false,
         }
     }
@@ -106,6 +108,12 @@ impl State {
     }
 
     fn push(&mut self, key: Key, now: Since) {
+        if !self.draining {
+            self.put(key, now);
+        }
+    }
+
+    fn put(&mut self, key: Key, now: Since) {
         if self.running.contains_key(&key) {
             self.again.insert(key);
             return;
@@ -229,12 +237,12 @@ impl Queue {
         state.running.remove(key);
         state.moved = now;
         state.drop_timer(key);
-        if let Some(requeue) = requeue {
+        if let Some(requeue) = requeue.filter(|_| !state.draining) {
             state.timers.insert((requeue.at, key.clone()), requeue.periodic);
             state.timer_of.insert(key.clone(), requeue.at);
         }
         if state.again.remove(key) {
-            state.push(key.clone(), now);
+            state.put(key.clone(), now);
         }
         drop(state);
         self.changed.notify_one();
@@ -244,6 +252,29 @@ impl Queue {
     pub fn forget(&self, key: &Key) {
         let mut state = self.state();
         state.drop_timer(key);
+    }
+
+    /// From now on nothing becomes due but what [`Queue::add_last`] adds, and what was due is forgotten: whoever comes
+    /// after this process looks at everything anyway.
+    pub fn drain(&self) {
+        let mut state = self.state();
+        state.draining = true;
+        state.first.clear();
+        state.links.clear();
+        state.turns.clear();
+        state.waiting.clear();
+        state.again.clear();
+        state.timers.clear();
+        state.timer_of.clear();
+    }
+
+    /// The key is to be looked at, also by a process that ends: something was begun for it and has ended.
+    pub fn add_last(&self, key: Key) {
+        let mut state = self.state();
+        let now = state.now();
+        state.put(key, now);
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// No further key is handed out.
@@ -321,6 +352,21 @@ mod tests {
             order.push(queue.next().await.unwrap().0.name.to_string());
         }
         assert_eq!(order, ["r", "a", "x", "b", "c"]);
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_drains_hands_out_only_what_has_ended() {
+        let queue = Queue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
+        queue.extend([link("n", "running"), link("n", "waiting")]);
+        let (running, _) = queue.next().await.unwrap();
+        queue.drain();
+        queue.add(link("n", "news"));
+        assert!(!queue.is_idle(), "one is still looked at");
+        queue.done(&running, Some(Requeue::awaited(Timestamp::UNIX_EPOCH)));
+        assert!(queue.is_idle());
+        queue.add_last(link("n", "created"));
+        assert!(!queue.is_idle());
+        assert_eq!(&*queue.next().await.unwrap().0.name, "created");
     }
 
     #[tokio::test]

@@ -62,6 +62,7 @@ fn a_missing_secret_is_named_and_waited_for() {
 #[test]
 fn without_a_right_on_one_kind_the_others_work() {
     let mut stage = quickstart_stage(&json!({}));
+    stage.expect_refusals();
     let role = ["clusterrole", "postlink"];
     let get = ["get", "clusterrole", "postlink", "-o", "json"];
     let granted = stage.plane.kubectl(User::Admin, get).json()["rules"].clone();
@@ -83,6 +84,7 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
     // What is the cluster administrator's: the definitions and the policies.
     let values = json!({"namespaces": [NAMESPACE, "returns"]});
     let mut stage = Stage::prepared(&repository("examples/quickstart/simulated/instance.yaml"));
+    stage.expect_refusals();
     for path in ["crds", "charts/postlink/policies"] {
         stage.plane.kubectl_apply(User::Admin, repository(path));
     }
@@ -139,6 +141,7 @@ fn a_workload_identity_needs_a_role_in_its_namespace_and_says_so() {
     let file = new_folder("instance").join("instance.yaml");
     std::fs::write(&file, open.join("\n")).unwrap();
     let mut stage = Stage::installed(&file, &[], &json!({}));
+    stage.expect_refusals();
     stage.start_controller();
     apply(&stage, &["00-namespace"]);
     stage.plane.kubectl(User::Alice, ["create", "serviceaccount", "dynamics", "-n", NAMESPACE]).ok();

@@ -171,6 +171,11 @@ fn metrics_health_and_logs_of_a_run_say_how_things_are() {
     let mut stage = stage_with(&json!({"extraEnv": [level]}));
     let (health, metrics) = pages(stage.leader());
 
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let (address, path) = stage.leader().probe(probe);
+        assert_eq!(ask(&address, "GET", &path).status, 200, "{probe}");
+    }
+
     // The endpoints themselves.
     for path in ["/livez", "/readyz"] {
         let answer = ask(&health, "GET", path);
@@ -312,6 +317,7 @@ fn a_process_without_an_api_server_lives_on() {
     let (health, metrics) = pages(stage.leader());
     (STEPS[0].act)(&stage);
     (STEPS[0].ends)(&stage);
+    stage.expect_refusals();
     stage.plane.kill_apiserver();
     let failing = |page: &Page| {
         page.sum("postlink_watch_errors_total", &[]) >= Some(3.0)

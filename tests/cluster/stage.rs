@@ -48,6 +48,16 @@ pub struct Stage {
     _instances: Postlink,
     pub plane: ControlPlane,
     values: Value,
+    refusals_are_expected: bool,
+}
+
+impl Drop for Stage {
+    /// Whatever a test is about: a request that the shipped rights do not cover fails it.
+    fn drop(&mut self) {
+        if !std::thread::panicking() && !self.refusals_are_expected {
+            self.controller_kept_within_its_rights();
+        }
+    }
 }
 
 impl Stage {
@@ -90,7 +100,7 @@ impl Stage {
         plane.kubectl(User::Admin, ["create", "namespace", SYSTEM]).ok();
         let ca = format!("--from-file=ca.pem={}", path(&ca));
         plane.kubectl(User::Admin, ["create", "configmap", "instances", "-n", SYSTEM, &ca]).ok();
-        Self { controller: None, _instances: simulate, plane, values }
+        Self { controller: None, _instances: simulate, plane, values, refusals_are_expected: false }
     }
 
     /// `helm upgrade --install` of the chart, with more arguments of the controller and further values.
@@ -120,6 +130,11 @@ impl Stage {
         let mut stage = Self::set(&repository("examples/quickstart/simulated/instance.yaml"), lease);
         stage.start_controller();
         stage
+    }
+
+    /// A right is missing on purpose, or a server that has just started has not read the roles yet.
+    pub fn expect_refusals(&mut self) {
+        self.refusals_are_expected = true;
     }
 
     /// One more pod of the Deployment; it ends with the value returned.

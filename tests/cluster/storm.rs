@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::time::{Duration, Instant};
 
+use futures::future::ready;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use postlink::api::{AutomationRule, DynamicsConnection};
@@ -199,8 +200,14 @@ async fn until_settled(hand: &Hand, when: &str) {
     assert!(settled.await.is_ok(), "{when}: {last:#?}");
 }
 
-fn leads(pod: &Pod) -> bool {
-    pod.process.stderr().contains("\"leading\"")
+/// Which of them leads; what has ended (its lease was lost on a busy machine) is started again first.
+fn leader(pods: &mut [Pod; 2]) -> Option<usize> {
+    for pod in pods.iter_mut() {
+        if pod.process.exited().is_some() {
+            pod.restart();
+        }
+    }
+    pods.iter().position(|pod| pod.process.stderr().contains("\"leading\""))
 }
 
 /// Some rounds, each of `operations` by both users together and `kills` of the leader. A round begins and ends with
@@ -270,7 +277,7 @@ async fn round(
     let mut killed = 0;
     for done in (0..operations).step_by(part) {
         let since = Instant::now();
-        let leader = eventually("somebody to lead", SOON, async || pods.iter().position(leads)).await;
+        let leader = eventually("somebody to lead", SOON, || ready(leader(pods))).await;
         sum.longest_without_leader = sum.longest_without_leader.max(since.elapsed());
         // Half of them with a leader at work, the other half while nobody leads.
         let here = part.min(operations - done);

@@ -30,7 +30,7 @@ impl Instances {
     pub fn create(&self, key: Key, create: Create, basis: Basis) {
         let uid = {
             let mut state = self.state();
-            if state.creating.contains(&key) || state.is_held(&create.connection, &key) {
+            if state.stopping || state.creating.contains(&key) || state.is_held(&create.connection, &key) {
                 return;
             }
             let now = self.clock.now();
@@ -81,7 +81,7 @@ impl Instances {
     }
 
     fn finish(&self, key: Key, uid: &str, outcome: Option<Outcome>) {
-        let now = self.clock.now();
+        let (now, begun) = (self.clock.now(), outcome.is_some());
         let closed = {
             let mut state = self.state();
             state.creating.remove(&key);
@@ -104,7 +104,12 @@ impl Instances {
         if closed && let Some(facts) = self.index.connection_by_uid(&key.namespace, uid) {
             self.queue.add(Key::new(Kind::Connection, key.namespace.clone(), facts.name));
         }
-        self.queue.add(key);
+        if begun {
+            // Written also by a process that ends: the next one would ask the instance for what this one knows.
+            self.queue.add_last(key);
+        } else {
+            self.queue.add(key);
+        }
     }
 
     /// `None`: what it was decided on has changed; nothing was sent.
@@ -112,8 +117,9 @@ impl Instances {
         let handle = {
             let state = self.state();
             let connection = state.connections.get(&create.connection)?;
-            if connection.closed {
-                // A disable or delete waits for what is under way, not for what could still begin.
+            if connection.closed || state.stopping {
+                // A disable, a delete or the end of the process waits for what is under way, not for what could
+                // still begin.
                 return None;
             }
             connection.handle.clone()

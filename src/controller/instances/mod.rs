@@ -65,6 +65,8 @@ struct State {
     /// When links that had to wait for `spec.linksPerSecond` may be made.
     booked: HashMap<Key, Timestamp>,
     held: Option<Held>,
+    /// The process ends: nothing further is created.
+    stopping: bool,
 }
 
 /// Instances that are not to be asked for now, and who wanted to.
@@ -158,6 +160,16 @@ impl Instances {
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.busy.load(Ordering::SeqCst) == 0
+    }
+
+    /// From now on nothing further is created; what has been begun ends.
+    pub fn stop(&self) {
+        self.state().stopping = true;
+    }
+
+    /// Whether anything is being created.
+    pub fn is_creating_any(&self) -> bool {
+        self.state().connections.values().any(|connection| connection.creating > 0)
     }
 
     /// From now on no instance known so far is asked anything, until [`Instances::release`].

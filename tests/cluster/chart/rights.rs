@@ -1,4 +1,4 @@
-//! What the chart lets whom do: the least that works, and no wildcard.
+//! What the chart lets whom do: the wanted that works, and no wildcard.
 
 use std::collections::BTreeSet;
 
@@ -91,7 +91,7 @@ fn tokens_are_made_where_workload_identities_are_and_nowhere_else() {
 fn the_controller_has_the_least_rights() {
     const OURS: &str = "postlink.dev";
     let kinds = ["dynamicsconnections", "automationrules", "postlinks"];
-    let mut least = BTreeSet::from(
+    let mut wanted = BTreeSet::from(
         [
             [OURS, "dynamicsconnections", "patch", ""],
             ["", "secrets", "get", ""],
@@ -101,11 +101,11 @@ fn the_controller_has_the_least_rights() {
         .map(|right| right.map(str::to_owned)),
     );
     for kind in kinds {
-        least.extend(["get", "list", "watch"].map(|verb| [OURS, kind, verb, ""].map(str::to_owned)));
-        least.insert([OURS.to_owned(), format!("{kind}/status"), "patch".to_owned(), String::new()]);
+        wanted.extend(["get", "list", "watch"].map(|verb| [OURS, kind, verb, ""].map(str::to_owned)));
+        wanted.insert([OURS.to_owned(), format!("{kind}/status"), "patch".to_owned(), String::new()]);
     }
     let rendered = render(&json!({}));
-    assert_eq!(rights(find(&rendered, "ClusterRole", "postlink")), least);
+    assert_eq!(rights(find(&rendered, "ClusterRole", "postlink")), wanted);
     let lease = ["create", "get", "update"].map(|verb| {
         let name = if verb == "create" { "" } else { postlink::api::names::CONTROLLER };
         ["coordination.k8s.io", "leases", verb, name].map(str::to_owned)
@@ -120,7 +120,7 @@ fn the_controller_has_the_least_rights() {
             .iter()
             .find(|object| id(object) == ("Role".into(), namespace.into(), "postlink".into()))
             .unwrap_or_else(|| panic!("no Role postlink in {namespace}"));
-        assert_eq!(rights(role), least, "{namespace}");
+        assert_eq!(rights(role), wanted, "{namespace}");
     }
 }
 
