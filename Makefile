@@ -1,4 +1,4 @@
-# What there is to run. `make help` lists it; `.ci/run` is `make check` and `make test`.
+# What there is to run. `make help` lists it; `.ci/run` is `make check`, `make test`, `make image-binary` and `make sbom`.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -42,13 +42,15 @@ control-plane: ## Build the real control plane, kubectl, Helm and Flux once, int
 
 # The same recipe with another control plane in the place of the usual one.
 FLOOR := $(CURDIR)/target/floor
+MAIN_PATH := story:: refusal:: departure:: availability:: chart::life::
 floor: control-plane ## The main path on the oldest Kubernetes supported, 1.33 (builds it first; not in CI)
 	rm -rf $(FLOOR)/recipe && mkdir -p $(FLOOR)/recipe
 	cp -R $(addprefix tests/cluster/,build-tools helm3 helm4 flux health) $(FLOOR)/recipe
 	cp -R tests/cluster/floor $(FLOOR)/recipe/control-plane
 	$(FLOOR)/recipe/build-tools $(FLOOR)/bin
-	POSTLINK_CONTROL_PLANE_BIN=$(FLOOR)/bin $(CARGO) test --test cluster -- \
-		story:: refusal:: departure:: availability:: chart::life::
+	for part in $(MAIN_PATH); do $(CARGO) test --test cluster -- --list $$part | grep -q ': test$$' \
+		|| { echo "no test is called $$part…" >&2; exit 1; }; done
+	POSTLINK_CONTROL_PLANE_BIN=$(FLOOR)/bin $(CARGO) test --test cluster -- $(MAIN_PATH)
 
 bench: control-plane ## Measure on the real control plane (POSTLINK_BENCH_OBJECTS=n)
 	$(call ignored_tests,--test cluster,bench_)
@@ -79,7 +81,7 @@ image-binary: ## Build the program as the image has it, and compare its size wit
 
 # What is in the program, for those who have to know. The tool is pinned: the same lock file gives the same list.
 CYCLONEDX := 0.5.9
-SBOM_TOOL := $(CURDIR)/target/tools/cyclonedx-$(CYCLONEDX)
+SBOM_TOOL := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postlink/tools/cyclonedx-$(CYCLONEDX)
 SBOM := target/postlink.cdx.json
 $(SBOM_TOOL):
 	$(CARGO) install --locked --root "$@" cargo-cyclonedx@$(CYCLONEDX)

@@ -26,8 +26,8 @@
 
 {{/* A Deployment's selector cannot be changed, so these two are all of it. */}}
 {{- define "postlink.selector" -}}
-app.kubernetes.io/name: {{ include "postlink.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "postlink.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "postlink.labels" -}}
@@ -63,8 +63,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "postlink.subjects" -}}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "postlink.serviceAccount" . }}
-    namespace: {{ .Release.Namespace }}
+    name: {{ include "postlink.serviceAccount" . | quote }}
+    namespace: {{ .Release.Namespace | quote }}
 {{- end -}}
 
 {{/*

@@ -1,4 +1,4 @@
-//! What the chart lets whom do: the wanted that works, and no wildcard.
+//! What the chart lets whom do: the least that works, and no wildcard.
 
 use std::collections::BTreeSet;
 

@@ -57,12 +57,32 @@ fn a_slip_is_refused_with_the_place_it_is_at() {
             "at '/networkPolicy/ingress/metricsFrom/0'",
         ),
         (json!({"extraArgs": "--connect-to=a=b"}), "at '/extraArgs'"),
+        (json!({"leaseDuration": 2}), "at '/leaseDuration'"),
+        // What is null is not there; the templates would only say that of a nil pointer.
+        (json!({"namespaces": null}), "missing property 'namespaces'"),
+        (json!({"metrics": null}), "missing property 'metrics'"),
+        (json!({"metrics": {"serviceMonitor": null}}), "at '/metrics': missing property 'serviceMonitor'"),
+        (json!({"leaseDuration": null}), "missing property 'leaseDuration'"),
     ];
     for (values, place) in slips {
         for major in HELMS {
             let refused = template(major, &chart(), &values);
             let message = refused.expect_err(&format!("Helm {major} takes {values}"));
             assert!(message.contains(place), "Helm {major}, {values}: {message}");
+        }
+    }
+}
+
+/// YAML reads an unquoted `123` or `true` as something else than a name.
+#[test]
+fn a_name_may_look_like_a_number() {
+    let values = json!({"namespaces": ["123", "true"], "fullnameOverride": "7", "priorityClassName": "1"});
+    for major in HELMS {
+        for object in objects(&template(major, &chart(), &values).unwrap()) {
+            let metadata = &object["metadata"];
+            assert!(metadata["name"].is_string() && metadata["namespace"].is_string(), "{object}");
+            let spec = &object["spec"]["template"]["spec"];
+            assert!(spec.is_null() || spec["priorityClassName"] == "1", "{spec}");
         }
     }
 }
