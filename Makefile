@@ -34,6 +34,8 @@ crds-current:
 		for folder in $(CRDS); do diff -r "$$folder" "$$fresh" \
 			|| { echo "$$folder is not what the code says; run \`make crds\`" >&2; exit 1; }; done
 
+# The cluster tests wait more than they work.
+test: export RUST_TEST_THREADS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 test: control-plane ## All layers with small budgets, at most 20 minutes once built
 	$(CARGO) test --no-fail-fast
 
