@@ -23,6 +23,11 @@ use crate::story::CANARY;
 const RULES: u32 = 20;
 const CONNECTIONS: u32 = 3;
 
+/// Milliseconds between two operations of one user, at most. While somebody leads, as long as what follows from an
+/// operation may take: or all of it would be over before the controller has looked once.
+const WITH_A_LEADER: u64 = 150;
+const WITHOUT: u64 = 20;
+
 /// Set to repeat the operations of another run; who comes first is still up to the machine.
 const SEED: &str = "POSTLINK_STORM_SEED";
 
@@ -50,10 +55,9 @@ impl Hand {
         }
     }
 
-    async fn act(&self, random: &mut StdRng, tally: &mut Tally) {
+    async fn act(&self, pause: u64, random: &mut StdRng, tally: &mut Tally) {
         let (rule, connection) = (rule_name(random), connection_name(random));
-        // Without a pause all of it would be over before the controller has looked once.
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..30))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..pause))).await;
         // More is switched on and made than off and away, or soon nothing would be left to hold anything.
         let on = random.random_bool(0.75);
         let answer = match random.random_range(0..100) {
@@ -216,7 +220,10 @@ fn storm(rounds: usize, operations: usize, kills: usize) {
     let seed = env::var(SEED).map_or(20_260_101, |seed| seed.parse().expect("a seed is a number"));
     println!("{SEED}={seed}");
     let instances = repository("examples/quickstart/simulated/instance.yaml");
-    let stage = Stage::installed(&instances, &[], &json!({"leaseDuration": 5}));
+    // A leader that follows a killed one waits as long as a request may take before it disables or deletes anything. Were
+    // that longer than a leader lives here, nothing would ever go.
+    let values = json!({"leaseDuration": 5, "instanceTimeout": 1});
+    let stage = Stage::installed(&instances, &[], &values);
     for file in ["00-namespace", "secret"] {
         stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
     }
@@ -279,14 +286,14 @@ async fn round(
         let since = Instant::now();
         let leader = eventually("somebody to lead", SOON, || ready(leader(pods))).await;
         sum.longest_without_leader = sum.longest_without_leader.max(since.elapsed());
-        // Half of them with a leader at work, the other half while nobody leads.
+        // Two thirds of them with a leader at work, the rest while nobody leads.
         let here = part.min(operations - done);
-        act(&alice, &flux, here / 2, random, &mut sum.tally).await;
+        act((&alice, &flux), here * 2 / 3, WITH_A_LEADER, random, &mut sum.tally).await;
         if killed < kills {
             pods[leader].restart();
             killed += 1;
         }
-        act(&alice, &flux, here - here / 2, random, &mut sum.tally).await;
+        act((&alice, &flux), here - here * 2 / 3, WITHOUT, random, &mut sum.tally).await;
     }
     sum.killed += killed;
     until_settled(&alice, "after the storm").await;
@@ -310,17 +317,23 @@ async fn round(
     .await;
 }
 
-async fn act(alice: &Hand, flux: &Hand, operations: usize, random: &mut StdRng, tally: &mut Tally) {
+async fn act(
+    (alice, flux): (&Hand, &Hand),
+    operations: usize,
+    pause: u64,
+    random: &mut StdRng,
+    tally: &mut Tally,
+) {
     let mut theirs = StdRng::seed_from_u64(random.random());
     let (mut first, mut second) = (Tally::default(), Tally::default());
     let person = async {
         for _ in 0..operations.div_ceil(2) {
-            alice.act(random, &mut first).await;
+            alice.act(pause, random, &mut first).await;
         }
     };
     let tool = async {
         for _ in 0..operations / 2 {
-            flux.act(&mut theirs, &mut second).await;
+            flux.act(pause, &mut theirs, &mut second).await;
         }
     };
     futures::join!(person, tool);
