@@ -18,7 +18,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tower::{buffer::BufferLayer, retry::RetryLayer};
 use tracing::{error, info, warn};
 
@@ -155,8 +155,7 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     let elect = args.leader_elect.unwrap_or(in_cluster);
     let differences = tokio::select! {
         differences = definitions(&client, &server, elect) => differences?,
-        _ = terminate.recv() => return Ok(()),
-        _ = tokio::signal::ctrl_c() => return Ok(()),
+        () = asked_to_end(&mut terminate) => return Ok(()),
     };
     endpoints.metrics.schema_differences(differences);
 
@@ -171,8 +170,7 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         endpoints.stands_by(&candidate.held());
         let how = tokio::select! {
             how = candidate.acquire() => Some(how),
-            _ = terminate.recv() => None,
-            _ = tokio::signal::ctrl_c() => None,
+            () = asked_to_end(&mut terminate) => None,
         };
         let Some(how) = how else {
             // It may have been ours a moment ago, without our knowing.
@@ -205,6 +203,14 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     endpoints.works(&controller, held);
     info!("started");
     end(controller, election, terminate, &endpoints).await
+}
+
+/// SIGTERM, or a person's Ctrl-C.
+async fn asked_to_end(terminate: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }
 
 /// How many differences there are between the installed definitions and ours. A process that takes part in an election
@@ -250,7 +256,7 @@ fn may_create(held: Option<Held>, timing: Timing) -> crate::controller::instance
 async fn end(
     mut controller: Controller,
     election: Option<Election>,
-    mut terminate: tokio::signal::unix::Signal,
+    mut terminate: Signal,
     endpoints: &Endpoints,
 ) -> Result<(), Stop> {
     let progress = controller.progress().clone();
@@ -287,8 +293,7 @@ async fn end(
             return Err(Stop { outcome: Outcome::No, message: stopped.to_string() });
         }
         _ = &mut leading => return Err(lost),
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+        () = asked_to_end(&mut terminate) => {}
     }
     endpoints.stops();
     info!("stopping: what is under way ends");

@@ -186,9 +186,13 @@ impl Queue {
 
     /// The key is to be looked at now.
     pub fn add(&self, key: Key) {
+        self.enter(key, State::push);
+    }
+
+    fn enter(&self, key: Key, how: fn(&mut State, Key, Since)) {
         let mut state = self.state();
         let now = state.now();
-        state.push(key, now);
+        how(&mut state, key, now);
         drop(state);
         self.changed.notify_one();
     }
@@ -270,11 +274,7 @@ impl Queue {
 
     /// The key is to be looked at, also by a process that ends: something was begun for it and has ended.
     pub fn add_last(&self, key: Key) {
-        let mut state = self.state();
-        let now = state.now();
-        state.put(key, now);
-        drop(state);
-        self.changed.notify_one();
+        self.enter(key, State::put);
     }
 
     /// No further key is handed out.

@@ -13,7 +13,7 @@ use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, wait_for};
 use crate::oracle::{self, OURS};
-use crate::stage::{NAMESPACE, SOON, SYSTEM, Stage, condition, repository};
+use crate::stage::{NAMESPACE, SOON, SYSTEM, Stage, condition, quickstart_instance};
 use crate::story::CANARY;
 
 /// The shortest there is: what is under test is who leads, not how long a test waits for it.
@@ -28,15 +28,12 @@ struct Pair {
 
 impl Pair {
     fn with(values: &Value) -> Self {
-        let instances = repository("examples/quickstart/simulated/instance.yaml");
-        let stage = Stage::installed(&instances, &[], values);
+        let stage = Stage::installed(&quickstart_instance(), &[], values);
         let mut leader = stage.pod();
         leader.process.wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
         let mut standby = stage.pod();
         standby.process.wait_for_log(SOON, |line| line.contains("waiting for the lease"));
-        for file in ["00-namespace", "secret", "connection", "rule"] {
-            stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
-        }
+        stage.apply_quickstart(&["00-namespace", "secret", "connection", "rule"]);
         stage.wait("condition=Ready", &["dconn/northwind"]);
         stage.wait_reason("Active", "Reserved", &["arule/baggage-complaints"]);
         Self { leader, standby, stage }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::harness::users::User;
 use crate::harness::waiting::eventually;
 use crate::oracle::{self, OURS};
-use crate::stage::{Lease, NAMESPACE, Stage, condition, repository};
+use crate::stage::{Lease, NAMESPACE, Stage, condition};
 use crate::story::CANARY;
 
 /// Longest wait for one fan-out, whatever its size.
@@ -86,9 +86,7 @@ impl Crowd {
     /// The quickstart's connection, at work, for `links` links to come.
     pub fn gather(links: usize) -> Self {
         let stage = Stage::quickstart(Lease::Elected);
-        for file in ["00-namespace", "secret", "connection"] {
-            stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
-        }
+        stage.apply_quickstart(&["00-namespace", "secret", "connection"]);
         stage.wait("condition=Ready", &["dconn/northwind"]);
         Self { stage, links }
     }

@@ -3,19 +3,14 @@
 
 use serde_json::{Value, json};
 
+use crate::chart::copy_of_chart;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
-use crate::stage::{NAMESPACE, SOON, SYSTEM, Stage, condition, repository};
+use crate::stage::{NAMESPACE, SOON, SYSTEM, Stage, condition, quickstart_instance, repository, text_of};
 
 fn quickstart_stage(values: &Value) -> Stage {
-    Stage::installed(&repository("examples/quickstart/simulated/instance.yaml"), &[], values)
-}
-
-fn apply(stage: &Stage, files: &[&str]) {
-    for file in files {
-        stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
-    }
+    Stage::installed(&quickstart_instance(), &[], values)
 }
 
 fn message(object: &Value, type_: &str) -> String {
@@ -49,12 +44,12 @@ fn without(rules: &Value, resource: &str) -> Value {
 fn a_missing_secret_is_named_and_waited_for() {
     let mut stage = quickstart_stage(&json!({}));
     stage.start_controller();
-    apply(&stage, &["00-namespace", "connection", "rule", "posts"]);
+    stage.apply_quickstart(&["00-namespace", "connection", "rule", "posts"]);
     stage.wait_reason("Ready", "SecretNotFound", &["dconn/northwind"]);
     let told = message(&stage.get("dconn/northwind"), "Ready");
     assert!(told.contains("northwind"), "{told}");
     stage.wait_reason("Linked", "ConnectionNotReady", &["plink/choir-of-forty"]);
-    apply(&stage, &["secret"]);
+    stage.apply_quickstart(&["secret"]);
     stage.wait("condition=Ready", &["dconn/northwind", "plink/choir-of-forty", "plink/suitcase-day-four"]);
     stage.controller_kept_within_its_rights();
 }
@@ -70,7 +65,7 @@ fn without_a_right_on_one_kind_the_others_work() {
     stage.begin_controller();
     let named = |line: &str| line.contains("watching failed") && line.contains("AutomationRule");
     stage.controller().wait_for_log(SOON, named);
-    apply(&stage, &["00-namespace", "secret", "connection", "rule", "posts"]);
+    stage.apply_quickstart(&["00-namespace", "secret", "connection", "rule", "posts"]);
     stage.wait("condition=Ready", &["dconn/northwind"]);
     stage.wait_reason("Linked", "LinkedByHand", &["plink/choir-of-forty"]);
 
@@ -83,7 +78,7 @@ fn without_a_right_on_one_kind_the_others_work() {
 fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_rights_disturbs_no_other() {
     // What is the cluster administrator's: the definitions and the policies.
     let values = json!({"namespaces": [NAMESPACE, "returns"]});
-    let mut stage = Stage::prepared(&repository("examples/quickstart/simulated/instance.yaml"));
+    let mut stage = Stage::prepared(&quickstart_instance());
     stage.expect_refusals();
     for path in ["crds", "charts/postlink/policies"] {
         stage.plane.kubectl_apply(User::Admin, repository(path));
@@ -107,12 +102,12 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
     stage.begin_controller();
     let named = |line: &str| line.contains("watching failed") && line.contains("returns");
     stage.controller().wait_for_log(SOON, named);
-    apply(&stage, &["secret", "connection", "rule", "posts"]);
+    stage.apply_quickstart(&["secret", "connection", "rule", "posts"]);
     stage.wait("condition=Ready", &["dconn/northwind"]);
     stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
 
     let in_namespace = |namespace: &str| {
-        let text = std::fs::read_to_string(repository("examples/quickstart/connection.yaml")).unwrap();
+        let text = text_of("examples/quickstart/connection.yaml");
         text.replace("namespace: social", &format!("namespace: {namespace}"))
     };
     for namespace in ["returns", "elsewhere"] {
@@ -136,19 +131,17 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
 #[test]
 fn a_workload_identity_needs_a_role_in_its_namespace_and_says_so() {
     // An instance that accepts any credentials: the quickstart's wants its one secret.
-    let text = std::fs::read_to_string(repository("examples/quickstart/simulated/instance.yaml")).unwrap();
+    let text = text_of("examples/quickstart/simulated/instance.yaml");
     let open: Vec<_> = text.lines().filter(|line| !line.contains("clientSecret")).collect();
     let file = new_folder("instance").join("instance.yaml");
     std::fs::write(&file, open.join("\n")).unwrap();
     let mut stage = Stage::installed(&file, &[], &json!({}));
     stage.expect_refusals();
     stage.start_controller();
-    apply(&stage, &["00-namespace"]);
+    stage.apply_quickstart(&["00-namespace"]);
     stage.plane.kubectl(User::Alice, ["create", "serviceaccount", "dynamics", "-n", NAMESPACE]).ok();
-    let mut connection: Value = serde_saphyr::from_str(
-        &std::fs::read_to_string(repository("examples/quickstart/connection.yaml")).unwrap(),
-    )
-    .unwrap();
+    let mut connection: Value =
+        serde_saphyr::from_str(&text_of("examples/quickstart/connection.yaml")).unwrap();
     connection["spec"]["credentials"] = json!({"workloadIdentity": {
         "tenantId": "e60f3b97-28d4-4c1a-95b7-1d8c4e7a2f03", "clientId": "7d2c9f54-b6a1-4e80-8c3d-f5a017e6b928",
         "serviceAccountName": "dynamics",
@@ -172,14 +165,7 @@ fn a_workload_identity_needs_a_role_in_its_namespace_and_says_so() {
 #[test]
 fn definitions_of_another_version_are_named_and_cost_no_writes() {
     // The chart as an earlier version might have been.
-    let folder = new_folder("older");
-    let copied = std::process::Command::new("cp")
-        .args(["-R"])
-        .arg(repository("charts/postlink"))
-        .arg(&folder)
-        .status();
-    assert!(copied.unwrap().success());
-    let older = folder.join("postlink");
+    let older = copy_of_chart();
     for (plural, field) in [("postlinks", "lastHandledReconcileAt"), ("automationrules", "activeFrom")] {
         let file = older.join(format!("files/crds/postlink.dev_{plural}.yaml"));
         let mut definition: Value = serde_saphyr::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
@@ -189,7 +175,7 @@ fn definitions_of_another_version_are_named_and_cost_no_writes() {
         assert!(fields.remove(field).is_some(), "{field}");
         std::fs::write(&file, definition.to_string()).unwrap();
     }
-    let mut stage = Stage::prepared(&repository("examples/quickstart/simulated/instance.yaml"));
+    let mut stage = Stage::prepared(&quickstart_instance());
     stage.install_chart(&older, &[], &json!({}));
     stage.start_controller();
     let log = stage.controller().stderr();
@@ -199,7 +185,7 @@ fn definitions_of_another_version_are_named_and_cost_no_writes() {
             .any(|line| line.contains("not the one this version was built for") && line.contains(named));
         assert!(found, "{named} is not named:\n{log}");
     }
-    apply(&stage, &["00-namespace", "secret", "connection", "rule", "posts"]);
+    stage.apply_quickstart(&["00-namespace", "secret", "connection", "rule", "posts"]);
     stage.wait("condition=Ready", &["dconn/northwind", "arule/baggage-complaints"]);
     stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
     stage

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
-use crate::stage::{Lease, NAMESPACE, SOON, Stage, repository};
+use crate::stage::{Lease, NAMESPACE, SOON, Stage, quickstart_instance};
 use crate::story::{CANARY, STEPS};
 
 /// What stands in the posts of the quickstart and must stand nowhere else.
@@ -127,8 +127,7 @@ fn pages(pod: &mut Pod) -> (String, String) {
 
 /// The quickstart's stage with the controller running and more values of the chart.
 fn stage_with(values: &Value) -> Stage {
-    let instances = repository("examples/quickstart/simulated/instance.yaml");
-    let mut stage = Stage::installed(&instances, &[], values);
+    let mut stage = Stage::installed(&quickstart_instance(), &[], values);
     stage.start_controller();
     stage
 }

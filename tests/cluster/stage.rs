@@ -27,6 +27,11 @@ pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// The simulated instance of the quickstart.
+pub fn quickstart_instance() -> PathBuf {
+    repository("examples/quickstart/simulated/instance.yaml")
+}
+
 /// The text of a file of this repository.
 pub fn text_of(path: &str) -> String {
     fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -127,9 +132,16 @@ impl Stage {
 
     /// The stage of the quickstart with the controller running.
     pub fn quickstart(lease: Lease) -> Self {
-        let mut stage = Self::set(&repository("examples/quickstart/simulated/instance.yaml"), lease);
+        let mut stage = Self::set(&quickstart_instance(), lease);
         stage.start_controller();
         stage
+    }
+
+    /// `kubectl apply` of files of the quickstart, by a person.
+    pub fn apply_quickstart(&self, files: &[&str]) {
+        for file in files {
+            self.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
+        }
     }
 
     /// A right is missing on purpose, or a server that has just started has not read the roles yet.

@@ -17,7 +17,7 @@ use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, eventually};
 use crate::oracle::{self, OURS};
-use crate::stage::{NAMESPACE, SOON, Stage, condition, repository};
+use crate::stage::{NAMESPACE, SOON, Stage, condition, quickstart_instance};
 use crate::story::CANARY;
 
 const RULES: u32 = 20;
@@ -219,14 +219,11 @@ fn leader(pods: &mut [Pod; 2]) -> Option<usize> {
 fn storm(rounds: usize, operations: usize, kills: usize) {
     let seed = env::var(SEED).map_or(20_260_101, |seed| seed.parse().expect("a seed is a number"));
     println!("{SEED}={seed}");
-    let instances = repository("examples/quickstart/simulated/instance.yaml");
     // A leader that follows a killed one waits as long as a request may take before it disables or deletes anything. Were
     // that longer than a leader lives here, nothing would ever go.
     let values = json!({"leaseDuration": 5, "instanceTimeout": 1});
-    let stage = Stage::installed(&instances, &[], &values);
-    for file in ["00-namespace", "secret"] {
-        stage.plane.kubectl_apply(User::Alice, repository(&format!("examples/quickstart/{file}.yaml")));
-    }
+    let stage = Stage::installed(&quickstart_instance(), &[], &values);
+    stage.apply_quickstart(&["00-namespace", "secret"]);
     let begin = Instant::now();
     let mut pods = [stage.pod(), stage.pod()];
     let mut random = StdRng::seed_from_u64(seed);

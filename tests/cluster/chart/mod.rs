@@ -116,7 +116,7 @@ fn container(objects: &[Value]) -> &Value {
 }
 
 /// A copy of the shipped chart that a test may change.
-fn copy_of_chart() -> PathBuf {
+pub fn copy_of_chart() -> PathBuf {
     let target = new_folder("chart").join("postlink");
     copy(&chart(), &target);
     target
