@@ -20,16 +20,21 @@ use crate::story::CANARY;
 const LEASE: u32 = 5;
 
 /// A leader at work and another pod that waits for the lease.
-struct Pair {
-    leader: Pod,
-    standby: Pod,
-    stage: Stage,
+pub struct Pair {
+    pub leader: Pod,
+    pub standby: Pod,
+    pub stage: Stage,
 }
 
 impl Pair {
     fn with(values: &Value) -> Self {
+        Self::of(values, Stage::pod)
+    }
+
+    /// One whose leader is started in another way.
+    pub fn of(values: &Value, leader: impl FnOnce(&Stage) -> Pod) -> Self {
         let stage = Stage::installed(&quickstart_instance(), &[], values);
-        let mut leader = stage.pod();
+        let mut leader = leader(&stage);
         leader.process.wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
         let mut standby = stage.pod();
         standby.process.wait_for_log(SOON, |line| line.contains("waiting for the lease"));
@@ -46,7 +51,7 @@ impl Pair {
     }
 
     /// A change somebody asks for is made, by whoever leads now.
-    fn serves(&self, asked: &str) {
+    pub fn serves(&self, asked: &str) {
         let at = format!("postlink.dev/reconcile-requested-at={asked}");
         let args = ["annotate", "--overwrite", "-n", NAMESPACE, "dconn/northwind", &at];
         self.stage.plane.kubectl(User::Alice, args).ok();
@@ -54,21 +59,21 @@ impl Pair {
             .wait(&format!("jsonpath={{.status.lastHandledReconcileAt}}={asked}"), &["dconn/northwind"]);
     }
 
-    fn nothing_is_broken(&self) {
+    pub fn nothing_is_broken(&self) {
         self.stage.controller_kept_within_its_rights();
         let broken = oracle::broken_rules(&self.stage.plane.history("/registry/"), CANARY);
         assert!(broken.is_empty(), "{broken:#?}");
     }
 }
 
-fn deactivate_the_rule(stage: &Stage) {
+pub fn deactivate_the_rule(stage: &Stage) {
     let inactive = json!({"spec": {"active": false}}).to_string();
     let args = ["patch", "-n", NAMESPACE, "arule", "baggage-complaints", "--type=merge", "-p", &inactive];
     stage.plane.kubectl(User::Alice, args).ok();
     stage.wait_reason("Active", "Inactive", &["arule/baggage-complaints"]);
 }
 
-fn disable_the_connection(stage: &Stage) {
+pub fn disable_the_connection(stage: &Stage) {
     let disabled = json!({"spec": {"enabled": false}}).to_string();
     let args = ["patch", "-n", NAMESPACE, "dconn", "northwind", "--type=merge", "-p", &disabled];
     stage.plane.kubectl(User::Alice, args).ok();
@@ -195,10 +200,7 @@ fn a_paused_leader_writes_nothing_after_waking() {
         .plane
         .audited(User::Controller)
         .into_iter()
-        .filter(|event| {
-            let credential = &event["user"]["extra"]["authentication.kubernetes.io/credential-id"];
-            credential.as_array().is_some_and(|ids| ids.iter().any(|id| *id == *pair.leader.credential))
-        })
+        .filter(|event| pair.leader.sent(event))
         .filter(|event| {
             let at = event["requestReceivedTimestamp"].as_str().expect("a time");
             at.parse::<Timestamp>().expect("a time") >= woken

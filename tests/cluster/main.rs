@@ -14,6 +14,7 @@ mod ground;
 mod harness;
 mod idle;
 mod kills;
+mod on_the_wire;
 mod operations;
 mod oracle;
 mod parity;

@@ -16,6 +16,12 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The name of a Service is a DNS label, in which a release's dots and leading digit are not allowed. */}}
+{{- define "postlink.metricsService" -}}
+{{- $name := printf "%s-metrics" (include "postlink.fullname" .) | replace "." "-" -}}
+{{- regexReplaceAll "^([0-9])" $name "n${1}" -}}
+{{- end -}}
+
 {{- define "postlink.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "postlink.fullname" .) .Values.serviceAccount.name -}}

@@ -122,10 +122,18 @@ fn every_object_says_what_it_belongs_to() {
 #[test]
 fn the_pods_are_as_restricted_as_they_can_be() {
     let (chart, values) = everything();
-    for rendered in [render(&json!({})), render_of(&chart, &values)] {
+    // OpenShift refuses a pod that asks for ids of its own.
+    let chosen_by_the_cluster = json!({"runAsUser": null, "runAsGroup": null, "fsGroup": null});
+    let open_shift = render(&json!({"podSecurityContext": chosen_by_the_cluster}));
+    for (rendered, ids) in [
+        (render(&json!({})), json!([65532, 65532, 65532])),
+        (render_of(&chart, &values), json!([null, null, 2000])),
+        (open_shift, json!([null, null, null])),
+    ] {
         let pod = &find(&rendered, "Deployment", "postlink")["spec"]["template"]["spec"];
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
-        assert_eq!(pod["securityContext"]["runAsUser"], 65532, "the user of the image");
+        let given = ["runAsUser", "runAsGroup", "fsGroup"].map(|id| pod["securityContext"][id].clone());
+        assert_eq!(json!(given), ids, "the user of the image, or what the values say");
         assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
         let own = &container(&rendered)["securityContext"];
         assert_eq!(own["readOnlyRootFilesystem"], true);
@@ -223,6 +231,15 @@ fn alert_rules_and_dashboard_arrive_as_they_are_written() {
     let rule = find(&rendered, "PrometheusRule", "postlink");
     let summary = &rule["spec"]["groups"][0]["rules"][0]["annotations"]["summary"];
     assert_eq!(summary, "{{ $labels.pod }} is away", "Helm must not read the braces of an alert");
+    let shipped = render(&json!({"metrics": {"prometheusRule": {
+        "enabled": true, "runbookUrl": "https://docs.example.com/operations",
+    }}}));
+    for group in find(&shipped, "PrometheusRule", "postlink")["spec"]["groups"].as_array().unwrap() {
+        for alert in group["rules"].as_array().unwrap() {
+            let runbook = alert["annotations"]["runbook_url"].as_str().unwrap_or_default();
+            assert!(runbook.starts_with("https://docs.example.com/operations#postlink"), "{alert}");
+        }
+    }
     let dashboard = find(&rendered, "ConfigMap", "postlink-dashboard");
     assert_eq!(dashboard["data"]["postlink.json"], "{\"title\": \"{{ pod }}\"}\n");
 }
@@ -237,5 +254,24 @@ fn the_program_takes_every_argument_the_chart_gives() {
             line.push(arg.replace("$(POD_IP)", "10.0.0.7").replace("$(POD_NAMESPACE)", NAMESPACE));
         }
         postlink::commands::Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+    }
+}
+
+/// Helm takes release names with dots and with a digit in front, which a Service may not have.
+#[test]
+fn whatever_the_release_is_called_the_service_has_a_name_it_may_have() {
+    for (release, service) in [
+        ("eu.west", "eu-west-postlink-metrics"),
+        ("7", "n7-postlink-metrics"),
+        ("3.postlink", "n3-postlink-metrics"),
+        ("postlink", "postlink-metrics"),
+    ] {
+        for major in HELMS {
+            let rendered = helm(major, &["template", release, path(&chart()), "-n", NAMESPACE]).unwrap();
+            let objects = objects(&rendered);
+            let names: Vec<_> =
+                of_kind(&objects, "Service").map(|service| service["metadata"]["name"].clone()).collect();
+            assert_eq!(names, [service], "Helm {major}");
+        }
     }
 }

@@ -57,6 +57,7 @@ fn a_slip_is_refused_with_the_place_it_is_at() {
             "at '/networkPolicy/ingress/metricsFrom/0'",
         ),
         (json!({"extraArgs": "--connect-to=a=b"}), "at '/extraArgs'"),
+        (json!({"podSecurityContext": {"runAsNonRoot": false}}), "at '/podSecurityContext/runAsNonRoot'"),
         (json!({"leaseDuration": 2}), "at '/leaseDuration'"),
         // What is null is not there; the templates would only say that of a nil pointer.
         (json!({"namespaces": null}), "missing property 'namespaces'"),
@@ -94,6 +95,7 @@ fn what_contradicts_itself_is_refused() {
             json!({"metrics": {"service": {"enabled": false}, "serviceMonitor": {"enabled": true}}}),
             "metrics.serviceMonitor.enabled needs metrics.service.enabled",
         ),
+        (json!({"metrics": {"port": 9000}, "health": {"port": 9000}}), "must differ"),
         (json!({"serviceAccount": {"create": false}}), "serviceAccount.name is needed"),
     ] {
         for major in HELMS {
@@ -164,6 +166,7 @@ fn everything_but_global_and_what_kubernetes_leaves_open_is_closed() {
         "/properties/extraVolumeMounts/items",
         "/properties/global",
         "/properties/networkPolicy/properties/egress/properties/extra/items/properties/ports/items",
+        "/properties/podSecurityContext",
         "/properties/tolerations/items",
         "/properties/topologySpreadConstraints/items",
     ];
@@ -192,7 +195,7 @@ fn values_and_schema_name_the_same_values() {
     of_schema(&schema, &schema, "", &mut allowed);
     // Read by the umbrella chart that sets it.
     assert!(allowed.remove("enabled"));
-    for group in ["affinity", "resources"] {
+    for group in ["affinity", "podSecurityContext", "resources"] {
         allowed.retain(|place| !place.starts_with(&format!("{group}.")));
         allowed.insert(group.to_owned());
     }

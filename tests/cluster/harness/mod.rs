@@ -12,6 +12,7 @@ pub mod kubectl;
 pub mod patch_loop;
 pub mod pod;
 pub mod process;
+pub mod relay;
 pub mod run_folder;
 pub mod servers;
 pub mod users;

@@ -23,7 +23,7 @@ pub struct Pod {
     /// cluster.
     pub ip: String,
     /// What the audit log calls the token it acts with.
-    pub credential: String,
+    credential: String,
     container: Value,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -32,6 +32,11 @@ pub struct Pod {
 impl Pod {
     /// Starts the first container of a Deployment in `namespace`.
     pub fn start(plane: &ControlPlane, namespace: &str, deployment: &str) -> Self {
+        Self::start_at(&plane.url(), plane, namespace, deployment)
+    }
+
+    /// The same, of a pod that finds the API server at another address.
+    pub fn start_at(server: &str, plane: &ControlPlane, namespace: &str, deployment: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let get = ["get", "deployment", deployment, "-n", namespace, "-o", "json"];
@@ -74,7 +79,7 @@ impl Pod {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "pod",
-            "clusters": [{"name": "pod", "cluster": {"server": plane.url(), "certificate-authority": plane.ca_file()}}],
+            "clusters": [{"name": "pod", "cluster": {"server": server, "certificate-authority": plane.ca_file()}}],
             "users": [{"name": "pod", "user": {"token": token}}],
             "contexts": [{"name": "pod", "context": {"cluster": "pod", "user": "pod", "namespace": namespace}}],
         });
@@ -89,6 +94,12 @@ impl Pod {
     pub fn restart(&mut self) {
         self.process.kill();
         self.process = run(&self.arguments, &self.environment);
+    }
+
+    /// Whether an event of the audit log is a request of this pod.
+    pub fn sent(&self, event: &Value) -> bool {
+        let credential = &event["user"]["extra"]["authentication.kubernetes.io/credential-id"];
+        list(credential).iter().any(|id| *id == *self.credential)
     }
 
     /// The address of a port by the name it has in the container.

@@ -1,0 +1,125 @@
+//! A relay between one pod and the API server that keeps a chosen request back, as a network may: the pod has sent it,
+//! and nobody knows when it arrives.
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::ControlPlane;
+use super::waiting::wait_for;
+
+/// Plain HTTP towards the pod, so that a request can be told from another; HTTPS towards the server.
+#[derive(Debug)]
+pub struct Relay {
+    // Dropped with it: every connection ends.
+    _runtime: Runtime,
+    url: String,
+    post: Arc<Post>,
+}
+
+/// What is kept back.
+#[derive(Debug)]
+struct Post {
+    /// How its first line begins, and what it holds.
+    wanted: Mutex<Option<(String, String)>>,
+    caught: watch::Sender<bool>,
+    released: watch::Sender<bool>,
+}
+
+impl Relay {
+    /// One in front of the API server of `plane`.
+    pub fn to(plane: &ControlPlane) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime needs a thread and no more");
+        let ca = fs::read(plane.ca_file()).expect("a running control plane has its certificates");
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_slice(&ca).expect("it is one certificate");
+        roots.add(ca).expect("it is the certificate of an authority");
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let tls = TlsConnector::from(Arc::new(config));
+        let server = plane.url().trim_start_matches("https://").to_owned();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there are free ports");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let post = Arc::new(Post {
+            wanted: Mutex::new(None),
+            caught: watch::Sender::new(false),
+            released: watch::Sender::new(false),
+        });
+        let held = post.clone();
+        runtime.spawn(async move {
+            while let Ok((pod, _)) = listener.accept().await {
+                let (server, tls, post) = (server.clone(), tls.clone(), held.clone());
+                // A connection that breaks is the pod's to notice.
+                tokio::spawn(async move { drop(relay(pod, &server, &tls, &post).await) });
+            }
+        });
+        Self { _runtime: runtime, url, post }
+    }
+
+    /// Where the pod is to look for the API server.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Keep back the next request whose first line begins with `line` and that holds `text`.
+    pub fn hold(&self, line: &str, text: &str) {
+        *self.post.wanted.lock().expect("nobody panics holding it") = Some((line.to_owned(), text.to_owned()));
+    }
+
+    /// Wait until a request is kept back.
+    pub fn wait_until_held(&self, limit: Duration) {
+        wait_for("a request to keep back", limit, || self.post.caught.borrow().then_some(()));
+    }
+
+    /// Let it go on to the server.
+    pub fn release(&self) {
+        self.post.released.send_replace(true);
+    }
+}
+
+impl Post {
+    /// Whether this is the request to keep back. Only the first is: what comes after it goes through.
+    fn catches(&self, request: &[u8]) -> bool {
+        let mut wanted = self.wanted.lock().expect("nobody panics holding it");
+        let request = String::from_utf8_lossy(request);
+        let found = wanted.take_if(|(line, text)| request.starts_with(&*line) && request.contains(&*text));
+        if found.is_some() {
+            self.caught.send_replace(true);
+        }
+        found.is_some()
+    }
+}
+
+async fn relay(pod: TcpStream, server: &str, tls: &TlsConnector, post: &Post) -> std::io::Result<()> {
+    let name = ServerName::from(std::net::Ipv4Addr::LOCALHOST);
+    let server = tls.connect(name, TcpStream::connect(server).await?).await?;
+    let (mut from_pod, mut to_pod) = pod.into_split();
+    let (mut from_server, mut to_server) = split(server);
+    let up = async {
+        let mut part = vec![0; 1 << 20];
+        loop {
+            // The pod sends a request in one go and nothing more before its answer, so a part begins where one begins.
+            let length = from_pod.read(&mut part).await?;
+            if length == 0 {
+                return to_server.shutdown().await;
+            }
+            if post.catches(&part[..length]) {
+                // An Err says that the relay itself is gone.
+                drop(post.released.subscribe().wait_for(|released| *released).await);
+            }
+            to_server.write_all(&part[..length]).await?;
+            to_server.flush().await?;
+        }
+    };
+    let down = copy(&mut from_server, &mut to_pod);
+    tokio::try_join!(up, down).map(drop)
+}

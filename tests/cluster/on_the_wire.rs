@@ -1,0 +1,99 @@
+//! A write that a leader has sent, and that the network keeps until another leads and the object has changed.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::availability::{Pair, deactivate_the_rule, disable_the_connection};
+use crate::harness::pod::Pod;
+use crate::harness::relay::Relay;
+use crate::harness::users::User;
+use crate::stage::{NAMESPACE, SOON, condition};
+
+/// Where the two objects of the quickstart are.
+const CONNECTION: &str = "dynamicsconnections/northwind";
+const RULE: &str = "automationrules/baggage-complaints";
+
+/// A pair of which the leader reaches the API server through a relay.
+fn pair() -> (Pair, Relay) {
+    let mut relay = None;
+    let pair = Pair::of(&json!({"leaseDuration": 5}), |stage| {
+        let relay = relay.insert(Relay::to(&stage.plane));
+        Pod::start_at(relay.url(), &stage.plane, crate::stage::SYSTEM, "postlink")
+    });
+    (pair, relay.expect("the leader was started"))
+}
+
+fn patch(pair: &Pair, object: &str, spec: &Value) {
+    let patch = json!({"spec": spec}).to_string();
+    let args = ["patch", "-n", NAMESPACE, object, "--type=merge", "-p", &patch];
+    pair.stage.plane.kubectl(User::Alice, args).ok();
+}
+
+/// Keep back the leader's next write of a status that holds `text`, caused by `cause`; then stop the leader's clock,
+/// and wait until the other leads.
+fn overtaken(pair: &mut Pair, relay: &Relay, object: &str, text: &str, cause: impl FnOnce(&Pair)) {
+    relay.hold(&format!("PATCH /apis/postlink.dev/v1alpha1/namespaces/{NAMESPACE}/{object}/status"), text);
+    cause(pair);
+    relay.wait_until_held(SOON);
+    pair.leader.process.signal("STOP");
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
+}
+
+/// Let the write go on, and wait for what the API server answered. The leader of then wakes up after that, and ends.
+fn arrives(pair: &mut Pair, relay: &Relay, object: &str) -> u64 {
+    let released = Timestamp::now();
+    relay.release();
+    let answers = |pair: &Pair| -> Vec<u64> {
+        let written = pair.stage.plane.audited(User::Controller).into_iter().filter(|event| {
+            let at = event["requestReceivedTimestamp"].as_str().expect("a time");
+            event["verb"] == "patch"
+                && pair.leader.sent(event)
+                && at.parse::<Timestamp>().expect("a time") >= released
+        });
+        written
+            .map(|event| {
+                let uri = event["requestURI"].as_str().expect("a request has an address");
+                assert!(uri.contains(object), "another write: {uri}");
+                event["responseStatus"]["code"].as_u64().expect("an answer has a number")
+            })
+            .collect()
+    };
+    let answered = crate::harness::waiting::wait_for("the write to arrive", SOON, || {
+        answers(pair).first().copied()
+    });
+    pair.leader.process.signal("CONT");
+    let ended = pair.leader.process.wait_for_exit(SOON);
+    assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
+    assert_eq!(answers(pair).len(), 1, "it wrote after waking");
+    answered
+}
+
+#[test]
+fn a_disabling_on_the_wire_loses_against_a_connection_enabled_again() {
+    let (mut pair, relay) = pair();
+    deactivate_the_rule(&pair.stage);
+    overtaken(&mut pair, &relay, CONNECTION, "\"Disabled\"", |pair| disable_the_connection(&pair.stage));
+    patch(&pair, CONNECTION, &json!({"enabled": true}));
+    patch(&pair, RULE, &json!({"active": true}));
+    pair.stage.wait_reason("Active", "Reserved", &[RULE]);
+    let answered = arrives(&mut pair, &relay, CONNECTION);
+    assert!(answered >= 400, "the connection was disabled under an active rule: {answered}");
+    assert_eq!(pair.stage.get(CONNECTION)["status"]["state"], "Enabled");
+    pair.serves("after-the-overtaken-write");
+    pair.nothing_is_broken();
+}
+
+#[test]
+fn an_activation_on_the_wire_loses_against_a_rule_set_inactive() {
+    let (mut pair, relay) = pair();
+    deactivate_the_rule(&pair.stage);
+    overtaken(&mut pair, &relay, RULE, "\"Reserved\"", |pair| patch(pair, RULE, &json!({"active": true})));
+    deactivate_the_rule(&pair.stage);
+    disable_the_connection(&pair.stage);
+    pair.stage.wait("jsonpath={.status.state}=Disabled", &[CONNECTION]);
+    let answered = arrives(&mut pair, &relay, RULE);
+    assert!(answered >= 400, "a rule became active on a disabled connection: {answered}");
+    assert_eq!(condition(&pair.stage.get(RULE), "Active"), Some(("False", "Inactive")));
+    pair.serves("after-the-overtaken-write");
+    pair.nothing_is_broken();
+}
