@@ -169,7 +169,7 @@ pub struct DynamicsConnectionStatus {
     /// What is known of the tables (R4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataStatus>,
-    /// The reservations (§4): a rule is at work only while it stands here.
+    /// The reservations (docs/semantics.md §4): a rule is at work only while it stands here.
     #[serde(default)]
     #[schemars(length(max = 1000))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -239,7 +239,7 @@ pub struct MetadataStatus {
     pub record_types: Vec<String>,
 }
 
-/// One reservation (§4.1).
+/// One reservation (docs/semantics.md §4.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct ActiveRule {
     /// The rule's name, for people.

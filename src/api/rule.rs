@@ -174,7 +174,7 @@ pub struct AutomationRuleStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// The connection the rule is bound to while `Active` is True (§4.1).
+    /// The connection the rule is bound to while `Active` is True (docs/semantics.md §4.1).
     #[serde(rename = "connectionUID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub connection_uid: Option<String>,

@@ -3,6 +3,8 @@
 //! Nothing here reads a clock, talks to a server, locks or logs: what time it is, what others look like and what
 //! the instance said stand in the view. So the model checker, the tests and the controller all run these same
 //! functions.
+//!
+//! A § here and elsewhere in the code is a section of `docs/semantics.md`.
 
 pub mod conditions;
 pub mod connection;

@@ -8,7 +8,7 @@ fn page() -> String {
     let mut text = String::from(
         "# Reasons\n\n\
          A condition of Postlink carries one of these words as its `reason`, and no other: alerts may match on them.\n\
-         Messages are sentences for people, and may change.\n\n\
+         Messages are sentences for people, and may change. A § is a section of [semantics.md](semantics.md).\n\n\
          This page is generated: `POSTLINK_WRITE_DOCS=1 cargo test --test rules reasons_page`.\n\n\
          | reason | meaning |\n|---|---|\n",
     );
