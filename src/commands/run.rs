@@ -92,6 +92,10 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
 /// Between two looks at definitions that are not there.
 const DEFINITIONS_AGAIN: Duration = Duration::from_secs(2);
 
+/// How long the API server may say nothing on a connection in use. Watches are renewed more often; a list whose
+/// connection died would be waited for for ever.
+const SILENCE: Duration = Duration::from_secs(90);
+
 /// How long what is under way may take after SIGTERM; the kubelet gives a pod thirty seconds.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -129,7 +133,7 @@ impl Stop {
 
 async fn lead(args: &Args) -> Result<(), Stop> {
     let in_cluster = args.kubeconfig.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
-    let config = match &args.kubeconfig {
+    let mut config = match &args.kubeconfig {
         Some(path) => {
             let file = Kubeconfig::read_from(path).map_err(|error| unreadable(path, &error))?;
             kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
@@ -138,6 +142,8 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         }
         None => kube::Config::infer().await.map_err(Stop::usage)?,
     };
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
     let (own_namespace, server) = (config.default_namespace.clone(), config.cluster_url.clone());
     let mut without_retries = config.clone();
     without_retries.default_retry = false;
@@ -155,7 +161,10 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     let elect = args.leader_elect.unwrap_or(in_cluster);
     let differences = tokio::select! {
         differences = definitions(&client, &server, elect) => differences?,
-        () = asked_to_end(&mut terminate) => return Ok(()),
+        () = asked_to_end(&mut terminate) => {
+            info!("stopped");
+            return Ok(());
+        }
     };
     endpoints.metrics.schema_differences(differences);
 
@@ -175,6 +184,7 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         let Some(how) = how else {
             // It may have been ours a moment ago, without our knowing.
             candidate.release().await;
+            info!("stopped");
             return Ok(());
         };
         acquired = how;
@@ -286,7 +296,8 @@ async fn end(
         }
     };
     tokio::pin!(leading);
-    let lost = Stop { outcome: Outcome::No, message: "the lease is lost; another process leads".to_owned() };
+    let lost =
+        Stop { outcome: Outcome::No, message: "the lease is lost; whoever takes it goes on".to_owned() };
     tokio::select! {
         stopped = controller.run() => {
             endpoints.failed(&stopped.to_string());

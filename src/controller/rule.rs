@@ -6,7 +6,7 @@ use super::{
     writer::{self, WriteError},
 };
 use crate::{
-    api::AutomationRule,
+    api::{AutomationRule, ConditionType, DynamicsConnection, conditions::is_true},
     rules::{
         Requeue,
         conditions::transitions,
@@ -14,13 +14,32 @@ use crate::{
         rule::{RuleView, decide},
     },
 };
+use jiff::SignedDuration;
 use kube::{Api, Resource, ResourceExt};
+
+/// Until a watch that is behind has caught up.
+const AGAIN: SignedDuration = SignedDuration::from_secs(1);
+
+fn is_at_work(rule: &AutomationRule) -> bool {
+    rule.status.as_ref().is_some_and(|status| is_true(&status.conditions, ConditionType::Active))
+}
+
+/// Whether the connection a rule names exists. A rule that stops lets its connection go, and what is held may then be
+/// deleted for good: that must not rest on what has not been seen (§6).
+async fn exists(shell: &Shell, rule: &AutomationRule, namespace: &str) -> Result<bool, WriteError> {
+    let api: Api<DynamicsConnection> = Api::namespaced(shell.client.clone(), namespace);
+    Ok(writer::read(&api, &rule.spec.connection_ref.name).await?.is_some())
+}
 
 /// Looks.
 pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteError> {
     let Some(rule) = shell.index.rule(&key.namespace, &key.name) else { return Ok(None) };
     let named = shell.index.connection_facts(&key.namespace, &rule.spec.connection_ref.name);
     let now = shell.clock.now();
+    if named.is_none() && is_at_work(&rule) && exists(shell, &rule, &key.namespace).await? {
+        // The watch is behind.
+        return Ok(Some(Requeue::awaited(now + AGAIN)));
+    }
     let view = RuleView { now, rule: &rule, named: named.as_ref(), clauses: &Clauses::KEPT };
     let status = decide(&view);
     let old = rule.status.clone().unwrap_or_default();

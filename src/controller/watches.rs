@@ -24,8 +24,9 @@ use std::{collections::HashSet, fmt::Debug};
 use tokio::{sync::oneshot, task::JoinSet};
 use tracing::warn;
 
-/// A watch is renewed this often, in seconds: a dead peer is noticed by then.
-const RENEW: u32 = 240;
+/// A watch is renewed this often, in seconds. A peer that died without a word is noticed a few seconds later; until
+/// then nothing that changes is seen.
+const RENEW: u32 = 55;
 /// Objects of one page of a list.
 pub(super) const PAGE: u32 = 500;
 
@@ -73,22 +74,27 @@ impl Watched for PostLink {
     }
 }
 
-/// Starts all watches. Posts are matched as they pass, so what they are matched against is listed first. Without the
-/// connections nothing can be said of a link: its own would seem to be gone. Without the rules there still are links by
-/// hand, and rules that come later have the posts matched anew; so if they cannot be listed nobody waits for them.
+/// Starts all watches. Without the connections nothing can be said of a rule or a link: its own would seem to be gone,
+/// and a rule that says so lets a held disable or delete go through. So they are listed first, and if that is not
+/// possible the others wait. Posts are matched as they pass, so what they are matched against is listed before them.
+/// Without the rules there still are links by hand, and rules that come later have the posts matched anew; so if they
+/// cannot be listed nobody waits for them.
 pub fn start(shell: &Shell, tasks: &mut JoinSet<()>) {
     for namespace in shell.namespaces.clone() {
         let (rules_tried, rules) = oneshot::channel();
         let (connections_listed, connections) = oneshot::channel();
-        tasks.spawn(watch::<AutomationRule>(shell.clone(), namespace.clone(), Some(rules_tried)));
         tasks.spawn(watch::<DynamicsConnection>(shell.clone(), namespace.clone(), Some(connections_listed)));
         let shell = shell.clone();
         tasks.spawn(async move {
             // The senders live as long as their watches, which do not end.
-            let _ = rules.await;
             let _ = connections.await;
-            shell.rematches.posts_pass(namespace.as_deref());
-            watch::<PostLink>(shell, namespace, None).await;
+            let watch_rules = watch::<AutomationRule>(shell.clone(), namespace.clone(), Some(rules_tried));
+            let watch_posts = async {
+                let _ = rules.await;
+                shell.rematches.posts_pass(namespace.as_deref());
+                watch::<PostLink>(shell.clone(), namespace.clone(), None).await;
+            };
+            tokio::join!(watch_rules, watch_posts);
         });
     }
 }
@@ -111,7 +117,9 @@ where
         Some(namespace) => Api::namespaced(shell.client.clone(), namespace),
         None => Api::all(shell.client.clone()),
     };
-    let config = watcher::Config::default().any_semantic().timeout(RENEW).page_size(PAGE);
+    // Never `any_semantic`: a list may then be older than what is known, and a connection that is not in it yet would
+    // count as deleted, with all its links (§6).
+    let config = watcher::Config::default().timeout(RENEW).page_size(PAGE);
     let mut events = watcher(api, config).default_backoff().boxed();
     let (mut waiting, mut first) = (waiting, true);
     let mut found: HashSet<Key> = HashSet::new();

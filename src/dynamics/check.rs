@@ -6,11 +6,14 @@ use super::batch::{MOST, Read};
 use super::client::Instance;
 use super::error::{Error, Kind};
 use super::exchange::Answer;
+use super::organization::{WHO_AM_I, WhoAmI};
 use super::row::{ActivityRow, RecordRef, WITH_LOOKUP_NAMES, activity_path, record_path, record_row, row};
 
 /// One link to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckRequest {
+    /// The organisation it was made in. What another one says is no answer (R27).
+    pub organization: Uuid,
     /// Its activity.
     pub activity: Uuid,
     /// Its record, if one is known.
@@ -64,11 +67,22 @@ impl Instance {
                 answers.extend(chunk.iter().map(|link| CheckAnswer::unknown(link, error)));
                 continue;
             }
-            let reads: Vec<Read> = chunk.iter().flat_map(reads).collect();
-            match self.api.batch(&reads).await {
+            match self.api.batch(&batch(chunk)).await {
                 Ok(parts) => {
                     let mut parts = parts.iter();
-                    answers.extend(chunk.iter().map(|link| self.judge(link, &mut parts)));
+                    let who = parts.next().map_or_else(|| Err(NO_PART), Answer::json::<WhoAmI>);
+                    for link in chunk {
+                        let answer = self.judge(link, &mut parts);
+                        let wrong = match &who {
+                            Ok(who) if who.organization_id == link.organization => None,
+                            Ok(_) => Some(Kind::AnotherOrganization),
+                            Err(kind) => Some(kind.clone()),
+                        };
+                        answers.push(match wrong {
+                            None => answer,
+                            Some(kind) => CheckAnswer::unknown(link, &self.api.error(kind)),
+                        });
+                    }
                 }
                 Err(error) if answers.is_empty() => return Err(error),
                 Err(error) => {
@@ -81,7 +95,7 @@ impl Instance {
     }
 
     fn judge<'a>(&self, link: &CheckRequest, parts: &mut impl Iterator<Item = &'a Answer>) -> CheckAnswer {
-        let missing = || self.api.error(Kind::Rubbish { status: 200, why: super::error::Rubbish::Batch });
+        let missing = || self.api.error(NO_PART);
         let activity = match parts.next().map(|part| row(part, link.activity)) {
             Some(Ok(row)) => ActivityPresence::Found(row),
             Some(Err(Kind::RecordNotFound)) => ActivityPresence::NotFound,
@@ -114,6 +128,15 @@ impl CheckAnswer {
     }
 }
 
+/// An answer with fewer parts than were asked for.
+const NO_PART: Kind = Kind::Rubbish { status: 200, why: super::error::Rubbish::Batch };
+
+/// Who answers, and then what about each link: in one request, because in two the URL may change hands between them.
+fn batch(links: &[CheckRequest]) -> Vec<Read> {
+    let who = Read { path: WHO_AM_I.to_owned(), prefer: None };
+    std::iter::once(who).chain(links.iter().flat_map(reads)).collect()
+}
+
 /// The reads one link needs: its activity, and its record if that has a usable name.
 fn reads(link: &CheckRequest) -> impl Iterator<Item = Read> + use<> {
     let activity = Read { path: activity_path(link.activity), prefer: Some(WITH_LOOKUP_NAMES) };
@@ -125,7 +148,8 @@ fn reads(link: &CheckRequest) -> impl Iterator<Item = Read> + use<> {
 fn chunks(links: &[CheckRequest]) -> impl Iterator<Item = &[CheckRequest]> {
     let mut rest = links;
     std::iter::from_fn(move || {
-        let mut rows = 0;
+        // Who answers is a read, too.
+        let mut rows = 1;
         let fit = rest
             .iter()
             .take_while(|link| {
@@ -153,11 +177,12 @@ mod tests {
         for every in [1, 2, 3, usize::MAX] {
             let links: Vec<CheckRequest> = (0..2345)
                 .map(|i| CheckRequest {
+                    organization: Uuid::nil(),
                     activity: Uuid::from_u128(i as u128),
                     record: (i % every == 0).then(|| record(i)),
                 })
                 .collect();
-            let sizes: Vec<usize> = chunks(&links).map(|c| c.iter().flat_map(reads).count()).collect();
+            let sizes: Vec<usize> = chunks(&links).map(|c| batch(c).len()).collect();
             assert!(sizes.iter().all(|s| *s <= MOST && *s > 0));
             assert_eq!(chunks(&links).map(<[_]>::len).sum::<usize>(), links.len());
         }

@@ -65,7 +65,11 @@ impl Error {
                 Peer::Instance,
             ) => Meaning::InstanceDown,
             (
-                Kind::SocialDataRefused | Kind::RecordNotFound | Kind::RecordTypeUnknown | Kind::Other { .. },
+                Kind::SocialDataRefused
+                | Kind::RecordNotFound
+                | Kind::AnotherOrganization
+                | Kind::RecordTypeUnknown
+                | Kind::Other { .. },
                 Peer::Instance,
             ) => Meaning::RequestRefused,
         }
@@ -179,6 +183,9 @@ pub enum Kind {
     /// The row does not exist, told by Dataverse itself (0x80040217). Never from a bare 404 (R27).
     #[error("the record does not exist")]
     RecordNotFound,
+    /// Another organisation answers than the one the question is about: the URL has changed hands (R27).
+    #[error("another organisation answers at this address")]
+    AnotherOrganization,
     /// No such table or entity set, or not one that social activities can be regarding.
     #[error("the record type is unknown, or not related to social activities")]
     RecordTypeUnknown,

@@ -63,11 +63,15 @@ pub struct Probe {
     pub record_types: Option<Vec<RecordTypeMetadata>>,
 }
 
+/// Asks for [`WhoAmI`].
+pub(super) const WHO_AM_I: &str = "WhoAmI";
+
+/// Who asks, and which organisation answers.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct WhoAmI {
+pub(super) struct WhoAmI {
     user_id: Uuid,
-    organization_id: Uuid,
+    pub(super) organization_id: Uuid,
 }
 
 #[derive(Deserialize)]
@@ -118,7 +122,7 @@ const CURRENT: &str = "RetrieveCurrentOrganization(AccessType=@p1)\
 impl Instance {
     /// The cheap probe: `WhoAmI` and one row. Also tells whether the credentials work.
     pub async fn health(&self) -> Result<Health, Error> {
-        let answer = self.api.ask(Ask::get("WhoAmI")).await?;
+        let answer = self.api.ask(Ask::get(WHO_AM_I)).await?;
         let who: WhoAmI = answer.json().map_err(|k| self.api.error(k))?;
         let row = self.organization_row(who.organization_id).await?;
         Ok(Health {

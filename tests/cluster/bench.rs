@@ -180,10 +180,43 @@ fn linked_post(number: usize) -> PostLink {
     link
 }
 
+/// Links of the installations whose memory is measured.
+const INSTALLATIONS: [usize; 3] = [1_000, 10_000, 100_000];
+
+/// What the controller's process needs, buffers and all: after each link was made, after two flips of all of them, and
+/// after a restart, which lists them. The most it ever needed is what a limit has to allow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test; run by `make bench`"]
+async fn bench_memory() {
+    println!("{:>8} {:>24} {:>12} {:>12}", "links", "what", "MiB", "at most");
+    for links in INSTALLATIONS {
+        let mut crowd = Crowd::gather(links);
+        let told = |what: &str, pid: u32| {
+            let mebibytes = |bytes: usize| bytes >> 20;
+            let (now, most) = (mebibytes(resident(pid)), mebibytes(memory(pid, "VmHWM:")));
+            println!("{links:>8} {what:>24} {now:>12} {most:>12}");
+        };
+        told("nothing to do yet", crowd.stage.controller().id());
+        crowd.link_all().await;
+        told("all links made", crowd.stage.controller().id());
+        crowd.flip(false).await;
+        crowd.flip(true).await;
+        told("disabled and enabled", crowd.stage.controller().id());
+        crowd.stage.kill_controller();
+        crowd.stage.start_controller();
+        told("restarted", crowd.stage.controller().id());
+    }
+}
+
 /// Resident memory of a process, in bytes.
 fn resident(pid: u32) -> usize {
+    memory(pid, "VmRSS:")
+}
+
+/// A line of `/proc/PID/status`, in bytes.
+fn memory(pid: u32, line: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux says how a process is");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has a resident size");
+    let line = status.lines().find_map(|found| found.strip_prefix(line)).expect("it has this line");
     let kilobytes: usize = line.trim().trim_end_matches(" kB").trim().parse().expect("a number of kB");
     kilobytes * 1024
 }

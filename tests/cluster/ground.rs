@@ -7,7 +7,9 @@ use crate::chart::copy_of_chart;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
+use crate::oracle::{self, OURS};
 use crate::stage::{NAMESPACE, SOON, SYSTEM, Stage, condition, quickstart_instance, repository, text_of};
+use crate::story::CANARY;
 
 fn quickstart_stage(values: &Value) -> Stage {
     Stage::installed(&quickstart_instance(), &[], values)
@@ -72,6 +74,49 @@ fn without_a_right_on_one_kind_the_others_work() {
     set_rules(&stage, &role, &granted);
     stage.wait_reason("Active", "Reserved", &["arule/baggage-complaints"]);
     stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four", "plink/gepaeck-in-lissabon"]);
+}
+
+/// R8: what is held waits for its rules and for nothing that a starting process has not seen yet.
+#[test]
+fn r08_a_process_that_cannot_list_the_connections_lets_no_rule_go() {
+    let (connection, active) = ("dconn/northwind", "arule/baggage-complaints");
+    let mut stage = quickstart_stage(&json!({}));
+    stage.expect_refusals();
+    stage.start_controller();
+    stage.apply_quickstart(&["00-namespace", "secret", "connection", "rule", "posts"]);
+    stage.wait_reason("Active", "Reserved", &[active]);
+    stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
+    let delete = ["delete", connection, "-n", NAMESPACE, "--wait=false"];
+    let label = ["label", connection, "-n", NAMESPACE, "app.kubernetes.io/managed-by=Helm"];
+    stage.plane.kubectl(User::Alice, label).ok();
+    stage.plane.kubectl(User::Alice, delete).ok();
+    stage.wait_reason("HoldsConnection", "HoldsConnection", &[active]);
+    stage.kill_controller();
+    // Its reservation is of an earlier generation from now on, so it would be let go the moment the rule stops.
+    let notes = r#"{"spec":{"link":{"notes":"Luggage"}}}"#;
+    stage.plane.kubectl(User::Alice, ["patch", active, "-n", NAMESPACE, "--type=merge", "-p", notes]).ok();
+
+    let role = ["clusterrole", "postlink"];
+    let get = ["get", "clusterrole", "postlink", "-o", "json"];
+    let granted = stage.plane.kubectl(User::Admin, get).json()["rules"].clone();
+    set_rules(&stage, &role, &without(&granted, "dynamicsconnections"));
+    stage.begin_controller();
+    let named = |line: &str| line.contains("watching failed") && line.contains("DynamicsConnection");
+    stage.controller().wait_for_log(SOON, named);
+    set_rules(&stage, &role, &granted);
+    stage.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
+    let seen = "jsonpath={.status.observedGeneration}=2";
+    stage.wait(seen, &[active]);
+    assert_eq!(condition(&stage.get(active), "Active"), Some(("True", "Reserved")));
+    assert_eq!(condition(&stage.get(connection), "DeletionRefused").map(|(status, _)| status), Some("True"));
+    let broken = oracle::broken_rules(&stage.plane.history("/registry/"), CANARY);
+    assert!(broken.is_empty(), "{broken:#?}");
+    let switched_off =
+        stage.plane.history(OURS).into_iter().filter_map(|revision| revision.value).find(|object| {
+            object["kind"] == "AutomationRule"
+                && condition(object, "Active").is_some_and(|(_, reason)| reason == "ConnectionNotFound")
+        });
+    assert_eq!(switched_off, None, "its connection was there all the time");
 }
 
 #[test]

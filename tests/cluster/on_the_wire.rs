@@ -16,7 +16,7 @@ const RULE: &str = "automationrules/baggage-complaints";
 /// A pair of which the leader reaches the API server through a relay.
 fn pair() -> (Pair, Relay) {
     let mut relay = None;
-    let pair = Pair::of(&json!({"leaseDuration": 5}), |stage| {
+    let pair = Pair::of(&json!({}), |stage| {
         let relay = relay.insert(Relay::to(&stage.plane));
         Pod::start_at(relay.url(), &stage.plane, crate::stage::SYSTEM, "postlink")
     });
@@ -58,9 +58,8 @@ fn arrives(pair: &mut Pair, relay: &Relay, object: &str) -> u64 {
             })
             .collect()
     };
-    let answered = crate::harness::waiting::wait_for("the write to arrive", SOON, || {
-        answers(pair).first().copied()
-    });
+    let answered =
+        crate::harness::waiting::wait_for("the write to arrive", SOON, || answers(pair).first().copied());
     pair.leader.process.signal("CONT");
     let ended = pair.leader.process.wait_for_exit(SOON);
     assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());

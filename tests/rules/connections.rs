@@ -138,6 +138,19 @@ fn reconcile_requests_are_echoed_in_both_spellings() {
     }
 }
 
+/// A person who has put the Secret right does not wait for the next probe.
+#[test]
+fn a_reconcile_request_asks_the_instance_now_and_once() {
+    for answer in [asked, || asked().failing(Failure::Unreachable)] {
+        let mut contoso = connection("contoso");
+        contoso.0.metadata.annotations = Some(BTreeMap::from([(RECONCILE_REQUESTED.into(), "now".into())]));
+        let decision = view(&contoso).told(answer()).decide();
+        assert!(decision.ask.is_some(), "asked for and not asked");
+        contoso.0.status = Some(decision.status);
+        assert_eq!(view(&contoso).told(answer()).decide().ask, None, "asked again for the same request");
+    }
+}
+
 #[test]
 fn r05_disabled_as_asked_is_ready_whatever_the_instance_does() {
     let contoso = connection("contoso").state(ConnectionState::Disabled);

@@ -94,6 +94,18 @@ fn r25_the_relink_annotation_asks_again_once() {
 }
 
 #[test]
+fn a_reconcile_request_asks_about_the_link_now_and_once() {
+    let mut scene = linked();
+    scene.expect(LINKED);
+    assert!(!matches!(scene.decide(None).step, Step::Check(_)));
+    scene.post.reconcile_requested = Some("now".into());
+    assert!(matches!(scene.decide(None).step, Step::Check(_)));
+    scene.expect(LINKED);
+    assert_eq!(scene.post.status.last_handled_reconcile_at.as_deref(), Some("now"));
+    assert!(!matches!(scene.decide(None).step, Step::Check(_)));
+}
+
+#[test]
 fn the_relink_annotation_does_nothing_to_a_linked_post() {
     let mut scene = linked();
     scene.post.relink_requested = Some("monday".into());

@@ -1,17 +1,21 @@
 {{- define "postlink.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
+{{- include "postlink.short" (default .Chart.Name .Values.nameOverride) -}}
 {{- end -}}
 
-{{/* At most 52 characters, so that the longest suffix still fits into a label. */}}
+{{/* At most 52 characters, so that the longest suffix still fits into a label; what is cut may not end in a mark. */}}
+{{- define "postlink.short" -}}
+{{- regexReplaceAll "[-.]+$" (trunc 52 .) "" -}}
+{{- end -}}
+
 {{- define "postlink.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- include "postlink.short" .Values.fullnameOverride -}}
 {{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- include "postlink.short" .Release.Name -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- include "postlink.short" (printf "%s-%s" .Release.Name $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

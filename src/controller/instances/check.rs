@@ -69,8 +69,10 @@ impl Instances {
             };
             let requests: Vec<CheckRequest> = batch
                 .iter()
-                .map(|(_, c)| {
-                    request(c.activity, c.record.as_ref().map(|(t, id)| (t.as_str(), *id)), &tables)
+                .map(|(_, c)| CheckRequest {
+                    organization: c.organization,
+                    activity: c.activity,
+                    record: record(c.record.as_ref().map(|(t, id)| (t.as_str(), *id)), &tables),
                 })
                 .collect();
             let namespace = batch[0].0.namespace.clone();
@@ -100,9 +102,10 @@ impl Instances {
             let Some(instance) = handle else { return };
             let requests: Vec<CheckRequest> = chunk
                 .iter()
-                .map(|h| {
-                    let record = h.link.record.as_ref().map(|r| (r.type_.as_str(), r.id));
-                    request(h.link.social_activity_id, record, &tables)
+                .map(|h| CheckRequest {
+                    organization: h.link.organization_id,
+                    activity: h.link.social_activity_id,
+                    record: record(h.link.record.as_ref().map(|r| (r.type_.as_str(), r.id)), &tables),
                 })
                 .collect();
             let answers = match instance.check(&requests).await {
@@ -148,12 +151,10 @@ fn is_news(hanging: &Hanging, seen: &Seen) -> bool {
 }
 
 /// A table whose address is not known is not asked about; then the record counts as existing (R27).
-fn request(activity: Uuid, record: Option<(&str, Uuid)>, tables: &HashMap<String, Table>) -> CheckRequest {
-    let record = record.and_then(|(type_, id)| {
-        let table = tables.get(type_)?;
-        Some(RecordRef { entity_set: table.entity_set.clone(), id_attribute: table.id_attribute.clone(), id })
-    });
-    CheckRequest { activity, record }
+fn record(record: Option<(&str, Uuid)>, tables: &HashMap<String, Table>) -> Option<RecordRef> {
+    let (type_, id) = record?;
+    let table = tables.get(type_)?;
+    Some(RecordRef { entity_set: table.entity_set.clone(), id_attribute: table.id_attribute.clone(), id })
 }
 
 /// An answer in the rules' words; `None` when it says nothing for certain (R27).

@@ -1,7 +1,7 @@
 //! R4: what to ask the instance for now, and when to look again.
 
 use super::{Ask, ConnectionView};
-use crate::api::names::REFRESH_REQUESTED;
+use crate::api::names::{REFRESH_REQUESTED, reconcile_requested};
 use crate::rules::{Requeue, instance_state::retry_after};
 use jiff::SignedDuration;
 use kube::ResourceExt;
@@ -40,8 +40,14 @@ pub(super) fn looks(view: &ConnectionView<'_>, disabled: bool) -> (Option<Ask>, 
     let tables = || Some(Ask { tables: Some(spec.record_types.clone()) });
 
     let Some(told) = view.told else { return (tables(), None) };
+    let status = view.connection.status.as_ref();
+    let requested = reconcile_requested(view.connection.metadata.annotations.as_ref());
+    if requested.is_some() && requested != status.and_then(|s| s.last_handled_reconcile_at.as_deref()) {
+        // Somebody has mended something and does not want to wait for the next probe.
+        return (if told.tables.is_some() { Some(Ask { tables: None }) } else { tables() }, None);
+    }
     let asked_for = view.connection.annotations().get(REFRESH_REQUESTED);
-    let handled = view.connection.status.as_ref().and_then(|s| s.last_handled_refresh_at.as_ref());
+    let handled = status.and_then(|s| s.last_handled_refresh_at.as_ref());
     let (due, awaited) = if told.failures == 0 {
         (told.at + jittered(probe, &uid), false)
     } else {

@@ -55,7 +55,9 @@ pub(super) fn linked(view: &LinkView<'_>, mut next: PostLinkStatus, mut link: Li
         return unlinked(view, next);
     }
 
-    let asked_again = relink_request(view, &next).is_some();
+    let reconcile = &view.link.reconcile_requested;
+    let asked_again = relink_request(view, &next).is_some()
+        || reconcile.is_some() && *reconcile != view.link.status.last_handled_reconcile_at;
     let (available, check_at) = match availability(view, connection, &link, asked_again) {
         Availability::Known(outcome, check_at) => match outcome {
             Outcome::Broken(cause) => {
@@ -160,6 +162,7 @@ pub(super) fn availability(
         Availability::Ask(
             Check {
                 connection: connection.uid.clone(),
+                organization: link.organization_id,
                 activity: link.social_activity_id,
                 record: link.record.as_ref().map(|r| (r.type_.clone(), r.id)),
             },

@@ -149,6 +149,8 @@ pub enum Step {
 pub struct Check {
     /// The UID of the connection to ask through.
     pub connection: String,
+    /// The organisation the link was made in (R27).
+    pub organization: Uuid,
     /// The activity.
     pub activity: Uuid,
     /// The record the link has: table and id.

@@ -50,6 +50,7 @@ pub(super) fn restoring(view: &LinkView<'_>, next: &mut PostLinkStatus) -> Optio
         None => {
             let check = Check {
                 connection: candidate.uid.clone(),
+                organization: removed.link.organization_id,
                 activity: removed.link.social_activity_id,
                 record: removed.link.record.as_ref().map(|r| (r.type_.clone(), r.id)),
             };

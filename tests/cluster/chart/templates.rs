@@ -260,11 +260,14 @@ fn the_program_takes_every_argument_the_chart_gives() {
 /// Helm takes release names with dots and with a digit in front, which a Service may not have.
 #[test]
 fn whatever_the_release_is_called_the_service_has_a_name_it_may_have() {
+    // What is cut off leaves a dot at the end.
+    let (long, cut) = (format!("{}.b", "a".repeat(51)), format!("{}-metrics", "a".repeat(51)));
     for (release, service) in [
         ("eu.west", "eu-west-postlink-metrics"),
         ("7", "n7-postlink-metrics"),
         ("3.postlink", "n3-postlink-metrics"),
         ("postlink", "postlink-metrics"),
+        (long.as_str(), cut.as_str()),
     ] {
         for major in HELMS {
             let rendered = helm(major, &["template", release, path(&chart()), "-n", NAMESPACE]).unwrap();
@@ -272,6 +275,8 @@ fn whatever_the_release_is_called_the_service_has_a_name_it_may_have() {
             let names: Vec<_> =
                 of_kind(&objects, "Service").map(|service| service["metadata"]["name"].clone()).collect();
             assert_eq!(names, [service], "Helm {major}");
+            let ends = objects.iter().map(|object| id(object).2).find(|name| name.ends_with(['.', '-']));
+            assert_eq!(ends, None, "Helm {major}");
         }
     }
 }

@@ -63,6 +63,7 @@ fn a_slip_is_refused_with_the_place_it_is_at() {
         (json!({"namespaces": null}), "missing property 'namespaces'"),
         (json!({"metrics": null}), "missing property 'metrics'"),
         (json!({"metrics": {"serviceMonitor": null}}), "at '/metrics': missing property 'serviceMonitor'"),
+        (json!({"metrics": {"dashboard": {"labels": null}}}), "at '/metrics/dashboard'"),
         (json!({"leaseDuration": null}), "missing property 'leaseDuration'"),
     ];
     for (values, place) in slips {

@@ -72,7 +72,8 @@ impl Relay {
 
     /// Keep back the next request whose first line begins with `line` and that holds `text`.
     pub fn hold(&self, line: &str, text: &str) {
-        *self.post.wanted.lock().expect("nobody panics holding it") = Some((line.to_owned(), text.to_owned()));
+        *self.post.wanted.lock().expect("nobody panics holding it") =
+            Some((line.to_owned(), text.to_owned()));
     }
 
     /// Wait until a request is kept back.

@@ -6,15 +6,29 @@ use postlink::dynamics::{
     ActivityPresence, CheckAnswer, CheckRequest, Kind, RecordPresence, RecordRef, Rubbish,
 };
 use rstest::rstest;
+use uuid::Uuid;
 
-use super::server::{HOST, Reply, World, activity_row, batch, id, missing_row};
+use super::server::{self, HOST, Reply, Seen, World, activity_row, id, missing_row};
 
 fn lead(number: u128) -> RecordRef {
     RecordRef { entity_set: "leads".into(), id_attribute: "leadid".into(), id: id(number) }
 }
 
 fn link(activity: u128, record: Option<u128>) -> CheckRequest {
-    CheckRequest { activity: id(activity), record: record.map(lead) }
+    CheckRequest { organization: ours(), activity: id(activity), record: record.map(lead) }
+}
+
+fn ours() -> Uuid {
+    id(3)
+}
+
+fn who(organization: Uuid) -> (u16, serde_json::Value) {
+    (200, serde_json::json!({"UserId": id(4), "BusinessUnitId": id(5), "OrganizationId": organization}))
+}
+
+/// A batch of our own organisation: who answers comes first.
+fn batch(seen: &Seen, part: impl Fn(&str) -> (u16, serde_json::Value)) -> Reply {
+    server::batch(seen, |path| if path == "WhoAmI" { who(ours()) } else { part(path) })
 }
 
 /// Everything exists: activities regarding nothing, leads.
@@ -70,11 +84,11 @@ async fn mixed_results_are_told_link_by_link() {
 }
 
 #[tokio::test]
-async fn five_hundred_links_are_one_request_and_more_are_few() {
+async fn hundreds_of_links_are_one_request_and_more_are_few() {
     let world = World::new(|seen| (seen.host == HOST).then(|| batch(seen, all_there)));
     let instance = world.instance();
     let links: Vec<CheckRequest> = (0..1201).map(|i| link(i, Some(10_000 + i))).collect();
-    instance.check(&links[..500]).await.unwrap();
+    instance.check(&links[..499]).await.unwrap();
     assert_eq!(world.seen_by(HOST).len(), 1);
     let answers = instance.check(&links).await.unwrap();
     assert_eq!(world.seen_by(HOST).len(), 1 + 3);
@@ -108,7 +122,8 @@ async fn r27_a_batch_that_fails_says_nothing_about_any_link(#[case] reply: fn() 
 async fn r27_a_truncated_batch_says_nothing_about_any_link() {
     let whole = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 404 Not Found\r\n\
         Content-Type: application/json\r\n\r\n{\"error\":{\"code\":\"0x80040217\",\"message\":\"x\"}}\r\n";
-    for (body, count) in [(whole.to_owned(), 1), (format!("{whole}--b--\r\n"), 2), (whole.repeat(2), 2)] {
+    // Who answers, and one part for each link.
+    for (body, count) in [(whole.repeat(2), 1), (format!("{whole}--b--\r\n"), 1), (whole.repeat(3), 2)] {
         let world = World::new(move |seen| {
             (seen.host == HOST).then(|| Reply::typed(200, "multipart/mixed; boundary=b", &body))
         });
@@ -137,6 +152,35 @@ async fn r27_answers_about_other_rows_are_not_taken() {
     assert!(matches!(&answers[0].record, RecordPresence::Unknown(e) if other(&e.kind)));
 }
 
+/// The URL was reset, or given to a copy, since the connection's last look.
+#[tokio::test]
+async fn r27_what_another_organization_says_is_no_answer() {
+    for (who, kind) in [
+        (who(id(99)), Kind::AnotherOrganization),
+        (missing_row(), Kind::RecordNotFound),
+        (
+            (200, serde_json::json!({"UserId": id(4)})),
+            Kind::Rubbish { status: 200, why: Rubbish::Unreadable },
+        ),
+    ] {
+        let world = World::new(move |seen| {
+            let who = who.clone();
+            (seen.host == HOST).then(|| {
+                server::batch(seen, |path| if path == "WhoAmI" { who.clone() } else { missing_row() })
+            })
+        });
+        let answers = world.instance().check(&[link(1, Some(2)), link(3, None)]).await.unwrap();
+        assert_eq!(answers.len(), 2);
+        for answer in answers {
+            assert!(
+                matches!(&answer.activity, ActivityPresence::Unknown(e) if e.kind == kind),
+                "{answer:?}, wanted {kind:?}"
+            );
+            assert_ne!(answer.record, RecordPresence::NotFound);
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_was_learnt_before_a_failure_is_kept_and_nobody_is_asked_on() {
     let mut batches = 0;
@@ -150,8 +194,8 @@ async fn what_was_learnt_before_a_failure_is_kept_and_nobody_is_asked_on() {
     let answers = world.instance().check(&links).await.unwrap();
     assert_eq!(answers.len(), 3000);
     let known = |a: &CheckAnswer| matches!(a.activity, ActivityPresence::Found(_));
-    assert!(answers[..1000].iter().all(known));
-    assert!(!answers[1000..].iter().any(known));
+    assert!(answers[..999].iter().all(known));
+    assert!(!answers[999..].iter().any(known));
     assert!(matches!(&answers[2999].activity,
         ActivityPresence::Unknown(e) if matches!(e.kind, Kind::Throttled { .. })));
     assert_eq!(world.seen_by(HOST).len(), 2);
