@@ -119,7 +119,7 @@ reasons! {
     UsedByActiveRules,
     /// The Secret named by `spec.credentials` does not exist.
     SecretNotFound,
-    /// The Secret lacks a key, or is for another instance URL.
+    /// The Secret lacks a key, is for another instance URL, or may not be read.
     SecretInvalid,
     /// The token endpoint or the instance refuses the credentials.
     CredentialsRejected,

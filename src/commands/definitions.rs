@@ -17,11 +17,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Why they could not be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// They are not installed.
+    /// They are not installed, or one of them is not: nothing can be decided without it.
     #[error(
-        "the cluster does not serve {GROUP}/{VERSION}; install the definitions first: postlink crds | kubectl apply -f -"
+        "the cluster does not serve {0}; install the definitions first: postlink crds | kubectl apply -f -"
     )]
-    NotServed,
+    NotServed(String),
     /// The API server answers something else.
     #[error("the cluster answers {code} to {path}: {message}")]
     Answered {
@@ -69,7 +69,9 @@ pub async fn check(client: &kube::Client, server: &http::Uri) -> Result<usize, C
     let server = server.to_string();
     let document = match tokio::time::timeout(DEADLINE, client.request::<Value>(request)).await {
         Ok(Ok(document)) => document,
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Err(CheckError::NotServed),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+            return Err(CheckError::NotServed(format!("{GROUP}/{VERSION}")));
+        }
         Ok(Err(kube::Error::Api(status))) => {
             return Err(CheckError::Answered { code: status.code, path, message: status.message.clone() });
         }
@@ -81,6 +83,9 @@ pub async fn check(client: &kube::Client, server: &http::Uri) -> Result<usize, C
     for crd in crds::all() {
         let kind = &crd.spec.names.kind;
         let name = format!("dev.postlink.{VERSION}.{kind}");
+        if schemas[&name].is_null() {
+            return Err(CheckError::NotServed(format!("{kind} of {GROUP}/{VERSION}")));
+        }
         let ours = crd.spec.versions.first().and_then(|v| v.schema.as_ref());
         let ours = ours.and_then(|s| s.open_api_v3_schema.as_ref());
         let ours = serde_json::to_value(ours).map_err(|e| CheckError::Own(e.to_string()))?;

@@ -66,7 +66,7 @@ impl Endpoints {
     pub fn stands_by(&self, held: &Held) {
         let held = held.clone();
         self.health.ready("started", move || match held.answered_before() {
-            Some(ago) if ago < STANDBY => Ok("another process leads, this one stands by".to_owned()),
+            Some(ago) if ago < STANDBY => Ok("this process stands by: it waits for the lease".to_owned()),
             Some(ago) => Err(format!("the lease could not be read for {} s", ago.as_secs())),
             None => Err("the lease has not been read yet".to_owned()),
         });

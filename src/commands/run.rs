@@ -101,7 +101,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 /// Runs it.
 pub fn run(args: &Args) -> Outcome {
-    logs::start(args.log_format, "info,kube=warn,hyper=warn");
+    logs::start(args.log_format, "info,kube=warn,kube_runtime::watcher=off,hyper=warn");
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -157,11 +157,11 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         .await
         .map_err(|(address, error)| Stop::usage(format!("{address}: {error}")))?;
     // Before anything that takes long: without a handler a process that is the first of its container is not ended by it.
-    let mut terminate = signal(SignalKind::terminate()).map_err(Stop::usage)?;
+    let mut signals = Signals::listen().map_err(Stop::usage)?;
     let elect = args.leader_elect.unwrap_or(in_cluster);
     let differences = tokio::select! {
         differences = definitions(&client, &server, elect) => differences?,
-        () = asked_to_end(&mut terminate) => {
+        () = signals.asked_to_end() => {
             info!("stopped");
             return Ok(());
         }
@@ -179,7 +179,7 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         endpoints.stands_by(&candidate.held());
         let how = tokio::select! {
             how = candidate.acquire() => Some(how),
-            () = asked_to_end(&mut terminate) => None,
+            () = signals.asked_to_end() => None,
         };
         let Some(how) = how else {
             // It may have been ours a moment ago, without our knowing.
@@ -212,14 +212,28 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     }
     endpoints.works(&controller, held);
     info!("started");
-    end(controller, election, terminate, &endpoints).await
+    end(controller, election, signals, &endpoints).await
 }
 
-/// SIGTERM, or a person's Ctrl-C.
-async fn asked_to_end(terminate: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+/// What asks a process to end.
+struct Signals {
+    terminate: Signal,
+    /// The terminal it was started from is gone.
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, hang_up: signal(SignalKind::hangup())? })
+    }
+
+    /// SIGTERM, SIGHUP, or a person's Ctrl-C.
+    async fn asked_to_end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
     }
 }
 
@@ -266,7 +280,7 @@ fn may_create(held: Option<Held>, timing: Timing) -> crate::controller::instance
 async fn end(
     mut controller: Controller,
     election: Option<Election>,
-    mut terminate: Signal,
+    mut signals: Signals,
     endpoints: &Endpoints,
 ) -> Result<(), Stop> {
     let progress = controller.progress().clone();
@@ -304,7 +318,7 @@ async fn end(
             return Err(Stop { outcome: Outcome::No, message: stopped.to_string() });
         }
         _ = &mut leading => return Err(lost),
-        () = asked_to_end(&mut terminate) => {}
+        () = signals.asked_to_end() => {}
     }
     endpoints.stops();
     info!("stopping: what is under way ends");

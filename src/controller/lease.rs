@@ -231,7 +231,7 @@ impl Election {
         let old = lease.spec.clone().unwrap_or_default();
         let acquired =
             if ours { old.acquire_time.clone().unwrap_or_else(|| now.clone()) } else { now.clone() };
-        let transitions = old.lease_transitions.unwrap_or(0) + i32::from(!ours);
+        let transitions = old.lease_transitions.unwrap_or(0).saturating_add(i32::from(!ours));
         let next = Lease { metadata: lease.metadata, spec: Some(self.spec(&now, acquired, transitions)) };
         let stored = within(self.api.replace(&self.name, &params, &next)).await?;
         self.observed = stored.resource_version().map(|v| (v, Instant::now()));

@@ -16,17 +16,21 @@ use kube::{
     Api, ResourceExt,
     api::ListParams,
     core::{ApiResource, DeserializeGuard, DynamicObject},
-    runtime::{WatchStreamExt, watcher, watcher::Event},
+    runtime::{watcher, watcher::Event},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::{collections::HashSet, fmt::Debug};
+use std::{collections::HashSet, fmt::Debug, time::Duration};
 use tokio::{sync::oneshot, task::JoinSet};
 use tracing::warn;
 
 /// A watch is renewed this often, in seconds. A peer that died without a word is noticed a few seconds later; until
 /// then nothing that changes is seen.
 const RENEW: u32 = 55;
+/// After a failure a watch rests, twice as long after each further one, so that a right that is missing is not asked
+/// for all the time; and not for longer than somebody who has mended it likes to wait.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// Objects of one page of a list.
 pub(super) const PAGE: u32 = 500;
 
@@ -120,10 +124,15 @@ where
     // Never `any_semantic`: a list may then be older than what is known, and a connection that is not in it yet would
     // count as deleted, with all its links (§6).
     let config = watcher::Config::default().timeout(RENEW).page_size(PAGE);
-    let mut events = watcher(api, config).default_backoff().boxed();
+    let mut events = watcher(api, config).boxed();
     let (mut waiting, mut first) = (waiting, true);
     let mut found: HashSet<Key> = HashSet::new();
+    let mut failures = 0;
     while let Some(event) = events.next().await {
+        // kube's own backoff starts anew with each attempt to list, so a right that is missing is asked for every second.
+        if !matches!(event, Ok(Event::Init) | Err(_)) {
+            failures = 0;
+        }
         match event {
             Ok(Event::Init) => found.clear(),
             Ok(Event::InitApply(object)) => {
@@ -163,6 +172,9 @@ where
                 {
                     let _ = waiting.send(());
                 }
+                let longer = FIRST_PAUSE * 2_u32.pow(failures) + FIRST_PAUSE.mul_f64(rand::random());
+                tokio::time::sleep(longer.min(LONGEST_PAUSE)).await;
+                failures = (failures + 1).min(10);
             }
         }
     }
@@ -207,16 +219,20 @@ fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Key {
     }
 }
 
-/// What serde says of an object that does not fit, without the value that does not: it may be a post's text (§6).
+/// What serde says of an object that does not fit, without the value that does not: it may be a post's text (§6). Only
+/// what serde itself says is kept, in the spelling of either crate that says it.
 fn without_values(error: &str) -> String {
-    let cut = |text: &str, quote: char| match (text.find(quote), text.rfind(quote)) {
-        (Some(begin), Some(end)) if begin < end => {
-            format!("{}…{}", &text[..=begin], &text[end..])
-        }
-        _ => text.to_owned(),
+    let lower = error.to_ascii_lowercase();
+    if lower.starts_with("missing field") {
+        return lower;
+    }
+    let faults = ["invalid type", "invalid value", "invalid length", "unknown variant", "unknown field"];
+    let Some(fault) = faults.into_iter().find(|fault| lower.starts_with(fault)) else {
+        return "it does not fit the definition".to_owned();
     };
-    // "unknown variant `what somebody wrote`, expected one of `Positive`, …": what follows is ours to say.
-    if error.contains("unknown variant") { "unknown variant".to_owned() } else { cut(error, '"') }
+    // The last one: what stands before it is the value, whatever it says.
+    let expected = lower.rfind("expected ").map(|at| &error[at + "expected ".len()..]);
+    format!("{fault}, expected {}", expected.unwrap_or("something else"))
 }
 
 fn delete<K: Watched>(shell: &Shell, key: &Key) {
@@ -308,9 +324,18 @@ mod tests {
 
     #[test]
     fn the_log_says_what_is_wrong_with_an_object_and_not_what_stands_in_it() {
-        let said = without_values(r#"Invalid type string "my "whole" post". Expected i32"#);
-        assert_eq!(said, r#"Invalid type string "…". Expected i32"#);
-        assert_eq!(without_values("missing field `url`"), "missing field `url`");
-        assert_eq!(without_values("unknown variant `my post`, expected `Positive`"), "unknown variant");
+        for (error, said) in [
+            (r#"Invalid type string "my "whole" post". Expected i32"#, "invalid type, expected i32"),
+            (r#"invalid type: string "as expected by me", expected i32"#, "invalid type, expected i32"),
+            (
+                "Unknown variant my post. Expected one of Positive",
+                "unknown variant, expected one of Positive",
+            ),
+            ("unknown variant `my post`, expected `Positive`", "unknown variant, expected `Positive`"),
+            ("missing field `url`", "missing field `url`"),
+            ("my post is not a time", "it does not fit the definition"),
+        ] {
+            assert_eq!(without_values(error), said);
+        }
     }
 }

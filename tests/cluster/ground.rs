@@ -208,6 +208,22 @@ fn a_workload_identity_needs_a_role_in_its_namespace_and_says_so() {
 }
 
 #[test]
+fn a_missing_definition_is_named_and_waited_for() {
+    let mut stage = quickstart_stage(&json!({}));
+    stage.plane.kubectl(User::Admin, ["delete", "crd", "automationrules.postlink.dev"]).ok();
+    let served = ["get", "--raw", "/openapi/v3/apis/postlink.dev/v1alpha1"];
+    wait_for("the API server to forget the kind", SOON, || {
+        (!stage.plane.kubectl(User::Admin, served).ok().contains("AutomationRule")).then_some(())
+    });
+    stage.begin_controller();
+    stage.controller().wait_for_log(SOON, |line| line.contains("does not serve AutomationRule"));
+    stage.plane.kubectl_apply(User::Admin, repository("crds"));
+    stage.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
+    let log = stage.controller().stderr();
+    assert!(!log.contains("not the one this version was built for"), "{log}");
+}
+
+#[test]
 fn definitions_of_another_version_are_named_and_cost_no_writes() {
     // The chart as an earlier version might have been.
     let older = copy_of_chart();

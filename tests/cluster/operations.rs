@@ -295,7 +295,7 @@ fn a_standby_is_ready_and_takes_over_when_the_leader_goes() {
         let answer = ask(&health, "GET", "/readyz?verbose");
         (answer.status == 200).then_some(answer.body)
     });
-    assert!(told.contains("[+]started ok: another process leads, this one stands by"), "{told}");
+    assert!(told.contains("[+]started ok: this process stands by: it waits for the lease"), "{told}");
     assert_eq!(ask(&health, "GET", "/livez").status, 200);
     let page = Page::of(&metrics);
     assert_eq!(page.sum("postlink_leader", &[]), Some(0.0));
