@@ -14,7 +14,7 @@ use crate::{
         record::{self, Outcome, Seen},
     },
 };
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use tracing::debug;
 use uuid::Uuid;
 
@@ -50,7 +50,7 @@ impl Instances {
             for _ in 0..8 {
                 tokio::task::yield_now().await;
             }
-            let (batch, handle, tables) = {
+            let (batch, handle) = {
                 let mut state = self.state();
                 let Some(connection) = state.connections.get_mut(uid) else { return };
                 let keys: Vec<Key> = connection.checks.keys().take(TOGETHER).cloned().collect();
@@ -60,13 +60,15 @@ impl Instances {
                     connection.checking = false;
                     return;
                 }
-                (batch, connection.handle.clone(), connection.tables.clone())
+                (batch, connection.handle.clone())
             };
             let Some(instance) = handle else {
                 // Nobody has signed in since this process started: the connection's own look comes first, and
                 // checks all its links.
                 continue;
             };
+            let types = batch.iter().filter_map(|(_, c)| c.record.as_ref().map(|(type_, _)| type_.as_str()));
+            let tables = self.tables_of(uid, &instance, types).await;
             let requests: Vec<CheckRequest> = batch
                 .iter()
                 .map(|(_, c)| CheckRequest {
@@ -94,12 +96,10 @@ impl Instances {
     pub(super) async fn check_all(&self, uid: &str) {
         let hanging = self.index.hanging_on(uid);
         for chunk in hanging.chunks(TOGETHER) {
-            let (handle, tables) = {
-                let state = self.state();
-                let Some(connection) = state.connections.get(uid) else { return };
-                (connection.handle.clone(), connection.tables.clone())
-            };
+            let handle = self.state().connections.get(uid).and_then(|connection| connection.handle.clone());
             let Some(instance) = handle else { return };
+            let types = chunk.iter().filter_map(|h| h.link.record.as_ref().map(|r| r.type_.as_str()));
+            let tables = self.tables_of(uid, &instance, types).await;
             let requests: Vec<CheckRequest> = chunk
                 .iter()
                 .map(|h| CheckRequest {
@@ -128,6 +128,34 @@ impl Instances {
 }
 
 impl Instances {
+    /// The tables that are known of a connection, and those of `types` with them. What Dynamics makes of an activity is
+    /// up to its own rules: a record may be of a table that the connection does not offer (R24).
+    async fn tables_of(
+        &self,
+        uid: &str,
+        instance: &dynamics::Instance,
+        types: impl Iterator<Item = &str>,
+    ) -> HashMap<String, Table> {
+        let known = self.state().connections.get(uid).map(|connection| connection.tables.clone());
+        let mut tables = known.unwrap_or_default();
+        let missing: BTreeSet<&str> = types.filter(|type_| !tables.contains_key(*type_)).collect();
+        let missing: Vec<String> = missing.into_iter().map(str::to_owned).collect();
+        if missing.is_empty() {
+            return tables;
+        }
+        // On an error they are not known, and records of them count as existing (R27).
+        for found in instance.metadata(&missing).await.unwrap_or_default() {
+            if found.exists {
+                let table = Table::of(&found);
+                if let Some(connection) = self.state().connections.get_mut(uid) {
+                    connection.tables.insert(found.logical_name.clone(), table.clone());
+                }
+                tables.insert(found.logical_name, table);
+            }
+        }
+        tables
+    }
+
     fn not_checked(&self, namespace: &str, uid: &str, error: &dynamics::Error) {
         let known = self.index.connection_by_uid(namespace, uid);
         // Gone meanwhile, most likely; what cannot be named is not worth a line.
