@@ -94,7 +94,7 @@ const DEFINITIONS_AGAIN: Duration = Duration::from_secs(2);
 
 /// How long the API server may say nothing on a connection in use. Watches are renewed more often; a list whose
 /// connection died would be waited for for ever.
-const SILENCE: Duration = Duration::from_secs(90);
+const SILENCE: Duration = Duration::from_secs(45);
 
 /// How long what is under way may take after SIGTERM; the kubelet gives a pod thirty seconds.
 const DRAIN: Duration = Duration::from_secs(20);

@@ -159,6 +159,7 @@ impl Election {
             // A process that was paused finds its time run out here, before it asks: a renewal that came too late and
             // succeeded would hide that others may have led meanwhile.
             if left.is_zero() {
+                warn!("this process stood still for longer than the lease allows");
                 break;
             }
             let before = Instant::now();
@@ -169,7 +170,10 @@ impl Election {
                     break;
                 }
                 Ok(Err(error)) => warn!(%error, "the lease could not be renewed"),
-                Err(_) => break,
+                Err(_) => {
+                    warn!("the lease could not be renewed in time; the API server did not answer");
+                    break;
+                }
             }
         }
         self.held.lost();

@@ -26,7 +26,7 @@ use tracing::warn;
 
 /// A watch is renewed this often, in seconds. A peer that died without a word is noticed a few seconds later; until
 /// then nothing that changes is seen.
-const RENEW: u32 = 55;
+const RENEW: u32 = 25;
 /// After a failure a watch rests, twice as long after each further one, so that a right that is missing is not asked
 /// for all the time; and not for longer than somebody who has mended it likes to wait.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

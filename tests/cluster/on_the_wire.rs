@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::availability::{Pair, deactivate_the_rule, disable_the_connection};
+use crate::availability::{CALM, Pair, deactivate_the_rule, disable_the_connection};
 use crate::harness::pod::Pod;
 use crate::harness::relay::Relay;
 use crate::harness::users::User;
@@ -16,7 +16,7 @@ const RULE: &str = "automationrules/baggage-complaints";
 /// A pair of which the leader reaches the API server through a relay.
 fn pair() -> (Pair, Relay) {
     let mut relay = None;
-    let pair = Pair::of(&json!({}), |stage| {
+    let pair = Pair::of(&json!({"leaseDuration": CALM}), |stage| {
         let relay = relay.insert(Relay::to(&stage.plane));
         Pod::start_at(relay.url(), &stage.plane, crate::stage::SYSTEM, "postlink")
     });

@@ -111,6 +111,13 @@ impl Gateway {
         Ok(answer["kvs"].as_array().is_some_and(|kvs| !kvs.is_empty()))
     }
 
+    /// Whether something under `prefix` was stored and never written again.
+    pub async fn any_untouched(&self, prefix: &str) -> Result<bool, GatewayError> {
+        let least = json!({"sort_target": "VERSION", "sort_order": "ASCEND", "limit": "1"});
+        let answer = self.range(prefix, least).await?;
+        Ok(answer["kvs"][0]["version"] == "1")
+    }
+
     /// Forget every revision before now, as a cluster's API server has it done every five minutes.
     pub async fn compact(&self) -> Result<(), GatewayError> {
         let now = self.range("/registry/", json!({"limit": "1"})).await?["header"]["revision"].clone();
