@@ -14,6 +14,9 @@ use super::process::Postlink;
 use super::run_folder::new_folder;
 use super::users::User;
 
+/// A kubelet renews a token long before its hour is over; a test that lasts for hours has nobody who does.
+const LIFE: &str = "--duration=24h";
+
 /// A pod with one container, which runs.
 #[derive(Debug)]
 pub struct Pod {
@@ -47,7 +50,7 @@ impl Pod {
         let container = spec["containers"][0].clone();
         assert_ne!(spec["automountServiceAccountToken"], false, "the container would have no identity");
         let account = text(&spec["serviceAccountName"]);
-        let token = plane.kubectl(User::Admin, ["create", "token", account, "-n", namespace]).ok();
+        let token = plane.kubectl(User::Admin, ["create", "token", account, "-n", namespace, LIFE]).ok();
         let token = token.trim();
         let folder = new_folder(&name);
 
