@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::steps::{Act, Step};
 use crate::harness::ControlPlane;
 use crate::harness::users::User;
+use crate::harness::waiting::eventually;
 
 /// Longest wait for an answer, or for the next event of a watch.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -72,11 +73,15 @@ impl<'a> Sides<'a> {
             return [Value::Null, Value::Null];
         }
         let memory = step.request(namespace, answers[0]);
-        let server = step.request(namespace, answers[1]);
-        [
-            answer(&self.memory_clients[&step.who], memory, step).await,
-            answer(&self.server_clients[&step.who], server, step).await,
-        ]
+        let memory = answer(&self.memory_clients[&step.who], memory, step).await;
+        let server = eventually("the API server to have its storage ready", DEADLINE, async || {
+            let request = step.request(namespace, answers[1]);
+            let server = answer(&self.server_clients[&step.who], request, step).await;
+            // It reads a kind anew after a compaction, and asks to come back.
+            let busy = server["body"].to_string().contains("storage is (re)initializing");
+            (!busy).then_some(server)
+        });
+        [memory, server.await]
     }
 }
 
