@@ -60,6 +60,16 @@ impl Pair {
             .wait(&format!("jsonpath={{.status.lastHandledReconcileAt}}={asked}"), &["dconn/northwind"]);
     }
 
+    /// What the audit log has of the first leader from a time on.
+    pub fn sent_by_the_first_since(&self, since: Timestamp) -> Vec<Value> {
+        let mut events = self.stage.plane.audited(User::Controller);
+        events.retain(|event| {
+            let at = event["requestReceivedTimestamp"].as_str().expect("a time");
+            self.leader.sent(event) && at.parse::<Timestamp>().expect("a time") >= since
+        });
+        events
+    }
+
     pub fn nothing_is_broken(&self) {
         self.stage.controller_kept_within_its_rights();
         let broken = oracle::broken_rules(&self.stage.plane.history("/registry/"), CANARY);
@@ -68,16 +78,12 @@ impl Pair {
 }
 
 pub fn deactivate_the_rule(stage: &Stage) {
-    let inactive = json!({"spec": {"active": false}}).to_string();
-    let args = ["patch", "-n", NAMESPACE, "arule", "baggage-complaints", "--type=merge", "-p", &inactive];
-    stage.plane.kubectl(User::Alice, args).ok();
+    stage.declare("arule/baggage-complaints", &json!({"active": false}));
     stage.wait_reason("Active", "Inactive", &["arule/baggage-complaints"]);
 }
 
 pub fn disable_the_connection(stage: &Stage) {
-    let disabled = json!({"spec": {"enabled": false}}).to_string();
-    let args = ["patch", "-n", NAMESPACE, "dconn", "northwind", "--type=merge", "-p", &disabled];
-    stage.plane.kubectl(User::Alice, args).ok();
+    stage.declare("dconn/northwind", &json!({"enabled": false}));
 }
 
 #[test]
@@ -197,15 +203,8 @@ fn a_paused_leader_writes_nothing_after_waking() {
     assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
     assert!(pair.leader.process.stderr().contains("the lease is lost; whoever takes it goes on"));
     let late: Vec<_> = pair
-        .stage
-        .plane
-        .audited(User::Controller)
+        .sent_by_the_first_since(woken)
         .into_iter()
-        .filter(|event| pair.leader.sent(event))
-        .filter(|event| {
-            let at = event["requestReceivedTimestamp"].as_str().expect("a time");
-            at.parse::<Timestamp>().expect("a time") >= woken
-        })
         .filter(|event| !["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb))
         .map(|event| {
             format!("{} {}: {}", event["verb"], event["requestURI"], event["responseStatus"]["code"])

@@ -22,10 +22,10 @@ fn message(object: &Value, type_: &str) -> String {
 }
 
 /// Replaces the rules of a role that the chart made; gives those it had.
-fn set_rules(stage: &Stage, role: &[&str], rules: &Value) -> Value {
+fn set_rules(stage: &Stage, role: &[&str], rules: impl FnOnce(&Value) -> Value) -> Value {
     let get = [&["get"], role, &["-o", "json"]].concat();
     let old = stage.plane.kubectl(User::Admin, &get).json()["rules"].clone();
-    let patch = json!({"rules": rules}).to_string();
+    let patch = json!({"rules": rules(&old)}).to_string();
     let args = [&["patch"], role, &["--type=merge", "-p", &patch]].concat();
     stage.plane.kubectl(User::Admin, &args).ok();
     old
@@ -40,6 +40,14 @@ fn without(rules: &Value, resource: &str) -> Value {
     let left = rules.as_array_mut().expect("a role has rules");
     left.retain(|rule| rule["resources"].as_array().is_some_and(|resources| !resources.is_empty()));
     rules
+}
+
+/// The controller's rights in a cluster-wide installation.
+const ROLE: [&str; 2] = ["clusterrole", "postlink"];
+
+/// Takes a resource out of them; gives what they were.
+fn forbid(stage: &Stage, resource: &str) -> Value {
+    set_rules(stage, &ROLE, |granted| without(granted, resource))
 }
 
 #[test]
@@ -60,10 +68,7 @@ fn a_missing_secret_is_named_and_waited_for() {
 fn without_a_right_on_one_kind_the_others_work() {
     let mut stage = quickstart_stage(&json!({}));
     stage.expect_refusals();
-    let role = ["clusterrole", "postlink"];
-    let get = ["get", "clusterrole", "postlink", "-o", "json"];
-    let granted = stage.plane.kubectl(User::Admin, get).json()["rules"].clone();
-    set_rules(&stage, &role, &without(&granted, "automationrules"));
+    let granted = forbid(&stage, "automationrules");
     stage.begin_controller();
     let named = |line: &str| line.contains("watching failed") && line.contains("AutomationRule");
     stage.controller().wait_for_log(SOON, named);
@@ -71,7 +76,7 @@ fn without_a_right_on_one_kind_the_others_work() {
     stage.wait("condition=Ready", &["dconn/northwind"]);
     stage.wait_reason("Linked", "LinkedByHand", &["plink/choir-of-forty"]);
 
-    set_rules(&stage, &role, &granted);
+    set_rules(&stage, &ROLE, |_| granted);
     stage.wait_reason("Active", "Reserved", &["arule/baggage-complaints"]);
     stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four", "plink/gepaeck-in-lissabon"]);
 }
@@ -93,17 +98,13 @@ fn r08_a_process_that_cannot_list_the_connections_lets_no_rule_go() {
     stage.wait_reason("HoldsConnection", "HoldsConnection", &[active]);
     stage.kill_controller();
     // Its reservation is of an earlier generation from now on, so it would be let go the moment the rule stops.
-    let notes = r#"{"spec":{"link":{"notes":"Luggage"}}}"#;
-    stage.plane.kubectl(User::Alice, ["patch", active, "-n", NAMESPACE, "--type=merge", "-p", notes]).ok();
+    stage.declare(active, &json!({"link": {"notes": "Luggage"}}));
 
-    let role = ["clusterrole", "postlink"];
-    let get = ["get", "clusterrole", "postlink", "-o", "json"];
-    let granted = stage.plane.kubectl(User::Admin, get).json()["rules"].clone();
-    set_rules(&stage, &role, &without(&granted, "dynamicsconnections"));
+    let granted = forbid(&stage, "dynamicsconnections");
     stage.begin_controller();
     let named = |line: &str| line.contains("watching failed") && line.contains("DynamicsConnection");
     stage.controller().wait_for_log(SOON, named);
-    set_rules(&stage, &role, &granted);
+    set_rules(&stage, &ROLE, |_| granted);
     stage.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
     let seen = "jsonpath={.status.observedGeneration}=2";
     stage.wait(seen, &[active]);
@@ -142,7 +143,7 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
     ];
     assert_eq!(stage.plane.kubectl(User::Admin, cluster_wide).ok(), "");
     let role = ["role", "postlink", "-n", "returns"];
-    let granted = set_rules(&stage, &role, &json!([]));
+    let granted = set_rules(&stage, &role, |_| json!([]));
 
     stage.begin_controller();
     let named = |line: &str| line.contains("watching failed") && line.contains("returns");
@@ -158,7 +159,7 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
     for namespace in ["returns", "elsewhere"] {
         stage.plane.kubectl_apply_text(User::Alice, &in_namespace(namespace)).ok();
     }
-    set_rules(&stage, &role, &granted);
+    set_rules(&stage, &role, |_| granted);
     let at = r#"--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=SecretNotFound"#;
     stage.plane.kubectl(User::Alice, ["wait", "-n", "returns", at, "--timeout=120s", "dconn/northwind"]).ok();
     let get = ["get", "dconn", "northwind", "-n", "elsewhere", "-o", "json"];

@@ -1,12 +1,11 @@
 //! A write that a leader has sent, and that the network keeps until another leads and the object has changed.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::availability::{CALM, Pair, deactivate_the_rule, disable_the_connection};
 use crate::harness::pod::Pod;
 use crate::harness::relay::Relay;
-use crate::harness::users::User;
 use crate::stage::{NAMESPACE, SOON, condition};
 
 /// Where the two objects of the quickstart are.
@@ -21,12 +20,6 @@ fn pair() -> (Pair, Relay) {
         Pod::start_at(relay.url(), &stage.plane, crate::stage::SYSTEM, "postlink")
     });
     (pair, relay.expect("the leader was started"))
-}
-
-fn patch(pair: &Pair, object: &str, spec: &Value) {
-    let patch = json!({"spec": spec}).to_string();
-    let args = ["patch", "-n", NAMESPACE, object, "--type=merge", "-p", &patch];
-    pair.stage.plane.kubectl(User::Alice, args).ok();
 }
 
 /// Keep back the leader's next write of a status that holds `text`, caused by `cause`; then stop the leader's clock,
@@ -44,13 +37,9 @@ fn arrives(pair: &mut Pair, relay: &Relay, object: &str) -> u64 {
     let released = Timestamp::now();
     relay.release();
     let answers = |pair: &Pair| -> Vec<u64> {
-        let written = pair.stage.plane.audited(User::Controller).into_iter().filter(|event| {
-            let at = event["requestReceivedTimestamp"].as_str().expect("a time");
-            event["verb"] == "patch"
-                && pair.leader.sent(event)
-                && at.parse::<Timestamp>().expect("a time") >= released
-        });
-        written
+        pair.sent_by_the_first_since(released)
+            .into_iter()
+            .filter(|event| event["verb"] == "patch")
             .map(|event| {
                 let uri = event["requestURI"].as_str().expect("a request has an address");
                 assert!(uri.contains(object), "another write: {uri}");
@@ -72,8 +61,8 @@ fn a_disabling_on_the_wire_loses_against_a_connection_enabled_again() {
     let (mut pair, relay) = pair();
     deactivate_the_rule(&pair.stage);
     overtaken(&mut pair, &relay, CONNECTION, "\"Disabled\"", |pair| disable_the_connection(&pair.stage));
-    patch(&pair, CONNECTION, &json!({"enabled": true}));
-    patch(&pair, RULE, &json!({"active": true}));
+    pair.stage.declare(CONNECTION, &json!({"enabled": true}));
+    pair.stage.declare(RULE, &json!({"active": true}));
     pair.stage.wait_reason("Active", "Reserved", &[RULE]);
     let answered = arrives(&mut pair, &relay, CONNECTION);
     assert!(answered >= 400, "the connection was disabled under an active rule: {answered}");
@@ -86,7 +75,9 @@ fn a_disabling_on_the_wire_loses_against_a_connection_enabled_again() {
 fn an_activation_on_the_wire_loses_against_a_rule_set_inactive() {
     let (mut pair, relay) = pair();
     deactivate_the_rule(&pair.stage);
-    overtaken(&mut pair, &relay, RULE, "\"Reserved\"", |pair| patch(pair, RULE, &json!({"active": true})));
+    overtaken(&mut pair, &relay, RULE, "\"Reserved\"", |pair| {
+        pair.stage.declare(RULE, &json!({"active": true}));
+    });
     deactivate_the_rule(&pair.stage);
     disable_the_connection(&pair.stage);
     pair.stage.wait("jsonpath={.status.state}=Disabled", &[CONNECTION]);

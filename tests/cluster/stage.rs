@@ -144,6 +144,13 @@ impl Stage {
         }
     }
 
+    /// `kubectl patch --type=merge` of what one object of the quickstart's namespace declares, by a person.
+    pub fn declare(&self, object: &str, spec: &Value) {
+        let patch = json!({"spec": spec}).to_string();
+        let args = ["patch", "-n", NAMESPACE, object, "--type=merge", "-p", &patch];
+        self.plane.kubectl(User::Alice, args).ok();
+    }
+
     /// A right is missing on purpose, or a server that has just started has not read the roles yet.
     pub fn expect_refusals(&mut self) {
         self.refusals_are_expected = true;
