@@ -9,6 +9,11 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use uuid::Uuid;
 
+/// What an annotation asks for now, if it has not been handled yet: requests are told apart by their values.
+pub fn unhandled<'a>(requested: Option<&'a str>, handled: Option<&str>) -> Option<&'a str> {
+    requested.filter(|value| Some(*value) != handled)
+}
+
 /// A connection, as its neighbours see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionFacts {

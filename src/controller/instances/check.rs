@@ -67,18 +67,13 @@ impl Instances {
                 // checks all its links.
                 continue;
             };
-            let types = batch.iter().filter_map(|(_, c)| c.record.as_ref().map(|(type_, _)| type_.as_str()));
-            let tables = self.tables_of(uid, &instance, types).await;
-            let requests: Vec<CheckRequest> = batch
-                .iter()
-                .map(|(_, c)| CheckRequest {
-                    organization: c.organization,
-                    activity: c.activity,
-                    record: record(c.record.as_ref().map(|(t, id)| (t.as_str(), *id)), &tables),
-                })
-                .collect();
             let namespace = batch[0].0.namespace.clone();
-            match instance.check(&requests).await {
+            let wanted = batch.iter().map(|(_, check)| Wanted {
+                organization: check.organization,
+                activity: check.activity,
+                record: check.record.as_ref().map(|(type_, id)| (type_.as_str(), *id)),
+            });
+            match self.asked(uid, &instance, wanted.collect()).await {
                 Ok(answers) => {
                     for ((key, check), answer) in batch.into_iter().zip(answers) {
                         if let Some(seen) = seen(&answer) {
@@ -98,17 +93,12 @@ impl Instances {
         for chunk in hanging.chunks(TOGETHER) {
             let handle = self.state().connections.get(uid).and_then(|connection| connection.handle.clone());
             let Some(instance) = handle else { return };
-            let types = chunk.iter().filter_map(|h| h.link.record.as_ref().map(|r| r.type_.as_str()));
-            let tables = self.tables_of(uid, &instance, types).await;
-            let requests: Vec<CheckRequest> = chunk
-                .iter()
-                .map(|h| CheckRequest {
-                    organization: h.link.organization_id,
-                    activity: h.link.social_activity_id,
-                    record: record(h.link.record.as_ref().map(|r| (r.type_.as_str(), r.id)), &tables),
-                })
-                .collect();
-            let answers = match instance.check(&requests).await {
+            let wanted = chunk.iter().map(|Hanging { link, .. }| Wanted {
+                organization: link.organization_id,
+                activity: link.social_activity_id,
+                record: link.record.as_ref().map(|record| (record.type_.as_str(), record.id)),
+            });
+            let answers = match self.asked(uid, &instance, wanted.collect()).await {
                 Ok(answers) => answers,
                 Err(error) => {
                     self.not_checked(&chunk[0].key.namespace, uid, &error);
@@ -127,7 +117,33 @@ impl Instances {
     }
 }
 
+/// What is asked about.
+struct Wanted<'a> {
+    organization: Uuid,
+    activity: Uuid,
+    /// Table and id.
+    record: Option<(&'a str, Uuid)>,
+}
+
 impl Instances {
+    /// The answers, in the order of the questions.
+    async fn asked(
+        &self,
+        uid: &str,
+        instance: &dynamics::Instance,
+        wanted: Vec<Wanted<'_>>,
+    ) -> Result<Vec<CheckAnswer>, dynamics::Error> {
+        let types = wanted.iter().filter_map(|one| Some(one.record?.0));
+        let tables = self.tables_of(uid, instance, types).await;
+        let request = |one: Wanted<'_>| CheckRequest {
+            organization: one.organization,
+            activity: one.activity,
+            record: record(one.record, &tables),
+        };
+        let requests: Vec<CheckRequest> = wanted.into_iter().map(request).collect();
+        instance.check(&requests).await
+    }
+
     /// The tables that are known of a connection, and those of `types` with them. What Dynamics makes of an activity is
     /// up to its own rules: a record may be of a table that the connection does not offer (R24).
     async fn tables_of(

@@ -2,7 +2,7 @@
 
 use super::{Ask, ConnectionView};
 use crate::api::names::{REFRESH_REQUESTED, reconcile_requested};
-use crate::rules::{Requeue, instance_state::retry_after};
+use crate::rules::{Requeue, facts::unhandled, instance_state::retry_after};
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
@@ -42,12 +42,13 @@ pub(super) fn looks(view: &ConnectionView<'_>, disabled: bool) -> (Option<Ask>, 
     let Some(told) = view.told else { return (tables(), None) };
     let status = view.connection.status.as_ref();
     let requested = reconcile_requested(view.connection.metadata.annotations.as_ref());
-    if requested.is_some() && requested != status.and_then(|s| s.last_handled_reconcile_at.as_deref()) {
+    let handled = status.and_then(|s| s.last_handled_reconcile_at.as_deref());
+    if unhandled(requested, handled).is_some() {
         // Somebody has mended something and does not want to wait for the next probe.
         return (if told.tables.is_some() { Some(Ask { tables: None }) } else { tables() }, None);
     }
-    let asked_for = view.connection.annotations().get(REFRESH_REQUESTED);
-    let handled = status.and_then(|s| s.last_handled_refresh_at.as_ref());
+    let requested = view.connection.annotations().get(REFRESH_REQUESTED).map(String::as_str);
+    let handled = status.and_then(|s| s.last_handled_refresh_at.as_deref());
     let (due, awaited) = if told.failures == 0 {
         (told.at + jittered(probe, &uid), false)
     } else {
@@ -58,7 +59,7 @@ pub(super) fn looks(view: &ConnectionView<'_>, disabled: bool) -> (Option<Ask>, 
         // Health first; tables as soon as the instance is in order.
         return if view.now >= due { (tables(), None) } else { (None, Some(requeue)) };
     };
-    let wanted = asked_for != handled && known.requested.as_ref() != asked_for && asked_for.is_some();
+    let wanted = unhandled(requested, handled).is_some() && known.requested.as_deref() != requested;
     let new_table = spec.record_types.iter().any(|t| !known.asked.contains(t));
     let refresh_due = known.read_at + jittered(refresh, &uid);
     if told.failures == 0 && (wanted || new_table || view.now >= refresh_due) {

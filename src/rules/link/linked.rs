@@ -11,7 +11,7 @@ use crate::{
     api::{ConditionType, LinkState, LinkedBy, PostLinkStatus, Reason, RemovalCause, conditions},
     rules::{
         Requeue, SETTLE,
-        facts::ConnectionFacts,
+        facts::{ConnectionFacts, unhandled},
         messages, moved,
         record::{self, Outcome},
     },
@@ -55,9 +55,9 @@ pub(super) fn linked(view: &LinkView<'_>, mut next: PostLinkStatus, mut link: Li
         return unlinked(view, next);
     }
 
-    let reconcile = &view.link.reconcile_requested;
+    let handled = view.link.status.last_handled_reconcile_at.as_deref();
     let asked_again = relink_request(view, &next).is_some()
-        || reconcile.is_some() && *reconcile != view.link.status.last_handled_reconcile_at;
+        || unhandled(view.link.reconcile_requested.as_deref(), handled).is_some();
     let (available, check_at) = match availability(view, connection, &link, asked_again) {
         Availability::Known(outcome, check_at) => match outcome {
             Outcome::Broken(cause) => {

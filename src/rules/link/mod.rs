@@ -9,7 +9,7 @@ mod wanted;
 
 use super::{
     Requeue,
-    facts::{ConnectionFacts, RuleFacts},
+    facts::{ConnectionFacts, RuleFacts, unhandled},
     messages,
     record::Seen,
 };
@@ -214,14 +214,14 @@ pub fn decide(view: &LinkView<'_>) -> LinkDecision {
 }
 
 /// A relink request that was not acted on yet.
-fn relink_request<'a>(view: &'a LinkView<'_>, next: &PostLinkStatus) -> Option<&'a String> {
-    let handled = next.intent.as_ref().and_then(|intent| intent.relink_requested_at.as_ref());
-    view.link.relink_requested.as_ref().filter(|asked| handled != Some(*asked))
+fn relink_request<'a>(view: &'a LinkView<'_>, next: &PostLinkStatus) -> Option<&'a str> {
+    let handled = next.intent.as_ref().and_then(|intent| intent.relink_requested_at.as_deref());
+    unhandled(view.link.relink_requested.as_deref(), handled)
 }
 
 /// "Ask again" (R23–R25): the intent counts as new, and rules may take the post.
 fn take_relink_request(view: &LinkView<'_>, next: &mut PostLinkStatus) {
-    let Some(asked) = relink_request(view, next).cloned() else { return };
+    let Some(asked) = relink_request(view, next).map(str::to_owned) else { return };
     let intent = next.intent.get_or_insert_with(fresh_intent);
     intent.relink_requested_at = Some(asked);
     // A link that stands is all that can be asked for. And while `unlink` stands nothing is asked for, and what became
