@@ -6,6 +6,9 @@ SHELL := bash
 
 CARGO ?= cargo
 
+# Tools that cargo installs, each in a folder named after its version.
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postlink/tools
+
 # Where the programs of the cluster tests are linked to; the tests read the variable.
 export POSTLINK_CONTROL_PLANE_BIN := $(CURDIR)/target/control-plane/bin
 
@@ -50,7 +53,7 @@ floor: control-plane ## The main path on the oldest Kubernetes supported, 1.33 (
 	cp -R $(addprefix tests/cluster/,build-tools helm3 helm4 flux health) $(FLOOR)/recipe
 	cp -R tests/cluster/floor $(FLOOR)/recipe/control-plane
 	$(FLOOR)/recipe/build-tools $(FLOOR)/bin
-	for part in $(MAIN_PATH); do $(CARGO) test --test cluster -- --list $$part | grep -q ': test$$' \
+	for part in $(MAIN_PATH); do $(CARGO) test --test cluster -- --list $$part | grep ': test$$' >/dev/null \
 		|| { echo "no test is called $$part…" >&2; exit 1; }; done
 	POSTLINK_CONTROL_PLANE_BIN=$(FLOOR)/bin $(CARGO) test --test cluster -- $(MAIN_PATH)
 
@@ -83,13 +86,13 @@ image-binary: ## Build the program as the image has it, and compare its size wit
 
 # What is in the program, for those who have to know. The tool is pinned: the same lock file gives the same list.
 CYCLONEDX := 0.5.9
-SBOM_TOOL := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postlink/tools/cyclonedx-$(CYCLONEDX)
+SBOM_TOOL := $(TOOLS)/cyclonedx-$(CYCLONEDX)/bin/cargo-cyclonedx
 SBOM := target/postlink.cdx.json
 $(SBOM_TOOL):
-	$(CARGO) install --locked --root "$@" cargo-cyclonedx@$(CYCLONEDX)
+	$(CARGO) install --locked --root "$(@D)/.." cargo-cyclonedx@$(CYCLONEDX)
 
 sbom: $(SBOM_TOOL) ## Write target/postlink.cdx.json: every crate linked into the program, as CycloneDX
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) "$(SBOM_TOOL)/bin/cargo-cyclonedx" cyclonedx -q \
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) "$(SBOM_TOOL)" cyclonedx -q \
 		--format json --spec-version 1.5 --no-build-deps --override-filename postlink.cdx
 	# Where it was built says nothing about what is in it.
 	sed 's|file://$(CURDIR)|file://|g' postlink.cdx.json > $(SBOM)
