@@ -1,4 +1,4 @@
-//! Manners: a 429 silences us for as long as asked, and at most so many requests are under way (T6, domain 5.7).
+//! Manners: a 429 silences us for as long as asked, and at most so many requests are under way (T6).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
