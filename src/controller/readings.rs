@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{ConditionStatus, ConditionType, ConnectionState, DynamicsConnection, Reason},
-    dynamics::Origin,
+    dynamics::{Cloud, Origin},
     telemetry::snapshot::{ConditionNow, ConnectionNow, QueueNow, Snapshot},
 };
 use kube::ResourceExt;
@@ -72,7 +72,7 @@ impl Readings {
             retrying: self.backoff.lock().unwrap_or_else(PoisonError::into_inner).len(),
             creations: self.instances.creations(),
             throttled: self.instances.throttled(),
-            services: self.instances.services(),
+            services: Cloud::discoveries().map(str::to_owned).collect(),
         }
     }
 }

@@ -12,6 +12,7 @@ use http::{Method, StatusCode, Uri};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
+use super::cloud::{Cloud, Service};
 use super::config::{BodyLimits, Clock, Config, ConfigError, Deadlines};
 use super::credentials::{Credentials, Signer};
 use super::error::{Error, ErrorCode, Kind, Peer, Rejection, Unreachable};
@@ -39,8 +40,6 @@ struct Shared {
     exchange: Exchange,
     tokens: Tokens,
     lanes: Mutex<HashMap<LaneKey, Arc<Lane>>>,
-    authority: Origin,
-    discovery: Origin,
     deadlines: Deadlines,
     body_limits: BodyLimits,
     concurrency: usize,
@@ -54,10 +53,7 @@ type LaneKey = (Origin, String, String);
 impl Client {
     /// Reads the trust store and checks the configuration; connects to nothing.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let authority = Origin::parse(&config.token_authority).map_err(ConfigError::TokenAuthority)?;
-        let discovery = Origin::parse(&config.discovery).map_err(ConfigError::Discovery)?;
-        let services = vec![authority.clone(), discovery.clone()];
-        let guard = Guard::new(&config.allow_hosts, services, &config.connect_to)
+        let guard = Guard::new(&config.allow_hosts, &config.connect_to)
             .map_err(|(entry, why)| ConfigError::Host { entry, why })?;
         let guard = Arc::new(guard);
         let exchange = Exchange::new(config, guard.clone())?;
@@ -66,8 +62,6 @@ impl Client {
             exchange,
             tokens: Tokens::default(),
             lanes: Mutex::default(),
-            authority,
-            discovery,
             deadlines: config.deadlines,
             body_limits: config.body_limits,
             concurrency: config.concurrency,
@@ -80,8 +74,8 @@ impl Client {
     /// Parses a URL and checks it against the operator's allow-list. Touches no network.
     pub fn admit(&self, url: &str) -> Result<Origin, OriginError> {
         let origin = Origin::parse(url)?;
-        // The authority and the discovery service are not instances, whoever is admitted for what.
-        if origin == self.shared.authority || origin == self.shared.discovery {
+        // A service of a cloud is no instance, whatever the allow-list says: a token for it must not go astray.
+        if Service::at(origin.host()).is_some() {
             return Err(OriginError::HostNotAllowed);
         }
         self.shared.guard.admit(&origin)?;
@@ -97,16 +91,18 @@ impl Client {
         let signer = Signer::new(credentials)
             .map_err(|fault| Error { peer: Peer::SignIn, kind: Kind::CredentialsUnusable(fault) })?;
         let signer = Arc::new(signer);
+        let cloud = Cloud::of(origin.host());
         let remote = |peer, origin: Origin| Remote {
             lane: self.shared.lane(&origin, &signer),
             shared: self.shared.clone(),
             signer: signer.clone(),
+            authority: cloud.sign_in_origin(),
             origin,
             peer,
         };
         Ok(Instance {
             api: remote(Peer::Instance, origin),
-            directory: remote(Peer::Discovery, self.shared.discovery.clone()),
+            directory: remote(Peer::Discovery, cloud.discovery_origin()),
         })
     }
 
@@ -128,11 +124,6 @@ impl Client {
             }
         }
         waits.into_iter().collect()
-    }
-
-    /// The host of the discovery service, which is asked besides the instances.
-    pub fn discovery_host(&self) -> &str {
-        self.shared.discovery.host()
     }
 }
 
@@ -240,6 +231,8 @@ pub(super) struct Remote {
     shared: Arc<Shared>,
     peer: Peer,
     pub(super) origin: Origin,
+    /// The sign-in service of its cloud.
+    authority: Origin,
     signer: Arc<Signer>,
     lane: Arc<Lane>,
 }
@@ -349,7 +342,7 @@ impl Remote {
         (self.origin.clone(), self.signer.fingerprint)
     }
 
-    /// A token for this origin and no other. The credential goes to the operator's authority and nowhere else.
+    /// A token for this origin and no other. The credential goes to its cloud's sign-in service and nowhere else.
     async fn token(&self) -> Result<Token, Error> {
         let shared = &self.shared;
         shared.tokens.get(&self.token_key(), &shared.clock, || self.request_token()).await
@@ -357,7 +350,7 @@ impl Remote {
 
     async fn request_token(&self) -> Result<Answer, Kind> {
         let shared = &self.shared;
-        let url = format!("{}/{}/oauth2/v2.0/token", shared.authority, self.signer.tenant);
+        let url = format!("{}/{}/oauth2/v2.0/token", self.authority, self.signer.tenant);
         let scope = format!("{}/.default", self.origin);
         let form = self.signer.form(&scope, &url, (shared.clock)()).map_err(Kind::CredentialsUnusable)?;
         let outgoing = Outgoing {

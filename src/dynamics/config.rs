@@ -96,10 +96,6 @@ pub struct Config {
     pub connect_to: HashMap<String, SocketAddr>,
     /// PEM certificates (any number, one after the other) trusted besides the operating system's.
     pub extra_roots: Vec<u8>,
-    /// Where tokens come from. The only host that ever sees a credential.
-    pub token_authority: String,
-    /// The Global Discovery Service.
-    pub discovery: String,
     /// Time limits.
     pub deadlines: Deadlines,
     /// Size limits.
@@ -120,8 +116,6 @@ impl Default for Config {
             allow_hosts: DEFAULT_ALLOW_HOSTS.map(str::to_owned).to_vec(),
             connect_to: HashMap::new(),
             extra_roots: Vec::new(),
-            token_authority: "https://login.microsoftonline.com".to_owned(),
-            discovery: "https://globaldisco.crm.dynamics.com".to_owned(),
             deadlines: Deadlines::default(),
             body_limits: BodyLimits::default(),
             concurrency: 8,
@@ -135,12 +129,6 @@ impl Default for Config {
 /// Why a [`Config`] cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The token authority is not an origin.
-    #[error("the token authority: {0}")]
-    TokenAuthority(OriginError),
-    /// The discovery service is not an origin.
-    #[error("the discovery service: {0}")]
-    Discovery(OriginError),
     /// An entry of the allow-list or of `connect_to` is not a host name of at least two labels.
     #[error("{entry:?} in --allow-host or --connect-to is not a usable host name: {why}")]
     Host {

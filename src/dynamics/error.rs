@@ -11,7 +11,7 @@ use super::origin::OriginError;
 pub enum Peer {
     /// The Dynamics instance.
     Instance,
-    /// The token endpoint of the operator's authority.
+    /// The token endpoint of the instance's cloud.
     SignIn,
     /// The Global Discovery Service.
     Discovery,

@@ -9,7 +9,7 @@
 //! | `batch` | many questions in one request |
 //! | `client` | the handles; one request with token, gate, slot and deadline |
 //! | `lane` | the gate closed by a 429 and the concurrency cap, per instance and identity |
-//! | `token`, `credentials` | sign-in: a credential goes to the token authority alone, a token to its host alone |
+//! | `cloud`, `token`, `credentials` | sign-in: a credential goes to its cloud's sign-in service alone, a token to its host alone |
 //! | `answer`, `error` | what an answer means; errors that carry no text of the other side |
 //! | `exchange` | one HTTP exchange: caps, failures, `Retry-After` |
 //! | `observed` | what is told of all this to whoever counts |
@@ -21,6 +21,7 @@ mod batch;
 mod changes;
 mod check;
 mod client;
+mod cloud;
 mod config;
 mod connector;
 mod credentials;
@@ -42,6 +43,7 @@ pub use activity::{
 pub use changes::{ActivityChanges, DeltaToken};
 pub use check::{ActivityPresence, CheckAnswer, CheckRequest, RecordPresence};
 pub use client::{Client, Instance};
+pub use cloud::Cloud;
 pub use config::{
     BodyLimits, Clock, Config, ConfigError, DEFAULT_ALLOW_HOSTS, Deadlines, InMemoryDial, Resolve, Transport,
 };

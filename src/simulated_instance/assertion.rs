@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use webpki::EndEntityCert;
 use webpki::ring::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256_LEGACY_KEY};
 
-use super::sign_in::{Denial, SIGN_IN_HOST, denial};
+use super::sign_in::{Denial, denial};
 
 /// Entra tolerates this much between its clock and a client's.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -53,6 +53,7 @@ impl Certificate {
 pub(super) fn check(
     assertion: &str,
     client: &str,
+    at: &str,
     tenant: &str,
     now: Timestamp,
     certificates: &[Certificate],
@@ -103,8 +104,8 @@ pub(super) fn check(
                 "The certificate used to sign the client assertion is not registered on the application, or the signature is wrong.",
             ));
         }
-        let endpoint = format!("https://{SIGN_IN_HOST}/{tenant}/oauth2/v2.0/token");
-        let issuer = format!("https://{SIGN_IN_HOST}/{tenant}/v2.0");
+        let endpoint = format!("https://{at}/{tenant}/oauth2/v2.0/token");
+        let issuer = format!("https://{at}/{tenant}/v2.0");
         if !audiences.iter().any(|audience| *audience == endpoint || *audience == issuer) {
             return Err(denial(
                 401,

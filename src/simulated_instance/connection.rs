@@ -14,12 +14,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 
 use super::answer::{Answer, text_answer};
+use super::batch;
+use super::clouds::{Service, service_at};
 use super::faults::{self, Fault};
 use super::gate::{Received, Reply, reply, rubbish};
 use super::journal::RequestRecord;
-use super::sign_in::SIGN_IN_HOST;
 use super::world::World;
-use super::{DISCOVERY_HOST, batch};
 
 /// Bodies above this are refused; the largest batch stays far below.
 const MAX_BODY: usize = 64 * 1024 * 1024;
@@ -131,8 +131,8 @@ fn record(
     request: &Received,
 ) -> (u64, Option<Fault>, tokio::sync::watch::Receiver<u64>) {
     let whole = request.uri.path_and_query().map_or_else(String::new, ToString::to_string);
-    let path = if host == SIGN_IN_HOST { request.uri.path().to_owned() } else { whole };
-    let is_instance = !matches!(host, SIGN_IN_HOST | DISCOVERY_HOST);
+    let path = if service_at(host) == Some(Service::SignIn) { request.uri.path().to_owned() } else { whole };
+    let is_instance = service_at(host).is_none();
     let parts = if is_instance && request.uri.path().ends_with("/$batch") {
         batch::outline(&request.headers, &request.body, host)
     } else {

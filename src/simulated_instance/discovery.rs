@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Refusal, json_answer};
+use super::clouds::cloud_of;
 use super::data::web_time;
 use super::document::InstanceState;
 use super::filter::{Filter, Type};
@@ -14,25 +15,25 @@ use super::query::Query;
 use super::sign_in::Verdict;
 use super::world::{Instance, State};
 
-/// Host of the discovery service (commercial cloud).
-pub const DISCOVERY_HOST: &str = "globaldisco.crm.dynamics.com";
 const ROOT: &str = "/api/discovery/v2.0/";
 
 /// Answers a request to the discovery host.
 pub(super) fn answer(
     state: &State,
     now: Timestamp,
+    host: &str,
     method: &Method,
     uri: &http::Uri,
     headers: &HeaderMap,
 ) -> Answer {
-    if state.tokens.judge(headers, DISCOVERY_HOST, now) != Verdict::Valid {
-        return super::gate::unauthorized(DISCOVERY_HOST);
+    if state.tokens.judge(headers, host, now) != Verdict::Valid {
+        return super::gate::unauthorized(host);
     }
-    instances(state, method, uri).unwrap_or_else(Answer::from)
+    instances(state, host, method, uri).unwrap_or_else(Answer::from)
 }
 
-fn instances(state: &State, method: &Method, uri: &http::Uri) -> Result<Answer, Refusal> {
+/// Those of the host's own cloud.
+fn instances(state: &State, host: &str, method: &Method, uri: &http::Uri) -> Result<Answer, Refusal> {
     if method != Method::GET {
         return Err(Refusal::method_not_allowed("GET"));
     }
@@ -64,6 +65,7 @@ fn instances(state: &State, method: &Method, uri: &http::Uri) -> Result<Answer, 
     let values: Vec<Value> = state
         .instances
         .values()
+        .filter(|instance| cloud_of(&instance.spec.host).discovery == host)
         .filter(|instance| instance.spec.has_application_user)
         .map(|instance| described(state, instance))
         .filter(|object| {
@@ -80,7 +82,7 @@ fn instances(state: &State, method: &Method, uri: &http::Uri) -> Result<Answer, 
         .collect();
     let columns = select.map(|names| format!("({})", names.join(","))).unwrap_or_default();
     let body = json!({
-        "@odata.context": format!("https://{DISCOVERY_HOST}{ROOT}$metadata#Instances{columns}"),
+        "@odata.context": format!("https://{host}{ROOT}$metadata#Instances{columns}"),
         "value": values,
     });
     Ok(json_answer(StatusCode::OK, &body))
@@ -101,7 +103,7 @@ fn type_of(name: &str) -> Option<Type> {
 /// Real instances have their Web API under `<name>.api.crm….`; the application URL is the plain host.
 fn api_url(host: &str) -> String {
     match host.split_once('.') {
-        Some((name, domain)) if domain.starts_with("crm") && domain.contains(".dynamics.") => {
+        Some((name, domain)) if domain.starts_with("crm") && domain.contains("dynamics.") => {
             format!("https://{name}.api.{domain}")
         }
         _ => format!("https://{host}"),

@@ -5,12 +5,13 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use jiff::Timestamp;
 
 use super::answer::{Answer, Refusal, set_header, text_answer};
+use super::clouds::{Service, cloud_of, service_at};
 use super::conversion;
+use super::discovery;
 use super::document::AnswersWith;
-use super::sign_in::{self, SIGN_IN_HOST, Verdict};
+use super::sign_in::{self, Verdict};
 use super::web_api;
 use super::world::State;
-use super::{DISCOVERY_HOST, discovery};
 
 /// A request with its body read.
 pub(super) struct Received {
@@ -37,7 +38,8 @@ pub(super) fn unauthorized(host: &str) -> Answer {
         &mut answer,
         "www-authenticate",
         &format!(
-            "Bearer authorization_uri=https://{SIGN_IN_HOST}/common/oauth2/authorize, resource_id=https://{host}/"
+            "Bearer authorization_uri=https://{}/common/oauth2/authorize, resource_id=https://{host}/",
+            cloud_of(host).sign_in
         ),
     );
     answer
@@ -54,12 +56,15 @@ pub(super) fn reply(state: &mut State, host: &str, request: &Received, now: Time
         ));
     }
     let path = request.uri.path();
-    if host == SIGN_IN_HOST {
-        let Received { method, headers, body, .. } = request;
-        return Reply::Answer(sign_in::answer(state, now, method, path, headers, body));
-    }
-    if host == DISCOVERY_HOST {
-        return Reply::Answer(discovery::answer(state, now, &request.method, &request.uri, &request.headers));
+    let Received { method, headers, body, uri, .. } = request;
+    match service_at(host) {
+        Some(Service::SignIn) => {
+            return Reply::Answer(sign_in::answer(state, now, host, method, path, headers, body));
+        }
+        Some(Service::Discovery) => {
+            return Reply::Answer(discovery::answer(state, now, host, method, uri, headers));
+        }
+        None => {}
     }
     let Some(instance) = state.instances.get(host).filter(|instance| instance.is_reachable()).cloned() else {
         return Reply::Nothing;

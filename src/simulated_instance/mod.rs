@@ -10,6 +10,7 @@ mod answer;
 mod assertion;
 mod batch;
 mod change_feed;
+mod clouds;
 mod connection;
 mod conversion;
 mod data;
@@ -35,15 +36,14 @@ mod web_api;
 mod world;
 mod writes;
 
+pub use clouds::{Service, service_at, services_of};
 pub use data::RowReference;
-pub use discovery::DISCOVERY_HOST;
 pub use document::{
     API_VERSION, Act, AnswersWith, Change, ConvertsTo, CustomTable, DocumentMetadata, ExistingRecord,
     InstanceState, KIND, Organization, SimulatedInstanceDocument, SimulatedInstanceSpec, Throttle,
 };
 pub use faults::Fault;
 pub use journal::RequestRecord;
-pub use sign_in::SIGN_IN_HOST;
 pub use tls::{ServeError, Served};
 pub use validation::DocumentError;
 pub use world::{ActivityView, ApplyError, Clock, Warning, World};

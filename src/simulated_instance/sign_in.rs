@@ -8,13 +8,11 @@ use serde_json::json;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::DISCOVERY_HOST;
 use super::answer::{Answer, set_header, text_answer};
 use super::assertion::{self, Certificate};
+use super::clouds::{Service, cloud_of, service_at};
 use super::world::State;
 
-/// Host of the token endpoint.
-pub const SIGN_IN_HOST: &str = "login.microsoftonline.com";
 const LIFETIME: SignedDuration = SignedDuration::from_secs(3600);
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -84,6 +82,7 @@ pub(super) fn denial(status: u16, error: &'static str, number: u32, text: impl I
 pub(super) fn answer(
     state: &mut State,
     now: Timestamp,
+    at: &str,
     method: &Method,
     path: &str,
     headers: &HeaderMap,
@@ -96,7 +95,7 @@ pub(super) fn answer(
     if method != Method::POST {
         return text_answer(StatusCode::METHOD_NOT_ALLOWED, "text/html", "<h1>405</h1>");
     }
-    let outcome = grant(state, now, tenant, headers, body);
+    let outcome = grant(state, now, at, tenant, headers, body);
     let (status, body) = match outcome {
         Ok(host) => {
             let token = state.tokens.issue(&host, now);
@@ -121,7 +120,7 @@ pub(super) fn answer(
                 "timestamp": now.to_string(),
                 "trace_id": trace,
                 "correlation_id": trace,
-                "error_uri": format!("https://{SIGN_IN_HOST}/error?code={}", denial.number),
+                "error_uri": format!("https://{at}/error?code={}", denial.number),
             });
             (denial.status, body)
         }
@@ -136,6 +135,7 @@ pub(super) fn answer(
 fn grant(
     state: &State,
     now: Timestamp,
+    at: &str,
     tenant: &str,
     headers: &HeaderMap,
     body: &[u8],
@@ -179,7 +179,7 @@ fn grant(
         return Err(denial(400, "unsupported_grant_type", 70_003, "The grant type is not supported."));
     }
     let client = required("client_id")?;
-    let host = host_of_scope(state, required("scope")?)?;
+    let host = host_of_scope(state, at, required("scope")?)?;
     match (field("client_secret"), field("client_assertion")) {
         (Some(_), Some(_)) => {
             Err(denial(400, "invalid_request", 90_023, "Give a client secret or an assertion, not both."))
@@ -209,14 +209,14 @@ fn grant(
                 ));
             }
             let certificates = certificates(state, &host);
-            assertion::check(assertion, client, tenant, now, &certificates)?;
+            assertion::check(assertion, client, at, tenant, now, &certificates)?;
             Ok(host)
         }
     }
 }
 
-/// `https://host/.default`, one scope, of a host that is or was in the simulated world.
-fn host_of_scope(state: &State, scope: &str) -> Result<String, Denial> {
+/// `https://host/.default`, one scope, of a host of this cloud that is or was in the simulated world.
+fn host_of_scope(state: &State, at: &str, scope: &str) -> Result<String, Denial> {
     let invalid = |text: String| denial(400, "invalid_scope", 70_011, text);
     if scope.contains(' ') {
         return Err(denial(
@@ -234,7 +234,8 @@ fn host_of_scope(state: &State, scope: &str) -> Result<String, Denial> {
         .ok_or_else(|| {
             invalid(format!("The provided value for the input parameter 'scope' is not valid: {scope}."))
         })?;
-    if host == DISCOVERY_HOST || state.known_hosts.contains(host) {
+    let exists = is_directory(host) || state.known_hosts.contains(host);
+    if exists && cloud_of(host).sign_in == at {
         return Ok(host.to_owned());
     }
     Err(denial(
@@ -245,9 +246,13 @@ fn host_of_scope(state: &State, scope: &str) -> Result<String, Denial> {
     ))
 }
 
+fn is_directory(host: &str) -> bool {
+    service_at(host) == Some(Service::Discovery)
+}
+
 /// The certificates that are good for a host; none = any. Discovery takes that of any instance.
 fn certificates(state: &State, host: &str) -> Vec<Certificate> {
-    let instances = state.instances.iter().filter(|(name, _)| host == DISCOVERY_HOST || *name == host);
+    let instances = state.instances.iter().filter(|(name, _)| is_directory(host) || *name == host);
     let pems = instances.filter_map(|(_, instance)| instance.spec.client_certificate.as_deref());
     pems.filter_map(Certificate::read).collect()
 }
@@ -255,7 +260,7 @@ fn certificates(state: &State, host: &str) -> Vec<Certificate> {
 /// Discovery takes the secret of any instance.
 fn secret_fits(state: &State, host: &str, secret: &str) -> bool {
     let accepts = |expected: Option<&str>| expected.is_none_or(|expected| expected == secret);
-    if host == DISCOVERY_HOST {
+    if is_directory(host) {
         return state.instances.is_empty()
             || state.instances.values().any(|instance| accepts(instance.spec.client_secret.as_deref()));
     }

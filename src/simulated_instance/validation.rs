@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::DISCOVERY_HOST;
 use super::assertion::Certificate;
+use super::clouds::service_at;
 use super::document::{API_VERSION, ConvertsTo, KIND, SimulatedInstanceDocument, SimulatedInstanceSpec};
-use super::sign_in::SIGN_IN_HOST;
 use super::tables::BUILT_IN;
 
 /// Something in a document that cannot be simulated.
@@ -110,7 +109,7 @@ impl SimulatedInstanceSpec {
                     self.host
                 ),
             );
-        } else if self.host == SIGN_IN_HOST || self.host == DISCOVERY_HOST {
+        } else if service_at(&self.host).is_some() {
             faults.add("spec.host", format!("{} is served by the simulated world itself", self.host));
         }
     }

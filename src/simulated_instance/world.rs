@@ -7,15 +7,16 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use super::clouds::{service_at, services_of};
 use super::data::{OrganisationData, Row, RowReference};
 use super::document::{Change, InstanceState, SimulatedInstanceDocument, SimulatedInstanceSpec};
 use super::faults::{ArmedFault, Fault};
 use super::journal::{Journal, RequestRecord};
-use super::sign_in::{SIGN_IN_HOST, Tokens};
+use super::sign_in::Tokens;
 use super::tables::{ACTIVITY, Catalogue};
 use super::throttle::Window;
 use super::validation::DocumentError;
-use super::{DISCOVERY_HOST, conversion, people, tls};
+use super::{conversion, people, tls};
 
 /// Tells the time to the simulated world; nothing in it reads the wall clock.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -238,16 +239,18 @@ impl World {
         people::carry_out(self.state().organisation(organization), change, now)
     }
 
-    /// Hosts that are served, with sign-in and discovery.
+    /// Hosts that are served, with sign-in and discovery of their clouds and of the commercial one.
     pub fn hosts(&self) -> BTreeSet<String> {
         let mut hosts: BTreeSet<String> = self.state().instances.keys().cloned().collect();
-        hosts.extend([SIGN_IN_HOST.to_owned(), DISCOVERY_HOST.to_owned()]);
+        let services: Vec<String> =
+            services_of(hosts.iter().map(String::as_str)).map(str::to_owned).collect();
+        hosts.extend(services);
         hosts
     }
 
     /// Whether a connection to `host` gets anywhere.
     pub(super) fn is_reachable(&self, host: &str) -> bool {
-        matches!(host, SIGN_IN_HOST | DISCOVERY_HOST)
+        service_at(host).is_some()
             || self.state().instances.get(host).is_some_and(|instance| instance.is_reachable())
     }
 

@@ -7,7 +7,7 @@ use crate::{
     dynamics,
     memory_api::{Actor, Line, MemoryApi, Options, SchemaAdmission},
     schema::policies::{Mode, Policies, Principals, render},
-    simulated_instance::{DISCOVERY_HOST, SIGN_IN_HOST, Served, World},
+    simulated_instance::{Served, World, service_at, services_of},
     telemetry::Metrics,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -164,9 +164,13 @@ impl Session {
 
 /// Every host leads to the simulated instances or nowhere: `local` never talks to the outside.
 fn over_https(served: &Served, hosts: &BTreeSet<String>) -> dynamics::Config {
-    let services = [SIGN_IN_HOST, DISCOVERY_HOST].map(str::to_owned);
-    let connect_to: HashMap<String, SocketAddr> =
-        hosts.iter().cloned().chain(services).map(|host| (host, served.address())).collect();
+    let services = services_of(hosts.iter().map(String::as_str));
+    let connect_to: HashMap<String, SocketAddr> = hosts
+        .iter()
+        .cloned()
+        .chain(services.map(str::to_owned))
+        .map(|host| (host, served.address()))
+        .collect();
     let nowhere: dynamics::Resolve = Arc::new(|host| Box::pin(std::future::ready(Err(no_instance(&host)))));
     dynamics::Config {
         connect_to,
@@ -179,7 +183,7 @@ fn over_https(served: &Served, hosts: &BTreeSet<String>) -> dynamics::Config {
 fn in_memory(world: &World, hosts: &BTreeSet<String>) -> dynamics::Config {
     let (connect, hosts) = (world.connector(), hosts.clone());
     let dial: dynamics::InMemoryDial = Arc::new(move |host| {
-        if hosts.contains(host) || [SIGN_IN_HOST, DISCOVERY_HOST].contains(&host) {
+        if hosts.contains(host) || service_at(host).is_some() {
             Ok(connect(host))
         } else {
             Err(no_instance(host))

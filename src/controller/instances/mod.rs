@@ -243,11 +243,6 @@ impl Instances {
         self.dynamics.waits()
     }
 
-    /// Hosts that are asked besides the instances.
-    pub fn services(&self) -> Vec<String> {
-        vec![self.dynamics.discovery_host().to_owned()]
-    }
-
     /// Not before this time is a failed creation tried again.
     pub fn not_before(&self, key: &Key) -> Option<Timestamp> {
         self.state().backoff.get(key).map(|b| b.not_before)

@@ -236,8 +236,9 @@ impl World {
             all.iter().filter(|s| s.host == LOGIN).count()
         };
         let reply = (self.script.lock().unwrap())(&seen);
-        let reply =
-            reply.unwrap_or_else(|| if seen.host == LOGIN { token(tokens) } else { Reply::error(404, "") });
+        let reply = reply.unwrap_or_else(|| {
+            if seen.host.starts_with("login.") { token(tokens) } else { Reply::error(404, "") }
+        });
         Ok(reply.into_response())
     }
 }

@@ -60,6 +60,38 @@ async fn t2_a_token_goes_to_its_own_host_and_a_credential_to_the_authority_alone
     }
 }
 
+#[rstest]
+#[case("contoso.crm.dynamics.com", "login.microsoftonline.com", "globaldisco.crm.dynamics.com")]
+#[case("contoso.crm11.dynamics.com", "login.microsoftonline.com", "globaldisco.crm.dynamics.com")]
+#[case("contoso.crm9.dynamics.com", "login.microsoftonline.com", "globaldisco.crm9.dynamics.com")]
+#[case(
+    "contoso.crm.microsoftdynamics.us",
+    "login.microsoftonline.us",
+    "globaldisco.crm.microsoftdynamics.us"
+)]
+#[case("contoso.crm.appsplatform.us", "login.microsoftonline.us", "globaldisco.crm.appsplatform.us")]
+#[case("contoso.crm.dynamics.cn", "login.partner.microsoftonline.cn", "globaldisco.crm.dynamics.cn")]
+#[tokio::test]
+async fn t2_each_cloud_signs_in_and_lists_its_instances_at_its_own_hosts(
+    #[case] host: &str,
+    #[case] sign_in: &str,
+    #[case] discovery: &str,
+) {
+    let world = World::new(|seen| {
+        let list =
+            seen.path.contains("/Instances").then(|| Reply::json(200, serde_json::json!({"value": []})));
+        list.or_else(|| healthy(seen))
+    });
+    let instance = instance_at(&world.client(), host);
+    instance.health().await.unwrap();
+    instance.discover(None).await.unwrap();
+    let logins = world.seen_by(sign_in);
+    let scopes: Vec<String> = logins.iter().map(|seen| seen.form("scope").unwrap()).collect();
+    assert_eq!(scopes, [format!("https://{host}/.default"), format!("https://{discovery}/.default")]);
+    assert_eq!(world.seen_by(discovery).len(), 1);
+    assert!(world.seen().iter().all(|seen| [host, sign_in, discovery].contains(&seen.host.as_str())));
+}
+
 #[tokio::test]
 async fn every_request_carries_the_documented_headers() {
     let world = World::new(healthy);

@@ -38,6 +38,8 @@ fn t1_public_instances_are_admitted(#[case] url: &str, #[case] origin: &str) {
 // The authority and the directory are no instances.
 #[case("https://login.microsoftonline.com", OriginError::HostNotAllowed)]
 #[case("https://globaldisco.crm.dynamics.com", OriginError::HostNotAllowed)]
+#[case("https://globaldisco.crm9.dynamics.com", OriginError::HostNotAllowed)]
+#[case("https://globaldisco.crm.appsplatform.us", OriginError::HostNotAllowed)]
 // Names of the local network.
 #[case("https://localhost", OriginError::NotQualified)]
 #[case("https://kubernetes", OriginError::NotQualified)]

@@ -2,10 +2,9 @@
 
 use http::Request;
 use http_body_util::Full;
-use postlink::simulated_instance::DISCOVERY_HOST;
 use serde_json::{Value, json};
 
-use super::wire::{HOST, ORGANIZATION, START, Wire, id};
+use super::wire::{DISCOVERY_HOST, HOST, ORGANIZATION, START, Wire, id};
 
 #[tokio::test]
 async fn r18_only_an_expired_instance_has_a_trial_end_in_the_past() {

@@ -1,9 +1,9 @@
 //! Faults that tests inject, and the record of requests.
 
-use postlink::simulated_instance::{Fault, SIGN_IN_HOST};
+use postlink::simulated_instance::Fault;
 use serde_json::{Value, json};
 
-use super::wire::{HOST, ORGANIZATION, SECRET, Wire, activity, id};
+use super::wire::{HOST, ORGANIZATION, SECRET, SIGN_IN_HOST, Wire, activity, id};
 
 #[tokio::test]
 async fn a_status_fault_strikes_as_often_as_told() {

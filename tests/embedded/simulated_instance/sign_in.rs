@@ -2,10 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use postlink::simulated_instance::DISCOVERY_HOST;
 use serde_json::{Value, json};
 
-use super::wire::{HOST, SECRET, START, TENANT, Wire, access_token, contoso};
+use super::wire::{DISCOVERY_HOST, HOST, SECRET, START, TENANT, Wire, access_token, contoso};
 
 const CLIENT: &str = "9c1c7f0e-0000-4000-8000-000000000001";
 
@@ -95,6 +94,17 @@ async fn a_token_is_bound_to_its_host() {
     assert_eq!(reply.status, 401);
     assert!(reply.header("www-authenticate").starts_with("Bearer "));
     assert_eq!(reply.json(), Value::Null, "a 401 of the web server is not OData");
+}
+
+#[tokio::test]
+async fn a_cloud_knows_no_instance_of_another() {
+    let host = "contoso.crm.appsplatform.us";
+    let wire = Wire::to(&json!({})).await;
+    wire.apply(&json!({"host": host}));
+    let refused = wire.token_for(host, SECRET).await;
+    assert_eq!(error(&refused), (400, "invalid_resource".to_owned(), 500_011));
+    assert!(wire.world.hosts().contains("login.microsoftonline.us"));
+    assert!(wire.world.hosts().contains("globaldisco.crm.appsplatform.us"));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http_body_util::Full;
-use postlink::simulated_instance::{DISCOVERY_HOST, SIGN_IN_HOST, ServeError, Served};
+use postlink::simulated_instance::{ServeError, Served};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::json;
@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-use super::wire::{HOST, Wire, contoso, send_on};
+use super::wire::{DISCOVERY_HOST, HOST, SIGN_IN_HOST, Wire, contoso, send_on};
 
 async fn connect(served: &Served, host: &'static str) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();

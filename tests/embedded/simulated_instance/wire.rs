@@ -8,12 +8,14 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use postlink::simulated_instance::{DISCOVERY_HOST, SIGN_IN_HOST, SimulatedInstanceDocument, Warning, World};
+use postlink::simulated_instance::{SimulatedInstanceDocument, Warning, World};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 
 pub const HOST: &str = "contoso.crm.dynamics.com";
+pub const SIGN_IN_HOST: &str = "login.microsoftonline.com";
+pub const DISCOVERY_HOST: &str = "globaldisco.crm.dynamics.com";
 pub const ORGANIZATION: Uuid = Uuid::from_u128(0x5f0c_9a3e_6d2b_4c57_9f0e_0d9d_5a1b_7c11);
 pub const TENANT: &str = "0b0a7c2e-1111-4222-8333-444455556666";
 pub const SECRET: &str = "correct-horse";
