@@ -1,5 +1,7 @@
 //! Every name Postlink puts on an object it does not own the spelling of: group, finalizer, annotations.
 
+use std::collections::BTreeMap;
+
 /// The API group of the three kinds.
 pub const GROUP: &str = "postlink.dev";
 /// The version served and stored.
@@ -21,11 +23,18 @@ pub const IN_USE: &str = "postlink-in-use";
 /// The number, on [`IN_USE`].
 pub const CONNECTIONS: &str = "postlink.dev/connections";
 
+/// How much of a request's value counts: what the fields of the statuses that repeat it hold, in characters.
+const LONGEST_REQUEST: usize = 1024;
+
 /// The reconcile request an object carries: ours first, else Flux's.
-pub fn reconcile_requested(annotations: Option<&std::collections::BTreeMap<String, String>>) -> Option<&str> {
-    let annotations = annotations?;
-    annotations
-        .get(RECONCILE_REQUESTED)
-        .or_else(|| annotations.get(FLUX_RECONCILE_REQUESTED))
-        .map(String::as_str)
+pub fn reconcile_requested(annotations: Option<&BTreeMap<String, String>>) -> Option<&str> {
+    requested(annotations, RECONCILE_REQUESTED).or_else(|| requested(annotations, FLUX_RECONCILE_REQUESTED))
+}
+
+/// What an annotation that requests something says, as far as a status can repeat it. Were a longer one taken as it is,
+/// the status could never be written again.
+pub fn requested<'a>(annotations: Option<&'a BTreeMap<String, String>>, name: &str) -> Option<&'a str> {
+    let value = annotations?.get(name)?;
+    let end = value.char_indices().nth(LONGEST_REQUEST).map_or(value.len(), |(at, _)| at);
+    Some(&value[..end])
 }

@@ -1,5 +1,6 @@
 //! One file per subcommand; each only wires the others together.
 
+mod addresses;
 pub mod crds;
 mod definitions;
 mod endpoints;

@@ -1,6 +1,12 @@
 //! `postlink run`: the controller against a cluster.
 
-use super::{Outcome, definitions, endpoints::Endpoints, output::tell};
+use super::{
+    Outcome,
+    addresses::{host_and_address, listen_address},
+    definitions,
+    endpoints::Endpoints,
+    output::tell,
+};
 use crate::{
     controller::{
         Controller, Settings,
@@ -12,12 +18,17 @@ use crate::{
     dynamics,
     telemetry::{api_requests::ApiRequests, logs},
 };
-use jiff::Timestamp;
 use kube::{
     client::{ClientBuilder, retry::RetryPolicy},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tower::{buffer::BufferLayer, retry::RetryLayer};
 use tracing::{error, info, warn};
@@ -72,25 +83,11 @@ pub struct Args {
     concurrency: u16,
 }
 
-fn host_and_address(text: &str) -> Result<(String, SocketAddr), String> {
-    let (host, address) =
-        text.split_once('=').ok_or("it is HOST=ADDR, such as contoso.crm.dynamics.com=127.0.0.1:8443")?;
-    let address = address.parse().map_err(|e| format!("{address:?} is no address with a port: {e}"))?;
-    Ok((host.to_owned(), address))
-}
-
-/// An address with a port. A pod's own address comes without brackets, so that `$(POD_IP):8080` of a manifest is
-/// `fd00::7:8080` on an IPv6 cluster: the port is what follows the last colon.
-fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    let apart = || {
-        let (address, port) = text.rsplit_once(':')?;
-        Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
-    };
-    text.parse().ok().or_else(apart).ok_or_else(|| "it is ADDRESS:PORT, such as 127.0.0.1:8080".to_owned())
-}
-
 /// Between two looks at definitions that are not there.
 const DEFINITIONS_AGAIN: Duration = Duration::from_secs(2);
+
+/// Definitions that have just been applied are not served at once.
+const DEFINITIONS_APPEAR: Duration = Duration::from_secs(10);
 
 /// How long the API server may say nothing on a connection in use. Watches are renewed more often; a list whose
 /// connection died would be waited for for ever.
@@ -193,9 +190,9 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         election = Some(candidate);
     }
     let longest = dynamics.longest_request();
-    let predecessor_done = match acquired {
-        Acquired::Taken => Timestamp::now() + jiff::SignedDuration::try_from(longest).unwrap_or_default(),
-        Acquired::HandedOver => Timestamp::UNIX_EPOCH,
+    let predecessor = match acquired {
+        Acquired::Taken => Some(longest),
+        Acquired::HandedOver => None,
     };
     let mut controller = Controller::start(Settings {
         client,
@@ -204,7 +201,7 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         namespaces: args.namespaces.clone(),
         concurrency: usize::from(args.concurrency),
         may_create: may_create(held.clone(), timing),
-        predecessor_done,
+        predecessor,
         metrics: endpoints.metrics.clone(),
     });
     if elect {
@@ -239,9 +236,10 @@ impl Signals {
 
 /// How many differences there are between the installed definitions and ours. A process that takes part in an election
 /// is there to stay, so it waits for a cluster that is away and for definitions that are to come: were it to end, the
-/// kubelet would start it again later and later. To a person who tries it once the answer is worth more.
+/// kubelet would start it again later and later. To a person who tries it once the answer is worth more, and comes when
+/// definitions that were applied a moment ago would be there.
 async fn definitions(client: &kube::Client, server: &http::Uri, waits: bool) -> Result<usize, Stop> {
-    let mut told = String::new();
+    let (mut told, begin) = (String::new(), Instant::now());
     loop {
         let error = match definitions::check(client, server).await {
             Ok(differences) => return Ok(differences),
@@ -249,7 +247,7 @@ async fn definitions(client: &kube::Client, server: &http::Uri, waits: bool) -> 
         };
         let outcome = if error.is_unreachable() { Outcome::Unreachable } else { Outcome::No };
         let message = error.to_string();
-        if !waits {
+        if !waits && (error.is_unreachable() || begin.elapsed() >= DEFINITIONS_APPEAR) {
             return Err(Stop { outcome, message });
         }
         if message != told {
@@ -370,24 +368,5 @@ fn unreadable(path: &std::path::Path, error: &kube::config::KubeconfigError) -> 
         _ => Stop::usage(format!(
             "{path} is not a valid kubeconfig; `kubectl config view --kubeconfig {path}` says where it is wrong"
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_of_a_pod_needs_no_brackets() {
-        for (text, address) in [
-            ("127.0.0.1:8080", "127.0.0.1:8080"),
-            ("[fd00::7]:8080", "[fd00::7]:8080"),
-            ("fd00::7:8080", "[fd00::7]:8080"),
-        ] {
-            assert_eq!(listen_address(text).unwrap().to_string(), address);
-        }
-        for wrong in ["8080", "localhost:8080", "127.0.0.1", "127.0.0.1:http", ""] {
-            assert!(listen_address(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -26,6 +26,7 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
     let rules = shell.index.rules_around(&connection);
     let claims = shell.index.claims(&key.namespace, &key.name);
     let told = shell.instances.told(&uid);
+    shell.instances.pace(&uid, connection.spec.links_per_second);
     let mut in_flight = shell.creations_of_a_predecessor();
     let mut live = None;
 

@@ -13,7 +13,7 @@ use crate::{
     rules::{
         Requeue,
         conditions::transitions,
-        link::{Create, LinkDecision, LinkView, Step, decide, open_to_rules},
+        link::{Create, LinkDecision, Step, open_to_rules},
     },
 };
 use kube::{Api, ResourceExt};
@@ -26,7 +26,7 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
         if shell.instances.is_creating(key) {
             return Ok(None);
         }
-        let decision = decided(shell, key, &look);
+        let decision = shell.instances.decided(key, &look);
         match &decision.step {
             Step::Wait => return Ok(decision.requeue),
             Step::Check(check) => {
@@ -45,26 +45,6 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
         }
     }
     Ok(None)
-}
-
-fn decided(shell: &Shell, key: &Key, look: &LinkLook) -> LinkDecision {
-    let status = &look.facts.status;
-    let activity = match (&status.link, &status.removed_link) {
-        (Some(link), _) => Some(link.social_activity_id),
-        (None, Some(removed)) => Some(removed.link.social_activity_id),
-        (None, None) => None,
-    };
-    let gone = |uid: &str| shell.index.gone(uid);
-    decide(&LinkView {
-        now: shell.clock.now(),
-        link: &look.facts,
-        connections: &look.connections,
-        matching: &look.matching,
-        gone: &gone,
-        seen: shell.instances.seen(key, activity).as_ref(),
-        created: shell.instances.created(key).as_ref(),
-        not_before: shell.instances.not_before(key),
-    })
 }
 
 fn basis(look: &LinkLook, create: &Create) -> Basis {
@@ -98,9 +78,12 @@ async fn write(shell: &Shell, key: &Key, look: &LinkLook, decision: &LinkDecisio
         let stored = match shell.wrote(key, "status", stored) {
             Err(WriteError::Stale) => {
                 // Read what was faster, so that the next look does not lose the same race.
-                if let Some(live) = writer::read(&api, &key.name).await? {
-                    shell.follow(shell.index.apply_link(&live, shell.clock.now()));
-                }
+                let live = writer::read(&api, &key.name).await?;
+                let newer = live
+                    .filter(|live| entry::version(live.metadata.resource_version.as_deref()) > look.version);
+                // Nothing was faster: somebody else says 409, and would say it again at once.
+                let Some(newer) = newer else { return Err(WriteError::Stale) };
+                shell.follow(shell.index.apply_link(&newer, shell.clock.now()));
                 shell.queue.add(key.clone());
                 return Ok(());
             }
@@ -116,7 +99,7 @@ async fn write(shell: &Shell, key: &Key, look: &LinkLook, decision: &LinkDecisio
             shell.queue.add(key.clone());
         }
     }
-    shell.instances.settled(key);
+    shell.instances.settled(key, decision.requeue.is_some());
     Ok(())
 }
 

@@ -41,7 +41,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 use tracing::{error, trace, warn};
@@ -62,8 +62,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// Whether anything may still be begun in an instance (§4.7).
     pub may_create: MayCreate,
-    /// A predecessor's link creations may be under way until then (§4.4).
-    pub predecessor_done: Timestamp,
+    /// For so long a predecessor's link creations may still be under way (§4.4).
+    pub predecessor: Option<Duration>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -82,7 +82,8 @@ struct Shell {
     rematches: Rematches,
     unreadable: Unreadable,
     metrics: Metrics,
-    predecessor_done: Timestamp,
+    /// By a clock that nobody sets: a jump of the other must not end the wait.
+    predecessor_done: Option<tokio::time::Instant>,
     backoff: Arc<Mutex<HashMap<Key, u32>>>,
     beside: Arc<AtomicUsize>,
 }
@@ -111,7 +112,7 @@ impl Controller {
     /// Starts the watches and the workers.
     pub fn start(settings: Settings) -> Self {
         let Settings { client, dynamics, clock, namespaces, concurrency, may_create, .. } = settings;
-        let (predecessor_done, metrics) = (settings.predecessor_done, settings.metrics);
+        let (predecessor, metrics) = (settings.predecessor, settings.metrics);
         metrics.kinds(&Kind::ALL.map(Kind::as_str));
         let (index, queue) = (Index::default(), Queue::new(clock.clone()));
         let instances =
@@ -132,7 +133,7 @@ impl Controller {
             instances,
             unreadable: Unreadable::default(),
             metrics,
-            predecessor_done,
+            predecessor_done: predecessor.map(|wait| tokio::time::Instant::now() + wait),
             backoff: Arc::default(),
             beside: Arc::default(),
         };
@@ -162,7 +163,7 @@ impl Controller {
         self.shell.instances.stop();
         self.shell.queue.drain();
         while self.shell.instances.is_creating_any() || !self.shell.queue.is_idle() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.shell.queue.close();
         self.tasks.abort_all();
@@ -222,12 +223,20 @@ impl Shell {
 
     /// Whether link creations of the process that held the lease before may still be under way.
     fn creations_of_a_predecessor(&self) -> bool {
-        self.clock.now() < self.predecessor_done
+        self.predecessor_done.is_some_and(|done| tokio::time::Instant::now() < done)
     }
 
     /// When they no longer can be.
     fn after_a_predecessor(&self) -> Option<Requeue> {
-        self.creations_of_a_predecessor().then(|| Requeue::awaited(self.predecessor_done))
+        let left = self.predecessor_done?.checked_duration_since(tokio::time::Instant::now())?;
+        // A moment later: the two clocks need not agree to the millisecond.
+        let left = SignedDuration::try_from(left + Duration::from_millis(10)).ok()?;
+        Some(Requeue::awaited(self.clock.now() + left))
+    }
+
+    /// The object is gone, and with it how often looking at it has failed.
+    fn gone(&self, key: &Key) {
+        self.backoff(key, false);
     }
 
     /// How long after this failure the key is looked at again: per object, doubling, forgotten on success.
@@ -294,7 +303,10 @@ async fn look(shell: &Shell, key: &Key) -> Option<Requeue> {
             requeue
         }
         // The watch tells what was faster, and makes the key due.
-        Err(WriteError::Gone) => None,
+        Err(WriteError::Gone) => {
+            shell.gone(key);
+            None
+        }
         Err(WriteError::Stale) => shell.backoff(key, true),
         Err(error) => {
             let (kind, uid) = (key.kind.as_str(), shell.index.uid(key));

@@ -238,6 +238,7 @@ fn without_values(error: &str) -> String {
 fn delete<K: Watched>(shell: &Shell, key: &Key) {
     shell.unreadable.remove(key);
     shell.queue.forget(key);
+    shell.gone(key);
     shell.follow(K::delete(shell, key));
 }
 

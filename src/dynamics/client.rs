@@ -149,6 +149,11 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// For how much longer the instance wants to be left alone, if it does.
+    pub fn asks_to_wait(&self) -> Option<Duration> {
+        self.api.lane.closed_for((self.api.shared.clock)())
+    }
+
     /// The origin this handle is bound to.
     pub fn origin(&self) -> &Origin {
         &self.api.origin

@@ -52,6 +52,6 @@ pub use discovery::{Discovered, DiscoveredState};
 pub use error::{Error, ErrorCode, Kind, Meaning, Peer, Rejection, Rubbish, Unreachable};
 pub use metadata::RecordTypeMetadata;
 pub use observed::{Observe, Observed, Operation, Outcome};
-pub use organization::{Health, Organization, OrganizationState, Probe};
+pub use organization::{Health, Organization, OrganizationState};
 pub use origin::{Origin, OriginError};
 pub use row::{ActivityReading, ActivityRow, RecordRef, Regarding};

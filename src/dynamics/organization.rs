@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::answer::one_line;
 use super::client::{Ask, Instance};
 use super::error::{Error, Kind, Rubbish};
-use super::metadata::RecordTypeMetadata;
 
 /// What the organisation says about its own state. (The Web API's enum; the Deployment SDK has another of the same
 /// name with other numbers.)
@@ -52,15 +51,6 @@ pub struct Organization {
     pub accepts_social_data: bool,
     /// As it says itself.
     pub state: OrganizationState,
-}
-
-/// What a full probe finds: the organisation, and the tables if any were asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probe {
-    /// The organisation.
-    pub organization: Organization,
-    /// One entry per table asked for, in order; `None` if none was.
-    pub record_types: Option<Vec<RecordTypeMetadata>>,
 }
 
 /// Asks for [`WhoAmI`].
@@ -116,6 +106,9 @@ impl Row {
     }
 }
 
+/// As long as an organisation's name can be in Dataverse, and in a status.
+const LONGEST_NAME: usize = 160;
+
 const CURRENT: &str = "RetrieveCurrentOrganization(AccessType=@p1)\
                        ?@p1=Microsoft.Dynamics.CRM.EndpointAccessType'Default'";
 
@@ -129,7 +122,7 @@ impl Instance {
             organization_id: who.organization_id,
             user_id: who.user_id,
             state: row.state(),
-            name: one_line(&row.name.unwrap_or_default(), 256),
+            name: one_line(&row.name.unwrap_or_default(), LONGEST_NAME),
             language: row.languagecode,
             accepts_social_data: row.disablesocialcare != Some(true),
         })
@@ -146,20 +139,13 @@ impl Instance {
         };
         Ok(Organization {
             organization_id: detail.organization_id,
-            friendly_name: one_line(&detail.friendly_name, 256),
+            friendly_name: one_line(&detail.friendly_name, LONGEST_NAME),
             unique_name: one_line(&detail.unique_name, 128),
             version: one_line(&detail.organization_version, 64),
             language: row.languagecode,
             accepts_social_data: row.disablesocialcare != Some(true),
             state: if disabled { OrganizationState::Disabled } else { row.state() },
         })
-    }
-
-    /// Everything a connection shows and needs: the organisation, and with tables one request more (R2, R4).
-    pub async fn probe(&self, tables: &[String]) -> Result<Probe, Error> {
-        let organization = self.organization().await?;
-        let record_types = if tables.is_empty() { None } else { Some(self.metadata(tables).await?) };
-        Ok(Probe { organization, record_types })
     }
 
     async fn organization_row(&self, id: Uuid) -> Result<Row, Error> {

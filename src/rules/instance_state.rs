@@ -1,7 +1,7 @@
 //! R2, R17, R18, R20, R27: what an instance's answer means for the state of its connection.
 
-use super::messages;
-use crate::api::{ConnectionState, Organization, Reason};
+use super::{messages, moved};
+use crate::api::{ConnectionState, Credentials, Organization, Reason};
 use jiff::{SignedDuration, Timestamp};
 
 /// What was learned when the instance was last asked, in neutral words.
@@ -15,6 +15,21 @@ pub struct Told {
     pub failures: u32,
     /// The tables it has, of those that were asked for, and when they were read (R4).
     pub tables: Option<Tables>,
+    /// Since they were read, they could not be read again although the instance is in order.
+    pub unread: Option<Unread>,
+    /// `spec.credentials` as they were when it was asked: an answer to others says nothing about these.
+    pub credentials: Credentials,
+    /// The reconcile request there was when it was asked.
+    pub requested: Option<String>,
+}
+
+/// Metadata that could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// When that was tried last.
+    pub at: Timestamp,
+    /// How many times in a row.
+    pub times: u32,
 }
 
 /// The tables of an instance.
@@ -176,6 +191,14 @@ pub fn judge(answer: &Answer, known: Option<&Organization>, host: &str) -> Verdi
 /// never later than the probe interval.
 pub fn retry_after(told: &Told, interval: SignedDuration) -> SignedDuration {
     let first = if told.answer == Answer::Failure(Failure::NotAsked) { 1 } else { 15 };
-    let doubled = SignedDuration::from_secs(first << told.failures.saturating_sub(1).min(10));
-    doubled.min(interval)
+    doubled(first, told.failures).min(interval)
+}
+
+/// The same for metadata: a table whose definition cannot be read must not cost a request every few seconds.
+pub fn read_again(unread: Unread, interval: SignedDuration) -> Timestamp {
+    moved(unread.at, doubled(15, unread.times).min(interval))
+}
+
+fn doubled(first_seconds: i64, failures: u32) -> SignedDuration {
+    SignedDuration::from_secs(first_seconds << failures.saturating_sub(1).min(10))
 }

@@ -1,6 +1,6 @@
 //! Any view whatever: objects as the API server may hand them out, statuses as somebody may have forged them.
 
-use crate::fixtures::{ORG, OTHER_ORG, at, connection, organization, rule};
+use crate::fixtures::{ORG, OTHER_ORG, at, connection, credentials, organization, rule};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use postlink::{
@@ -10,7 +10,7 @@ use postlink::{
         RemovalCause, RemovedLink, RuleLink,
     },
     rules::{
-        instance_state::{Answer, Failure, Tables, Told},
+        instance_state::{Answer, Failure, Tables, Told, Unread},
         link::{Created, LinkFacts, Request, Wish},
         record::{Seen, record},
     },
@@ -352,6 +352,8 @@ prop_compose! {
         disabled in prop::bool::weighted(0.1),
         failures in prop_oneof![0..3_u32, Just(u32::MAX)],
         tables in option::of((near(), vec(table(), 0..4), vec(table(), 0..4))),
+        unread in option::of((near(), prop_oneof![1..4_u32, Just(u32::MAX)])),
+        secret in prop_oneof![Just("key"), Just("another")],
     ) -> Told {
         let answer = failure.map_or_else(
             || Answer::Organization {
@@ -363,6 +365,7 @@ prop_compose! {
             Answer::Failure,
         );
         let tables = tables.map(|(read_at, asked, usable)| Tables { read_at, requested: None, asked, usable });
-        Told { at, answer, failures, tables }
+        let unread = unread.map(|(at, times)| Unread { at, times });
+        Told { at, answer, failures, tables, unread, credentials: credentials(secret), requested: None }
     }
 }

@@ -1,13 +1,13 @@
 //! A connection's decision with everything else as it is by default: nobody else there, nothing in flight.
 
-use crate::fixtures::{Connection, ORG, Rule, at, organization};
+use crate::fixtures::{Connection, ORG, Rule, at, credentials, organization};
 use jiff::Timestamp;
 use postlink::{
     api::DynamicsConnection,
     rules::{
         connection::{Claim, ConnectionDecision, ConnectionView, decide},
         facts::RuleFacts,
-        instance_state::{Answer, Failure, Tables, Told},
+        instance_state::{Answer, Failure, Tables, Told, Unread},
         refusal::Clauses,
     },
 };
@@ -28,6 +28,9 @@ pub fn asked() -> Asked {
         },
         failures: 0,
         tables: Some(Tables { read_at: at(0), requested: None, asked: both.clone(), usable: both }),
+        unread: None,
+        credentials: credentials("key"),
+        requested: None,
     })
 }
 
@@ -56,6 +59,18 @@ impl Asked {
         if let Answer::Organization { accepts_social_data, .. } = &mut self.0.answer {
             *accepts_social_data = false;
         }
+        self
+    }
+
+    /// It was asked because of that reconcile request.
+    pub fn requested(mut self, requested: &str) -> Self {
+        self.0.requested = Some(requested.into());
+        self
+    }
+
+    /// Since the tables were read, they could not be read again, so many times, the last time then.
+    pub fn unread(mut self, times: u32, at: Timestamp) -> Self {
+        self.0.unread = Some(Unread { at, times });
         self
     }
 

@@ -1,10 +1,10 @@
 //! R2–R11, R16–R20 as a connection's own status says them.
 
 use crate::{
-    connection_scene::{asked, view},
-    fixtures::{ORG, OTHER_ORG, at, connection, message, organization, readiness, rule, told},
+    connection_scene::{Asked, asked, view},
+    fixtures::{ORG, OTHER_ORG, at, connection, credentials, message, organization, readiness, rule, told},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use postlink::{
     api::{
@@ -146,8 +146,59 @@ fn a_reconcile_request_asks_the_instance_now_and_once() {
         contoso.0.metadata.annotations = Some(BTreeMap::from([(RECONCILE_REQUESTED.into(), "now".into())]));
         let decision = view(&contoso).told(answer()).decide();
         assert!(decision.ask.is_some(), "asked for and not asked");
+        // Also when the status that would say so can not be written.
+        let answered = || answer().requested("now");
+        assert_eq!(view(&contoso).told(answered()).decide().ask, None, "asked again for the same request");
         contoso.0.status = Some(decision.status);
-        assert_eq!(view(&contoso).told(answer()).decide().ask, None, "asked again for the same request");
+        assert_eq!(view(&contoso).told(answered()).decide().ask, None, "asked again for the same request");
+        assert!(view(&contoso).told(answer()).decide().ask.is_some(), "the answer is older than the request");
+    }
+}
+
+/// A status that repeats it could never be written.
+#[test]
+fn of_a_request_no_more_counts_than_a_status_can_repeat() {
+    let mut contoso = connection("contoso");
+    let long = "ü".repeat(5000);
+    contoso.0.metadata.annotations =
+        Some(BTreeMap::from([(RECONCILE_REQUESTED.into(), long.clone()), (REFRESH_REQUESTED.into(), long)]));
+    let cut = "ü".repeat(1024);
+    let status = view(&contoso).told(asked().refreshed(&cut)).decide().status;
+    assert_eq!(status.last_handled_reconcile_at.as_ref(), Some(&cut));
+    assert_eq!(status.last_handled_refresh_at.as_ref(), Some(&cut));
+}
+
+/// What the old credentials were told says nothing about the new ones, and a tool gives up at a new generation that is
+/// Stalled.
+#[test]
+fn other_credentials_are_tried_at_once_and_nothing_is_said_of_them_before() {
+    let mut contoso = connection("contoso");
+    contoso.0.spec.credentials = credentials("another");
+    for answer in [asked(), asked().failing(Failure::CredentialsRejected)] {
+        let decision = view(&contoso).told(answer).decide();
+        assert!(decision.ask.is_some() && decision.await_answer);
+    }
+    contoso.0.spec.enabled = false;
+    let decision = view(&contoso).told(asked().failing(Failure::CredentialsRejected)).live(&[]).decide();
+    assert!(!decision.await_answer, "a disable waits for no answer");
+}
+
+/// R4: a table whose definition cannot be read keeps nothing else from working, and is asked for less and less often.
+#[test]
+fn r04_metadata_that_cannot_be_read_again_is_tried_less_and_less_often() {
+    let mut contoso = connection("contoso");
+    contoso.0.spec.record_types.push("new_ticket".into());
+    let tables = Some(contoso.0.spec.record_types.clone());
+    let asks = |told: Asked, now: Timestamp| {
+        let decision = view(&contoso).told(told).now(now).decide();
+        assert_eq!(self::told(&decision.status.conditions, ConditionType::Ready), "True/Connected");
+        (decision.ask.and_then(|ask| ask.tables), decision.requeue.map(|requeue| requeue.at))
+    };
+    assert_eq!(asks(asked(), at(0)).0, tables, "a new table is asked for at once");
+    for (times, wait) in [(1, 15), (2, 30), (5, 240)] {
+        let told = || asked().unread(times, at(0));
+        assert_eq!(asks(told(), at(wait - 1)), (None, Some(at(wait))));
+        assert_eq!(asks(told(), at(wait)).0, tables);
     }
 }
 

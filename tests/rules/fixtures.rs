@@ -77,6 +77,11 @@ pub const AWAY: [(ConnectionState, Reason); 2] = [
 pub struct Connection(pub DynamicsConnection);
 
 /// An Enabled connection to [`ORG`], two days old, with our finalizer; its UID is `uid-<name>`.
+/// A Secret of that name.
+pub fn credentials(name: &str) -> Credentials {
+    Credentials { secret_ref: Some(SecretRef { name: name.into() }), workload_identity: None }
+}
+
 pub fn connection(name: &str) -> Connection {
     let mut object = DynamicsConnection::new(
         name,
@@ -86,10 +91,7 @@ pub fn connection(name: &str) -> Connection {
             enabled: true,
             default: false,
             record_types: vec!["incident".into(), "lead".into()],
-            credentials: Credentials {
-                secret_ref: Some(SecretRef { name: "key".into() }),
-                workload_identity: None,
-            },
+            credentials: credentials("key"),
             refresh: None,
             probe: None,
             links_per_second: None,

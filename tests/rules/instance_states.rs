@@ -2,14 +2,14 @@
 
 use crate::{
     connection_scene::{asked, view},
-    fixtures::{Connection, ORG, OTHER_ORG, at, connection, message, organization, readiness, rule, told},
+    fixtures::{Connection, ORG, OTHER_ORG, connection, message, organization, readiness, rule, told},
 };
 use jiff::SignedDuration;
 use postlink::{
     api::{ConditionType, ConnectionState, Reason},
     rules::{
         facts::ConnectionFacts,
-        instance_state::{Answer, Failure, Told, judge, retry_after},
+        instance_state::{Answer, Failure, judge, retry_after},
     },
 };
 
@@ -138,8 +138,9 @@ fn looks_at_an_instance_that_is_away_come_less_and_less_often_but_never_rarer_th
     let (probe, secs) = (SignedDuration::from_mins(5), SignedDuration::from_secs);
     let waits = |failure: Failure| {
         [1, 2, 3, 4, 5, 6, u32::MAX].map(|failures| {
-            let answer = Answer::Failure(failure.clone());
-            retry_after(&Told { at: at(0), answer, failures, tables: None }, probe)
+            let mut told = asked().failing(failure.clone()).0;
+            told.failures = failures;
+            retry_after(&told, probe)
         })
     };
     let away = [secs(15), secs(30), secs(60), secs(120), secs(240), probe, probe];

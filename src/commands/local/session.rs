@@ -138,7 +138,7 @@ impl Session {
             namespaces: Vec::new(),
             concurrency: CONCURRENCY,
             may_create: Arc::new(|| true),
-            predecessor_done: Timestamp::UNIX_EPOCH,
+            predecessor: None,
             metrics: Metrics::new(),
         });
         let warnings = Warnings::default();

@@ -8,7 +8,7 @@ use super::{
 use crate::api::{
     Condition, ConditionStatus, ConditionType, Intent, LinkState, LinkedBy, ObjectRef, PostLink,
     PostLinkStatus, Reason, Record, RemovalCause, RemovedLink,
-    names::{RELINK_REQUESTED, reconcile_requested},
+    names::{RELINK_REQUESTED, reconcile_requested, requested},
 };
 use crate::rules::{
     facts::created,
@@ -321,7 +321,7 @@ impl Rare {
         let meta = &post_link.metadata;
         let rare = Self {
             deleting: meta.deletion_timestamp.is_some(),
-            relink: post_link.annotations().get(RELINK_REQUESTED).map(|t| t.as_str().into()),
+            relink: requested(meta.annotations.as_ref(), RELINK_REQUESTED).map(Into::into),
             reconcile: reconcile_requested(meta.annotations.as_ref()).map(Into::into),
             handled: status.last_handled_reconcile_at.as_deref().map(Into::into),
             conditions: compact_conditions(UNUSUAL, &status.conditions),

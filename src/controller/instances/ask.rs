@@ -5,21 +5,28 @@ use super::{
     credentials::{self, Trouble},
 };
 use crate::{
-    api::{DynamicsConnection, Organization, names::REFRESH_REQUESTED},
+    api::{
+        DynamicsConnection, Organization,
+        names::{REFRESH_REQUESTED, reconcile_requested, requested},
+    },
     controller::queue::{Key, Kind},
     dynamics::{self, Kind as Error, Meaning, Rejection, Unreachable},
     rules::{
         connection::Ask,
-        instance_state::{Answer, Failure, Tables, Told},
+        facts::ConnectionFacts,
+        instance_state::{Answer, Failure, Tables, Told, Unread},
     },
 };
 use kube::ResourceExt;
 use std::sync::Arc;
+use tracing::warn;
 
 /// What one round of questions brought.
 struct Heard {
     answer: Answer,
     tables: Option<Tables>,
+    /// The tables could not be read, although the instance is in order.
+    unread: bool,
     sets: Vec<(String, Table)>,
     handle: Option<dynamics::Instance>,
 }
@@ -52,6 +59,7 @@ impl Instances {
         let failed = |failure| Heard {
             answer: Answer::Failure(failure),
             tables: None,
+            unread: false,
             sets: Vec::new(),
             handle: None,
         };
@@ -69,8 +77,18 @@ impl Instances {
         };
         let known = connection.status.as_ref().and_then(|s| s.organization.clone());
         let mut heard = match &ask.tables {
-            Some(tables) => match instance.probe(tables).await {
-                Ok(probe) => full(probe, tables, connection, self.clock.now()),
+            Some(tables) => match instance.organization().await {
+                Ok(organization) => match instance.metadata(tables).await {
+                    Ok(types) => full(organization, Some(&types), tables, connection, self.clock.now()),
+                    // What was read before stands. Were the instance taken for broken, each of its links would say so,
+                    // until its health is asked for next and says the contrary.
+                    Err(error) if self.knows_tables(connection) => {
+                        let (namespace, name) = (connection.namespace(), connection.name_any());
+                        warn!(kind = "DynamicsConnection", namespace, name, %error, "metadata could not be read again");
+                        full(organization, None, tables, connection, self.clock.now())
+                    }
+                    Err(error) => failed(failure(&error)),
+                },
                 Err(error) => failed(failure(&error)),
             },
             None => match instance.health().await {
@@ -103,37 +121,62 @@ impl Instances {
             let known = state.connections.entry(uid.to_owned()).or_default();
             let before = known.told.take();
             let failures = if in_order { 0 } else { before.as_ref().map_or(0, |t| t.failures) + 1 };
+            let unread = before.as_ref().and_then(|t| t.unread);
+            let unread = match (&heard.tables, heard.unread) {
+                (Some(_), _) => None,
+                (None, true) => Some(Unread { at, times: unread.map_or(0, |u| u.times) + 1 }),
+                (None, false) => unread,
+            };
             let tables = heard.tables.or_else(|| before.and_then(|t| t.tables));
-            known.told = Some(Told { at, answer: heard.answer, failures, tables });
+            let requested = reconcile_requested(connection.metadata.annotations.as_ref());
+            known.told = Some(Told {
+                at,
+                answer: heard.answer,
+                failures,
+                tables,
+                unread,
+                credentials: connection.spec.credentials.clone(),
+                requested: requested.map(str::to_owned),
+            });
             known.tables.extend(heard.sets);
             known.handle = heard.handle;
             known.asking = false;
         }
-        if in_order && same_organization {
+        // Links of a connection that was not in order ask by themselves when it says that it is again.
+        let listened = ConnectionFacts::of(connection).refuses_links().is_none();
+        if in_order && same_organization && listened {
             self.check_all(uid).await;
         }
         let namespace = connection.namespace().unwrap_or_default();
         self.queue.add(Key::new(Kind::Connection, namespace, connection.name_any()));
     }
+
+    fn knows_tables(&self, connection: &DynamicsConnection) -> bool {
+        let told = self.told(&connection.uid().unwrap_or_default());
+        told.is_some_and(|told| told.tables.is_some())
+    }
 }
 
+/// `types`: metadata of the tables asked for, or none if it could not be read.
 fn full(
-    probe: dynamics::Probe,
+    organization: dynamics::Organization,
+    types: Option<&[dynamics::RecordTypeMetadata]>,
     asked: &[String],
     connection: &DynamicsConnection,
     now: jiff::Timestamp,
 ) -> Heard {
-    let types = probe.record_types.unwrap_or_default();
     let usable = |t: &&dynamics::RecordTypeMetadata| t.exists && t.related_to_social_activity;
-    let organization = probe.organization;
+    let existing = types.unwrap_or_default().iter().filter(|t| t.exists);
+    let annotations = connection.metadata.annotations.as_ref();
     Heard {
-        tables: Some(Tables {
+        tables: types.map(|types| Tables {
             read_at: now,
-            requested: connection.annotations().get(REFRESH_REQUESTED).cloned(),
+            requested: requested(annotations, REFRESH_REQUESTED).map(str::to_owned),
             asked: asked.to_vec(),
             usable: types.iter().filter(usable).map(|t| t.logical_name.clone()).collect(),
         }),
-        sets: types.iter().filter(|t| t.exists).map(|t| (t.logical_name.clone(), Table::of(t))).collect(),
+        unread: types.is_none(),
+        sets: existing.map(|t| (t.logical_name.clone(), Table::of(t))).collect(),
         answer: Answer::Organization {
             disabled: organization.state == dynamics::OrganizationState::Disabled,
             accepts_social_data: organization.accepts_social_data,
@@ -164,6 +207,7 @@ fn brief(health: dynamics::Health, known: Option<&Organization>) -> Heard {
             },
         },
         tables: None,
+        unread: false,
         sets: Vec::new(),
         handle: None,
     }

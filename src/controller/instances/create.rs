@@ -6,12 +6,16 @@ use crate::{
     api::{PostLink, Reason},
     controller::queue::{Key, Kind},
     dynamics::{self, Creation, Kind as Error, Meaning, RegardingTarget},
-    rules::link::{Create, Created, activity_id},
+    rules::link::{Create, Created, Step, activity_id},
 };
 use jiff::SignedDuration;
 use kube::{Api, ResourceExt};
+use std::time::Duration;
 use tracing::debug;
 use uuid::Uuid;
+
+/// How long nothing is begun when the lease is about to end.
+const LEASE_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the creation was decided on; anything else in the live object means deciding again.
 pub struct Basis {
@@ -36,13 +40,13 @@ impl Instances {
             let now = self.clock.now();
             let connection = state.connections.entry(create.connection.clone()).or_default();
             if connection.closed {
-                // The connection's own transition makes the link due again.
+                connection.kept_out.insert(key);
                 return;
             }
             let rate = basis.links_per_second;
             if let Some(wait) = rate.and_then(|rate| state.turn(&key, &create.connection, rate, now)) {
-                state.created.insert(key.clone(), Created::Refused(Reason::Throttled));
-                state.fail(&key, now, Some(wait));
+                state.created.insert(key.clone(), (basis.uid, Created::Refused(Reason::Throttled)));
+                state.fail(&key, basis.uid, now, Some(wait));
                 drop(state);
                 self.queue.add(key);
                 return;
@@ -63,7 +67,7 @@ impl Instances {
             let _busy = busy;
             while let Some((key, create, basis)) = this.next_creation(&uid) {
                 let outcome = this.try_create(&key, &create, &basis).await;
-                this.finish(key, &create.connection, outcome);
+                this.finish(key, &create.connection, basis.uid, outcome);
             }
         });
     }
@@ -80,7 +84,9 @@ impl Instances {
         next
     }
 
-    fn finish(&self, key: Key, uid: &str, outcome: Option<Outcome>) {
+    fn finish(&self, key: Key, uid: &str, link: Uuid, outcome: Option<Outcome>) {
+        // Of an object that has gone meanwhile nobody would ever ask what became of it.
+        let outcome = outcome.filter(|_| self.index.uid(&key).is_some_and(|known| known == link.to_string()));
         let (now, begun) = (self.clock.now(), outcome.is_some());
         let closed = {
             let mut state = self.state();
@@ -88,9 +94,9 @@ impl Instances {
             match outcome {
                 Some(Outcome { created, wait }) => {
                     if matches!(created, Created::Refused(_)) {
-                        state.fail(&key, now, wait);
+                        state.fail(&key, link, now, wait);
                     }
-                    state.created.insert(key.clone(), created);
+                    state.created.insert(key.clone(), (link, created));
                 }
                 None => {
                     state.created.remove(&key);
@@ -127,6 +133,16 @@ impl Instances {
         let Some(instance) = handle else {
             return Some(Outcome::refused(Reason::ConnectionNotReady));
         };
+        // It may have waited for its turn for long: a rule that is off by now makes nothing more, and an instance that is
+        // down by now is not asked once more for each link that waits.
+        let look = self.index.look(key).filter(|look| look.uid == basis.uid)?;
+        if self.decided(key, &look).step != Step::Create(create.clone()) {
+            return None;
+        }
+        if let Some(wait) = instance.asks_to_wait() {
+            let wait = SignedDuration::try_from(wait).ok();
+            return Some(Outcome { created: Created::Refused(Reason::Throttled), wait });
+        }
         let api: Api<PostLink> = Api::namespaced(self.client.clone(), &key.namespace);
         let live = match tokio::time::timeout(DEADLINE, api.get_opt(&key.name)).await {
             Ok(Ok(Some(live))) => live,
@@ -149,6 +165,8 @@ impl Instances {
             None => None,
         };
         if !(self.may_create)() {
+            // Decided on again, but not at once: the lease is renewed in a moment, or this process ends.
+            tokio::time::sleep(LEASE_AGAIN).await;
             return None;
         }
         let id = activity_id(create.organization, &key.namespace, &live.spec.post.id, create.attempt);

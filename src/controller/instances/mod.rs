@@ -7,6 +7,7 @@ mod ask;
 mod check;
 mod create;
 mod credentials;
+mod decided;
 mod payload;
 
 pub use create::Basis;
@@ -59,14 +60,21 @@ pub type MayCreate = Arc<dyn Fn() -> bool + Send + Sync>;
 struct State {
     connections: HashMap<String, Connection>,
     seen: HashMap<Key, (Uuid, Seen)>,
-    created: HashMap<Key, Created>,
+    /// By whom: an object that is applied again under its name has made nothing yet.
+    created: HashMap<Key, (Uuid, Created)>,
     creating: HashSet<Key>,
     backoff: HashMap<Key, Backoff>,
-    /// When links that had to wait for `spec.linksPerSecond` may be made.
-    booked: HashMap<Key, Timestamp>,
+    /// Links that wait for `spec.linksPerSecond`.
+    booked: HashMap<Key, Booked>,
     held: Option<Held>,
     /// The process ends: nothing further is created.
     stopping: bool,
+}
+
+/// A turn that was given out: the UID of the connection, and when it comes.
+struct Booked {
+    connection: String,
+    at: Timestamp,
 }
 
 /// Instances that are not to be asked for now, and who wanted to.
@@ -88,6 +96,10 @@ struct Connection {
     to_create: VecDeque<(Key, Create, Basis)>,
     creators: usize,
     closed: bool,
+    /// Links that would have begun a creation while it was closed.
+    kept_out: HashSet<Key>,
+    /// `spec.linksPerSecond`, and when the next turn is free.
+    rate: Option<i32>,
     next_slot: Timestamp,
 }
 
@@ -104,6 +116,8 @@ impl Default for Connection {
             to_create: VecDeque::new(),
             creators: 0,
             closed: false,
+            kept_out: HashSet::new(),
+            rate: None,
             next_slot: Timestamp::UNIX_EPOCH,
         }
     }
@@ -120,6 +134,7 @@ struct Table {
 /// Failed tries of one link.
 #[derive(Clone, Copy)]
 struct Backoff {
+    uid: Uuid,
     failures: u32,
     not_before: Timestamp,
 }
@@ -207,6 +222,7 @@ impl Instances {
             state.creating.remove(&key);
             self.queue.add(key);
         }
+        self.queue.extend(connection.kept_out);
     }
 
     /// Lets creations through a connection begin, or not (§4.4). True when none is under way.
@@ -214,7 +230,28 @@ impl Instances {
         let mut state = self.state();
         let connection = state.connections.entry(uid.to_owned()).or_default();
         connection.closed = closed;
+        if !closed {
+            // Nothing else tells them: a disable that was withdrawn in time has never been in force.
+            self.queue.extend(connection.kept_out.drain());
+        }
         connection.creating == 0
+    }
+
+    /// Takes over `spec.linksPerSecond`. At another pace the turns that were given out mean nothing: who waits asks anew.
+    pub fn pace(&self, uid: &str, rate: Option<i32>) {
+        let mut state = self.state();
+        let connection = state.connections.entry(uid.to_owned()).or_default();
+        if connection.rate == rate {
+            return;
+        }
+        connection.rate = rate;
+        connection.next_slot = Timestamp::UNIX_EPOCH;
+        let of_this = |(key, booked): (&Key, &Booked)| (booked.connection == uid).then(|| key.clone());
+        let waiting: Vec<Key> = state.booked.iter().filter_map(of_this).collect();
+        for key in &waiting {
+            state.forget(key);
+        }
+        self.queue.extend(waiting);
     }
 
     /// What was learned about an activity since its link was last decided.
@@ -223,9 +260,12 @@ impl Instances {
         state.seen.get(key).filter(|(id, _)| Some(*id) == activity).map(|(_, seen)| seen.clone())
     }
 
-    /// What became of a link's creation.
-    pub fn created(&self, key: &Key) -> Option<Created> {
-        self.state().created.get(key).cloned()
+    /// What became of a link's creation, and when a failed one may be tried again.
+    fn tried(&self, key: &Key, uid: Uuid) -> (Option<Created>, Option<Timestamp>) {
+        let state = self.state();
+        let created = state.created.get(key).filter(|(by, _)| *by == uid).map(|(_, created)| created.clone());
+        let backoff = state.backoff.get(key).filter(|backoff| backoff.uid == uid);
+        (created, backoff.map(|backoff| backoff.not_before))
     }
 
     /// Whether a link's activity is being created.
@@ -243,17 +283,14 @@ impl Instances {
         self.dynamics.waits()
     }
 
-    /// Not before this time is a failed creation tried again.
-    pub fn not_before(&self, key: &Key) -> Option<Timestamp> {
-        self.state().backoff.get(key).map(|b| b.not_before)
-    }
-
-    /// The link's status says all that was learned.
-    pub fn settled(&self, key: &Key) {
+    /// The link's status says all that was learned. Unless it waits for something, nothing that was tried for it
+    /// counts any more.
+    pub fn settled(&self, key: &Key, waits: bool) {
         let mut state = self.state();
         state.seen.remove(key);
-        if let Some(Created::Exists { .. }) = state.created.remove(key) {
-            state.backoff.remove(key);
+        let made = matches!(state.created.remove(key), Some((_, Created::Exists { .. })));
+        if made || !waits {
+            state.forget(key);
         }
     }
 
@@ -261,9 +298,7 @@ impl Instances {
     pub fn forget_link(&self, key: &Key) {
         let mut state = self.state();
         state.seen.remove(key);
-        state.created.remove(key);
-        state.backoff.remove(key);
-        state.booked.remove(key);
+        state.forget(key);
     }
 }
 
@@ -272,17 +307,32 @@ impl State {
     /// ask for a new one each time, two that wait could keep each other away for ever.
     fn turn(&mut self, key: &Key, uid: &str, rate: i32, now: Timestamp) -> Option<SignedDuration> {
         let apart = SignedDuration::from_millis(1000 / i64::from(rate.max(1)));
+        let booked = self.booked.remove(key).filter(|booked| booked.connection == uid);
+        let nobody_waits = !self.booked.values().any(|booked| booked.connection == uid);
         let connection = self.connections.entry(uid.to_owned()).or_default();
-        let at = self.booked.remove(key).unwrap_or_else(|| {
-            let at = connection.next_slot.max(now);
-            connection.next_slot = at + apart;
-            at
-        });
+        let at = booked.map_or_else(
+            || {
+                // Turns of links that are gone or no longer wanted are free.
+                let next =
+                    if nobody_waits { connection.next_slot.min(now + apart) } else { connection.next_slot };
+                let at = next.max(now);
+                connection.next_slot = at + apart;
+                at
+            },
+            |booked| booked.at,
+        );
         if at <= now {
             return None;
         }
-        self.booked.insert(key.clone(), at);
+        self.booked.insert(key.clone(), Booked { connection: uid.to_owned(), at });
         Some(at.duration_since(now))
+    }
+
+    /// Drops what was tried for a link.
+    fn forget(&mut self, key: &Key) {
+        self.created.remove(key);
+        self.backoff.remove(key);
+        self.booked.remove(key);
     }
 
     /// Whether that connection's instance is not to be asked now; if so, the key is remembered.
@@ -295,10 +345,11 @@ impl State {
     }
 
     /// One more failed try: wait twice as long as before, at least as long as the instance asked.
-    fn fail(&mut self, key: &Key, now: Timestamp, asked: Option<SignedDuration>) {
-        let failures = self.backoff.get(key).map_or(1, |b| b.failures + 1);
+    fn fail(&mut self, key: &Key, uid: Uuid, now: Timestamp, asked: Option<SignedDuration>) {
+        let before = self.backoff.get(key).filter(|backoff| backoff.uid == uid);
+        let failures = before.map_or(1, |backoff| backoff.failures + 1);
         let doubled = SignedDuration::from_secs(5 << (failures - 1).min(7));
         let not_before = now + asked.map_or(doubled, |asked| asked.max(SignedDuration::from_secs(1)));
-        self.backoff.insert(key.clone(), Backoff { failures, not_before });
+        self.backoff.insert(key.clone(), Backoff { uid, failures, not_before });
     }
 }

@@ -9,7 +9,7 @@ pub use schedule::{DEFAULT_PROBE, DEFAULT_REFRESH, interval};
 use super::{
     Requeue,
     conditions::Conditions,
-    facts::{RuleFacts, created},
+    facts::{RuleFacts, created, unhandled},
     instance_state::{Told, Verdict, judge},
     messages, ready,
     refusal::{self, Candidate, Clauses, Entry, Fence},
@@ -18,7 +18,7 @@ use crate::api::{
     ActiveRule, ConditionType, ConnectionState, DynamicsConnection, DynamicsConnectionStatus, MetadataStatus,
     Reason,
     connection::MAX_ACTIVE_RULES,
-    names::{FINALIZER, REFRESH_REQUESTED, reconcile_requested},
+    names::{FINALIZER, REFRESH_REQUESTED, reconcile_requested, requested},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -87,7 +87,8 @@ pub struct ConnectionDecision {
     /// A disable or delete is only waiting for link creations to end: let no new one start.
     pub close_creations: bool,
     /// Write nothing before the instance has answered: a connection that is being enabled would else pass through
-    /// a state of not knowing, and each of its links with it.
+    /// a state of not knowing, and each of its links with it; one with new credentials would repeat what was said of
+    /// the old ones.
     pub await_answer: bool,
     /// Ask the instance now.
     pub ask: Option<Ask>,
@@ -212,7 +213,11 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
     ConnectionDecision {
         finalizer: if decided.may_let_go { Finalizer::Remove } else { Finalizer::Keep },
         needs_live_list: decided.needs_live_list,
-        await_answer: was_disabled && !disabled && view.told.is_none(),
+        await_answer: match view.told {
+            None => was_disabled && !disabled,
+            // What the old credentials were told must not be said of the new generation: tools give up at Stalled.
+            Some(told) => wants_enabled && !deleting && told.credentials != connection.spec.credentials,
+        },
         close_creations: (deleting || !wants_enabled) && holders.is_empty(),
         status,
         ask: ask.filter(|_| !deleting || !holders.is_empty()),
@@ -281,15 +286,11 @@ fn default_condition(conditions: &mut Conditions<'_>, view: &ConnectionView<'_>,
 /// A refresh counts as handled once metadata has been read after it was seen; a connection that asks nothing of
 /// its instance now has nothing to refresh.
 fn handled_refresh(view: &ConnectionView<'_>, old: &DynamicsConnectionStatus) -> Option<String> {
-    let asked = view.connection.annotations().get(REFRESH_REQUESTED);
-    match asked {
-        Some(asked) if old.last_handled_refresh_at.as_ref() != Some(asked) => {
-            let read = view
-                .told
-                .and_then(|t| t.tables.as_ref())
-                .is_some_and(|t| t.requested.as_ref() == Some(asked));
-            if read { Some(asked.clone()) } else { old.last_handled_refresh_at.clone() }
-        }
-        _ => old.last_handled_refresh_at.clone(),
+    let handled = old.last_handled_refresh_at.clone();
+    let asked = requested(view.connection.metadata.annotations.as_ref(), REFRESH_REQUESTED);
+    let read = view.told.and_then(|told| told.tables.as_ref()?.requested.as_deref());
+    match unhandled(asked, handled.as_deref()) {
+        Some(asked) if read == Some(asked) => Some(asked.to_owned()),
+        _ => handled,
     }
 }

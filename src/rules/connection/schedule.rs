@@ -1,8 +1,12 @@
 //! R4: what to ask the instance for now, and when to look again.
 
 use super::{Ask, ConnectionView};
-use crate::api::names::{REFRESH_REQUESTED, reconcile_requested};
-use crate::rules::{Requeue, facts::unhandled, instance_state::retry_after};
+use crate::api::names::{REFRESH_REQUESTED, reconcile_requested, requested};
+use crate::rules::{
+    Requeue,
+    facts::unhandled,
+    instance_state::{Told, read_again, retry_after},
+};
 use jiff::SignedDuration;
 use kube::ResourceExt;
 
@@ -40,15 +44,11 @@ pub(super) fn looks(view: &ConnectionView<'_>, disabled: bool) -> (Option<Ask>, 
     let tables = || Some(Ask { tables: Some(spec.record_types.clone()) });
 
     let Some(told) = view.told else { return (tables(), None) };
-    let status = view.connection.status.as_ref();
-    let requested = reconcile_requested(view.connection.metadata.annotations.as_ref());
-    let handled = status.and_then(|s| s.last_handled_reconcile_at.as_deref());
-    if unhandled(requested, handled).is_some() {
-        // Somebody has mended something and does not want to wait for the next probe.
+    if mended(view, told) {
         return (if told.tables.is_some() { Some(Ask { tables: None }) } else { tables() }, None);
     }
-    let requested = view.connection.annotations().get(REFRESH_REQUESTED).map(String::as_str);
-    let handled = status.and_then(|s| s.last_handled_refresh_at.as_deref());
+    let requested = requested(view.connection.metadata.annotations.as_ref(), REFRESH_REQUESTED);
+    let handled = view.connection.status.as_ref().and_then(|s| s.last_handled_refresh_at.as_deref());
     let (due, awaited) = if told.failures == 0 {
         (told.at + jittered(probe, &uid), false)
     } else {
@@ -62,13 +62,27 @@ pub(super) fn looks(view: &ConnectionView<'_>, disabled: bool) -> (Option<Ask>, 
     let wanted = unhandled(requested, handled).is_some() && known.requested.as_deref() != requested;
     let new_table = spec.record_types.iter().any(|t| !known.asked.contains(t));
     let refresh_due = known.read_at + jittered(refresh, &uid);
-    if told.failures == 0 && (wanted || new_table || view.now >= refresh_due) {
+    let overdue = wanted || new_table || view.now >= refresh_due;
+    let read_at = match told.unread {
+        Some(unread) if overdue => read_again(unread, refresh),
+        None if overdue => view.now,
+        _ => refresh_due,
+    };
+    if told.failures == 0 && view.now >= read_at {
         return (tables(), None);
     }
     if view.now >= due {
         return (Some(Ask { tables: None }), None);
     }
     // While it fails, only its health is asked for: a refresh that is overdue would else be due for ever.
-    let refresh = (told.failures == 0).then(|| Requeue::periodic(refresh_due));
+    let refresh = (told.failures == 0).then(|| Requeue::periodic(read_at));
     (None, Requeue::sooner(Some(requeue), refresh))
+}
+
+/// Whether somebody has mended something since the instance was asked, and does not want to wait for the next probe:
+/// other credentials, or a reconcile request. One request is one question, whatever becomes of the answer.
+pub(super) fn mended(view: &ConnectionView<'_>, told: &Told) -> bool {
+    let requested = reconcile_requested(view.connection.metadata.annotations.as_ref());
+    told.credentials != view.connection.spec.credentials
+        || requested.is_some() && requested != told.requested.as_deref()
 }

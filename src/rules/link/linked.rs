@@ -26,8 +26,8 @@ const CONFIRMATIONS: [SignedDuration; 4] = [
     SignedDuration::from_mins(2),
     SignedDuration::from_mins(15),
 ];
-/// When a question that a relink request waits for was not answered.
-const ASK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+/// When a question that something waits for was not answered.
+pub(super) const ASK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// A post that has a link.
 pub(super) fn linked(view: &LinkView<'_>, mut next: PostLinkStatus, mut link: LinkState) -> LinkDecision {

@@ -2,7 +2,7 @@
 
 use super::{
     Check, Created, LinkDecision, LinkView, Step, Wish,
-    linked::linked,
+    linked::{ASK_AGAIN, linked},
     story::{Unlinked, cause, lost, wait_for, write},
     take_relink_request, use_intent,
     wanted::{target, wanted},
@@ -54,7 +54,9 @@ pub(super) fn restoring(view: &LinkView<'_>, next: &mut PostLinkStatus) -> Optio
                 activity: removed.link.social_activity_id,
                 record: removed.link.record.as_ref().map(|r| (r.type_.clone(), r.id)),
             };
-            Some(wait_for(Step::Check(check), next.clone(), None))
+            // A batch that fails wakes nobody, and no probe asks about links that were put aside.
+            let again = Requeue::awaited(moved(view.now, ASK_AGAIN));
+            Some(wait_for(Step::Check(check), next.clone(), Some(again)))
         }
         Some(Seen::ActivityGone { .. }) => {
             // As R25: nothing is made anew.

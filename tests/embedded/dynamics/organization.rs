@@ -29,7 +29,7 @@ async fn a_health_probe_is_two_requests() {
 }
 
 #[tokio::test]
-async fn r2_a_probe_tells_who_the_organisation_is_and_r4_what_its_tables_are() {
+async fn r2_an_instance_tells_who_the_organisation_is_and_r4_what_its_tables_are() {
     let world = World::new(|seen| {
         if seen.path.contains("RetrieveCurrentOrganization") {
             return Some(current("Enabled"));
@@ -63,8 +63,8 @@ async fn r2_a_probe_tells_who_the_organisation_is_and_r4_what_its_tables_are() {
         healthy(seen)
     });
     let tables: Vec<String> = ["incident", "systemuser", "new_gone", "bad'name"].map(String::from).to_vec();
-    let probe = world.instance().probe(&tables).await.unwrap();
-    let organization = probe.organization;
+    let instance = world.instance();
+    let organization = instance.organization().await.unwrap();
     assert_eq!(organization.organization_id, id(3));
     assert_eq!(organization.friendly_name, "ContosoLtd", "one line");
     assert_eq!(
@@ -74,7 +74,7 @@ async fn r2_a_probe_tells_who_the_organisation_is_and_r4_what_its_tables_are() {
     assert_eq!(organization.language, Some(1033));
     assert!(organization.accepts_social_data);
 
-    let found = probe.record_types.unwrap();
+    let found = instance.metadata(&tables).await.unwrap();
     assert_eq!(found.iter().map(|t| t.logical_name.clone()).collect::<Vec<_>>(), tables);
     assert_eq!(
         (found[0].entity_set_name.as_str(), found[0].primary_id_attribute.as_str()),
@@ -90,7 +90,7 @@ async fn r2_a_probe_tells_who_the_organisation_is_and_r4_what_its_tables_are() {
 }
 
 #[tokio::test]
-async fn a_probe_without_tables_reads_none() {
+async fn an_organisation_says_that_it_is_disabled_and_takes_no_social_data() {
     let world = World::new(|seen| {
         if seen.path.contains("RetrieveCurrentOrganization") {
             return Some(current("Disabled"));
@@ -103,10 +103,10 @@ async fn a_probe_without_tables_reads_none() {
         }
         None
     });
-    let probe = world.instance().probe(&[]).await.unwrap();
-    assert_eq!(probe.organization.state, OrganizationState::Disabled);
-    assert!(!probe.organization.accepts_social_data);
-    assert_eq!((probe.record_types, probe.organization.language), (None, Some(1031)));
+    let organization = world.instance().organization().await.unwrap();
+    assert_eq!(organization.state, OrganizationState::Disabled);
+    assert!(!organization.accepts_social_data);
+    assert_eq!(organization.language, Some(1031));
 }
 
 #[tokio::test]

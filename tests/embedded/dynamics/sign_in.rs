@@ -409,7 +409,8 @@ fn calls_can_move_between_threads() {
     fn is_send<T: Send>(_: T) {}
     let instance = World::new(|_| None).instance();
     is_send(instance.health());
-    is_send(instance.probe(&[]));
+    is_send(instance.organization());
+    is_send(instance.metadata(&[]));
     is_send(instance.create_activity(id(1), &Activity::default()));
     is_send(instance.read_activity(id(1), None));
     is_send(instance.check(&[]));
