@@ -162,6 +162,11 @@ impl Instances {
         self.busy.load(Ordering::SeqCst) == 0
     }
 
+    /// Whether anything may be begun in an instance now.
+    pub fn may_create(&self) -> bool {
+        (self.may_create)()
+    }
+
     /// From now on nothing further is created; what has been begun ends.
     pub fn stop(&self) {
         self.state().stopping = true;
@@ -299,7 +304,7 @@ impl State {
         true
     }
 
-    /// One more failed try: wait twice as long as before, at least as long as the instance asked.
+    /// One more failed try: wait twice as long as before, or as long as the instance asked.
     fn fail(&mut self, key: &Key, now: Timestamp, asked: Option<SignedDuration>) {
         let failures = self.backoff.get(key).map_or(1, |b| b.failures + 1);
         let doubled = SignedDuration::from_secs(5 << (failures - 1).min(7));
