@@ -16,7 +16,12 @@ use crate::{
         link::{Create, LinkDecision, Step, open_to_rules},
     },
 };
+use jiff::SignedDuration;
 use kube::{Api, ResourceExt};
+
+/// Until a lease that is about to end has been renewed. What is refused by it is due again at once: without a pause
+/// each link that waits would be read over and over.
+const LEASE_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// Looks.
 pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteError> {
@@ -34,6 +39,9 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
                 return Ok(decision.requeue);
             }
             Step::Create(create) => {
+                if !shell.instances.may_create() {
+                    return Ok(Some(Requeue::awaited(shell.clock.now() + LEASE_AGAIN)));
+                }
                 shell.instances.create(key.clone(), create.clone(), basis(&look, create));
                 return Ok(decision.requeue);
             }

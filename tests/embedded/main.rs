@@ -1,6 +1,8 @@
 //! The whole of Postlink in one process: the in-memory API, the schemas, simulated instances, the real controller.
 mod bad_input;
+mod controller;
 mod dynamics;
+mod history;
 mod manifests;
 mod memory_api;
 mod readme;

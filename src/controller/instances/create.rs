@@ -10,12 +10,8 @@ use crate::{
 };
 use jiff::SignedDuration;
 use kube::{Api, ResourceExt};
-use std::time::Duration;
 use tracing::debug;
 use uuid::Uuid;
-
-/// How long nothing is begun when the lease is about to end.
-const LEASE_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the creation was decided on; anything else in the live object means deciding again.
 pub struct Basis {
@@ -164,9 +160,7 @@ impl Instances {
             },
             None => None,
         };
-        if !(self.may_create)() {
-            // Decided on again, but not at once: the lease is renewed in a moment, or this process ends.
-            tokio::time::sleep(LEASE_AGAIN).await;
+        if !self.may_create() {
             return None;
         }
         let id = activity_id(create.organization, &key.namespace, &live.spec.post.id, create.attempt);

@@ -177,6 +177,11 @@ impl Instances {
         self.busy.load(Ordering::SeqCst) == 0
     }
 
+    /// Whether anything may be begun in an instance now.
+    pub fn may_create(&self) -> bool {
+        (self.may_create)()
+    }
+
     /// From now on nothing further is created; what has been begun ends.
     pub fn stop(&self) {
         self.state().stopping = true;
@@ -344,7 +349,7 @@ impl State {
         true
     }
 
-    /// One more failed try: wait twice as long as before, at least as long as the instance asked.
+    /// One more failed try: wait twice as long as before, or as long as the instance asked.
     fn fail(&mut self, key: &Key, uid: Uuid, now: Timestamp, asked: Option<SignedDuration>) {
         let before = self.backoff.get(key).filter(|backoff| backoff.uid == uid);
         let failures = before.map_or(1, |backoff| backoff.failures + 1);

@@ -11,6 +11,7 @@ mod file;
 mod invariants;
 mod play;
 
+pub use assertions::{condition, described, text};
 pub use file::Scenario;
 pub use play::Run;
 

@@ -1,0 +1,168 @@
+//! §4.4, §4.7: what is being created in an instance while its connection is to be disabled or deleted, and what is
+//! not begun.
+
+use super::{HOST, ORGANIZATION, Scene, condition};
+use jiff::{SignedDuration, Timestamp};
+use postlink::{
+    memory_api::{self, Line},
+    simulated_instance::Fault,
+};
+use serde_json::json;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// A connection through which one activity is being created: the instance has got the request and does not answer.
+async fn creating() -> Scene {
+    let scene = Scene::start("").await;
+    scene.session.world.inject_for(HOST, "PATCH ", Fault::Hang, 1);
+    scene.create_link("one").await;
+    scene.until("the activity is being created", |scene| creations(scene) == 1).await;
+    assert_eq!(scene.session.world.in_flight(HOST), 1);
+    scene
+}
+
+/// How many creations the instance has been asked for.
+fn creations(scene: &Scene) -> usize {
+    scene.session.world.requests().iter().filter(|request| request.method == "PATCH").count()
+}
+
+/// The posts the instance has an activity of.
+fn activities(scene: &Scene) -> Vec<String> {
+    let activities = scene.session.world.activities(ORGANIZATION.parse().unwrap());
+    activities.into_iter().filter_map(|activity| activity.post_id).collect()
+}
+
+fn linked(scene: &Scene, link: &str) -> Option<(String, String)> {
+    let link = scene.stored("PostLink", link)?;
+    condition(&link, "Linked")
+}
+
+#[tokio::test(start_paused = true)]
+async fn disabled_is_not_said_before_what_is_being_created_has_ended() {
+    let scene = creating().await;
+    scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
+    scene.until("the wish is looked at", Scene::has_looked).await;
+    assert_eq!(scene.connection()["status"]["state"], "Enabled", "something is being created");
+
+    // What comes now is not begun: the disable would else wait for it as well.
+    scene.create_link("two").await;
+    scene.until("the second link is looked at", |scene| linked(scene, "two").is_some()).await;
+    assert_eq!(creations(&scene), 1);
+    assert_eq!(scene.connection()["status"]["state"], "Enabled", "it is being created still");
+
+    scene.session.world.release_hanging();
+    scene.until("it is Disabled", |scene| scene.connection()["status"]["state"] == "Disabled").await;
+    scene.settle().await;
+    assert_eq!(activities(&scene), ["one"]);
+    assert_eq!(linked(&scene, "one"), Some(("True".to_owned(), "LinkedByHand".to_owned())));
+    assert_eq!(linked(&scene, "two"), Some(("False".to_owned(), "ConnectionDisabled".to_owned())));
+    scene.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_not_let_go_before_what_is_being_created_has_ended() {
+    let scene = creating().await;
+    scene.delete("DynamicsConnection", "contoso").await;
+    scene.until("the deletion is looked at", Scene::has_looked).await;
+    let connection = scene.stored("DynamicsConnection", "contoso").expect("something is being created");
+    assert_eq!(connection["metadata"]["finalizers"].as_array().map(Vec::len), Some(1));
+
+    scene.session.world.release_hanging();
+    scene.until("it is gone", |scene| scene.stored("DynamicsConnection", "contoso").is_none()).await;
+    scene.settle().await;
+    assert_eq!(activities(&scene), ["one"]);
+    assert_eq!(linked(&scene, "one").unwrap().0, "False");
+    scene.assert_unbroken();
+}
+
+/// A process that was killed may have sent something just before: whoever comes next cannot know.
+#[tokio::test(start_paused = true)]
+async fn disabled_is_not_said_before_what_a_killed_predecessor_was_creating_must_have_ended() {
+    let scene = Scene::start("").await;
+    scene.line.kill();
+    let done = scene.session.clock.now() + SignedDuration::from_secs(60);
+    let successor = scene.another_controller(&Line::new(), Arc::new(|| true), done);
+    scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
+    scene.until("the wish is looked at", Scene::has_looked).await;
+    assert_eq!(scene.connection()["status"]["state"], "Enabled", "the predecessor may be creating something");
+    assert!(scene.session.clock.now() < done);
+
+    scene.session.clock.move_to(done);
+    scene.until("it is Disabled", |scene| scene.connection()["status"]["state"] == "Disabled").await;
+    successor.stop().await;
+}
+
+/// §4.7: the lease is looked at right before the instance is asked, not only when the decision is made; and a link that
+/// has to wait for it costs next to nothing.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_begun_in_an_instance_once_the_lease_is_about_to_end() {
+    let scene = Scene::start("").await;
+    scene.line.kill();
+    let (long_enough, first, reads) =
+        (Arc::new(AtomicBool::new(true)), AtomicBool::new(true), Arc::new(AtomicUsize::new(0)));
+    let line = {
+        let (long_enough, reads) = (long_enough.clone(), reads.clone());
+        Line::with_hook(move |request| {
+            if request.verb == "get" && request.resource == "postlinks.postlink.dev" {
+                reads.fetch_add(1, Ordering::SeqCst);
+                // The first time between the decision and the creation.
+                if first.swap(false, Ordering::SeqCst) {
+                    long_enough.store(false, Ordering::SeqCst);
+                }
+            }
+            memory_api::Fault::None
+        })
+    };
+    let may_create = {
+        let long_enough = long_enough.clone();
+        Arc::new(move || long_enough.load(Ordering::SeqCst))
+    };
+    let controller = scene.another_controller(&line, may_create, Timestamp::UNIX_EPOCH);
+    scene.create_link("one").await;
+    // Turns instead of time: the time of a paused runtime does not go on while something is busy.
+    for _ in 0..500 {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        scene.session.clock.move_to(scene.session.clock.now() + SignedDuration::from_millis(20));
+    }
+    assert!(!long_enough.load(Ordering::SeqCst), "the creation was about to begin");
+    assert_eq!(creations(&scene), 0);
+    let reads = reads.load(Ordering::SeqCst);
+    assert!(reads <= 10, "the link was read {reads} times in ten seconds");
+
+    long_enough.store(true, Ordering::SeqCst);
+    scene
+        .until("the post is linked", |scene| linked(scene, "one").is_some_and(|(status, _)| status == "True"))
+        .await;
+    assert_eq!(activities(&scene), ["one"]);
+    controller.stop().await;
+}
+
+/// Tries of one link, in seconds after one another: as the instance asks, else twice as far apart each time.
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_fails_is_tried_again_later_each_time_or_as_the_instance_asks() {
+    let scene = Scene::start("").await;
+    let refused = |status, retry_after: Option<&str>| Fault::Status {
+        status,
+        retry_after: retry_after.map(str::to_owned),
+    };
+    let world = &scene.session.world;
+    world.inject_for(HOST, "PATCH ", refused(400, None), 10);
+    world.inject_for(HOST, "PATCH ", refused(429, Some("7")), 1);
+    scene.create_link("one").await;
+    // A second of the clock, then all that follows from it: the time of a paused runtime goes on when nothing is left.
+    while activities(&scene).is_empty() {
+        scene.session.clock.move_to(scene.session.clock.now() + SignedDuration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let tries: Vec<_> = world.requests().into_iter().filter(|r| r.method == "PATCH").map(|r| r.at).collect();
+    let apart: Vec<i64> = tries.windows(2).map(|two| two[1].duration_since(two[0]).as_secs()).collect();
+    assert_eq!(apart, [5, 10, 20, 40, 80, 160, 320, 640, 640, 640, 7]);
+    assert_eq!(activities(&scene), ["one"]);
+}

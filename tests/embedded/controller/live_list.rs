@@ -1,0 +1,116 @@
+//! §4.4: before Disabled is written the rules of the namespace are listed live, all of them.
+
+use super::{Scene, condition};
+use jiff::Timestamp;
+use postlink::memory_api::Line;
+use rstest::rstest;
+use serde_json::{Value, json};
+use std::{fmt::Write, sync::Arc};
+
+const CONNECTIONS: &str = "dynamicsconnections.postlink.dev";
+const RULES: &str = "automationrules.postlink.dev";
+
+/// What the connection of a held disable says, in words the tests compare.
+fn held(scene: &Scene) -> (Value, Vec<String>, bool) {
+    let connection = scene.connection();
+    let entries = connection["status"]["activeRules"].as_array().cloned().unwrap_or_default();
+    let names = entries.iter().filter_map(|e| e["name"].as_str().map(str::to_owned)).collect();
+    let refused = condition(&connection, "DisableRefused").is_some_and(|(status, _)| status == "True");
+    (connection["status"]["state"].clone(), names, refused)
+}
+
+fn is_active(scene: &Scene, rule: &str) -> bool {
+    let rule = scene.stored("AutomationRule", rule);
+    rule.and_then(|rule| condition(&rule, "Active")).is_some_and(|(status, _)| status == "True")
+}
+
+/// The wish to disable has been looked at, and become true or not.
+fn decided(scene: &Scene) -> bool {
+    let (state, _, refused) = held(scene);
+    refused || state == "Disabled"
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_active_rule_holds_its_connection_also_as_the_last_of_more_than_one_page() {
+    // The watches and the live list ask for 500 at a time, in the order of the names.
+    const OTHERS: usize = 500;
+    let mut rules = String::new();
+    for (name, active) in
+        (0..OTHERS).map(|n| (format!("rule-{n:03}"), n == 0)).chain([("zz".to_owned(), true)])
+    {
+        let _ = write!(
+            rules,
+            "---\napiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {{name: {name}}}\n\
+             spec: {{active: {active}, connectionRef: {{name: contoso}}}}\n"
+        );
+    }
+    let scene = Scene::start(&rules).await;
+    assert!(is_active(&scene, "rule-000") && is_active(&scene, "zz"));
+    scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
+    scene.settle().await;
+    // Letting one go needs the live list.
+    scene.edit("AutomationRule", "rule-000", json!({"spec": {"active": false}})).await;
+    scene.settle().await;
+    assert_eq!(held(&scene), (json!("Enabled"), vec!["zz".to_owned()], true));
+    scene.assert_unbroken();
+
+    scene.edit("AutomationRule", "zz", json!({"spec": {"active": false}})).await;
+    scene.settle().await;
+    assert_eq!(held(&scene), (json!("Disabled"), vec![], false));
+    scene.assert_unbroken();
+}
+
+/// What the controller's watch of the rules has not told it when the disable comes.
+#[derive(Clone, Copy, PartialEq)]
+enum Behind {
+    /// That the rule was switched on; and its entry is lost.
+    SwitchedOn,
+    /// That there is such a rule.
+    Created,
+}
+
+#[rstest]
+#[case::of_a_rule_switched_on_whose_entry_is_lost(Behind::SwitchedOn)]
+#[case::of_a_rule_that_is_new(Behind::Created)]
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_behind_lets_no_connection_be_disabled_under_an_active_rule(#[case] behind: Behind) {
+    let rule = |active: bool| json!({"active": active, "connectionRef": {"name": "contoso"}});
+    let scene = Scene::start("").await;
+    if behind == Behind::SwitchedOn {
+        scene.create("AutomationRule", "rule", rule(false)).await;
+        scene.settle().await;
+    }
+    let before = scene.connection();
+
+    // Another controller, which sees what this one does not, takes the rule in and ends.
+    scene.line.hold(RULES);
+    scene.line.hold(CONNECTIONS);
+    let other = scene.another_controller(&Line::new(), Arc::new(|| true), Timestamp::UNIX_EPOCH);
+    match behind {
+        Behind::SwitchedOn => scene.edit("AutomationRule", "rule", json!({"spec": rule(true)})).await,
+        Behind::Created => scene.create("AutomationRule", "rule", rule(true)).await,
+    }
+    scene.until("the rule is active", |scene| is_active(scene, "rule")).await;
+    other.stop().await;
+    if behind == Behind::SwitchedOn {
+        let connections = scene.api("DynamicsConnection");
+        let lost = kube::api::Patch::Merge(json!({"status": {
+            "activeRules": before["status"]["activeRules"], "activeRuleCount": before["status"]["activeRuleCount"],
+        }}));
+        connections.patch_status("contoso", &kube::api::PatchParams::default(), &lost).await.unwrap();
+        assert_eq!(held(&scene).1, [""; 0]);
+    }
+
+    scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
+    scene.line.release_all(CONNECTIONS);
+    scene.until("the disable is decided on", decided).await;
+    assert_eq!(held(&scene), (json!("Enabled"), vec!["rule".to_owned()], true));
+    assert!(is_active(&scene, "rule"));
+    scene.assert_unbroken();
+
+    scene.line.release_all(RULES);
+    scene.edit("AutomationRule", "rule", json!({"spec": rule(false)})).await;
+    scene.settle().await;
+    assert_eq!(held(&scene), (json!("Disabled"), vec![], false));
+    scene.assert_unbroken();
+}

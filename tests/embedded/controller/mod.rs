@@ -1,0 +1,187 @@
+//! The controller where timing decides: caches that are behind, creations under way, leases.
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
+mod in_flight;
+mod live_list;
+
+use crate::{history::Replay, scenario_runner::described};
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    Api,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+};
+use postlink::{
+    commands::local::{
+        apply::Applier,
+        session::{Applicant, Session, Wiring},
+        settle::settle,
+        tree::{Id, Tree},
+    },
+    controller::{Controller, Settings, instances::MayCreate},
+    dynamics,
+    manifests::parse,
+    memory_api::{Actor, Line},
+    telemetry::Metrics,
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+const HOST: &str = "contoso.crm.dynamics.com";
+const ORGANIZATION: &str = "5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c11";
+
+/// An instance and the connection to it.
+const CONNECTION: &str = r"
+apiVersion: local.postlink.dev/v1alpha1
+kind: SimulatedInstance
+metadata: {name: contoso}
+spec:
+  host: contoso.crm.dynamics.com
+  organization: {id: 5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c11, name: Contoso Ltd, uniqueName: contoso}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: contoso}
+stringData: {tenantId: 3b7d0c52-1f6e-4a98-bd14-60c2e9a7f813, clientId: d1f4a6b0-7c25-4e39-9a8b-5e03c7d2b614, clientSecret: s}
+---
+apiVersion: postlink.dev/v1alpha1
+kind: DynamicsConnection
+metadata: {name: contoso}
+spec: {instanceUrl: 'https://contoso.crm.dynamics.com', credentials: {secretRef: {name: contoso}}}
+";
+
+/// A session whose connection is Enabled, driven step by step.
+struct Scene {
+    session: Session,
+    /// Between the session's controller and the API.
+    line: Line,
+    replay: Mutex<Replay>,
+}
+
+impl Scene {
+    /// Applies the connection and `more` as one commit, and settles it.
+    async fn start(more: &str) -> Self {
+        let line = Line::new();
+        let wiring = Wiring { in_memory: true, line: Some(line.clone()) };
+        let session =
+            Session::wired(Applicant::Tool, &BTreeSet::from([HOST.to_owned()]), &wiring).await.unwrap();
+        let loaded = parse(Path::new("scene.yaml"), &format!("{CONNECTION}{more}"));
+        assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
+        let tree = Tree::of(loaded.documents, &loaded.errors);
+        let report = Applier::default().commit(&session, &tree).await.unwrap();
+        assert_eq!(report.problems, [""; 0]);
+        let scene = Self { session, line, replay: Mutex::default() };
+        assert_eq!(scene.connection()["status"]["state"], "Enabled");
+        scene
+    }
+
+    /// A second controller on the same API with caches of its own: as in the moment in which two believe they lead, or,
+    /// when the first one's line is dead, its successor.
+    fn another_controller(
+        &self,
+        line: &Line,
+        may_create: MayCreate,
+        predecessor_done: Timestamp,
+    ) -> Controller {
+        let Session { api, world, clock, .. } = &self.session;
+        let (now, connect) = (clock.clone(), world.connector());
+        let dial: dynamics::InMemoryDial = Arc::new(move |host| Ok(connect(host)));
+        let config = dynamics::Config {
+            transport: dynamics::Transport::InMemory(dial),
+            clock: Arc::new(move || now.now()),
+            ..dynamics::Config::default()
+        };
+        Controller::start(Settings {
+            client: api.client_over(Actor::user("system:serviceaccount:postlink-system:postlink"), line),
+            dynamics: dynamics::Client::new(&config).unwrap(),
+            clock: clock.clone(),
+            namespaces: Vec::new(),
+            concurrency: 4,
+            may_create,
+            predecessor_done,
+            metrics: Metrics::new(),
+        })
+    }
+
+    fn stored(&self, kind: &str, name: &str) -> Option<Arc<Value>> {
+        self.session.api.get(kind, "default", name)
+    }
+
+    fn connection(&self) -> Arc<Value> {
+        self.stored("DynamicsConnection", "contoso").expect("the connection is there")
+    }
+
+    /// Whether the controller has looked at the connection since its spec or its deletion was last written.
+    fn has_looked(&self) -> bool {
+        let Some(connection) = self.stored("DynamicsConnection", "contoso") else { return true };
+        connection["status"]["observedGeneration"] == connection["metadata"]["generation"]
+    }
+
+    fn api(&self, kind: &str) -> Api<DynamicObject> {
+        let id = Id {
+            api_version: "postlink.dev/v1alpha1".to_owned(),
+            kind: kind.to_owned(),
+            namespace: "default".to_owned(),
+            name: String::new(),
+        };
+        Api::default_namespaced_with(self.session.applicant.clone(), &id.resource())
+    }
+
+    async fn create(&self, kind: &str, name: &str, spec: Value) {
+        let object = json!({"apiVersion": "postlink.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+        let object = serde_json::from_value(object).unwrap();
+        self.api(kind).create(&PostParams::default(), &object).await.unwrap();
+    }
+
+    /// A post that somebody wants linked through the connection.
+    async fn create_link(&self, name: &str) {
+        let post = json!({"url": format!("https://social.example/{name}"), "id": name});
+        let spec = json!({"post": post, "link": {"connectionRef": {"name": "contoso"}}});
+        self.create("PostLink", name, spec).await;
+    }
+
+    async fn edit(&self, kind: &str, name: &str, patch: Value) {
+        self.api(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    async fn delete(&self, kind: &str, name: &str) {
+        self.api(kind).delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Waits until something holds. The clocks go on meanwhile, by less than any two periodic looks are apart.
+    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        const STEP: Duration = Duration::from_millis(20);
+        for _ in 0..600 {
+            if holds(self) {
+                return;
+            }
+            tokio::time::sleep(STEP).await;
+            let clock = &self.session.clock;
+            clock.move_to(clock.now() + SignedDuration::try_from(STEP).unwrap());
+        }
+        let all =
+            ["DynamicsConnection", "AutomationRule", "PostLink"].map(|kind| self.session.api.objects(kind));
+        let all: Vec<String> = all.iter().flatten().take(10).map(|object| described(object)).collect();
+        panic!("it did not come to this: {what}\n{}", all.join("\n"));
+    }
+
+    async fn settle(&self) {
+        settle(&self.session).await.unwrap();
+    }
+
+    /// Since the last time this was asked, no revision breaks §4.
+    fn assert_unbroken(&self) {
+        assert_eq!(self.replay.lock().unwrap().broken(&self.session.api), [""; 0]);
+    }
+}
+
+/// Status and reason of a condition.
+fn condition(object: &Value, type_: &str) -> Option<(String, String)> {
+    let found = crate::scenario_runner::condition(object, type_)?;
+    let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+    Some((text("status"), text("reason")))
+}

@@ -1,0 +1,83 @@
+//! §4 over every revision of the in-memory API: what was stored for a moment only counts as well.
+
+use crate::scenario_runner::{condition, text};
+use postlink::memory_api::{MemoryApi, Revision};
+use serde_json::Value;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What the store held at the last revision that was judged. Objects are named `namespace/name`.
+#[derive(Default)]
+pub struct Replay {
+    revision: u64,
+    connections: BTreeMap<String, Arc<Value>>,
+    /// The rules that are Active, and the UID of the connection they are Active on.
+    active: BTreeMap<String, String>,
+}
+
+impl Replay {
+    /// Goes on to the newest revision. I1: at none is a connection Disabled or gone while a rule is Active with its UID
+    /// in `status.connectionUID`; and at none does a rule become Active without an entry of its generation (§4.1).
+    pub fn broken(&mut self, api: &MemoryApi) -> Vec<String> {
+        let mut broken = Vec::new();
+        for revision in api.history_since(self.revision) {
+            self.revision = revision.revision;
+            let name = format!("{}/{}", revision.key.namespace, revision.key.name);
+            match revision.key.resource.as_str() {
+                "dynamicsconnections.postlink.dev" => {
+                    match revision.after() {
+                        Some(connection) => self.connections.insert(name, connection),
+                        None => self.connections.remove(&name),
+                    };
+                }
+                "automationrules.postlink.dev" => broken.extend(self.rule(name, &revision)),
+                _ => continue,
+            }
+            let at = revision.revision;
+            broken.extend(self.under_an_active_rule().map(|what| format!("revision {at}: {what}")));
+        }
+        broken
+    }
+
+    fn rule(&mut self, name: String, revision: &Revision) -> Option<String> {
+        let rule = revision.after();
+        let on = rule.as_deref().and_then(active_on).map(str::to_owned);
+        let before = match &on {
+            Some(uid) => self.active.insert(name.clone(), uid.clone()),
+            None => self.active.remove(&name),
+        };
+        if before == on {
+            return None;
+        }
+        let (rule, uid) = (rule?, on?);
+        let (rule_uid, generation) = (&rule["metadata"]["uid"], &rule["metadata"]["generation"]);
+        let entries = self.connection(&uid).map(|c| &c["status"]["activeRules"]).and_then(Value::as_array);
+        let has =
+            entries.into_iter().flatten().any(|e| e["uid"] == *rule_uid && e["generation"] == *generation);
+        (!has).then(|| {
+            format!(
+                "revision {}: {name} became Active without an entry of generation {generation}",
+                revision.revision
+            )
+        })
+    }
+
+    fn connection(&self, uid: &str) -> Option<&Value> {
+        self.connections.values().find(|c| text(&c["metadata"], "uid") == uid).map(Arc::as_ref)
+    }
+
+    fn under_an_active_rule(&self) -> impl Iterator<Item = String> {
+        self.active.iter().filter_map(|(rule, uid)| match self.connection(uid) {
+            None => Some(format!("the connection of the active rule {rule} is gone")),
+            Some(connection) if connection["status"]["state"] == "Disabled" => {
+                Some(format!("the connection of the active rule {rule} is Disabled"))
+            }
+            Some(_) => None,
+        })
+    }
+}
+
+/// The connection a rule is Active on.
+fn active_on(rule: &Value) -> Option<&str> {
+    condition(rule, "Active").filter(|active| text(active, "status") == "True")?;
+    rule["status"]["connectionUID"].as_str()
+}
