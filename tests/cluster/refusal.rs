@@ -241,6 +241,27 @@ fn r08_the_chart_names_the_tools() {
     door.until_in_force(User::FluxKustomize, Told::Denied);
 }
 
+/// A hub that signs in as a cloud identity has another user name in each session, and keeps its group.
+#[test]
+fn r08_the_chart_names_the_groups_of_tools() {
+    let door = Door::with(&json!({"admission": {"gitOpsGroups": ["gitops-hubs"]}}));
+    door.until_in_force(User::Alice, Told::Denied);
+    door.until_in_force(User::FluxKustomize, Told::Warned);
+    for (group, expected) in [("gitops-hubs", Told::Warned), ("gitops", Told::Denied)] {
+        let user = "--as=arn:aws:sts::111122223333:assumed-role/argo-cd/1767225600";
+        let groups = ["system:masters", group].map(|group| format!("--as-group={group}"));
+        let name = door.connection(Mark::ArgoAnnotation, &RULES);
+        for operation in [
+            &["patch", "dconn", &name, "--type=merge", "-p", r#"{"spec":{"enabled":false}}"#][..],
+            &["delete", "dconn", &name, "--wait=false"],
+        ] {
+            let args = [&[user, &groups[0], &groups[1]], operation].concat();
+            let answer = door.plane.kubectl(User::Admin, args);
+            assert_eq!(said(&answer), expected, "{group} {operation:?}: {answer:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_no_refusal_is_nobodys_business() {
     let door = Door::with(&json!({}));

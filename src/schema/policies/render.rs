@@ -1,5 +1,5 @@
 //! The shipped policies, filled in: the manifests in `charts/postlink/policies/` are the only copy, and
-//! the chart fills in the same two places.
+//! the chart fills in the same places.
 
 use serde_json::{Map, Value, json};
 
@@ -10,6 +10,8 @@ const GUARD: &str = include_str!("../../../charts/postlink/policies/guard.yaml")
 
 /// The variable of the refusal policies that lists the users who are tools.
 const USERS: &str = "gitOpsUsers";
+/// The one that lists the groups whose members are tools.
+const GROUPS: &str = "gitOpsGroups";
 /// The binding that decides what people are told.
 const PEOPLE: &str = "postlink-refusal";
 
@@ -25,23 +27,29 @@ pub enum Mode {
     Off,
 }
 
-/// The users that are tools, not people: they are warned and never denied.
+/// Who is a tool, not a person: tools are warned and never denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principals {
     /// User names, such as `system:serviceaccount:flux-system:kustomize-controller`.
     pub users: Vec<String>,
+    /// Names of groups. A cloud identity may have another user name in each session, but keeps its groups.
+    pub groups: Vec<String>,
 }
 
-/// The list in the shipped manifest.
+/// The lists in the shipped manifest.
 impl Default for Principals {
     fn default() -> Self {
-        let users = shipped(REFUSAL)
-            .iter()
-            .filter_map(|policy| policy.pointer("/spec/variables")?.as_array())
-            .flatten()
-            .find(|variable| variable.get("name").and_then(Value::as_str) == Some(USERS))
-            .and_then(|variable| serde_json::from_str(variable.get("expression")?.as_str()?).ok());
-        Self { users: users.expect("the shipped manifest lists its users as a JSON list") }
+        let manifests = shipped(REFUSAL);
+        let list = |name: &str| {
+            let list = manifests
+                .iter()
+                .filter_map(|policy| policy.pointer("/spec/variables")?.as_array())
+                .flatten()
+                .find(|variable| variable.get("name").and_then(Value::as_str) == Some(name))
+                .and_then(|variable| serde_json::from_str(variable.get("expression")?.as_str()?).ok());
+            list.expect("the shipped manifest lists its users and its groups as JSON lists")
+        };
+        Self { users: list(USERS), groups: list(GROUPS) }
     }
 }
 
@@ -59,9 +67,12 @@ pub fn render(mode: Mode, principals: &Principals) -> Vec<Value> {
         }
         let variables = manifest.pointer_mut("/spec/variables").and_then(Value::as_array_mut);
         for variable in variables.into_iter().flatten() {
-            if variable.get("name").and_then(Value::as_str) == Some(USERS) {
-                variable["expression"] = json!(json!(principals.users).to_string());
-            }
+            let list = match variable.get("name").and_then(Value::as_str) {
+                Some(USERS) => &principals.users,
+                Some(GROUPS) => &principals.groups,
+                _ => continue,
+            };
+            variable["expression"] = json!(json!(list).to_string());
         }
         manifests.push(manifest);
     }

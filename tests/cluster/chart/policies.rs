@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{NAMESPACE, everything, find, objects, render, render_of};
 use crate::stage::text_of;
 
-/// The refusal and the guard, by kind and name. The list of users is read, because its spelling may differ.
+/// The refusal and the guard, by kind and name. The lists of users and groups are read, because their spelling may differ.
 fn compared(objects: &[Value]) -> BTreeMap<String, Value> {
     objects
         .iter()
@@ -20,9 +20,11 @@ fn compared(objects: &[Value]) -> BTreeMap<String, Value> {
         .map(|object| {
             let mut object = object.clone();
             let variables = object.pointer_mut("/spec/variables").and_then(Value::as_array_mut);
-            for variable in variables.into_iter().flatten().filter(|one| one["name"] == "gitOpsUsers") {
-                let list = variable["expression"].as_str().expect("an expression is a string");
-                variable["expression"] = serde_json::from_str(list).expect("the list of users is JSON");
+            for variable in variables.into_iter().flatten() {
+                if variable["name"] == "gitOpsUsers" || variable["name"] == "gitOpsGroups" {
+                    let list = variable["expression"].as_str().expect("an expression is a string");
+                    variable["expression"] = serde_json::from_str(list).expect("the list is JSON");
+                }
             }
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             (format!("{} {name}", object["kind"]), object)
@@ -35,15 +37,20 @@ fn chart_and_program_fill_in_the_policies_alike() {
     let several = ["system:serviceaccount:delivery:applier", r#"a "quoted" <name> & more"#, "jürgen"];
     for (name, mode) in [("Deny", Mode::Deny), ("Warn", Mode::Warn), ("Off", Mode::Off)] {
         for users in [&[][..], &several[..1], &several[..]] {
-            let principals = if users.is_empty() {
-                Principals::default()
-            } else {
-                Principals { users: users.iter().map(|&user| user.to_owned()).collect() }
-            };
-            let rendered = render(&json!({"admission": {"mode": name, "gitOpsUsers": users}}));
-            let expected = compared(&filled_in(mode, &principals));
-            assert_eq!(compared(&rendered), expected, "{name} {users:?}");
-            assert_eq!(expected.len(), if mode == Mode::Off { 2 } else { 6 });
+            for groups in [&[][..], &several[1..]] {
+                let [chosen_users, chosen_groups] =
+                    [users, groups].map(|list| list.iter().map(|&one| one.to_owned()).collect::<Vec<_>>());
+                let shipped = Principals::default();
+                let principals = Principals {
+                    users: if users.is_empty() { shipped.users } else { chosen_users },
+                    groups: chosen_groups,
+                };
+                let values = json!({"mode": name, "gitOpsUsers": users, "gitOpsGroups": groups});
+                let rendered = render(&json!({"admission": values}));
+                let expected = compared(&filled_in(mode, &principals));
+                assert_eq!(compared(&rendered), expected, "{values}");
+                assert_eq!(expected.len(), if mode == Mode::Off { 2 } else { 6 });
+            }
         }
     }
 }

@@ -35,6 +35,7 @@ fn a_slip_is_refused_with_the_place_it_is_at() {
             json!({"admission": {"gitOpsUsers": ["system:serviceaccount:a:b", 1]}}),
             "at '/admission/gitOpsUsers/1'",
         ),
+        (json!({"admission": {"gitOpsGroups": "gitops-hubs"}}), "at '/admission/gitOpsGroups'"),
         (json!({"allowHosts": ["https://crm.example.com"]}), "at '/allowHosts/0'"),
         (json!({"allowHosts": ["*.example.com"]}), "at '/allowHosts/0'"),
         (json!({"allowHosts": ["127.0.0.1"]}), "at '/allowHosts/0'"),

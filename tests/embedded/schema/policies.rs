@@ -99,6 +99,7 @@ fn r08_the_sentence_names_three_rules_and_counts_the_rest(#[case] rules: usize, 
 }
 
 const FLUX: &str = "system:serviceaccount:flux-system:kustomize-controller";
+const ROLE_SESSION: &str = "arn:aws:sts::111122223333:assumed-role/argo-cd/1767225600";
 const TENANT: &str = "system:serviceaccount:team-a:reconciler";
 
 /// principal × operation × mode, each also as a dry run.
@@ -112,6 +113,10 @@ const TENANT: &str = "system:serviceaccount:team-a:reconciler";
 #[case::flux_helm("system:serviceaccount:flux-system:helm-controller", json!({}), json!({}), [Warned, Warned, Nothing])]
 #[case::argo_cd("system:serviceaccount:argocd:argocd-application-controller", json!({}), json!({}),
     [Warned, Warned, Nothing])]
+#[case::argo_cd_from_elsewhere("system:serviceaccount:kube-system:argocd-manager", json!({}), json!({}),
+    [Warned, Warned, Nothing])]
+#[case::cloud_identity_on_an_argo_object(ROLE_SESSION, json!({}), json!({"argocd.argoproj.io/tracking-id": "apps:x"}),
+    [Denied, Warned, Nothing])]
 #[case::flux_tenant(TENANT, json!({"kustomize.toolkit.fluxcd.io/name": "apps"}), json!({}), [Warned, Warned, Nothing])]
 #[case::flux_helm_tenant(TENANT, json!({"helm.toolkit.fluxcd.io/name": "apps"}), json!({}), [Warned, Warned, Nothing])]
 #[case::argo_tenant_label(TENANT, json!({"argocd.argoproj.io/instance": "apps"}), json!({}), [Warned, Warned, Nothing])]
@@ -209,7 +214,7 @@ fn s6_a_namespace_that_goes_is_not_held_up() {
 
 #[test]
 fn principals_are_a_choice() {
-    let chosen = Principals { users: vec!["robot".into(), "it's \"quoted\"".into()] };
+    let chosen = Principals { users: vec!["robot".into(), "it's \"quoted\"".into()], groups: vec![] };
     let policies = Policies::from_values(&render(Mode::Deny, &chosen)).unwrap();
     let old = connection(4);
     for (user, expected) in [("robot", Warned), ("it's \"quoted\"", Warned), (FLUX, Denied)] {
@@ -218,6 +223,33 @@ fn principals_are_a_choice() {
             expected,
             "{user}"
         );
+    }
+}
+
+/// Its user name is another one in each session, so nobody can list it.
+#[test]
+fn a_cloud_identity_is_a_tool_by_its_group() {
+    let chosen = Principals { groups: vec!["gitops-hubs".into(), "more".into()], ..Principals::default() };
+    let old = connection(4);
+    for (mode, otherwise) in [(Mode::Deny, Denied), (Mode::Warn, Warned), (Mode::Off, Nothing)] {
+        let policies = Policies::from_values(&render(mode, &chosen)).unwrap();
+        let by_tool = if mode == Mode::Off { Nothing } else { Warned };
+        for (groups, expected) in [
+            (vec!["system:authenticated", "gitops-hubs"], by_tool),
+            (vec!["more"], by_tool),
+            (vec!["system:authenticated", "gitops"], otherwise),
+            (vec![], otherwise),
+        ] {
+            for operation in [Operation::Update, Operation::Delete] {
+                let mut request = request(ROLE_SESSION, operation);
+                request.user.groups = groups.iter().map(|&group| group.to_owned()).collect();
+                let new = (operation == Operation::Update).then(|| disabled(&old));
+                let told = told(&policies, &request, new.as_ref(), &old, None, FOUR);
+                assert_eq!(told, expected, "{mode:?} {operation:?} {groups:?}");
+            }
+        }
+        // The shipped users stay: the two lists do not replace each other.
+        assert_eq!(told(&policies, &request(FLUX, Operation::Delete), None, &old, None, FOUR), by_tool);
     }
 }
 
@@ -291,6 +323,7 @@ fn the_shipped_files_are_what_mode_deny_installs() {
     );
     assert_eq!(render(Mode::Off, &Principals::default()).len(), 2);
     assert!(Principals::default().users.contains(&FLUX.to_owned()));
+    assert_eq!(Principals::default().groups, Vec::<String>::new(), "no group is a tool unless somebody says so");
 }
 
 const GENERAL: &str = r#"
