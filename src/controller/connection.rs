@@ -2,6 +2,7 @@
 
 use super::{
     Shell,
+    index::Source,
     queue::Key,
     watches::rules_live,
     writer::{self, WriteError},
@@ -64,7 +65,7 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
         Finalizer::Add => {
             let added = writer::add_finalizer(&api, &connection).await;
             let stored = shell.wrote(key, "finalizer", added)?;
-            shell.follow(shell.index.apply_connection(stored));
+            shell.follow(shell.index.apply_connection(stored, Source::Answer));
             return Ok(None);
         }
         Finalizer::Remove => {
@@ -72,12 +73,12 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
             let left = shell.wrote(key, "finalizer", removed)?;
             match left {
                 Some(stored) if !stored.finalizers().is_empty() => {
-                    shell.follow(shell.index.apply_connection(stored));
+                    shell.follow(shell.index.apply_connection(stored, Source::Answer));
                 }
                 // Gone, proved by our own write.
                 _ => {
                     shell.instances.remove(&uid);
-                    shell.follow(shell.index.delete_connection(&key.namespace, &key.name));
+                    shell.follow(shell.index.delete_connection(&key.namespace, &key.name, Some(&uid)));
                 }
             }
             return Ok(None);
@@ -98,7 +99,7 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
         if decision.status.state == Some(ConnectionState::Disabled) {
             shell.instances.forget(&uid);
         }
-        shell.follow(shell.index.apply_connection(stored));
+        shell.follow(shell.index.apply_connection(stored, Source::Answer));
     }
     // Whichever comes first: the probe alone may be minutes away, and a disable waits for nothing but this.
     Ok(Requeue::sooner(decision.requeue, in_flight.then(|| shell.after_a_predecessor()).flatten()))

@@ -1,9 +1,9 @@
 //! One look at a post link: view → decide → ask beside the loop, or write once and only a difference.
 
 use super::{
-    Shell,
+    AGAIN, Shell,
     events::reference,
-    index::{LinkLook, entry},
+    index::{LinkLook, Source, entry},
     instances::Basis,
     queue::Key,
     writer::{self, WriteError},
@@ -45,7 +45,11 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
                 shell.instances.create(key.clone(), create.clone(), basis(&look, create));
                 return Ok(decision.requeue);
             }
-            Step::ConfirmGone(connection) => confirm_gone(shell, key, connection).await?,
+            Step::ConfirmGone(connection) => {
+                if !confirm_gone(shell, key, connection).await? {
+                    return Ok(Some(Requeue::awaited(shell.clock.now() + AGAIN)));
+                }
+            }
             Step::Write => {
                 write(shell, key, &look, &decision).await?;
                 return Ok(decision.requeue);
@@ -66,16 +70,16 @@ fn basis(look: &LinkLook, create: &Create) -> Basis {
     }
 }
 
-/// The index does not know the connection of a link. That alone proves nothing: read live (§6).
-async fn confirm_gone(shell: &Shell, key: &Key, connection: &ObjectRef) -> Result<(), WriteError> {
+/// The index does not know the connection of a link. That alone proves nothing: read live (§6). False: it exists, and
+/// the watch is behind.
+async fn confirm_gone(shell: &Shell, key: &Key, connection: &ObjectRef) -> Result<bool, WriteError> {
     let api: Api<DynamicsConnection> = Api::namespaced(shell.client.clone(), &key.namespace);
-    match writer::read(&api, &connection.name).await? {
-        Some(live) if live.uid().as_deref() == Some(&connection.uid) => {
-            shell.follow(shell.index.apply_connection(live));
-        }
-        _ => shell.index.bury(&connection.uid),
+    let live = writer::read(&api, &connection.name).await?;
+    let gone = live.is_none_or(|live| live.uid().as_deref() != Some(&connection.uid));
+    if gone {
+        shell.index.bury(&connection.uid);
     }
-    Ok(())
+    Ok(gone)
 }
 
 async fn write(shell: &Shell, key: &Key, look: &LinkLook, decision: &LinkDecision) -> Result<(), WriteError> {
@@ -86,13 +90,13 @@ async fn write(shell: &Shell, key: &Key, look: &LinkLook, decision: &LinkDecisio
         let stored = match shell.wrote(key, "status", stored) {
             Err(WriteError::Stale) => {
                 // Read what was faster, so that the next look does not lose the same race.
-                let live = writer::read(&api, &key.name).await?;
-                let newer = live
-                    .filter(|live| entry::version(live.metadata.resource_version.as_deref()) > look.version);
-                // Nothing was faster: somebody else says 409, and would say it again at once.
-                let Some(newer) = newer else { return Err(WriteError::Stale) };
-                shell.follow(shell.index.apply_link(&newer, shell.clock.now()));
-                shell.queue.add(key.clone());
+                let Some(live) = writer::read(&api, &key.name).await? else { return Err(WriteError::Gone) };
+                let touched = shell.index.apply_link(&live, Source::Answer, shell.clock.now());
+                if touched.keys.is_empty() {
+                    // The watch tells of it, or has done so by now.
+                    return Err(WriteError::Stale);
+                }
+                shell.follow(touched);
                 return Ok(());
             }
             other => other?,
@@ -102,7 +106,7 @@ async fn write(shell: &Shell, key: &Key, look: &LinkLook, decision: &LinkDecisio
         shell.decided(key, &uid, before, after);
         shell.events.tell(&reference(key, Some(uid)), transitions(before, after));
         // Our own write is no news to the link itself.
-        let _ = shell.index.apply_link(&stored, shell.clock.now());
+        let _ = shell.index.apply_link(&stored, Source::Answer, shell.clock.now());
         if listens_to_others_now(&look.facts.status, &decision.status) {
             shell.queue.add(key.clone());
         }

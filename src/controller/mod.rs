@@ -48,6 +48,9 @@ use tracing::{error, trace, warn};
 use unreadable::Unreadable;
 use writer::WriteError;
 
+/// Until a watch that is behind has caught up.
+const AGAIN: SignedDuration = SignedDuration::from_secs(1);
+
 /// What a controller is started with.
 pub struct Settings {
     /// The API server.

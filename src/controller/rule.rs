@@ -1,7 +1,8 @@
 //! One look at a rule: view → decide → write.
 
 use super::{
-    Shell,
+    AGAIN, Shell,
+    index::Source,
     queue::Key,
     writer::{self, WriteError},
 };
@@ -14,11 +15,7 @@ use crate::{
         rule::{RuleView, decide},
     },
 };
-use jiff::SignedDuration;
 use kube::{Api, Resource, ResourceExt};
-
-/// Until a watch that is behind has caught up.
-const AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
 fn is_at_work(rule: &AutomationRule) -> bool {
     rule.status.as_ref().is_some_and(|status| is_true(&status.conditions, ConditionType::Active))
@@ -53,6 +50,6 @@ pub async fn look(shell: &Shell, key: &Key) -> Result<Option<Requeue>, WriteErro
     let stored = shell.wrote(key, "status", written)?;
     shell.decided(key, &rule.uid().unwrap_or_default(), &old.conditions, &status.conditions);
     shell.events.tell(&rule.object_ref(&()), told);
-    shell.follow(shell.index.apply_rule(stored));
+    shell.follow(shell.index.apply_rule(stored, Source::Answer));
     Ok(None)
 }

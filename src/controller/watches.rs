@@ -4,7 +4,7 @@
 use super::{
     Shell,
     events::reference,
-    index::Touched,
+    index::{Source, Touched},
     queue::{Key, Kind},
 };
 use crate::{
@@ -46,20 +46,20 @@ trait Watched:
 impl Watched for DynamicsConnection {
     const KIND: Kind = Kind::Connection;
     fn apply(shell: &Shell, object: Self) -> Touched {
-        shell.index.apply_connection(object)
+        shell.index.apply_connection(object, Source::Watch)
     }
     fn delete(shell: &Shell, key: &Key) -> Touched {
         if let Some(known) = shell.index.connection(&key.namespace, &key.name) {
             shell.instances.remove(&known.uid().unwrap_or_default());
         }
-        shell.index.delete_connection(&key.namespace, &key.name)
+        shell.index.delete_connection(&key.namespace, &key.name, None)
     }
 }
 
 impl Watched for AutomationRule {
     const KIND: Kind = Kind::Rule;
     fn apply(shell: &Shell, object: Self) -> Touched {
-        shell.index.apply_rule(object)
+        shell.index.apply_rule(object, Source::Watch)
     }
     fn delete(shell: &Shell, key: &Key) -> Touched {
         shell.index.delete_rule(&key.namespace, &key.name)
@@ -69,7 +69,7 @@ impl Watched for AutomationRule {
 impl Watched for PostLink {
     const KIND: Kind = Kind::Link;
     fn apply(shell: &Shell, object: Self) -> Touched {
-        shell.index.apply_link(&object, shell.clock.now())
+        shell.index.apply_link(&object, Source::Watch, shell.clock.now())
     }
     fn delete(shell: &Shell, key: &Key) -> Touched {
         shell.index.delete_link(&key.namespace, &key.name);

@@ -5,7 +5,7 @@ use std::fs;
 
 use jiff::Timestamp;
 use postlink::api::PostLink;
-use postlink::controller::index::{Index, entry::request_hash};
+use postlink::controller::index::{Index, Source, entry::request_hash};
 use serde_json::{Value, json};
 
 use crate::control_plane::install_parcels;
@@ -131,11 +131,11 @@ fn bench_bytes_per_postlink() {
     const LINKS: usize = 100_000;
     let (index, now) = (Index::default(), Timestamp::UNIX_EPOCH);
     // What the allocator needs anyway is there after the first.
-    index.apply_link(&linked_post(LINKS), now);
+    index.apply_link(&linked_post(LINKS), Source::Watch, now);
     let own = std::process::id();
     let before = resident(own);
     for number in 0..LINKS {
-        index.apply_link(&linked_post(number), now);
+        index.apply_link(&linked_post(number), Source::Watch, now);
     }
     let bytes = (resident(own) - before) / LINKS;
     println!("{bytes} bytes per PostLink in the index ({LINKS} of them)");

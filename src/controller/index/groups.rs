@@ -86,7 +86,7 @@ fn existing(space: Option<&Namespace>, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Source, *};
     use crate::api::PostLink;
     use jiff::Timestamp;
     use serde_json::{Value, json};
@@ -120,11 +120,11 @@ mod tests {
         let index = Index::default();
         let now = Timestamp::UNIX_EPOCH;
         for (version, name, connection) in [(1, "a", Some("x")), (2, "b", Some("y")), (3, "c", None)] {
-            index.apply_link(&link(version, name, connection, &json!({})), now);
+            index.apply_link(&link(version, name, connection, &json!({})), Source::Watch, now);
         }
         assert_eq!(groups(&index), [(String::new(), "", 3)]);
-        index.apply_link(&link(4, "a", Some("x"), &waiting()), now);
-        index.apply_link(&link(4, "a", Some("x"), &waiting()), now);
+        index.apply_link(&link(4, "a", Some("x"), &waiting()), Source::Watch, now);
+        index.apply_link(&link(4, "a", Some("x"), &waiting()), Source::Watch, now);
         assert_eq!(groups(&index), [(String::new(), "", 2), (String::new(), "ConnectionNotFound", 1)]);
 
         let connection = serde_json::from_value(json!({
@@ -132,7 +132,7 @@ mod tests {
             "metadata": {"name": "x", "namespace": "n", "uid": "x", "resourceVersion": "5"},
             "spec": {"instanceUrl": "https://x.crm.dynamics.com", "credentials": {"secretRef": {"name": "s"}}},
         }));
-        index.apply_connection(connection.unwrap());
+        index.apply_connection(connection.unwrap(), Source::Watch);
         assert_eq!(groups(&index), [(String::new(), "", 2), ("x".to_owned(), "ConnectionNotFound", 1)]);
         index.delete_link("n", "a");
         index.delete_link("n", "b");

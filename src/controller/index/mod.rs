@@ -8,6 +8,8 @@ mod links;
 mod neighbours;
 mod numbers;
 pub mod symbols;
+#[cfg(test)]
+mod tests;
 
 use super::queue::{Key, Kind};
 use crate::api::{AutomationRule, ConditionType, DynamicsConnection, PostLink};
@@ -80,6 +82,24 @@ pub struct LinkLook {
     pub matching: Vec<RuleFacts>,
 }
 
+/// Where an object was learned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From a watch or its list, which will tell of the deletion as well.
+    Watch,
+    /// From the answer to a read or a write of our own. The deletion may have overtaken it and is not told twice, so it
+    /// brings what is known up to date, and nothing back that is gone.
+    Answer,
+}
+
+impl Source {
+    /// Whether it may tell of the object with this UID, when that one is known by its name.
+    fn may_tell<U: PartialEq>(self, known: Option<U>, uid: U) -> bool {
+        // Of another object of that name the watch has to tell: it comes after the deletion of the known one.
+        self == Self::Watch || known == Some(uid)
+    }
+}
+
 /// What has to be looked at after something was applied.
 #[derive(Default)]
 pub struct Touched {
@@ -95,14 +115,16 @@ impl Index {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection as it is now. `None` when this is not news.
-    pub fn apply_connection(&self, connection: DynamicsConnection) -> Touched {
+    /// A connection as it is now. Nothing is touched when this is not news.
+    pub fn apply_connection(&self, connection: DynamicsConnection, source: Source) -> Touched {
         let mut state = self.state();
         let namespace: Arc<str> = connection.namespace().unwrap_or_default().into();
         let name = connection.name_any();
         let space = state.namespaces.entry(namespace.clone()).or_default();
         let old = space.connections.get(&name);
-        if old.is_some_and(|o| !newer(o.metadata.resource_version.as_deref(), &connection.metadata)) {
+        if old.is_some_and(|o| !newer(o.metadata.resource_version.as_deref(), &connection.metadata))
+            || !source.may_tell(old.map(|o| o.uid()), connection.uid())
+        {
             return Touched::default();
         }
         let before = old.map(|o| ConnectionFacts::of(o));
@@ -118,10 +140,14 @@ impl Index {
         touched
     }
 
-    /// A connection is gone: its deletion was seen.
-    pub fn delete_connection(&self, namespace: &str, name: &str) -> Touched {
+    /// A connection is gone: its deletion was seen, or a write of ours proved the one with this UID gone. Then another
+    /// one of that name may be known by now.
+    pub fn delete_connection(&self, namespace: &str, name: &str, only: Option<&str>) -> Touched {
         let mut state = self.state();
         let Some(space) = state.namespaces.get_mut(namespace) else { return Touched::default() };
+        if only.is_some() && space.connections.get(name).and_then(|c| c.uid()).as_deref() != only {
+            return Touched::default();
+        }
         let Some(old) = space.connections.remove(name) else { return Touched::default() };
         space.refresh();
         state.bury(&old);
@@ -135,13 +161,15 @@ impl Index {
     }
 
     /// A rule as it is now.
-    pub fn apply_rule(&self, rule: AutomationRule) -> Touched {
+    pub fn apply_rule(&self, rule: AutomationRule, source: Source) -> Touched {
         let mut state = self.state();
         let namespace: Arc<str> = rule.namespace().unwrap_or_default().into();
         let name = rule.name_any();
         let space = state.namespaces.entry(namespace.clone()).or_default();
         let old = space.rules.get(&name);
-        if old.is_some_and(|o| !newer(o.object.metadata.resource_version.as_deref(), &rule.metadata)) {
+        if old.is_some_and(|o| !newer(o.object.metadata.resource_version.as_deref(), &rule.metadata))
+            || !source.may_tell(old.map(|o| o.object.uid()), rule.uid())
+        {
             return Touched::default();
         }
         let facts = RuleFacts::of(&rule);
@@ -171,7 +199,7 @@ impl Index {
     }
 
     /// A post link as it is now. Its text is read here, while it passes, and not kept.
-    pub fn apply_link(&self, link: &PostLink, now: Timestamp) -> Touched {
+    pub fn apply_link(&self, link: &PostLink, source: Source, now: Timestamp) -> Touched {
         let mut state = self.state();
         let State { symbols, namespaces, links, .. } = &mut *state;
         let namespace: Arc<str> = link.namespace().unwrap_or_default().into();
@@ -179,10 +207,11 @@ impl Index {
         let symbol = symbols.number(&namespace);
         let old = links.get(symbol, &name);
         let version = entry::version(link.metadata.resource_version.as_deref());
-        if old.is_some_and(|o| o.version >= version) {
+        let uid = entry::uid(link.metadata.uid.as_deref().unwrap_or_default());
+        if old.is_some_and(|o| o.version >= version) || !source.may_tell(old.map(|o| o.uid), uid) {
             return Touched::default();
         }
-        let same = old.is_some_and(|o| o.uid == entry::uid(link.metadata.uid.as_deref().unwrap_or_default()));
+        let same = old.is_some_and(|o| o.uid == uid);
         let generation = link.metadata.generation.unwrap_or(0);
         let seen = match old.map(Entry::seen) {
             Some((known, seen)) if same && i64::from(known) == generation => seen,

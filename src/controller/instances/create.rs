@@ -4,14 +4,21 @@
 use super::{CREATIONS, Instances, credentials::DEADLINE, payload};
 use crate::{
     api::{PostLink, Reason},
-    controller::queue::{Key, Kind},
+    controller::{
+        index::Source,
+        queue::{Key, Kind},
+    },
     dynamics::{self, Creation, Kind as Error, Meaning, RegardingTarget},
     rules::link::{Create, Created, Step, activity_id},
 };
 use jiff::SignedDuration;
 use kube::{Api, ResourceExt};
+use std::time::Duration;
 use tracing::debug;
 use uuid::Uuid;
+
+/// When a live read knows more than the watch, which is about to tell: until then the same would be decided again.
+const WATCH_BEHIND: Duration = Duration::from_millis(200);
 
 /// What the creation was decided on; anything else in the live object means deciding again.
 pub struct Basis {
@@ -142,14 +149,20 @@ impl Instances {
         let api: Api<PostLink> = Api::namespaced(self.client.clone(), &key.namespace);
         let live = match tokio::time::timeout(DEADLINE, api.get_opt(&key.name)).await {
             Ok(Ok(Some(live))) => live,
-            Ok(Ok(None)) => return None,
+            Ok(Ok(None)) => {
+                tokio::time::sleep(WATCH_BEHIND).await;
+                return None;
+            }
             _ => return Some(Outcome::refused(Reason::ConnectionNotReady)),
         };
         let same = live.uid().is_some_and(|uid| super::super::index::entry::uid(&uid) == basis.uid)
             && live.metadata.generation == Some(basis.generation)
             && live.metadata.deletion_timestamp.is_none();
         if !same {
-            let touched = self.index.apply_link(&live, self.clock.now());
+            let touched = self.index.apply_link(&live, Source::Answer, self.clock.now());
+            if touched.keys.is_empty() {
+                tokio::time::sleep(WATCH_BEHIND).await;
+            }
             self.queue.extend(touched.keys);
             return None;
         }
