@@ -8,7 +8,9 @@ use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
 use crate::oracle::{self, OURS};
-use crate::stage::{NAMESPACE, SOON, SYSTEM, Stage, condition, quickstart_instance, repository, text_of};
+use crate::stage::{
+    NAMESPACE, SOON, SYSTEM, Stage, USUAL, condition, quickstart_instance, repository, text_of,
+};
 use crate::story::CANARY;
 
 fn quickstart_stage(values: &Value) -> Stage {
@@ -85,7 +87,8 @@ fn without_a_right_on_one_kind_the_others_work() {
 #[test]
 fn r08_a_process_that_cannot_list_the_connections_lets_no_rule_go() {
     let (connection, active) = ("dconn/northwind", "arule/baggage-complaints");
-    let mut stage = quickstart_stage(&json!({}));
+    // Its first holder is killed, and the next one waits until it runs out.
+    let mut stage = quickstart_stage(&json!({"leaseDuration": USUAL}));
     stage.expect_refusals();
     stage.start_controller();
     stage.apply_quickstart(&["00-namespace", "secret", "connection", "rule", "posts"]);

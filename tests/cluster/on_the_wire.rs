@@ -1,9 +1,9 @@
 //! A write that a leader has sent, and that the network keeps until another leads and the object has changed.
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::availability::{CALM, Pair, deactivate_the_rule, disable_the_connection};
+use crate::availability::{Pair, deactivate_the_rule, disable_the_connection};
 use crate::harness::pod::Pod;
 use crate::harness::relay::Relay;
 use crate::stage::{NAMESPACE, SOON, condition};
@@ -13,9 +13,9 @@ const CONNECTION: &str = "dynamicsconnections/northwind";
 const RULE: &str = "automationrules/baggage-complaints";
 
 /// A pair of which the leader reaches the API server through a relay.
-fn pair() -> (Pair, Relay) {
+pub fn relayed(values: &Value) -> (Pair, Relay) {
     let mut relay = None;
-    let pair = Pair::of(&json!({"leaseDuration": CALM}), |stage| {
+    let pair = Pair::of(values, |stage| {
         let relay = relay.insert(Relay::to(&stage.plane));
         Pod::start_at(relay.url(), &stage.plane, crate::stage::SYSTEM, "postlink")
     });
@@ -58,7 +58,7 @@ fn arrives(pair: &mut Pair, relay: &Relay, object: &str) -> u64 {
 
 #[test]
 fn a_disabling_on_the_wire_loses_against_a_connection_enabled_again() {
-    let (mut pair, relay) = pair();
+    let (mut pair, relay) = relayed(&json!({}));
     deactivate_the_rule(&pair.stage);
     overtaken(&mut pair, &relay, CONNECTION, "\"Disabled\"", |pair| disable_the_connection(&pair.stage));
     pair.stage.declare(CONNECTION, &json!({"enabled": true}));
@@ -73,7 +73,7 @@ fn a_disabling_on_the_wire_loses_against_a_connection_enabled_again() {
 
 #[test]
 fn an_activation_on_the_wire_loses_against_a_rule_set_inactive() {
-    let (mut pair, relay) = pair();
+    let (mut pair, relay) = relayed(&json!({}));
     deactivate_the_rule(&pair.stage);
     overtaken(&mut pair, &relay, RULE, "\"Reserved\"", |pair| {
         pair.stage.declare(RULE, &json!({"active": true}));

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::pod::Pod;
@@ -15,6 +16,13 @@ use crate::harness::{ControlPlane, Settings, free_ports};
 
 /// Longest wait for what takes seconds on an idle machine; two busy cores may need a minute.
 pub const SOON: Duration = Duration::from_secs(120);
+
+/// Seconds of a lease that is not lost on a machine whose processors are wanted by many. A kubelet would start whoever
+/// lost it again; here nobody does. A test that waits for a lease to run out asks for [`USUAL`].
+pub const CALM: u32 = 30;
+
+/// Seconds of a lease by default.
+pub const USUAL: u32 = 15;
 
 /// The namespace of the quickstart.
 pub const NAMESPACE: &str = "social";
@@ -50,7 +58,7 @@ pub enum Lease {
 #[derive(Debug)]
 pub struct Stage {
     controller: Option<Pod>,
-    _instances: Postlink,
+    instances: Postlink,
     pub plane: ControlPlane,
     values: Value,
     refusals_are_expected: bool,
@@ -99,13 +107,14 @@ impl Stage {
             "caBundle": {"configMap": "instances", "key": "ca.pem"},
             // A controller that may follow a killed one waits this long before it disables or deletes a connection.
             "instanceTimeout": 5,
+            "leaseDuration": CALM,
             "metrics": {"port": metrics},
             "health": {"port": health},
         });
         plane.kubectl(User::Admin, ["create", "namespace", SYSTEM]).ok();
         let ca = format!("--from-file=ca.pem={}", path(&ca));
         plane.kubectl(User::Admin, ["create", "configmap", "instances", "-n", SYSTEM, &ca]).ok();
-        Self { controller: None, _instances: simulate, plane, values, refusals_are_expected: false }
+        Self { controller: None, instances: simulate, plane, values, refusals_are_expected: false }
     }
 
     /// `helm upgrade --install` of the chart, with more arguments of the controller and further values.
@@ -191,6 +200,17 @@ impl Stage {
         self.controller.as_mut().expect("a controller runs")
     }
 
+    /// The process of the simulated instances.
+    pub fn instances(&mut self) -> &mut Postlink {
+        &mut self.instances
+    }
+
+    /// `spec` of the Lease.
+    pub fn lease(&self) -> Value {
+        let get = ["get", "lease", "postlink", "-n", SYSTEM, "-o", "json"];
+        self.plane.kubectl(User::Admin, get).json()["spec"].clone()
+    }
+
     /// `kubectl wait --for=WHAT OBJECT…` in the quickstart's namespace; says how the objects are when in vain.
     pub fn wait(&self, what: &str, objects: &[&str]) {
         let (wanted, limit) = (format!("--for={what}"), format!("--timeout={}s", SOON.as_secs()));
@@ -215,11 +235,38 @@ impl Stage {
         self.plane.kubectl(User::Alice, ["get", object, "-n", NAMESPACE, "-o", "json"]).json()
     }
 
+    /// What the audit log has of the controller from a time on.
+    pub fn requests_since(&self, since: Timestamp) -> Vec<Value> {
+        let mut events = self.plane.audited(User::Controller);
+        events.retain(|event| received(event) >= since);
+        events
+    }
+
     /// The controller was refused nothing, and says nothing of the canary.
     pub fn controller_kept_within_its_rights(&self) {
         let forbidden = self.plane.forbidden(User::Controller);
         assert!(forbidden.is_empty(), "refused to the controller: {forbidden:#?}");
     }
+}
+
+/// Those of the requests in an audit log that are no reading, as "verb address: answer". A write that changes nothing is
+/// among them; the store has no revision of it.
+pub fn writes(audited: Vec<Value>) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    audited
+        .into_iter()
+        .filter(|event| !["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb))
+        .map(|event| {
+            let answer = &event["responseStatus"]["code"];
+            format!("{} {}: {answer}", text(&event["verb"]), text(&event["requestURI"]))
+        })
+        .collect()
+}
+
+/// When the API server received a request, from an event of the audit log.
+pub fn received(event: &Value) -> Timestamp {
+    let time = event["requestReceivedTimestamp"].as_str().expect("an event has its time");
+    time.parse().expect("it is a time")
 }
 
 /// A condition of an object: its status and reason. None when it is absent.
