@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use postlink::api::{DynamicsConnection, PostLink};
@@ -38,6 +39,8 @@ pub struct FanOut {
     pub seconds: f64,
     /// The revision after which everything belongs to it.
     pub since: u64,
+    /// The time after which everything belongs to it.
+    pub begun: Timestamp,
 }
 
 impl FanOut {
@@ -94,7 +97,7 @@ impl Crowd {
     /// Store all posts and wait until each is linked. The time they have to settle is not counted.
     pub async fn link_all(&self) -> FanOut {
         let since = self.now().await;
-        let begin = Instant::now();
+        let (begun, begin) = (Timestamp::now(), Instant::now());
         let gateway = self.stage.plane.etcd().gateway();
         stream::iter(0..self.links)
             .map(|number| {
@@ -123,7 +126,7 @@ impl Crowd {
             (there.count() == self.links).then_some(())
         })
         .await;
-        FanOut { links: self.links, seconds, since }
+        FanOut { links: self.links, seconds, since, begun }
     }
 
     /// Enable or disable the connection, and wait until each link has been written since.
@@ -131,11 +134,11 @@ impl Crowd {
         let client = self.stage.plane.client(User::Alice).await;
         let connections: Api<DynamicsConnection> = Api::namespaced(client, NAMESPACE);
         let since = self.now().await;
-        let begin = Instant::now();
+        let (begun, begin) = (Timestamp::now(), Instant::now());
         let patch = Patch::Merge(json!({"spec": {"enabled": enabled}}));
         connections.patch("northwind", &PatchParams::default(), &patch).await.unwrap();
         self.until_all_written(since).await;
-        FanOut { links: self.links, seconds: begin.elapsed().as_secs_f64(), since }
+        FanOut { links: self.links, seconds: begin.elapsed().as_secs_f64(), since, begun }
     }
 
     async fn api(&self) -> Api<PostLink> {
@@ -169,12 +172,30 @@ impl Crowd {
                 }
             })
             .unwrap();
-        let mut links = BTreeMap::new();
-        for writes in of_link.into_values() {
-            *links.entry(writes).or_default() += 1;
-        }
-        links
+        how_often(of_link)
     }
+
+    /// How many times each link was sent to be written since a time: as [`Crowd::writes`], with those writes that the
+    /// store has no revision of, for they change nothing.
+    fn sent(&self, since: Timestamp) -> BTreeMap<usize, usize> {
+        let mut of_link: BTreeMap<String, usize> = BTreeMap::new();
+        for event in self.stage.requests_since(since) {
+            let object = &event["objectRef"];
+            if event["verb"] == "patch" && object["resource"] == "postlinks" {
+                *of_link.entry(object["name"].to_string()).or_default() += 1;
+            }
+        }
+        how_often(of_link)
+    }
+}
+
+/// Number of writes → number of links.
+fn how_often(of_link: BTreeMap<String, usize>) -> BTreeMap<usize, usize> {
+    let mut links = BTreeMap::new();
+    for writes in of_link.into_values() {
+        *links.entry(writes).or_default() += 1;
+    }
+    links
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,6 +219,7 @@ async fn a_flip_of_a_thousand_links_writes_each_once() {
             BTreeMap::from([(1, crowd.links)]),
             "enabled={enabled}"
         );
+        assert_eq!(crowd.sent(flip.begun), BTreeMap::from([(1, crowd.links)]), "enabled={enabled}");
     }
     crowd.stage.controller_kept_within_its_rights();
     let broken = oracle::broken_rules(&crowd.stage.plane.history("/registry/"), CANARY);
