@@ -20,6 +20,7 @@ mod oracle;
 mod parity;
 mod processes;
 mod refusal;
+mod short_lease;
 mod stage;
 mod storm;
 mod story;

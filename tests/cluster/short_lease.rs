@@ -1,0 +1,55 @@
+//! §4.7: a leader whose lease runs short ends what it has begun in an instance and begins nothing further, while it still
+//! lives, can reach the instance, and may still write.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::availability::store_posts;
+use crate::harness::waiting::wait_for;
+use crate::on_the_wire::relayed;
+use crate::operations::Page;
+use crate::stage::{SOON, writes};
+
+/// Seconds of the lease here: a leader that cannot renew it gives up after two thirds of them, and begins nothing more
+/// when two fifths of that are left.
+const LEASE: u32 = 20;
+
+/// Creations under way at one time through one connection.
+const AT_ONCE: usize = 8;
+
+#[test]
+fn a_leader_whose_lease_runs_short_begins_nothing_in_an_instance() {
+    let (mut pair, relay) = relayed(&json!({"leaseDuration": LEASE, "instanceTimeout": 60}));
+    let links = 40;
+    // No answer comes, so a few creations are under way, and the others wait for their turn.
+    pair.stage.instances().signal("STOP");
+    let begin = Timestamp::now();
+    store_posts(&pair.stage, links);
+    let read = |event: &Value| event["verb"] == "get" && event["objectRef"]["resource"] == "postlinks";
+    wait_for("links to be made", SOON, || {
+        // Each post is read once more before its activity is sent.
+        let read = pair.sent_by_the_first_since(begin).iter().filter(|event| read(event)).count();
+        (read >= AT_ONCE).then_some(())
+    });
+    relay.hold("PUT /apis/coordination.k8s.io/v1/namespaces/postlink-system/leases/postlink", "");
+    relay.wait_until_held(SOON);
+    let metrics = pair.leader.address("metrics");
+    wait_for("the lease to run short", SOON, || {
+        let left = Page::of(&metrics).sum("postlink_lease_remaining_seconds", &[])?;
+        (left < f64::from(LEASE) * 2.0 / 3.0 * 2.0 / 5.0).then_some(())
+    });
+    let short = Timestamp::now();
+    pair.stage.instances().signal("CONT");
+    let ended = pair.leader.process.wait_for_exit(SOON);
+    assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
+    assert!(pair.leader.process.stderr().contains("the lease is lost"), "{}", pair.leader.process.tail());
+
+    let sent = pair.sent_by_the_first_since(short);
+    let again = sent.iter().filter(|event| read(event)).count();
+    let mut made: Vec<_> = writes(sent).into_iter().filter(|write| write.contains("/postlinks/")).collect();
+    made.sort();
+    made.dedup();
+    println!("{} of {links} links were made, and {again} posts were read for nothing", made.len());
+    assert!((1..=AT_ONCE).contains(&made.len()), "{AT_ONCE} were under way: {made:#?}");
+    assert!(again <= links, "{again} posts were read for nothing");
+}
