@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{NAMESPACE, change, chart, copy_of_chart, find, path, render};
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
+use crate::harness::waiting::wait_for;
 use crate::harness::{ControlPlane, shared};
 use crate::stage::repository;
 
@@ -161,9 +162,14 @@ fn a_namespaced_install_needs_no_right_outside_of_its_namespaces() {
             let args = ["auth", "can-i", verb, resource, &subresource, "-n", namespace];
             plane.kubectl(User::Controller, args).succeeded()
         };
-        assert!(may("get", "secrets", "social"));
-        assert!(may("patch", "postlinks/status", "care"));
-        assert!(may("create", "serviceaccounts/token", "social"));
+        // A server reads roles a moment after they are stored.
+        for (verb, what, namespace) in [
+            ("get", "secrets", "social"),
+            ("patch", "postlinks/status", "care"),
+            ("create", "serviceaccounts/token", "social"),
+        ] {
+            wait_for("a right of the controller", SOON, || may(verb, what, namespace).then_some(()));
+        }
         assert!(!may("create", "serviceaccounts/token", "care"));
         assert!(!may("get", "secrets", NAMESPACE));
         assert!(!may("list", "postlinks", "default"));
