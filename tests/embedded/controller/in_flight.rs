@@ -2,7 +2,7 @@
 //! not begun.
 
 use super::{HOST, ORGANIZATION, Scene, condition};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use postlink::{
     memory_api::{self, Line},
     simulated_instance::Fault,
@@ -85,14 +85,22 @@ async fn a_connection_is_not_let_go_before_what_is_being_created_has_ended() {
 async fn disabled_is_not_said_before_what_a_killed_predecessor_was_creating_must_have_ended() {
     let scene = Scene::start("").await;
     scene.line.kill();
-    let done = scene.session.clock.now() + SignedDuration::from_secs(60);
-    let successor = scene.another_controller(&Line::new(), Arc::new(|| true), done);
+    let wait = Duration::from_secs(60);
+    let successor = scene.another_controller(&Line::new(), Arc::new(|| true), Some(wait));
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
     scene.until("the wish is looked at", Scene::has_looked).await;
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "the predecessor may be creating something");
-    assert!(scene.session.clock.now() < done);
 
-    scene.session.clock.move_to(done);
+    // A clock that is set changes nothing about how long a request can take.
+    let later = scene.session.clock.now() + SignedDuration::from_secs(70);
+    scene.session.clock.move_to(later);
+    let request = json!({"metadata": {"annotations": {"postlink.dev/reconcile-requested-at": "now"}}});
+    scene.edit("DynamicsConnection", "contoso", request).await;
+    let handled = |scene: &Scene| scene.connection()["status"]["lastHandledReconcileAt"] == "now";
+    scene.until("it is looked at again", handled).await;
+    assert_eq!(scene.connection()["status"]["state"], "Enabled", "only a clock was set");
+    tokio::time::advance(wait).await;
+    scene.session.clock.move_to(later + SignedDuration::from_secs(70));
     scene.until("it is Disabled", |scene| scene.connection()["status"]["state"] == "Disabled").await;
     successor.stop().await;
 }
@@ -122,7 +130,7 @@ async fn nothing_is_begun_in_an_instance_once_the_lease_is_about_to_end() {
         let long_enough = long_enough.clone();
         Arc::new(move || long_enough.load(Ordering::SeqCst))
     };
-    let controller = scene.another_controller(&line, may_create, Timestamp::UNIX_EPOCH);
+    let controller = scene.another_controller(&line, may_create, None);
     scene.create_link("one").await;
     // Turns instead of time: the time of a paused runtime does not go on while something is busy.
     for _ in 0..500 {

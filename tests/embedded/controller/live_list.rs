@@ -1,7 +1,6 @@
 //! §4.4: before Disabled is written the rules of the namespace are listed live, all of them.
 
 use super::{Scene, condition};
-use jiff::Timestamp;
 use postlink::memory_api::Line;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -85,7 +84,7 @@ async fn a_watch_that_is_behind_lets_no_connection_be_disabled_under_an_active_r
     // Another controller, which sees what this one does not, takes the rule in and ends.
     scene.line.hold(RULES);
     scene.line.hold(CONNECTIONS);
-    let other = scene.another_controller(&Line::new(), Arc::new(|| true), Timestamp::UNIX_EPOCH);
+    let other = scene.another_controller(&Line::new(), Arc::new(|| true), None);
     match behind {
         Behind::SwitchedOn => scene.edit("AutomationRule", "rule", json!({"spec": rule(true)})).await,
         Behind::Created => scene.create("AutomationRule", "rule", rule(true)).await,

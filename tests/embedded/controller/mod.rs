@@ -3,9 +3,10 @@
 
 mod in_flight;
 mod live_list;
+mod second_thoughts;
 
 use crate::{history::Replay, scenario_runner::described};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use kube::{
     Api,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
@@ -85,7 +86,7 @@ impl Scene {
         &self,
         line: &Line,
         may_create: MayCreate,
-        predecessor_done: Timestamp,
+        predecessor: Option<Duration>,
     ) -> Controller {
         let Session { api, world, clock, .. } = &self.session;
         let (now, connect) = (clock.clone(), world.connector());
@@ -102,7 +103,7 @@ impl Scene {
             namespaces: Vec::new(),
             concurrency: 4,
             may_create,
-            predecessor_done,
+            predecessor,
             metrics: Metrics::new(),
         })
     }

@@ -323,7 +323,11 @@ fn the_shipped_files_are_what_mode_deny_installs() {
     );
     assert_eq!(render(Mode::Off, &Principals::default()).len(), 2);
     assert!(Principals::default().users.contains(&FLUX.to_owned()));
-    assert_eq!(Principals::default().groups, Vec::<String>::new(), "no group is a tool unless somebody says so");
+    assert_eq!(
+        Principals::default().groups,
+        Vec::<String>::new(),
+        "no group is a tool unless somebody says so"
+    );
 }
 
 const GENERAL: &str = r#"

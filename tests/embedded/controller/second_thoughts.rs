@@ -1,0 +1,204 @@
+//! Creations and questions that wait for their turn, while what asked for them changes.
+
+use super::{HOST, Scene, condition};
+use jiff::SignedDuration;
+use postlink::{
+    memory_api::{self, Line},
+    simulated_instance::Fault,
+};
+use serde_json::{Value, json};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// How many creations the instance has been asked for.
+fn creations(scene: &Scene) -> usize {
+    scene.session.world.requests().iter().filter(|request| request.method == "PATCH").count()
+}
+
+fn linked(scene: &Scene, link: &str) -> Option<(String, String)> {
+    condition(&*scene.stored("PostLink", link)?, "Linked")
+}
+
+fn says(status: &str, reason: &str) -> Option<(String, String)> {
+    Some((status.to_owned(), reason.to_owned()))
+}
+
+fn post(id: &str) -> Value {
+    let published = "2025-06-01T10:00:00Z";
+    json!({"url": format!("https://social.example/{id}"), "id": id, "publishedAt": published})
+}
+
+/// §4.1: what a rule has not begun when it is switched off, it does not begin any more.
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_is_switched_off_makes_nothing_more_of_the_posts_that_wait() {
+    const POSTS: usize = 20;
+    let scene = Scene::start(
+        "---\napiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: all}\n\
+         spec: {connectionRef: {name: contoso}, since: '2025-01-01T00:00:00Z'}\n",
+    )
+    .await;
+    scene.session.world.inject_for(HOST, "PATCH ", Fault::Hang, 100);
+    for number in 0..POSTS {
+        let id = format!("post-{number}");
+        scene.create("PostLink", &id, json!({"post": post(&id)})).await;
+    }
+    scene.until("the instance is busy with the first posts", |scene| creations(scene) > 0).await;
+    scene.edit("AutomationRule", "all", json!({"spec": {"active": false}})).await;
+    let inactive = says("False", "Inactive");
+    scene
+        .until("the rule is off", |scene| {
+            condition(&scene.stored("AutomationRule", "all").unwrap(), "Active") == inactive
+        })
+        .await;
+    let begun = creations(&scene);
+    assert!(begun < POSTS, "some wait for their turn");
+
+    scene.session.world.clear_faults();
+    scene.session.world.release_hanging();
+    scene.settle().await;
+    assert_eq!(creations(&scene), begun);
+    let made = (0..POSTS).filter(|n| linked(&scene, &format!("post-{n}")) == says("True", "LinkedByRule"));
+    assert_eq!(made.count(), begun);
+    scene.assert_unbroken();
+}
+
+/// A name is not an identity (§2).
+#[tokio::test(start_paused = true)]
+async fn a_post_link_that_is_applied_anew_is_not_given_what_was_made_for_the_former_of_its_name() {
+    let scene = Scene::start("").await;
+    scene.session.world.inject_for(HOST, "PATCH ", Fault::Hang, 1);
+    scene.create_link("one").await;
+    scene.until("the activity is being created", |scene| creations(scene) == 1).await;
+    scene.delete("PostLink", "one").await;
+    scene.create("PostLink", "one", json!({"post": post("another")})).await;
+    scene.session.world.release_hanging();
+    scene.until("it is looked at", |scene| linked(scene, "one").is_some()).await;
+    scene.settle().await;
+    assert_eq!(linked(&scene, "one"), says("False", "NotRequested"));
+}
+
+/// No probe asks about links that were put aside, and a batch that fails wakes nobody.
+#[tokio::test(start_paused = true)]
+async fn r14_a_link_comes_back_although_the_first_question_about_it_was_not_answered() {
+    let scene = Scene::start("").await;
+    scene.create_link("one").await;
+    scene.until("it is linked", |scene| linked(scene, "one") == says("True", "LinkedByHand")).await;
+    scene.delete("DynamicsConnection", "contoso").await;
+    scene
+        .until("the link is put aside", |scene| linked(scene, "one") == says("False", "ConnectionDeleted"))
+        .await;
+    scene.edit("PostLink", "one", json!({"spec": {"link": null}})).await;
+    let spec =
+        json!({"instanceUrl": format!("https://{HOST}"), "credentials": {"secretRef": {"name": "contoso"}}});
+    scene.create("DynamicsConnection", "contoso", spec).await;
+    scene.until("it is Enabled", |scene| scene.connection()["status"]["state"] == "Enabled").await;
+    let fault = Fault::Status { status: 503, retry_after: None };
+    let asked = scene.session.world.request_count(HOST);
+    scene.session.world.inject_for(HOST, "$batch", fault, 1);
+    scene.until("the instance is asked", |scene| scene.session.world.request_count(HOST) > asked).await;
+    assert_eq!(linked(&scene, "one"), says("False", "ConnectionDeleted"), "the instance did not answer");
+    scene.settle().await;
+    assert_eq!(linked(&scene, "one"), says("True", "Restored"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_was_kept_out_by_a_disable_is_made_when_the_disable_is_withdrawn() {
+    let scene = Scene::start("").await;
+    scene.session.world.inject_for(HOST, "PATCH ", Fault::Hang, 1);
+    scene.create_link("one").await;
+    scene.until("an activity is being created", |scene| creations(scene) == 1).await;
+    scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
+    scene.until("the wish is looked at", Scene::has_looked).await;
+    scene.create_link("two").await;
+    let waits = says("False", "ConnectionDisabled");
+    scene.until("the second link waits", |scene| linked(scene, "two") == waits).await;
+    scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": true}})).await;
+    scene.until("the second activity is created", |scene| creations(scene) == 2).await;
+    scene.session.world.release_hanging();
+    scene.settle().await;
+}
+
+async fn thirty_links_at_one_a_second() -> Scene {
+    let scene = Scene::start("").await;
+    scene.edit("DynamicsConnection", "contoso", json!({"spec": {"linksPerSecond": 1}})).await;
+    scene.until("the rate is looked at", Scene::has_looked).await;
+    for number in 0..30 {
+        scene.create_link(&format!("post-{number}")).await;
+    }
+    scene.until("the first is made", |scene| creations(scene) > 0).await;
+    assert!(creations(&scene) < 5, "one a second");
+    scene
+}
+
+#[tokio::test(start_paused = true)]
+async fn links_that_wait_for_their_turn_do_not_wait_at_a_pace_that_is_no_longer_asked_for() {
+    let scene = thirty_links_at_one_a_second().await;
+    scene.edit("DynamicsConnection", "contoso", json!({"spec": {"linksPerSecond": 100}})).await;
+    scene.until("all are made", |scene| creations(scene) == 30).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn turns_of_links_that_are_gone_are_free() {
+    let scene = thirty_links_at_one_a_second().await;
+    for number in 0..30 {
+        scene.delete("PostLink", &format!("post-{number}")).await;
+    }
+    let made = creations(&scene);
+    scene.create_link("late").await;
+    scene.until("the late one is made", |scene| creations(scene) > made).await;
+    scene.until("it says so", |scene| linked(scene, "late") == says("True", "LinkedByHand")).await;
+}
+
+/// R4: that a table cannot be read says nothing about the instance.
+#[tokio::test(start_paused = true)]
+async fn r04_metadata_that_cannot_be_read_changes_neither_the_connection_nor_its_links() {
+    let scene = Scene::start("").await;
+    scene.create_link("one").await;
+    scene.settle().await;
+    let since = scene.session.api.revision();
+    let fault = Fault::Status { status: 500, retry_after: None };
+    scene.session.world.inject_for(HOST, "$batch", fault, 3);
+    let types = json!({"spec": {"recordTypes": ["incident", "lead", "account"]}});
+    let asked = scene.session.world.request_count(HOST);
+    scene.edit("DynamicsConnection", "contoso", types).await;
+    scene.until("it is asked", |scene| scene.session.world.request_count(HOST) >= asked + 3).await;
+    scene.settle().await;
+    for revision in scene.session.api.history_since(since) {
+        assert_ne!(revision.key.resource, "postlinks.postlink.dev", "a link was written");
+        if let Some(object) = revision.after() {
+            let ready = condition(&object, "Ready");
+            assert!(ready.is_none() || ready == says("True", "Connected"), "{ready:?}");
+        }
+    }
+}
+
+/// Whoever answers 409 to a write that nobody was faster than, answers so again.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_always_called_stale_is_tried_less_and_less_often() {
+    let scene = Scene::start("").await;
+    scene.line.kill();
+    let writes = Arc::new(AtomicUsize::new(0));
+    let line = {
+        let writes = writes.clone();
+        Line::with_hook(move |request| {
+            if !request.is_write || request.resource != "postlinks.postlink.dev" {
+                return memory_api::Fault::None;
+            }
+            writes.fetch_add(1, Ordering::SeqCst);
+            memory_api::Fault::Answer { code: 409, retry_after: None }
+        })
+    };
+    let controller = scene.another_controller(&line, Arc::new(|| true), None);
+    scene.create("PostLink", "one", json!({"post": post("one")})).await;
+    for _ in 0..500 {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        scene.session.clock.move_to(scene.session.clock.now() + SignedDuration::from_millis(20));
+    }
+    let writes = writes.load(Ordering::SeqCst);
+    assert!((2..=20).contains(&writes), "{writes} writes in ten seconds");
+    controller.stop().await;
+}
