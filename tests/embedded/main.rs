@@ -1,4 +1,5 @@
 //! The whole of Postlink in one process: the in-memory API, the schemas, simulated instances, the real controller.
+mod asked;
 mod bad_input;
 mod controller;
 mod dynamics;

@@ -1,5 +1,8 @@
-//! How often the controller writes: once per object that changes, never for what stays as it is (§6).
+//! How often the controller writes and asks: once per object that changes, never for what stays as it is, and never
+//! once per link where one batch would do (§6).
 
+use crate::asked::Asked;
+use jiff::SignedDuration;
 use postlink::{
     commands::local::{
         apply::Applier,
@@ -16,6 +19,10 @@ use std::{
 };
 
 const LINKS: usize = 200;
+const RULES: usize = 5;
+const HOST: &str = "contoso.crm.dynamics.com";
+/// `probe.interval` when it is absent.
+const PROBE: SignedDuration = SignedDuration::from_mins(5);
 
 const INSTANCE: &str = r"
 apiVersion: local.postlink.dev/v1alpha1
@@ -31,14 +38,28 @@ metadata: {name: contoso}
 stringData: {tenantId: 3b7d0c52-1f6e-4a98-bd14-60c2e9a7f813, clientId: d1f4a6b0-7c25-4e39-9a8b-5e03c7d2b614, clientSecret: s}
 ";
 
-/// A connection and its links.
+/// A connection, its links, and rules that are off.
 fn tree(enabled: bool) -> Tree {
-    let mut text = INSTANCE.to_owned();
-    let _ = write!(
-        text,
-        "---\napiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {{name: contoso}}\n\
-         spec: {{instanceUrl: 'https://contoso.crm.dynamics.com', enabled: {enabled}, credentials: {{secretRef: {{name: contoso}}}}}}\n"
-    );
+    of(&connection("contoso", enabled))
+}
+
+fn connection(name: &str, enabled: bool) -> String {
+    format!(
+        "---\napiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {{name: {name}}}\n\
+         spec: {{instanceUrl: 'https://{HOST}', enabled: {enabled}, credentials: {{secretRef: {{name: contoso}}}}}}\n"
+    )
+}
+
+/// The instance, these connections, and the links and rules of the connection contoso.
+fn of(connections: &str) -> Tree {
+    let mut text = format!("{INSTANCE}{connections}");
+    for number in 0..RULES {
+        let _ = write!(
+            text,
+            "---\napiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {{name: rule-{number}}}\n\
+             spec: {{active: false, connectionRef: {{name: contoso}}}}\n"
+        );
+    }
     for number in 0..LINKS {
         let _ = write!(
             text,
@@ -72,12 +93,29 @@ fn availability(session: &Session) -> BTreeSet<String> {
         .collect()
 }
 
+/// A session over a line, and what is asked over it.
+async fn session() -> (Session, Asked) {
+    let (hosts, asked) = (BTreeSet::from([HOST.to_owned()]), Asked::default());
+    let wiring = Wiring { in_memory: true, line: Some(asked.line()) };
+    (Session::wired(Applicant::Tool, &hosts, &wiring).await.unwrap(), asked)
+}
+
+/// How many writes of objects of a kind the controller has asked for, whether they changed anything or not.
+fn asked_for(asked: &Asked, resource: &str) -> usize {
+    asked.writes().iter().filter(|request| request.resource == format!("{resource}.postlink.dev")).count()
+}
+
+/// How many requests the instance has had: single ones, and batches.
+fn requests(session: &Session) -> (usize, usize) {
+    let all = session.world.requests();
+    let batches = all.iter().filter(|r| r.host == HOST && r.path.ends_with("/$batch")).count();
+    (all.iter().filter(|r| r.host == HOST).count() - batches, batches)
+}
+
 /// R5, R16, R19: a flip of the connection writes each of its links once, and back once more.
 #[tokio::test(start_paused = true)]
 async fn a_flip_writes_each_link_once() {
-    let hosts = BTreeSet::from(["contoso.crm.dynamics.com".to_owned()]);
-    let wiring = Wiring { in_memory: true, ..Wiring::default() };
-    let session = Session::wired(Applicant::Tool, &hosts, &wiring).await.unwrap();
+    let (session, asked) = session().await;
     let mut applier = Applier::default();
     let first = applier.commit(&session, &tree(true)).await.unwrap();
     assert_eq!(first.problems, Vec::<String>::new());
@@ -87,11 +125,58 @@ async fn a_flip_writes_each_link_once() {
         session.clock.move_to(session.clock.now() + APART);
         settle(&session).await.unwrap();
         let before = session.api.revision();
+        asked.forget();
+        session.world.clear_requests();
         applier.commit(&session, &tree(enabled)).await.unwrap();
         assert_eq!(availability(&session), BTreeSet::from([reason.to_owned()]));
         let counts = writes(&session, before);
         assert_eq!(counts.len(), LINKS, "each link says that enabled is {enabled}");
         let often: Vec<_> = counts.iter().filter(|(_, count)| **count != 1).collect();
         assert!(often.is_empty(), "enabled: {enabled} wrote some links more than once: {often:?}");
+        assert_eq!(
+            asked_for(&asked, "postlinks"),
+            LINKS,
+            "enabled: {enabled}: what is asked for changes something"
+        );
+        // They are looked at with their connection, and stay as they are.
+        assert_eq!(asked_for(&asked, "automationrules"), 0, "enabled: {enabled} changes nothing of a rule");
+        let (single, batches) = requests(&session);
+        let most = if enabled { LINKS / 20 } else { 0 };
+        assert!(single + batches <= most, "enabled: {enabled}: {single} requests and {batches} batches");
     }
+}
+
+/// R23–R25: whether the activities and records of the links are still there is asked about hundreds at a time.
+#[tokio::test(start_paused = true)]
+async fn a_probe_asks_about_all_links_in_one_batch_and_writes_nothing() {
+    let (session, asked) = session().await;
+    Applier::default().commit(&session, &tree(true)).await.unwrap();
+    for _ in 0..3 {
+        asked.forget();
+        session.world.clear_requests();
+        session.clock.move_to(session.clock.now() + PROBE);
+        settle(&session).await.unwrap();
+        assert_eq!(requests(&session), (2, 1), "two for its health, and one for all links");
+        assert_eq!(asked.writes().len(), 0);
+    }
+}
+
+/// R14: the links of a connection that comes back are asked about together.
+#[tokio::test(start_paused = true)]
+async fn links_that_come_back_are_asked_about_together() {
+    let (session, asked) = session().await;
+    let mut applier = Applier::default();
+    applier.commit(&session, &tree(true)).await.unwrap();
+    session.clock.move_to(session.clock.now() + APART);
+    applier.commit(&session, &of("")).await.unwrap();
+    assert_eq!(availability(&session), BTreeSet::new());
+
+    session.clock.move_to(session.clock.now() + APART);
+    asked.forget();
+    session.world.clear_requests();
+    applier.commit(&session, &of(&connection("again", true))).await.unwrap();
+    assert_eq!(availability(&session), BTreeSet::from(["RecordAvailable".to_owned()]));
+    assert_eq!(asked_for(&asked, "postlinks"), LINKS);
+    let (single, batches) = requests(&session);
+    assert!(single + batches <= LINKS / 20, "{single} requests and {batches} batches for {LINKS} links");
 }

@@ -1,6 +1,7 @@
 //! The controller where timing decides: caches that are behind, creations under way, leases.
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
+mod election;
 mod in_flight;
 mod live_list;
 mod second_thoughts;

@@ -1,6 +1,7 @@
 //! One run of a scenario: apply, settle, compare, commit by commit.
 
 use super::{Scenario, assertions, file::without_changes, invariants};
+use crate::{asked::Asked, history::Replay};
 use base64::Engine;
 use jiff::SignedDuration;
 use postlink::{
@@ -69,12 +70,14 @@ async fn play(scenario: &Scenario, run: Run) -> Result<(), String> {
         wrong.extend(assertions::check(&stage.session, scenario, &commit.expect, &stage.organizations));
         wrong.extend(invariants::check(&stage.session));
         wrong.extend(invariants::leaks(&stage.session.api, since, &stage.secrets));
+        wrong.extend(stage.replay.broken(&stage.session.api));
         tell(&mut failed, &commit.name, &wrong);
     }
     if let Some(last) = scenario.commits.last() {
         let mut documents = last.documents.clone();
         documents.iter_mut().for_each(without_changes);
-        let wrong = stage.writes_nothing(&documents).await;
+        let mut wrong = stage.writes_nothing(&documents).await;
+        wrong.extend(stage.replay.broken(&stage.session.api));
         tell(&mut failed, &format!("{}, applied again", last.name), &wrong);
     }
     if failed.is_empty() {
@@ -101,6 +104,9 @@ struct Stage {
     applier: Applier,
     random: StdRng,
     faulty: bool,
+    /// What the controller asks of the API, unless requests fail at random: then it asks more than once.
+    asked: Asked,
+    replay: Replay,
     /// By the name of the `SimulatedInstance`, the organisation it served when it was last stated.
     organizations: BTreeMap<String, Uuid>,
     /// The values of all client secrets, and whose they are.
@@ -132,8 +138,12 @@ impl Stage {
             }
             secrets.extend(encoded.map(|e| (e, whose)));
         }
-        let line = (run.faults_per_mille > 0).then(|| Line::random(run.seed, run.faults_per_mille, 2));
-        let wiring = Wiring { line, in_memory: run.in_memory };
+        let asked = Asked::default();
+        let line = match run.faults_per_mille {
+            0 => asked.line(),
+            faults => Line::random(run.seed, faults, 2),
+        };
+        let wiring = Wiring { line: Some(line), in_memory: run.in_memory };
         let session =
             Session::wired(Applicant::Tool, &hosts, &wiring).await.map_err(|error| error.to_string())?;
         let mut applier = Applier::default();
@@ -143,6 +153,8 @@ impl Stage {
             applier,
             random,
             faulty: run.faults_per_mille > 0,
+            asked,
+            replay: Replay::default(),
             organizations: BTreeMap::new(),
             secrets,
         })
@@ -210,9 +222,11 @@ impl Stage {
     /// The same tree applied again, and a look at every instance after that, write nothing.
     async fn writes_nothing(&mut self, documents: &[Document]) -> Vec<String> {
         let before = self.session.api.revision();
+        self.asked.forget();
         let mut wrong = self.commit(documents).await;
         wrong.extend(self.written(before, "the same tree applied again"));
         let before = self.session.api.revision();
+        self.asked.forget();
         for _ in 0..2 {
             self.session.clock.move_to(self.session.clock.now() + PROBE);
             if let Err(error) = settle(&self.session).await {
@@ -223,24 +237,26 @@ impl Stage {
         wrong
     }
 
+    /// What was written since, and what the controller asked to be written: what changes nothing is asked for in vain,
+    /// and never stored.
     fn written(&self, since: u64, why: &str) -> Vec<String> {
         let ours = |r: &postlink::memory_api::Revision| OURS.contains(&r.key.resource.as_str());
-        self.session
-            .api
-            .history_since(since)
-            .filter(ours)
-            .map(|r| {
-                let (before, after) = (r.before(), r.after());
-                format!(
-                    "{why} wrote {}/{} ({:?} by {}):\n{}",
-                    r.key.resource,
-                    r.key.name,
-                    r.verb,
-                    r.actor.user,
-                    difference(before.as_deref(), after.as_deref())
-                )
-            })
-            .collect()
+        let asked = self.asked.writes().into_iter().filter(|r| OURS.contains(&r.resource.as_str()));
+        let asked = asked.map(|r| {
+            format!("{why} made the controller {} {}/{} {}", r.verb, r.resource, r.name, r.subresource)
+        });
+        let stored = self.session.api.history_since(since).filter(ours).map(|r| {
+            let (before, after) = (r.before(), r.after());
+            format!(
+                "{why} wrote {}/{} ({:?} by {}):\n{}",
+                r.key.resource,
+                r.key.name,
+                r.verb,
+                r.actor.user,
+                difference(before.as_deref(), after.as_deref())
+            )
+        });
+        stored.chain(asked).collect()
     }
 }
 

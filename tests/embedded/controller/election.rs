@@ -1,0 +1,153 @@
+//! Leader election, observed from outside: by what a candidate asks of the API.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
+use postlink::{
+    api::{crds, names::CONTROLLER},
+    controller::lease::{Acquired, Election, Timing},
+    memory_api::{Actor, Fault, Line, MemoryApi, Options, serve},
+};
+use serde_json::{Value, json};
+use std::{
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+const LEASES: &str = "leases.coordination.k8s.io";
+/// After this long something that is waited for does not come any more.
+const HOPELESS: Duration = Duration::from_secs(60);
+
+/// What was asked about leases, in its order.
+type Asked = Arc<Mutex<Vec<&'static str>>>;
+
+/// A line that writes down what is asked about leases, and answers renewals with 503 while there is `trouble`.
+fn listening(asked: &Asked, trouble: &Arc<AtomicBool>) -> Line {
+    let (asked, trouble) = (asked.clone(), trouble.clone());
+    Line::with_hook(move |request| {
+        if request.resource != LEASES {
+            return Fault::None;
+        }
+        asked.lock().unwrap().push(request.verb);
+        if request.is_write && trouble.load(Ordering::SeqCst) {
+            return Fault::Answer { code: 503, retry_after: None };
+        }
+        Fault::None
+    })
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(HOPELESS, wait).await.is_ok(), "it did not come to this: {what}");
+}
+
+fn holder(api: &MemoryApi) -> Value {
+    api.get("Lease", "default", CONTROLLER)
+        .map_or(Value::Null, |lease| lease["spec"]["holderIdentity"].clone())
+}
+
+/// The clocks of two machines may differ by any amount.
+#[tokio::test]
+async fn another_s_lease_is_judged_by_when_it_was_seen_to_change() {
+    let renewed = |ago: SignedDuration, seconds: u32| json!({"spec": {"holderIdentity": "another", "leaseDurationSeconds": seconds, "renewTime": format!("{:.6}", Timestamp::now() - ago)}});
+    let api = MemoryApi::new(&[], Options::default()).unwrap();
+    let leases: Api<Lease> = Api::default_namespaced(api.client(Actor::admin()));
+    // By its own clock it has run out long ago.
+    let mut foreign = renewed(SignedDuration::from_hours(2), 3600);
+    foreign["metadata"] = json!({"name": CONTROLLER});
+    leases.create(&PostParams::default(), &serde_json::from_value(foreign).unwrap()).await.unwrap();
+
+    let asked = Asked::default();
+    let line = listening(&asked, &Arc::default());
+    let client = api.client_over(Actor::user("us"), &line);
+    let mut candidate =
+        Election::new(client, "default", "us".to_owned(), Timing::of(Duration::from_millis(1500)));
+    let acquired = tokio::spawn(async move { candidate.acquire().await });
+    until("the lease has been read several times", || {
+        acquired.is_finished() || asked.lock().unwrap().len() >= 5
+    })
+    .await;
+    let reads = asked.lock().unwrap().iter().all(|verb| *verb == "get");
+    assert!(reads && !acquired.is_finished(), "nobody has seen it unchanged for an hour");
+
+    // By its own clock it is good for an hour; nobody renews it any more.
+    let last = Patch::Merge(renewed(SignedDuration::from_hours(-1), 1));
+    leases.patch(CONTROLLER, &PatchParams::default(), &last).await.unwrap();
+    let acquired = tokio::time::timeout(HOPELESS, acquired).await.expect("it is taken at last").unwrap();
+    assert_eq!(acquired, Acquired::Taken);
+    assert_eq!(holder(&api), "us");
+    assert_eq!(line.writes(), 1);
+}
+
+/// A process that is ended whatever becomes of the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A renewal that hangs in retries of the client's is a lease that is lost without anybody noticing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_that_fails_is_one_request_and_the_next_try_reads_first() {
+    let api = MemoryApi::new(&crds::all(), Options::default()).unwrap();
+    let (asked, trouble) = (Asked::default(), Arc::new(AtomicBool::new(false)));
+    let service = api.service_over(Actor::admin(), &listening(&asked, &trouble));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(serve(listener, service, std::future::pending()));
+
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "memory",
+        "clusters": [{"name": "memory", "cluster": {"server": server}}],
+        "users": [{"name": "us", "user": {}}],
+        "contexts": [{"name": "memory", "context": {"cluster": "memory", "user": "us"}}],
+    });
+    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_postlink"))
+        .args([
+            "run",
+            "--leader-elect=true",
+            "--lease-namespace=default",
+            "--lease-duration=5",
+            "--kubeconfig",
+        ])
+        .arg(&kubeconfig)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut run = Ended(run);
+    until("it leads", || holder(&api).is_string()).await;
+
+    asked.lock().unwrap().clear();
+    trouble.store(true, Ordering::SeqCst);
+    let ended = Mutex::new(None);
+    {
+        let run = Mutex::new(&mut run.0);
+        until("it gives up", || {
+            *ended.lock().unwrap() = run.lock().unwrap().try_wait().unwrap();
+            ended.lock().unwrap().is_some()
+        })
+        .await;
+    }
+    assert_eq!(ended.into_inner().unwrap().unwrap().code(), Some(1));
+    let asked = asked.lock().unwrap().clone();
+    assert!(asked.iter().filter(|verb| **verb == "update").count() >= 2, "{asked:?}");
+    let again = asked.windows(2).any(|two| two == ["update", "update"]);
+    assert!(!again, "a renewal that failed was repeated: {asked:?}");
+}
