@@ -370,3 +370,25 @@ fn unreadable(path: &std::path::Path, error: &kube::config::KubeconfigError) -> 
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory_api::{Actor, MemoryApi, Options};
+
+    /// §4.7.
+    #[tokio::test]
+    async fn something_is_begun_only_while_the_lease_is_held_for_long_enough() {
+        let api = MemoryApi::new(&[], Options::default()).unwrap();
+        let timing = |seconds| Timing::of(Duration::from_secs(seconds));
+        let mut election = Election::new(api.client(Actor::admin()), "default", "us".to_owned(), timing(300));
+        let held = election.held();
+        assert!(!may_create(Some(held.clone()), timing(300))(), "it is not held yet");
+        election.acquire().await;
+        assert!(may_create(Some(held.clone()), timing(300))());
+        // As much is left of it as a holder of a longer lease has left that failed to renew it for a while.
+        assert!(held.remaining() < timing(1200).margin());
+        assert!(!may_create(Some(held), timing(1200))());
+        assert!(may_create(None, timing(300))(), "nobody else can lead");
+    }
+}

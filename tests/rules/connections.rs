@@ -12,13 +12,14 @@ use postlink::{
         names::{FINALIZER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED},
     },
     rules::{
-        connection::{Claim, Finalizer, interval},
+        connection::{Claim, DEFAULT_PROBE, DEFAULT_REFRESH, Finalizer, interval},
         instance_state::Failure,
         messages,
     },
 };
 use rstest::rstest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 #[test]
 fn r02_status_shows_what_the_instance_says_of_itself() {
@@ -110,6 +111,34 @@ fn r04_metadata_is_read_again_on_its_interval() {
     assert!(fresh.requeue.unwrap().periodic);
     let day = at(crate::fixtures::DAY);
     assert!(view(&contoso).told(asked()).now(day).decide().ask.unwrap().tables.is_some());
+}
+
+/// Else a restart would bring all connections to their instances at once, and each time anew.
+#[test]
+fn looks_are_up_to_a_tenth_early_and_always_the_same_for_one_connection() {
+    // As far apart as random ones, and the same in each run.
+    let uid =
+        |n: u128| Uuid::from_u128(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).to_string();
+    let all: Vec<_> = (1..=200).map(|n| connection("contoso").uid(&uid(n))).collect();
+    let due = |contoso| view(contoso).told(asked()).decide().requeue.unwrap().at.duration_since(at(0));
+    let (probe, refresh) = (DEFAULT_PROBE, DEFAULT_REFRESH);
+    let early: BTreeSet<SignedDuration> = all.iter().map(|contoso| probe - due(contoso)).collect();
+    assert!(early.iter().all(|early| !early.is_negative() && *early <= probe / 10), "{early:?}");
+    let tenth = |n: i32| (probe / 100 * n, probe / 100 * (n + 1));
+    for (from, to) in (0..10).map(tenth) {
+        assert!(early.range(from..to).next().is_some(), "none is between {from:#} and {to:#} early");
+    }
+    assert!(all.iter().all(|contoso| due(contoso) == due(contoso)));
+
+    // R4: the metadata likewise.
+    let reads_tables = |after| {
+        let asks = |contoso| view(contoso).told(asked()).now(at(0) + after).decide().ask;
+        all.iter().filter(|contoso| asks(contoso).is_some_and(|ask| ask.tables.is_some())).count()
+    };
+    assert_eq!(reads_tables(refresh / 10 * 9 - SignedDuration::from_secs(1)), 0);
+    assert_eq!(reads_tables(refresh), all.len());
+    let halfway = reads_tables(refresh / 100 * 95);
+    assert!((all.len() / 4..all.len() * 3 / 4).contains(&halfway), "{halfway} of {}", all.len());
 }
 
 #[test]
