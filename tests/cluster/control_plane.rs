@@ -1,5 +1,7 @@
 //! The harness proves itself: what the tests of Postlink build on works before Postlink is involved.
 
+use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use crate::harness::binaries::Binaries;
 use crate::harness::history::Revision;
 use crate::harness::patch_loop::bare_patch_loop;
 use crate::harness::users::User;
-use crate::harness::waiting::{block_on, eventually};
+use crate::harness::waiting::{block_on, eventually, wait_for};
 use crate::harness::{ControlPlane, Settings, Shared, shared};
 
 /// Longest wait for something a healthy control plane does in a few seconds.
@@ -200,7 +202,20 @@ fn an_own_control_plane_survives_the_death_of_its_api_server() {
     let namespace = plane.namespace("kept");
     plane.kill_apiserver();
     plane.kubectl(User::Alice, ["get", "namespaces", "--request-timeout=2s"]).refused();
+    // Somebody else listens there meanwhile, until after a start that fails for it.
+    let address = plane.url().trim_start_matches("https://").to_owned();
+    let other = TcpListener::bind(address).unwrap();
+    let log = plane.apiserver().log();
+    let failed = "address already in use";
+    assert!(!fs::read_to_string(&log).unwrap().contains(failed));
+    let goes = std::thread::spawn(move || {
+        wait_for("a start to fail", SOON, || {
+            fs::read_to_string(&log).unwrap().contains(failed).then_some(())
+        });
+        drop(other);
+    });
     plane.restart_apiserver();
+    goes.join().unwrap();
     plane.kubectl(User::Alice, ["get", "namespace", &namespace]).ok();
 }
 

@@ -19,7 +19,8 @@ pub mod users;
 pub mod waiting;
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -31,6 +32,7 @@ use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use self::binaries::{Binaries, BinariesError};
 use self::certificates::{Certificates, CertificatesError};
@@ -93,6 +95,8 @@ pub struct ControlPlane {
     apiserver_process: Process,
     etcd: Etcd,
     apiserver: Apiserver,
+    /// Holds the port of an API server that is away.
+    port: Option<TcpSocket>,
     binaries: Binaries,
     folder: PathBuf,
 }
@@ -169,6 +173,7 @@ impl ControlPlane {
             apiserver_process,
             etcd,
             apiserver,
+            port: None,
             binaries: binaries.clone(),
             folder,
         })
@@ -239,15 +244,23 @@ impl ControlPlane {
     /// shared control plane the controller is.
     pub fn audited(&self, user: User) -> Vec<Value> {
         assert!(self.apiserver.audited.contains(&user), "{} is not audited here", user.name());
-        let log = fs::read_to_string(self.apiserver.audit_log())
-            .expect("the audit log exists once it is asked for");
-        // The last line may be half written.
-        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
-        whole
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).expect("an audit line is JSON"))
-            .filter(|event| event["user"]["username"] == user.name())
-            .collect()
+        let logs = fs::read_dir(&self.folder).expect("the folder of a control plane is there");
+        let logs = logs.filter_map(|file| file.ok()?.file_name().into_string().ok());
+        let logs: Vec<_> = logs.filter(|name| name.starts_with("audit") && name.ends_with(".log")).collect();
+        assert_eq!(logs.len(), 1, "the audit log was rotated, and this is its newest part: {logs:?}");
+        let log = fs::File::open(self.apiserver.audit_log()).expect("the audit log was there a moment ago");
+        // A large one need not fit in memory: one user's events are a part of it.
+        let lines = BufReader::new(log).split(b'\n').map(|line| line.expect("a file of ours can be read"));
+        let mut events = Vec::new();
+        for line in lines {
+            match serde_json::from_slice::<Value>(&line) {
+                Ok(event) if event["user"]["username"] == user.name() => events.push(event),
+                Ok(_) => {}
+                // The last line may be half written.
+                Err(error) => assert!(error.is_eof(), "an audit line is no JSON: {error}"),
+            }
+        }
+        events
     }
 
     /// What RBAC refused to `user`, as "verb uri".
@@ -262,12 +275,23 @@ impl ControlPlane {
     /// SIGKILL the API server; etcd and the controllers stay.
     pub fn kill_apiserver(&mut self) {
         self.apiserver_process.kill();
+        self.port = held(self.apiserver.port).ok();
     }
 
     /// Start the API server again at the same address, after [`ControlPlane::kill_apiserver`].
     pub fn restart_apiserver(&mut self) {
-        self.kill_apiserver();
-        self.apiserver_process = start_apiserver(&self.apiserver).unwrap_or_else(|error| panic!("{error}"));
+        self.apiserver_process.kill();
+        let begin = Instant::now();
+        self.apiserver_process = loop {
+            match start_apiserver(&self.apiserver) {
+                Ok(process) => break process,
+                // Somebody was faster than we to hold it.
+                Err(StartError::Ended { log, .. })
+                    if log.contains("address already in use") && begin.elapsed() < READY_WITHIN => {}
+                Err(error) => panic!("{error}"),
+            }
+        };
+        self.port = None;
     }
 
     /// The last lines of each server's log.
@@ -306,6 +330,16 @@ impl Drop for Shared {
             eprint!("{}", self.0.tail());
         }
     }
+}
+
+/// A port that no other test is given while the API server of this one is away: bound, so that it is not free, and
+/// without a listener, so that a connection is refused as it is where nobody is. The server itself can listen on it.
+fn held(port: u16) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    // Connections of the server that was killed still end; and the server that follows shares the port until it listens.
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    Ok(socket)
 }
 
 /// All held at once while choosing, so that they differ.

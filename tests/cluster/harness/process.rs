@@ -55,6 +55,11 @@ impl Process {
         self.child.id()
     }
 
+    /// The file of its standard error.
+    pub fn log(&self) -> PathBuf {
+        self.stderr.clone()
+    }
+
     /// Everything written to standard output so far.
     pub fn stdout(&self) -> String {
         read_lossy(&self.stdout)
