@@ -3,7 +3,7 @@
 
 use crate::oracle;
 use crate::stage::{Lease, Stage};
-use crate::story::{CANARY, STEPS};
+use crate::story::{CANARY, STEPS, nothing_is_held_for_nobody};
 
 #[test]
 fn the_story_ends_the_same_when_the_controller_is_killed_in_every_step() {
@@ -18,6 +18,7 @@ fn the_story_ends_the_same_when_the_controller_is_killed_in_every_step() {
         log += &stage.kill_controller();
         stage.start_controller();
         (step.ends)(&stage);
+        nothing_is_held_for_nobody(&stage);
     }
     stage.controller_kept_within_its_rights();
     let broken = oracle::broken_rules(&stage.plane.history("/registry/"), CANARY);

@@ -12,6 +12,9 @@ use crate::stage::condition;
 /// Where our three kinds are.
 pub const OURS: &str = "/registry/postlink.dev/";
 
+/// Where events are.
+pub const EVENTS: &str = "/registry/events/";
+
 /// All rules at once; `canary` is a secret that must not be in `everything`, the history of the whole store.
 pub fn broken_rules(everything: &[Revision], canary: &str) -> Vec<String> {
     let ours: Vec<_> = everything.iter().filter(|revision| revision.key.starts_with(OURS)).cloned().collect();
@@ -153,7 +156,7 @@ pub fn told_the_secret(everything: &[Revision], canary: &str) -> Vec<String> {
     let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
     everything
         .iter()
-        .filter(|revision| revision.key.starts_with(OURS) || revision.key.starts_with("/registry/events/"))
+        .filter(|revision| revision.key.starts_with(OURS) || revision.key.starts_with(EVENTS))
         .filter(|revision| {
             revision.bytes.as_ref().is_some_and(|bytes| holds(bytes, canary) || holds(bytes, &encoded))
         })

@@ -282,6 +282,12 @@ fn the_connection_goes_by_itself(stage: &Stage) {
     links_are_put_aside(stage);
 }
 
+/// After a step nothing is held for nobody. At the end of the story that would say little: everything is gone by then.
+pub fn nothing_is_held_for_nobody(stage: &Stage) {
+    let broken = oracle::stale_reservations_at_rest(&stage.plane.history(oracle::OURS));
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
 #[test]
 fn the_story_of_a_connection() {
     let mut stage = Stage::quickstart(Lease::Elected);
@@ -289,6 +295,7 @@ fn the_story_of_a_connection() {
         eprintln!("step: {}", step.name);
         (step.act)(&stage);
         (step.ends)(&stage);
+        nothing_is_held_for_nobody(&stage);
     }
     stage.controller_kept_within_its_rights();
     let broken = oracle::broken_rules(&stage.plane.history("/registry/"), CANARY);
