@@ -97,7 +97,7 @@ impl Crowd {
     /// Store all posts and wait until each is linked. The time they have to settle is not counted.
     pub async fn link_all(&self) -> FanOut {
         let since = self.now().await;
-        let (begun, begin) = (Timestamp::now(), Instant::now());
+        let (time, begin) = (Timestamp::now(), Instant::now());
         let gateway = self.stage.plane.etcd().gateway();
         stream::iter(0..self.links)
             .map(|number| {
@@ -126,7 +126,7 @@ impl Crowd {
             (there.count() == self.links).then_some(())
         })
         .await;
-        FanOut { links: self.links, seconds, since, begun }
+        FanOut { links: self.links, seconds, since, begun: time }
     }
 
     /// Enable or disable the connection, and wait until each link has been written since.
@@ -134,11 +134,11 @@ impl Crowd {
         let client = self.stage.plane.client(User::Alice).await;
         let connections: Api<DynamicsConnection> = Api::namespaced(client, NAMESPACE);
         let since = self.now().await;
-        let (begun, begin) = (Timestamp::now(), Instant::now());
+        let (time, begin) = (Timestamp::now(), Instant::now());
         let patch = Patch::Merge(json!({"spec": {"enabled": enabled}}));
         connections.patch("northwind", &PatchParams::default(), &patch).await.unwrap();
         self.until_all_written(since).await;
-        FanOut { links: self.links, seconds: begin.elapsed().as_secs_f64(), since, begun }
+        FanOut { links: self.links, seconds: begin.elapsed().as_secs_f64(), since, begun: time }
     }
 
     async fn api(&self) -> Api<PostLink> {

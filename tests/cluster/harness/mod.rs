@@ -4,6 +4,7 @@
 //! [`ControlPlane::start`] gives an own one to a test that kills servers or needs other flags. Everything
 //! here blocks the calling thread unless it is `async`.
 
+pub mod audit;
 pub mod binaries;
 pub mod certificates;
 pub mod etcd;
@@ -18,8 +19,6 @@ pub mod servers;
 pub mod users;
 pub mod waiting;
 
-use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -240,38 +239,6 @@ impl ControlPlane {
         block_on(async { self.etcd.gateway().each_revision(first, prefix, each).await })
     }
 
-    /// What `user` asked for, as the audit log has it. The user must be among [`Settings::audited`]; on the
-    /// shared control plane the controller is.
-    pub fn audited(&self, user: User) -> Vec<Value> {
-        assert!(self.apiserver.audited.contains(&user), "{} is not audited here", user.name());
-        let logs = fs::read_dir(&self.folder).expect("the folder of a control plane is there");
-        let logs = logs.filter_map(|file| file.ok()?.file_name().into_string().ok());
-        let logs: Vec<_> = logs.filter(|name| name.starts_with("audit") && name.ends_with(".log")).collect();
-        assert_eq!(logs.len(), 1, "the audit log was rotated, and this is its newest part: {logs:?}");
-        let log = fs::File::open(self.apiserver.audit_log()).expect("the audit log was there a moment ago");
-        // A large one need not fit in memory: one user's events are a part of it.
-        let lines = BufReader::new(log).split(b'\n').map(|line| line.expect("a file of ours can be read"));
-        let mut events = Vec::new();
-        for line in lines {
-            match serde_json::from_slice::<Value>(&line) {
-                Ok(event) if event["user"]["username"] == user.name() => events.push(event),
-                Ok(_) => {}
-                // The last line may be half written.
-                Err(error) => assert!(error.is_eof(), "an audit line is no JSON: {error}"),
-            }
-        }
-        events
-    }
-
-    /// What RBAC refused to `user`, as "verb uri".
-    pub fn forbidden(&self, user: User) -> Vec<String> {
-        self.audited(user)
-            .iter()
-            .filter(|event| event["annotations"]["authorization.k8s.io/decision"] == "forbid")
-            .map(|event| format!("{} {}", text(&event["verb"]), text(&event["requestURI"])))
-            .collect()
-    }
-
     /// SIGKILL the API server; etcd and the controllers stay.
     pub fn kill_apiserver(&mut self) {
         self.apiserver_process.kill();
@@ -420,8 +387,4 @@ async fn bind_cluster_admins(folder: &Path) -> Result<(), StartError> {
 
 fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("a literal of ours has the right shape")
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }

@@ -11,6 +11,9 @@ use super::certificates::Certificates;
 use super::process::Process;
 use super::users::User;
 
+/// The file that says what is audited, beside the log itself.
+pub const AUDIT_POLICY: &str = "audit-policy.json";
+
 /// Everything an API server is started with, kept so that it can be started again at the same address.
 #[derive(Debug)]
 pub struct Apiserver {
@@ -78,7 +81,7 @@ impl Apiserver {
     }
 
     fn write_audit_policy(&self) -> std::io::Result<PathBuf> {
-        let path = self.folder.join("audit-policy.json");
+        let path = self.folder.join(AUDIT_POLICY);
         let users: Vec<_> = self.audited.iter().map(|user| user.name()).collect();
         let policy = json!({
             "apiVersion": "audit.k8s.io/v1",
