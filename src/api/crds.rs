@@ -12,14 +12,23 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     [DynamicsConnection::crd(), AutomationRule::crd(), PostLink::crd()].into_iter().map(finish).collect()
 }
 
+/// How Helm, Flux and Argo CD are told to leave an object behind that has left a release, a tree or an application.
+const KEPT: [(&str, &str); 3] = [
+    ("helm.sh/resource-policy", "keep"),
+    ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
+    ("argocd.argoproj.io/sync-options", "Prune=false"),
+];
+
 /// What the derive cannot express.
 fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let labels = crd.metadata.labels.get_or_insert_default();
     labels.insert("app.kubernetes.io/name".into(), "postlink".into());
     labels.insert("app.kubernetes.io/part-of".into(), "postlink".into());
-    // Objects and their kinds outlive a chart that is uninstalled.
+    // Objects and their kinds outlive whatever installed them: a definition that goes takes every object along.
     let annotations = crd.metadata.annotations.get_or_insert_default();
-    annotations.insert("helm.sh/resource-policy".into(), "keep".into());
+    for (tool, word) in KEPT {
+        annotations.insert(tool.into(), word.into());
+    }
     for version in &mut crd.spec.versions {
         let root = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         let Some(root) = root else { continue };

@@ -74,7 +74,10 @@ fn the_definitions_are_those_of_the_code() {
         assert_eq!(*find(&rendered, "CustomResourceDefinition", &name), objects(&text)[0]);
     }
     for crd in of_kind(&rendered, "CustomResourceDefinition") {
-        assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "{:?}", id(crd));
+        let annotations = &crd["metadata"]["annotations"];
+        assert_eq!(annotations["helm.sh/resource-policy"], "keep", "{:?}", id(crd));
+        assert_eq!(annotations["kustomize.toolkit.fluxcd.io/prune"], "disabled", "{:?}", id(crd));
+        assert_eq!(annotations["argocd.argoproj.io/sync-options"], "Prune=false", "{:?}", id(crd));
     }
     let without = render(&json!({"crds": {"install": false}}));
     assert_eq!(of_kind(&without, "CustomResourceDefinition").count(), 0);

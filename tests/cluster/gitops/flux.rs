@@ -20,7 +20,8 @@ use super::tree::{Layout, documents};
 use crate::harness::process::Process;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
-use crate::stage::{SOON, Stage};
+use crate::harness::waiting::wait_for;
+use crate::stage::{SOON, Stage, quickstart_instance, text_of};
 
 /// Where Flux lives, and the Kustomizations that are not a tenant's.
 const FLUX: &str = "flux-system";
@@ -166,13 +167,13 @@ impl<'a> Kustomization<'a> {
     }
 
     /// Publish the tree as a revision, as source-controller does after a push.
-    fn publish(&self, cell: &Cell<'_>, commit: &Commit<'_>) -> String {
-        let folder = new_folder(&format!("{}-{}", cell.namespace, commit.number));
-        let tarball = tarball_of(&folder, &commit.tree.text());
+    fn publish(&self, cell: &Cell<'_>, number: u8, text: &str) -> String {
+        let folder = new_folder(&format!("{}-{number}", cell.namespace));
+        let tarball = tarball_of(&folder, text);
         let digest = format!("sha256:{:x}", Sha256::digest(&tarball));
-        let revision = format!("main@sha1:{:040x}", commit.number);
+        let revision = format!("main@sha1:{number:040x}");
         let (home, name) = (self.home(cell), &cell.namespace);
-        let path = format!("gitrepository/{home}/{name}/{}.tar.gz", commit.number);
+        let path = format!("gitrepository/{home}/{name}/{number}.tar.gz");
         let size = tarball.len();
         let url = self.flux.tarballs.publish(path.clone(), tarball);
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -238,7 +239,7 @@ impl Tool for Kustomization<'_> {
         if commit.number == 1 {
             self.set_up(cell);
         }
-        let revision = self.publish(cell, commit);
+        let revision = self.publish(cell, commit.number, &commit.tree.text());
         self.wait(cell, &revision, false)
     }
 
@@ -267,4 +268,46 @@ fn tarball_of(folder: &Path, text: &str) -> Vec<u8> {
         .expect("tar can be started");
     assert!(packed.status.success(), "tar: {}", String::from_utf8_lossy(&packed.stderr));
     packed.stdout
+}
+
+/// A definition takes every object of its kind along, so it stays when it leaves the tree, and when the tree goes.
+#[test]
+fn the_definitions_outlive_the_kustomization_that_brought_them() {
+    let stage = Stage::prepared(&quickstart_instance());
+    let flux = Flux::start(&stage);
+    let cell = Cell::new(&stage, "definitions".to_owned());
+    let tool = Kustomization::of_the_cluster(&flux);
+    let marker = |name: &str| {
+        let metadata = json!({"name": name, "namespace": FLUX});
+        documents(&[json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})])
+    };
+    let mut tree = marker("leaves-first");
+    for kind in ["dynamicsconnections", "automationrules", "postlinks"] {
+        tree += &format!("\n---\n{}", text_of(&format!("crds/postlink.dev_{kind}.yaml")));
+    }
+    tool.set_up(&cell);
+    let commit = |number, tree: &str| {
+        let revision = tool.publish(&cell, number, tree);
+        wait_for("Flux to be done", SOON, || tool.said(&cell, &revision).filter(|told| *told == Told::Done));
+    };
+    commit(1, &tree);
+    let definitions = || {
+        let names =
+            "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.metadata.deletionTimestamp},{end}";
+        let all = stage.plane.kubectl(User::Admin, ["get", "crd", "-o", names]).ok();
+        let ours = all.split(',').filter(|line| line.contains(".postlink.dev ")).map(str::to_owned);
+        ours.collect::<Vec<_>>()
+    };
+    let applied = definitions();
+    assert_eq!(applied.len(), 3, "{applied:?}");
+
+    // What else left the tree is gone, so Flux did prune.
+    commit(2, &marker("leaves-last"));
+    assert!(cell.get("ConfigMap", FLUX, "leaves-first").is_none());
+    assert_eq!(definitions(), applied);
+
+    let kustomization = ["delete", "kustomizations.kustomize.toolkit.fluxcd.io", &cell.namespace, "-n", FLUX];
+    stage.plane.kubectl(User::Admin, kustomization).ok();
+    assert!(cell.get("ConfigMap", FLUX, "leaves-last").is_none());
+    assert_eq!(definitions(), applied);
 }
