@@ -168,6 +168,28 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
     let get = ["get", "dconn", "northwind", "-n", "elsewhere", "-o", "json"];
     let elsewhere = stage.plane.kubectl(User::Alice, get).json();
     assert_eq!(elsewhere["status"]["observedGeneration"], -1, "nobody looks after this namespace");
+
+    // A namespace that goes takes the role along, maybe before the controller has let the connection go. Then an
+    // administrator does what the chart's README says.
+    set_rules(&stage, &role, |_| json!([]));
+    stage.plane.kubectl(User::Alice, ["delete", "namespace", "returns", "--wait=false"]).ok();
+    let held = [
+        "get",
+        "dconn",
+        "northwind",
+        "-n",
+        "returns",
+        "-o",
+        "jsonpath={.metadata.deletionTimestamp} {.metadata.finalizers}",
+    ];
+    wait_for("the connection to be deleted, and held", SOON, || {
+        let held = stage.plane.kubectl(User::Admin, held).ok();
+        (!held.starts_with(' ')).then(|| assert!(held.contains("postlink.dev/active-rules"), "{held}"))
+    });
+    let take_off = ["--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#];
+    let patch = [&["patch", "dconn", "northwind", "-n", "returns"][..], &take_off].concat();
+    stage.plane.kubectl(User::Alice, patch).ok();
+    stage.plane.kubectl(User::Alice, ["wait", "--for=delete", "namespace/returns", "--timeout=120s"]).ok();
     let beyond: Vec<_> = stage
         .plane
         .forbidden(User::Controller)

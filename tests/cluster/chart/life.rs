@@ -177,6 +177,36 @@ fn a_namespaced_install_needs_no_right_outside_of_its_namespaces() {
     }
 }
 
+/// The chart's README, Taking a namespace out.
+#[test]
+fn a_release_that_names_a_namespace_that_is_gone_is_upgraded_without_it() {
+    let plane = ControlPlane::start();
+    plane.kubectl_apply(User::Admin, repository("crds"));
+    let chart = chart();
+    for (major, gone) in [(3, "social"), (4, "care")] {
+        for namespace in ["stays", gone] {
+            plane.kubectl(User::Admin, ["create", "namespace", namespace]).succeeded();
+        }
+        let named = |lists: [&str; 2]| {
+            let lists =
+                [format!("namespaces={}", lists[0]), format!("workloadIdentity.namespaces={}", lists[1])];
+            let args =
+                ["upgrade", "--install", "postlink", path(&chart), "-n", NAMESPACE, "--create-namespace"];
+            plane.helm(major, User::Admin, [&args[..], &["--set", &lists[0], "--set", &lists[1]]].concat())
+        };
+        let both = format!("{{stays,{gone}}}");
+        named([&both, &both]).ok();
+        plane.kubectl(User::Admin, ["delete", "namespace", gone]).ok();
+        let missing = format!("namespaces \"{gone}\" not found");
+        for lists in [[&both[..], "{stays}"], ["{stays}", &both]] {
+            let message = named(lists).refused();
+            assert!(message.contains(&missing), "Helm {major}, {lists:?}: {message}");
+        }
+        named(["{stays}", "{stays}"]).ok();
+        helm(&plane, major, &["uninstall", "postlink"]);
+    }
+}
+
 /// The pod of the Deployment, for `kubectl create --dry-run=server`.
 fn pod(objects: &[Value], namespace: &str) -> Value {
     let template = &find(objects, "Deployment", "postlink")["spec"]["template"];
