@@ -2,7 +2,11 @@
 
 use crate::api::{IncludeExclude, Match, Post};
 use caseless::default_case_fold_str;
-use std::cell::OnceCell;
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -10,7 +14,7 @@ use unicode_segmentation::UnicodeSegmentation;
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
     filters: Match,
-    keywords: Vec<Vec<Word>>,
+    keywords: Vec<Phrase>,
 }
 
 /// Equal texts for readers become equal strings: composed or not, whatever the case (`Straße` = `STRASSE`).
@@ -37,7 +41,7 @@ impl Matcher {
             fold_all(&mut either.include);
             fold_all(&mut either.exclude);
         }
-        let keywords = filters.keywords.iter().map(|k| words(k)).filter(|k| !k.is_empty()).collect();
+        let keywords = filters.keywords.iter().filter_map(|k| Phrase::of(k)).collect();
         Self { filters, keywords }
     }
 
@@ -68,7 +72,7 @@ impl Matcher {
     /// Title and content are two texts: a phrase does not run from one into the other.
     fn has_keyword(&self, text: &Text<'_>) -> bool {
         let [title, content] = text.words();
-        self.keywords.iter().any(|phrase| contains(title, phrase) || contains(content, phrase))
+        self.keywords.iter().any(|phrase| title.contain(phrase) || content.contain(phrase))
     }
 }
 
@@ -81,7 +85,7 @@ pub struct Text<'a> {
     authors: Vec<String>,
     tags: Vec<String>,
     topics: Vec<String>,
-    words: OnceCell<[Vec<Word>; 2]>,
+    words: OnceCell<[Words; 2]>,
 }
 
 impl<'a> Text<'a> {
@@ -106,8 +110,8 @@ impl<'a> Text<'a> {
         }
     }
 
-    fn words(&self) -> &[Vec<Word>; 2] {
-        let text = |text: &Option<String>| text.as_deref().map(words).unwrap_or_default();
+    fn words(&self) -> &[Words; 2] {
+        let text = |text: &Option<String>| Words::of(text.as_deref().unwrap_or_default());
         self.words.get_or_init(|| [text(&self.post.title), text(&self.post.content)])
     }
 }
@@ -139,6 +143,76 @@ fn either(filter: Option<&IncludeExclude>, values: &[String]) -> bool {
 struct Word {
     sigil: Option<char>,
     text: String,
+    /// A number for the text, to compare first.
+    hash: u64,
+}
+
+impl Word {
+    fn of(sigil: Option<char>, text: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Self { sigil, text: text.to_owned(), hash: hasher.finish() }
+    }
+
+    /// Whether a keyword's word finds this one.
+    fn is(&self, wanted: &Self) -> bool {
+        self.hash == wanted.hash
+            && self.text == wanted.text
+            && (wanted.sigil.is_none() || wanted.sigil == self.sigil)
+    }
+}
+
+/// A keyword: one word, or several in a row.
+#[derive(Clone, Debug)]
+struct Phrase {
+    words: Vec<Word>,
+    hash: u64,
+}
+
+impl Phrase {
+    fn of(keyword: &str) -> Option<Self> {
+        let words = words(keyword);
+        let hash = run_hash(&words);
+        (!words.is_empty()).then_some(Self { words, hash })
+    }
+}
+
+/// The words of a text. A namespace may have more than a hundred thousand keywords: were the text read for each, one
+/// long post would take seconds. So each keyword is looked up instead, among all runs of as many words as it has.
+struct Words {
+    words: Vec<Word>,
+    /// By length of the run: where a run with this hash begins first.
+    runs: RefCell<HashMap<usize, HashMap<u64, usize>>>,
+}
+
+impl Words {
+    fn of(text: &str) -> Self {
+        Self { words: words(text), runs: RefCell::default() }
+    }
+
+    /// Whether a phrase stands in the text, word for word. `late` finds `#late` too; `#late` finds only `#late`.
+    fn contain(&self, phrase: &Phrase) -> bool {
+        let length = phrase.words.len();
+        let mut runs = self.runs.borrow_mut();
+        let of_length = runs.entry(length).or_insert_with(|| {
+            let mut first = HashMap::new();
+            for (begin, run) in self.words.windows(length).enumerate() {
+                first.entry(run_hash(run)).or_insert(begin);
+            }
+            first
+        });
+        // A hash knows nothing of signs, and two runs may share one: what is found is compared.
+        of_length.get(&phrase.hash).is_some_and(|begin| {
+            self.words[*begin..]
+                .windows(length)
+                .any(|run| run.iter().zip(&phrase.words).all(|(t, p)| t.is(p)))
+        })
+    }
+}
+
+/// A number for several words in a row, whatever signs lead them.
+fn run_hash(words: &[Word]) -> u64 {
+    words.iter().fold(0, |run: u64, word| run.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(word.hash))
 }
 
 /// A text as its words, by Unicode's own word boundaries, so that it works where no spaces are written.
@@ -149,7 +223,7 @@ fn words(text: &str) -> Vec<Word> {
     for segment in folded.split_word_bounds() {
         if segment.chars().any(says_something) {
             let sigil = before.filter(|c| matches!(c, '#' | '@' | '$'));
-            words.push(Word { sigil, text: segment.to_owned() });
+            words.push(Word::of(sigil, segment));
         }
         before = segment.chars().last();
     }
@@ -166,11 +240,4 @@ fn says_something(c: char) -> bool {
             '\u{a1}' | '\u{a7}' | '\u{ab}' | '\u{b6}' | '\u{b7}' | '\u{bb}' | '\u{bf}' | '\u{fe0f}'
         );
     c.is_alphanumeric() || !(c.is_whitespace() || c.is_control() || punctuation)
-}
-
-/// Whether a phrase stands in a text, word for word. `late` finds `#late` too; `#late` finds only `#late`.
-fn contains(text: &[Word], phrase: &[Word]) -> bool {
-    text.windows(phrase.len()).any(|window| {
-        window.iter().zip(phrase).all(|(t, p)| t.text == p.text && (p.sigil.is_none() || p.sigil == t.sigil))
-    })
 }

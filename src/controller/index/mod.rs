@@ -7,27 +7,28 @@ mod groups;
 mod links;
 mod neighbours;
 mod numbers;
+mod posts;
 pub mod symbols;
 #[cfg(test)]
 mod tests;
 
 use super::queue::{Key, Kind};
-use crate::api::{AutomationRule, ConditionType, DynamicsConnection, PostLink};
+use crate::api::{AutomationRule, ConditionType, DynamicsConnection};
 use crate::rules::{
     connection::Claim,
     facts::{ConnectionFacts, RuleFacts, created},
-    link::{Gone, LinkFacts, open_to_rules},
+    link::{Gone, LinkFacts},
     matching::Matcher,
 };
 use entry::Entry;
-use jiff::Timestamp;
 use kube::ResourceExt;
 use links::Links;
+use posts::{Filter, Filters};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use symbols::{Symbol, Symbols};
+use symbols::Symbols;
 use uuid::Uuid;
 
 /// The index; clones share it.
@@ -47,12 +48,14 @@ struct Namespace {
     connections: BTreeMap<String, Arc<DynamicsConnection>>,
     connection_facts: Arc<Vec<ConnectionFacts>>,
     rules: BTreeMap<String, Rule>,
+    /// Of the rules that want to be at work; made when a post asks for them after a change.
+    filters: Option<Arc<Filters>>,
 }
 
 struct Rule {
     object: Arc<AutomationRule>,
     facts: RuleFacts,
-    matcher: Arc<Matcher>,
+    filter: Arc<Filter>,
 }
 
 /// A link that hangs on an activity of an instance, for the instance's watcher.
@@ -174,16 +177,17 @@ impl Index {
         }
         let facts = RuleFacts::of(&rule);
         let before = old.map(|o| o.facts.clone());
-        let same_filters =
-            old.is_some_and(|o| o.object.spec.match_ == rule.spec.match_ && o.facts.uid == facts.uid);
-        let matcher = match old {
-            Some(old) if same_filters => old.matcher.clone(),
-            _ => Arc::new(Matcher::new(rule.spec.match_.as_ref())),
-        };
-        let switched_on = facts.wants_active && before.as_ref().is_none_or(|b| !b.wants_active);
-        let rematch = facts.wants_active && (switched_on || !same_filters);
-        let kept = Rule { object: Arc::new(rule), facts: facts.clone(), matcher };
-        space.rules.insert(name.clone(), kept);
+        let kept = old.filter(|o| o.object.spec.match_ == rule.spec.match_ && o.facts.uid == facts.uid);
+        let filter = kept.map(|old| old.filter.clone()).unwrap_or_else(|| {
+            Arc::new(Filter { rule: facts.uid.clone(), matcher: Matcher::new(rule.spec.match_.as_ref()) })
+        });
+        let switched = facts.wants_active != before.as_ref().is_some_and(|b| b.wants_active);
+        let other = switched || kept.is_none();
+        let rematch = facts.wants_active && other;
+        space.rules.insert(name.clone(), Rule { object: Arc::new(rule), facts: facts.clone(), filter });
+        if other {
+            space.filters = None;
+        }
         let mut touched = state.around_rule(&namespace, before.as_ref(), Some(&facts));
         touched.rematch = rematch.then(|| namespace.clone());
         touched.keys.push(Key::new(Kind::Rule, namespace, name));
@@ -195,61 +199,8 @@ impl Index {
         let mut state = self.state();
         let Some(space) = state.namespaces.get_mut(namespace) else { return Touched::default() };
         let Some(old) = space.rules.remove(name) else { return Touched::default() };
+        space.filters = None;
         state.around_rule(namespace, Some(&old.facts), None)
-    }
-
-    /// A post link as it is now. Its text is read here, while it passes, and not kept.
-    pub fn apply_link(&self, link: &PostLink, source: Source, now: Timestamp) -> Touched {
-        let mut state = self.state();
-        let State { symbols, namespaces, links, .. } = &mut *state;
-        let namespace: Arc<str> = link.namespace().unwrap_or_default().into();
-        let name = link.name_any();
-        let symbol = symbols.number(&namespace);
-        let old = links.get(symbol, &name);
-        let version = entry::version(link.metadata.resource_version.as_deref());
-        let uid = entry::uid(link.metadata.uid.as_deref().unwrap_or_default());
-        if old.is_some_and(|o| o.version >= version) || !source.may_tell(old.map(|o| o.uid), uid) {
-            return Touched::default();
-        }
-        let same = old.is_some_and(|o| o.uid == uid);
-        let generation = link.metadata.generation.unwrap_or(0);
-        let seen = match old.map(Entry::seen) {
-            Some((known, seen)) if same && i64::from(known) == generation => seen,
-            // Its decision is stored already: nothing has to settle after a restart.
-            _ if link.status.as_ref().is_some_and(|s| s.observed_generation == generation) => {
-                Timestamp::UNIX_EPOCH
-            }
-            _ => now,
-        };
-        let matching = matching(symbols, namespaces.get(&namespace), link);
-        links.insert(Entry::of(link, symbols, seen, matching));
-        Touched { keys: vec![Key::new(Kind::Link, namespace, name)], rematch: None }
-    }
-
-    /// A post link is gone.
-    pub fn delete_link(&self, namespace: &str, name: &str) {
-        let mut state = self.state();
-        if let Some(symbol) = state.symbols.find(namespace) {
-            state.links.remove(symbol, name);
-        }
-    }
-
-    /// Matches one post of a namespace against its rules anew; the post's key if that makes a difference.
-    pub fn rematch(&self, namespace: &Arc<str>, link: &PostLink) -> Option<Key> {
-        let mut state = self.state();
-        let State { symbols, namespaces, links, .. } = &mut *state;
-        let space = namespaces.get(namespace)?;
-        let matching = matching(symbols, Some(space), link);
-        let symbol = symbols.find(namespace)?;
-        let name = link.name_any();
-        let entry = links.get(symbol, &name)?;
-        let version = entry::version(link.metadata.resource_version.as_deref());
-        // A newer one passed by the watch already, and was matched then.
-        if entry.version > version || !entry.open_to_rules() || *entry.matching() == *matching {
-            return None;
-        }
-        links.set_matching(symbol, &name, matching);
-        Some(Key::new(Kind::Link, namespace.clone(), name))
     }
 
     /// A connection, whole.
@@ -311,21 +262,16 @@ impl Index {
         let state = self.state();
         let entry = state.links.get(state.symbols.find(&key.namespace)?, &key.name)?;
         let space = state.namespaces.get(&key.namespace);
-        let matching = entry
-            .matching()
-            .iter()
-            .filter_map(|uid| {
-                let uid = state.symbols.text(*uid);
-                space?.rules.values().find(|r| *r.facts.uid == **uid).map(|r| r.facts.clone())
-            })
-            .collect();
+        let wanted: HashSet<&str> = entry.matching().iter().map(|uid| &**state.symbols.text(*uid)).collect();
+        let rules = space.into_iter().flat_map(|s| s.rules.values());
+        let matching = rules.filter(|r| wanted.contains(r.facts.uid.as_str())).map(|r| r.facts.clone());
         Some(LinkLook {
             facts: entry.facts(&state.symbols),
             uid: entry.uid,
             version: entry.version,
             status_hash: entry.status_hash,
             connections: space.map(|s| s.connection_facts.clone()).unwrap_or_default(),
-            matching,
+            matching: matching.collect(),
         })
     }
 
@@ -396,22 +342,6 @@ impl State {
         let deleted_at = connection.metadata.deletion_timestamp.as_ref().map(|t| t.0);
         self.gone.insert(connection.uid().unwrap_or_default(), Gone { deleted_at });
     }
-}
-
-/// The rules whose filters match a post, for one that could become theirs.
-fn matching(symbols: &mut Symbols, space: Option<&Namespace>, link: &PostLink) -> Box<[Symbol]> {
-    let status = link.status.as_ref();
-    let held = status.is_some_and(|s| s.link.is_some() || !open_to_rules(s.removed_link.as_ref()));
-    if held || link.spec.link.is_some() || link.spec.unlink {
-        return Box::default();
-    }
-    let post = crate::rules::matching::Text::of(&link.spec.post);
-    space
-        .into_iter()
-        .flat_map(|s| s.rules.values())
-        .filter(|r| r.facts.wants_active && r.matcher.matches(&post))
-        .map(|r| symbols.number(&r.facts.uid))
-        .collect()
 }
 
 /// Whether an object is newer than a version already known.
