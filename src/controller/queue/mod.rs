@@ -1,17 +1,24 @@
 //! The due queue: which keys are to be looked at now, which later, and never the same one twice at once.
 //!
-//! Connections and rules go before links; links take turns by namespace, so that one namespace with a hundred
-//! thousand links does not starve the others. Timers are entries here, not sleeping tasks, so a clock can be moved.
+//! Connections and rules go before links, but not all of them before the first link. Namespaces take turns, so that one
+//! with a hundred thousand links, or twenty thousand rules, does not starve the others. Timers are entries here, not
+//! sleeping tasks, so a clock can be moved.
+
+mod turns;
 
 use super::clock::Clock;
 use crate::{rules::Requeue, telemetry::snapshot::QueueNow};
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
+use turns::Turns;
+
+/// After so many connections and rules in a row a link has its turn.
+const FIRST_IN_A_ROW: usize = 3;
 
 /// Which of the three kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,10 +77,11 @@ type Since = u64;
 
 struct State {
     begin: Instant,
-    first: VecDeque<(Key, Since)>,
-    /// By namespace, so the rest of the key need not be kept.
-    links: HashMap<Arc<str>, VecDeque<(Arc<str>, Since)>>,
-    turns: VecDeque<Arc<str>>,
+    /// Connections and rules.
+    first: Turns,
+    links: Turns,
+    /// How many of the first were handed out since the last link was.
+    in_a_row: usize,
     waiting: HashSet<Key>,
     running: HashMap<Key, Since>,
     /// When a look last began or ended.
@@ -89,9 +97,9 @@ impl State {
     fn new() -> Self {
         Self {
             begin: Instant::now(),
-            first: VecDeque::new(),
-            links: HashMap::new(),
-            turns: VecDeque::new(),
+            first: Turns::default(),
+            links: Turns::default(),
+            in_a_row: 0,
             waiting: HashSet::new(),
             running: HashMap::new(),
             moved: 0,
@@ -121,33 +129,19 @@ impl State {
         if !self.waiting.insert(key.clone()) {
             return;
         }
-        if key.kind == Kind::Link {
-            let namespace = key.namespace.clone();
-            let line = self.links.entry(namespace.clone()).or_default();
-            if line.is_empty() {
-                self.turns.push_back(namespace);
-            }
-            line.push_back((key.name, now));
-        } else {
-            self.first.push_back((key, now));
+        match key.kind {
+            Kind::Link => self.links.push(key, now),
+            Kind::Connection | Kind::Rule => self.first.push(key, now),
         }
     }
 
     fn pop(&mut self) -> Option<(Key, Duration)> {
-        let (key, since) = if let Some(first) = self.first.pop_front() {
-            first
-        } else {
-            let namespace = self.turns.pop_front()?;
-            let line = self.links.get_mut(&namespace)?;
-            let (name, since) = line.pop_front()?;
-            let key = Key::new(Kind::Link, namespace.clone(), name);
-            if line.is_empty() {
-                self.links.remove(&namespace);
-            } else {
-                self.turns.push_back(namespace);
-            }
-            (key, since)
+        let (first, then) = match self.in_a_row {
+            ..FIRST_IN_A_ROW => (&mut self.first, &mut self.links),
+            _ => (&mut self.links, &mut self.first),
         };
+        let (key, since) = first.pop().or_else(|| then.pop())?;
+        self.in_a_row = if key.kind == Kind::Link { 0 } else { self.in_a_row + 1 };
         let now = self.now();
         self.waiting.remove(&key);
         self.running.insert(key.clone(), now);
@@ -265,7 +259,6 @@ impl Queue {
         state.draining = true;
         state.first.clear();
         state.links.clear();
-        state.turns.clear();
         state.waiting.clear();
         state.again.clear();
         state.timers.clear();
@@ -303,14 +296,8 @@ impl Queue {
         let state = self.state();
         let now = state.now();
         let ago = |since: Since| Duration::from_millis(now.saturating_sub(since));
-        let of_first = |kind: Kind| state.first.iter().filter(|(key, _)| key.kind == kind).count();
-        let due = Kind::ALL.map(|kind| match kind {
-            Kind::Link => (kind.as_str(), state.waiting.len() - state.first.len()),
-            _ => (kind.as_str(), of_first(kind)),
-        });
-        let first = state.first.front().map(|(_, since)| *since);
-        let links = state.links.values().filter_map(|line| line.front().map(|(_, since)| *since)).min();
-        let oldest = first.into_iter().chain(links).min().map(ago);
+        let due = Kind::ALL.map(|kind| (kind.as_str(), state.first.due(kind) + state.links.due(kind)));
+        let oldest = state.first.oldest().into_iter().chain(state.links.oldest()).min().map(ago);
         let longest = state.running.values().min().map(|since| ago(*since));
         // A timer that should have rung is due as well, although nobody has noticed.
         let overdue = state.timers.first_key_value().and_then(|((at, _), _)| {
@@ -352,6 +339,23 @@ mod tests {
             order.push(queue.next().await.unwrap().0.name.to_string());
         }
         assert_eq!(order, ["r", "a", "x", "b", "c"]);
+    }
+
+    #[tokio::test]
+    async fn a_namespace_with_many_rules_keeps_no_other_waiting_and_no_link() {
+        let queue = Queue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
+        let first = |kind, namespace: &str, name: &str| Key::new(kind, namespace, name);
+        queue.extend((0..100).map(|n| first(Kind::Rule, "big", &format!("r{n}"))));
+        queue.add(first(Kind::Connection, "big", "c"));
+        queue.extend([first(Kind::Rule, "small", "s"), first(Kind::Connection, "small", "d")]);
+        queue.extend([link("big", "a"), link("other", "b")]);
+        let mut order = Vec::new();
+        for _ in 0..9 {
+            order.push(queue.next().await.unwrap().0.name.to_string());
+        }
+        // Turns by namespace, its connections before its rules, and after three of these a link.
+        assert_eq!(order, ["c", "d", "r0", "a", "s", "r1", "r2", "b", "r3"]);
+        assert_eq!(queue.now().due, [("DynamicsConnection", 0), ("AutomationRule", 96), ("PostLink", 0)]);
     }
 
     #[tokio::test]
