@@ -29,7 +29,7 @@ impl Replay {
                         None => self.connections.remove(&name),
                     };
                 }
-                "automationrules.postlink.dev" => broken.extend(self.rule(name, &revision)),
+                "automationrules.postlink.dev" => broken.extend(self.rule(&name, &revision)),
                 _ => continue,
             }
             let at = revision.revision;
@@ -38,12 +38,12 @@ impl Replay {
         broken
     }
 
-    fn rule(&mut self, name: String, revision: &Revision) -> Option<String> {
+    fn rule(&mut self, name: &str, revision: &Revision) -> Option<String> {
         let rule = revision.after();
         let on = rule.as_deref().and_then(active_on).map(str::to_owned);
         let before = match &on {
-            Some(uid) => self.active.insert(name.clone(), uid.clone()),
-            None => self.active.remove(&name),
+            Some(uid) => self.active.insert(name.to_owned(), uid.clone()),
+            None => self.active.remove(name),
         };
         if before == on {
             return None;

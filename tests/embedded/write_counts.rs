@@ -1,5 +1,6 @@
 //! How often the controller writes and asks: once per object that changes, never for what stays as it is, and never
 //! once per link where one batch would do (§6).
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 use crate::asked::Asked;
 use jiff::SignedDuration;
