@@ -283,7 +283,8 @@ fn the_definitions_outlive_the_kustomization_that_brought_them() {
     };
     let mut tree = marker("leaves-first");
     for kind in ["dynamicsconnections", "automationrules", "postlinks"] {
-        tree += &format!("\n---\n{}", text_of(&format!("crds/postlink.dev_{kind}.yaml")));
+        tree += "\n---\n";
+        tree += &text_of(&format!("crds/postlink.dev_{kind}.yaml"));
     }
     tool.set_up(&cell);
     let commit = |number, tree: &str| {
