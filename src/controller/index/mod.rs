@@ -97,9 +97,9 @@ pub enum Source {
 
 impl Source {
     /// Whether it may tell of the object with this UID, when that one is known by its name.
-    fn may_tell<U: PartialEq>(self, known: Option<U>, uid: U) -> bool {
+    fn may_tell<U: PartialEq>(self, known: Option<&U>, uid: Option<&U>) -> bool {
         // Of another object of that name the watch has to tell: it comes after the deletion of the known one.
-        self == Self::Watch || known == Some(uid)
+        self == Self::Watch || (known.is_some() && known == uid)
     }
 }
 
@@ -126,7 +126,7 @@ impl Index {
         let space = state.namespaces.entry(namespace.clone()).or_default();
         let old = space.connections.get(&name);
         if old.is_some_and(|o| !newer(o.metadata.resource_version.as_deref(), &connection.metadata))
-            || !source.may_tell(old.map(|o| o.uid()), connection.uid())
+            || !source.may_tell(old.and_then(|o| o.metadata.uid.as_ref()), connection.metadata.uid.as_ref())
         {
             return Touched::default();
         }
@@ -171,16 +171,19 @@ impl Index {
         let space = state.namespaces.entry(namespace.clone()).or_default();
         let old = space.rules.get(&name);
         if old.is_some_and(|o| !newer(o.object.metadata.resource_version.as_deref(), &rule.metadata))
-            || !source.may_tell(old.map(|o| o.object.uid()), rule.uid())
+            || !source.may_tell(old.and_then(|o| o.object.metadata.uid.as_ref()), rule.metadata.uid.as_ref())
         {
             return Touched::default();
         }
         let facts = RuleFacts::of(&rule);
         let before = old.map(|o| o.facts.clone());
         let kept = old.filter(|o| o.object.spec.match_ == rule.spec.match_ && o.facts.uid == facts.uid);
-        let filter = kept.map(|old| old.filter.clone()).unwrap_or_else(|| {
-            Arc::new(Filter { rule: facts.uid.clone(), matcher: Matcher::new(rule.spec.match_.as_ref()) })
-        });
+        let filter = match kept {
+            Some(old) => old.filter.clone(),
+            None => {
+                Arc::new(Filter { rule: facts.uid.clone(), matcher: Matcher::new(rule.spec.match_.as_ref()) })
+            }
+        };
         let switched = facts.wants_active != before.as_ref().is_some_and(|b| b.wants_active);
         let other = switched || kept.is_none();
         let rematch = facts.wants_active && other;

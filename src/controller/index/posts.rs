@@ -82,7 +82,8 @@ impl Index {
         let filters = state.filters(&namespace);
         let State { symbols, links, .. } = &mut *state;
         let old = symbols.find(&namespace).and_then(|namespace| links.get(namespace, &name));
-        if old.is_some_and(|o| o.version >= version(link)) || !source.may_tell(old.map(|o| o.uid), uid(link))
+        if old.is_some_and(|o| o.version >= version(link))
+            || !source.may_tell(old.map(|o| &o.uid), Some(&uid(link)))
         {
             return Touched::default();
         }
