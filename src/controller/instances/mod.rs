@@ -313,19 +313,18 @@ impl State {
     fn turn(&mut self, key: &Key, uid: &str, rate: i32, now: Timestamp) -> Option<SignedDuration> {
         let apart = SignedDuration::from_millis(1000 / i64::from(rate.max(1)));
         let booked = self.booked.remove(key).filter(|booked| booked.connection == uid);
-        let nobody_waits = !self.booked.values().any(|booked| booked.connection == uid);
-        let connection = self.connections.entry(uid.to_owned()).or_default();
-        let at = booked.map_or_else(
-            || {
+        let at = match booked {
+            Some(booked) => booked.at,
+            None => {
+                let somebody_waits = self.booked.values().any(|booked| booked.connection == uid);
+                let connection = self.connections.entry(uid.to_owned()).or_default();
                 // Turns of links that are gone or no longer wanted are free.
-                let next =
-                    if nobody_waits { connection.next_slot.min(now + apart) } else { connection.next_slot };
-                let at = next.max(now);
+                let latest = if somebody_waits { connection.next_slot } else { now + apart };
+                let at = connection.next_slot.min(latest).max(now);
                 connection.next_slot = at + apart;
                 at
-            },
-            |booked| booked.at,
-        );
+            }
+        };
         if at <= now {
             return None;
         }
