@@ -1,6 +1,7 @@
 //! The whole of Postlink in one process: the in-memory API, the schemas, simulated instances, the real controller.
 mod asked;
 mod bad_input;
+mod contoso;
 mod controller;
 mod dynamics;
 mod history;

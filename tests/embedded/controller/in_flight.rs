@@ -1,7 +1,8 @@
 //! §4.4, §4.7: what is being created in an instance while its connection is to be disabled or deleted, and what is
 //! not begun.
 
-use super::{HOST, ORGANIZATION, Scene, condition};
+use super::Scene;
+use crate::contoso::{HOST, ORGANIZATION};
 use jiff::SignedDuration;
 use postlink::{
     memory_api::{self, Line},
@@ -21,25 +22,15 @@ async fn creating() -> Scene {
     let scene = Scene::start("").await;
     scene.session.world.inject_for(HOST, "PATCH ", Fault::Hang, 1);
     scene.create_link("one").await;
-    scene.until("the activity is being created", |scene| creations(scene) == 1).await;
+    scene.until("the activity is being created", |scene| scene.creations() == 1).await;
     assert_eq!(scene.session.world.in_flight(HOST), 1);
     scene
-}
-
-/// How many creations the instance has been asked for.
-fn creations(scene: &Scene) -> usize {
-    scene.session.world.requests().iter().filter(|request| request.method == "PATCH").count()
 }
 
 /// The posts the instance has an activity of.
 fn activities(scene: &Scene) -> Vec<String> {
     let activities = scene.session.world.activities(ORGANIZATION.parse().unwrap());
     activities.into_iter().filter_map(|activity| activity.post_id).collect()
-}
-
-fn linked(scene: &Scene, link: &str) -> Option<(String, String)> {
-    let link = scene.stored("PostLink", link)?;
-    condition(&link, "Linked")
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,16 +42,16 @@ async fn disabled_is_not_said_before_what_is_being_created_has_ended() {
 
     // What comes now is not begun: the disable would else wait for it as well.
     scene.create_link("two").await;
-    scene.until("the second link is looked at", |scene| linked(scene, "two").is_some()).await;
-    assert_eq!(creations(&scene), 1);
+    scene.until("the second link is looked at", |scene| !scene.linked("two").is_empty()).await;
+    assert_eq!(scene.creations(), 1);
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "it is being created still");
 
     scene.session.world.release_hanging();
     scene.until("it is Disabled", |scene| scene.connection()["status"]["state"] == "Disabled").await;
     scene.settle().await;
     assert_eq!(activities(&scene), ["one"]);
-    assert_eq!(linked(&scene, "one"), Some(("True".to_owned(), "LinkedByHand".to_owned())));
-    assert_eq!(linked(&scene, "two"), Some(("False".to_owned(), "ConnectionDisabled".to_owned())));
+    assert_eq!(scene.linked("one"), "True/LinkedByHand");
+    assert_eq!(scene.linked("two"), "False/ConnectionDisabled");
     scene.assert_unbroken();
 }
 
@@ -76,7 +67,7 @@ async fn a_connection_is_not_let_go_before_what_is_being_created_has_ended() {
     scene.until("it is gone", |scene| scene.stored("DynamicsConnection", "contoso").is_none()).await;
     scene.settle().await;
     assert_eq!(activities(&scene), ["one"]);
-    assert_eq!(linked(&scene, "one").unwrap().0, "False");
+    assert!(scene.linked("one").starts_with("False/"));
     scene.assert_unbroken();
 }
 
@@ -140,14 +131,12 @@ async fn nothing_is_begun_in_an_instance_once_the_lease_is_about_to_end() {
         scene.session.clock.move_to(scene.session.clock.now() + SignedDuration::from_millis(20));
     }
     assert!(!long_enough.load(Ordering::SeqCst), "the creation was about to begin");
-    assert_eq!(creations(&scene), 0);
+    assert_eq!(scene.creations(), 0);
     let reads = reads.load(Ordering::SeqCst);
     assert!(reads <= 10, "the link was read {reads} times in ten seconds");
 
     long_enough.store(true, Ordering::SeqCst);
-    scene
-        .until("the post is linked", |scene| linked(scene, "one").is_some_and(|(status, _)| status == "True"))
-        .await;
+    scene.until("the post is linked", |scene| scene.linked("one").starts_with("True/")).await;
     assert_eq!(activities(&scene), ["one"]);
     controller.stop().await;
 }

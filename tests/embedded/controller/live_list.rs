@@ -14,13 +14,13 @@ fn held(scene: &Scene) -> (Value, Vec<String>, bool) {
     let connection = scene.connection();
     let entries = connection["status"]["activeRules"].as_array().cloned().unwrap_or_default();
     let names = entries.iter().filter_map(|e| e["name"].as_str().map(str::to_owned)).collect();
-    let refused = condition(&connection, "DisableRefused").is_some_and(|(status, _)| status == "True");
+    let refused = condition(&connection, "DisableRefused").starts_with("True/");
     (connection["status"]["state"].clone(), names, refused)
 }
 
 fn is_active(scene: &Scene, rule: &str) -> bool {
     let rule = scene.stored("AutomationRule", rule);
-    rule.and_then(|rule| condition(&rule, "Active")).is_some_and(|(status, _)| status == "True")
+    rule.is_some_and(|rule| condition(&rule, "Active").starts_with("True/"))
 }
 
 /// The wish to disable has been looked at, and become true or not.

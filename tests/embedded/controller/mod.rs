@@ -6,7 +6,11 @@ mod in_flight;
 mod live_list;
 mod second_thoughts;
 
-use crate::{history::Replay, scenario_runner::described};
+use crate::{
+    contoso::{HOST, INSTANCE},
+    history::Replay,
+    scenario_runner::described,
+};
 use jiff::SignedDuration;
 use kube::{
     Api,
@@ -33,23 +37,8 @@ use std::{
     time::Duration,
 };
 
-const HOST: &str = "contoso.crm.dynamics.com";
-const ORGANIZATION: &str = "5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c11";
-
-/// An instance and the connection to it.
-const CONNECTION: &str = r"
-apiVersion: local.postlink.dev/v1alpha1
-kind: SimulatedInstance
-metadata: {name: contoso}
-spec:
-  host: contoso.crm.dynamics.com
-  organization: {id: 5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c11, name: Contoso Ltd, uniqueName: contoso}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: contoso}
-stringData: {tenantId: 3b7d0c52-1f6e-4a98-bd14-60c2e9a7f813, clientId: d1f4a6b0-7c25-4e39-9a8b-5e03c7d2b614, clientSecret: s}
----
+/// The connection to the instance.
+const CONNECTION: &str = r"---
 apiVersion: postlink.dev/v1alpha1
 kind: DynamicsConnection
 metadata: {name: contoso}
@@ -71,7 +60,7 @@ impl Scene {
         let wiring = Wiring { in_memory: true, line: Some(line.clone()) };
         let session =
             Session::wired(Applicant::Tool, &BTreeSet::from([HOST.to_owned()]), &wiring).await.unwrap();
-        let loaded = parse(Path::new("scene.yaml"), &format!("{CONNECTION}{more}"));
+        let loaded = parse(Path::new("scene.yaml"), &format!("{INSTANCE}{CONNECTION}{more}"));
         assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
         let tree = Tree::of(loaded.documents, &loaded.errors);
         let report = Applier::default().commit(&session, &tree).await.unwrap();
@@ -111,6 +100,16 @@ impl Scene {
 
     fn stored(&self, kind: &str, name: &str) -> Option<Arc<Value>> {
         self.session.api.get(kind, "default", name)
+    }
+
+    /// How many creations the instance has been asked for.
+    fn creations(&self) -> usize {
+        self.session.world.requests().iter().filter(|request| request.method == "PATCH").count()
+    }
+
+    /// What a link says of being linked.
+    fn linked(&self, link: &str) -> String {
+        self.stored("PostLink", link).map_or_else(String::new, |link| condition(&link, "Linked"))
     }
 
     fn connection(&self) -> Arc<Value> {
@@ -181,9 +180,9 @@ impl Scene {
     }
 }
 
-/// Status and reason of a condition.
-fn condition(object: &Value, type_: &str) -> Option<(String, String)> {
-    let found = crate::scenario_runner::condition(object, type_)?;
+/// Status and reason of a condition, as `True/Reserved`; nothing when it is not there.
+fn condition(object: &Value, type_: &str) -> String {
+    let Some(found) = crate::scenario_runner::condition(object, type_) else { return String::new() };
     let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
-    Some((text("status"), text("reason")))
+    format!("{}/{}", text("status"), text("reason"))
 }

@@ -1,6 +1,7 @@
 //! Creations and questions that wait for their turn, while what asked for them changes.
 
-use super::{HOST, Scene, condition};
+use super::{Scene, condition};
+use crate::contoso::HOST;
 use jiff::SignedDuration;
 use postlink::{
     memory_api::{self, Line},
@@ -11,21 +12,6 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
-
-/// How many creations the instance has been asked for.
-fn creations(scene: &Scene) -> usize {
-    scene.session.world.requests().iter().filter(|request| request.method == "PATCH").count()
-}
-
-/// Status and reason of a condition; nothing when it is not there.
-fn told(object: Option<&Value>, type_: &str) -> String {
-    let found = object.and_then(|object| condition(object, type_));
-    found.map_or_else(String::new, |(status, reason)| format!("{status}/{reason}"))
-}
-
-fn linked(scene: &Scene, link: &str) -> String {
-    told(scene.stored("PostLink", link).as_deref(), "Linked")
-}
 
 fn post(id: &str) -> Value {
     let published = "2025-06-01T10:00:00Z";
@@ -46,22 +32,22 @@ async fn a_rule_that_is_switched_off_makes_nothing_more_of_the_posts_that_wait()
         let id = format!("post-{number}");
         scene.create("PostLink", &id, json!({"post": post(&id)})).await;
     }
-    scene.until("the instance is busy with the first posts", |scene| creations(scene) > 0).await;
+    scene.until("the instance is busy with the first posts", |scene| scene.creations() > 0).await;
     scene.edit("AutomationRule", "all", json!({"spec": {"active": false}})).await;
     let inactive = "False/Inactive";
     scene
         .until("the rule is off", |scene| {
-            told(scene.stored("AutomationRule", "all").as_deref(), "Active") == inactive
+            condition(&scene.stored("AutomationRule", "all").unwrap(), "Active") == inactive
         })
         .await;
-    let begun = creations(&scene);
+    let begun = scene.creations();
     assert!(begun < POSTS, "some wait for their turn");
 
     scene.session.world.clear_faults();
     scene.session.world.release_hanging();
     scene.settle().await;
-    assert_eq!(creations(&scene), begun);
-    let made = (0..POSTS).filter(|n| linked(&scene, &format!("post-{n}")) == "True/LinkedByRule");
+    assert_eq!(scene.creations(), begun);
+    let made = (0..POSTS).filter(|n| scene.linked(&format!("post-{n}")) == "True/LinkedByRule");
     assert_eq!(made.count(), begun);
     scene.assert_unbroken();
 }
@@ -72,13 +58,13 @@ async fn a_post_link_that_is_applied_anew_is_not_given_what_was_made_for_the_for
     let scene = Scene::start("").await;
     scene.session.world.inject_for(HOST, "PATCH ", Fault::Hang, 1);
     scene.create_link("one").await;
-    scene.until("the activity is being created", |scene| creations(scene) == 1).await;
+    scene.until("the activity is being created", |scene| scene.creations() == 1).await;
     scene.delete("PostLink", "one").await;
     scene.create("PostLink", "one", json!({"post": post("another")})).await;
     scene.session.world.release_hanging();
-    scene.until("it is looked at", |scene| !linked(scene, "one").is_empty()).await;
+    scene.until("it is looked at", |scene| !scene.linked("one").is_empty()).await;
     scene.settle().await;
-    assert_eq!(linked(&scene, "one"), "False/NotRequested");
+    assert_eq!(scene.linked("one"), "False/NotRequested");
 }
 
 /// No probe asks about links that were put aside, and a batch that fails wakes nobody.
@@ -86,9 +72,9 @@ async fn a_post_link_that_is_applied_anew_is_not_given_what_was_made_for_the_for
 async fn r14_a_link_comes_back_although_the_first_question_about_it_was_not_answered() {
     let scene = Scene::start("").await;
     scene.create_link("one").await;
-    scene.until("it is linked", |scene| linked(scene, "one") == "True/LinkedByHand").await;
+    scene.until("it is linked", |scene| scene.linked("one") == "True/LinkedByHand").await;
     scene.delete("DynamicsConnection", "contoso").await;
-    scene.until("the link is put aside", |scene| linked(scene, "one") == "False/ConnectionDeleted").await;
+    scene.until("the link is put aside", |scene| scene.linked("one") == "False/ConnectionDeleted").await;
     scene.edit("PostLink", "one", json!({"spec": {"link": null}})).await;
     let spec =
         json!({"instanceUrl": format!("https://{HOST}"), "credentials": {"secretRef": {"name": "contoso"}}});
@@ -98,9 +84,9 @@ async fn r14_a_link_comes_back_although_the_first_question_about_it_was_not_answ
     let asked = scene.session.world.request_count(HOST);
     scene.session.world.inject_for(HOST, "$batch", fault, 1);
     scene.until("the instance is asked", |scene| scene.session.world.request_count(HOST) > asked).await;
-    assert_eq!(linked(&scene, "one"), "False/ConnectionDeleted", "the instance did not answer");
+    assert_eq!(scene.linked("one"), "False/ConnectionDeleted", "the instance did not answer");
     scene.settle().await;
-    assert_eq!(linked(&scene, "one"), "True/Restored");
+    assert_eq!(scene.linked("one"), "True/Restored");
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,14 +94,14 @@ async fn a_link_that_was_kept_out_by_a_disable_is_made_when_the_disable_is_withd
     let scene = Scene::start("").await;
     scene.session.world.inject_for(HOST, "PATCH ", Fault::Hang, 1);
     scene.create_link("one").await;
-    scene.until("an activity is being created", |scene| creations(scene) == 1).await;
+    scene.until("an activity is being created", |scene| scene.creations() == 1).await;
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
     scene.until("the wish is looked at", Scene::has_looked).await;
     scene.create_link("two").await;
     let waits = "False/ConnectionDisabled";
-    scene.until("the second link waits", |scene| linked(scene, "two") == waits).await;
+    scene.until("the second link waits", |scene| scene.linked("two") == waits).await;
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": true}})).await;
-    scene.until("the second activity is created", |scene| creations(scene) == 2).await;
+    scene.until("the second activity is created", |scene| scene.creations() == 2).await;
     scene.session.world.release_hanging();
     scene.settle().await;
 }
@@ -127,8 +113,8 @@ async fn thirty_links_at_one_a_second() -> Scene {
     for number in 0..30 {
         scene.create_link(&format!("post-{number}")).await;
     }
-    scene.until("the first is made", |scene| creations(scene) > 0).await;
-    assert!(creations(&scene) < 5, "one a second");
+    scene.until("the first is made", |scene| scene.creations() > 0).await;
+    assert!(scene.creations() < 5, "one a second");
     scene
 }
 
@@ -136,7 +122,7 @@ async fn thirty_links_at_one_a_second() -> Scene {
 async fn links_that_wait_for_their_turn_do_not_wait_at_a_pace_that_is_no_longer_asked_for() {
     let scene = thirty_links_at_one_a_second().await;
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"linksPerSecond": 100}})).await;
-    scene.until("all are made", |scene| creations(scene) == 30).await;
+    scene.until("all are made", |scene| scene.creations() == 30).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,10 +131,10 @@ async fn turns_of_links_that_are_gone_are_free() {
     for number in 0..30 {
         scene.delete("PostLink", &format!("post-{number}")).await;
     }
-    let made = creations(&scene);
+    let made = scene.creations();
     scene.create_link("late").await;
-    scene.until("the late one is made", |scene| creations(scene) > made).await;
-    scene.until("it says so", |scene| linked(scene, "late") == "True/LinkedByHand").await;
+    scene.until("the late one is made", |scene| scene.creations() > made).await;
+    scene.until("it says so", |scene| scene.linked("late") == "True/LinkedByHand").await;
 }
 
 /// R4: that a table cannot be read says nothing about the instance.
@@ -167,7 +153,7 @@ async fn r04_metadata_that_cannot_be_read_changes_neither_the_connection_nor_its
     scene.settle().await;
     for revision in scene.session.api.history_since(since) {
         assert_ne!(revision.key.resource, "postlinks.postlink.dev", "a link was written");
-        let ready = told(revision.after().as_deref(), "Ready");
+        let ready = revision.after().map_or_else(String::new, |object| condition(&object, "Ready"));
         assert!(ready.is_empty() || ready == "True/Connected", "{ready}");
     }
 }
