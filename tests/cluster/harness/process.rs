@@ -79,7 +79,7 @@ impl Process {
         status
     }
 
-    /// Send a signal by its name: `TERM`, `HUP`, `STOP`, `CONT`.
+    /// Send a signal by its name: `TERM`, `USR1`, `STOP`, `CONT`.
     ///
     /// Does nothing once the process has ended, because its id may be another's by then.
     pub fn signal(&mut self, name: &str) {
