@@ -7,10 +7,7 @@
 pub mod api;
 pub mod commands;
 pub mod controller;
-pub mod dynamics;
+#[cfg(feature = "local")]
 pub mod manifests;
-pub mod memory_api;
 pub mod rules;
-pub mod schema;
-pub mod simulated_instance;
 pub mod telemetry;

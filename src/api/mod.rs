@@ -3,6 +3,7 @@
 pub mod conditions;
 pub mod connection;
 pub mod crds;
+pub mod difference;
 pub mod link;
 pub mod names;
 pub mod reasons;

@@ -1,12 +1,10 @@
 //! The installed definitions against those this version was built for.
-
-use crate::{
-    api::{
-        crds,
-        names::{GROUP, VERSION},
-    },
-    schema::differences,
+use crate::api::{
+    crds,
+    names::{GROUP, VERSION},
 };
+
+use crate::api::difference::differences;
 use serde_json::Value;
 use std::time::Duration;
 use tracing::warn;

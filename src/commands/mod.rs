@@ -4,9 +4,11 @@ mod addresses;
 pub mod crds;
 mod definitions;
 mod endpoints;
+#[cfg(feature = "local")]
 pub mod local;
 mod output;
 pub mod run;
+#[cfg(feature = "local")]
 pub mod simulate;
 
 use crate::telemetry::logs;
@@ -42,8 +44,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "local")]
     Local(local::Args),
     Run(run::Args),
+    #[cfg(feature = "local")]
     Simulate(simulate::Args),
     Crds(crds::Args),
 }
@@ -56,8 +60,10 @@ pub fn main() -> ExitCode {
         logs::start(logs::Format::Text, "error");
     }
     let outcome = match cli.command {
+        #[cfg(feature = "local")]
         Command::Local(args) => local::run(&args),
         Command::Run(args) => run::run(&args),
+        #[cfg(feature = "local")]
         Command::Simulate(args) => simulate::run(&args),
         Command::Crds(args) => crds::run(&args),
     };

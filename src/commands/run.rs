@@ -15,7 +15,6 @@ use crate::{
         lease::{Acquired, Election, Held, Timing},
         observe,
     },
-    dynamics,
     telemetry::{api_requests::ApiRequests, logs},
 };
 use kube::{
@@ -342,12 +341,14 @@ fn identity() -> String {
     format!("{}_{}", host.unwrap_or_else(|_| "postlink".to_owned()), uuid::Uuid::new_v4())
 }
 
-fn dynamics_client(args: &Args, endpoints: &Endpoints) -> Result<dynamics::Client, Stop> {
-    let mut config = dynamics::Config::default();
+fn dynamics_client(args: &Args, endpoints: &Endpoints) -> Result<dataverse_client::Client, Stop> {
+    let user_agent = concat!("postlink/", env!("CARGO_PKG_VERSION")).to_owned();
+    let mut config = dataverse_client::Config { user_agent, ..dataverse_client::Config::default() };
     if !args.allow_hosts.is_empty() {
         config.allow_hosts.clone_from(&args.allow_hosts);
     }
-    config.deadlines = dynamics::Deadlines::with_request(Duration::from_secs(args.instance_timeout.into()));
+    config.deadlines =
+        dataverse_client::Deadlines::with_request(Duration::from_secs(args.instance_timeout.into()));
     let metrics = endpoints.metrics.clone();
     config.observe = Arc::new(move |observed| observe(&metrics, observed));
     config.connect_to = args.connect_to.iter().cloned().collect::<HashMap<_, _>>();
@@ -355,7 +356,7 @@ fn dynamics_client(args: &Args, endpoints: &Endpoints) -> Result<dynamics::Clien
         config.extra_roots = std::fs::read(path)
             .map_err(|e| Stop::usage(format!("{} cannot be read: {e}", path.display())))?;
     }
-    dynamics::Client::new(&config).map_err(Stop::usage)
+    dataverse_client::Client::new(&config).map_err(Stop::usage)
 }
 
 /// A parser's complaint shows the lines around the fault, and in a kubeconfig these hold tokens.
@@ -374,7 +375,7 @@ fn unreadable(path: &std::path::Path, error: &kube::config::KubeconfigError) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory_api::{Actor, MemoryApi, Options};
+    use kube_memory::{Actor, MemoryApi, Options};
 
     /// §4.7.
     #[tokio::test]

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     commands::local::tree::{Tree, is_of_the_simulated_world},
     manifests,
-    simulated_instance::{SimulatedInstanceDocument, World},
 };
+use dataverse_simulator::{SimulatedInstanceDocument, World};
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     api::{Condition, ConditionType, conditions::find, conditions::reason},
-    dynamics::Observed,
     telemetry::Metrics,
 };
+use dataverse_client::Observed;
 use tracing::{debug, info};
 
 impl Shell {

@@ -23,17 +23,16 @@ mod unreadable;
 mod watches;
 pub mod writer;
 
-pub use measure::observe;
-pub use progress::Progress;
-pub use readings::Readings;
-
-use crate::{dynamics, rules::Requeue, telemetry::Metrics};
+use crate::{rules::Requeue, telemetry::Metrics};
 use clock::Clock;
 use events::Events;
 use index::{Index, Touched};
 use instances::{Instances, MayCreate};
 use jiff::{SignedDuration, Timestamp};
+pub use measure::observe;
+pub use progress::Progress;
 use queue::{Key, Kind, Queue};
+pub use readings::Readings;
 use rematches::Rematches;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -56,7 +55,7 @@ pub struct Settings {
     /// The API server.
     pub client: kube::Client,
     /// The instances' client.
-    pub dynamics: dynamics::Client,
+    pub dynamics: dataverse_client::Client,
     /// The time.
     pub clock: Clock,
     /// The namespaces to look after; none = all.

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     api::{ConditionStatus, ConditionType, ConnectionState, DynamicsConnection, Reason},
-    dynamics::{Cloud, Origin},
     telemetry::snapshot::{ConditionNow, ConnectionNow, QueueNow, Snapshot},
 };
+use dataverse_client::{Cloud, Origin};
 use kube::ResourceExt;
 use std::{
     collections::HashMap,

@@ -1,6 +1,6 @@
 //! What the controller asks of the API: a write that changes nothing is not stored, so only the request shows it.
 
-use postlink::memory_api::{Fault, Line, RequestInfo};
+use kube_memory::{Fault, Line, RequestInfo};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The writes that were asked for; clones share them.

@@ -1,7 +1,7 @@
 //! §4 over every revision of the in-memory API: what was stored for a moment only counts as well.
 
 use crate::scenario_runner::{condition, text};
-use postlink::memory_api::{MemoryApi, Revision};
+use kube_memory::{MemoryApi, Revision};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 

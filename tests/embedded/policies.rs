@@ -1,8 +1,7 @@
 //! The admission policies: who is told what, in which mode, in which words.
 
-use postlink::schema::policies::{
-    AdmissionRequestInfo, Mode, Operation, Policies, Principals, UserInfo, render,
-};
+use kube_memory::schema::policies::{AdmissionRequestInfo, Operation, Policies, UserInfo};
+use postlink::commands::local::policies::{Mode, Principals, render};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -328,72 +327,4 @@ fn the_shipped_files_are_what_mode_deny_installs() {
         Vec::<String>::new(),
         "no group is a tool unless somebody says so"
     );
-}
-
-const GENERAL: &str = r#"
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: {name: p}
-spec:
-  failurePolicy: FAILURE
-  matchConstraints:
-    namespaceSelector: {matchLabels: {env: prod}}
-    objectSelector: {matchExpressions: [{key: skip, operator: DoesNotExist}]}
-    resourceRules: [{apiGroups: ["*"], apiVersions: ["*"], operations: ["*"], resources: ["*/*"]}]
-    excludeResourceRules: [{apiGroups: ["*"], apiVersions: ["*"], operations: [DELETE], resources: ["*"]}]
-  matchConditions: [{name: c, expression: "object.metadata.name != 'outside'"}]
-  variables:
-  - {name: broken, expression: "object.spec.nowhere.at.all"}
-  - {name: replicas, expression: "object.spec.replicas"}
-  - {name: doubled, expression: "variables.replicas * 2"}
-  auditAnnotations: [{key: seen, valueExpression: "'replicas ' + string(variables.replicas)"}]
-  validations:
-  - {expression: "variables.doubled < 10", messageExpression: "'doubled is ' + string(variables.doubled)"}
-  - {expression: "variables.replicas != 4 || variables.broken == 1", message: "four"}
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: {name: b}
-spec: {policyName: p, validationActions: [Deny, Audit]}
-"#;
-
-#[test]
-fn any_policy_can_be_evaluated() {
-    let prod = json!({"metadata": {"name": "social", "labels": {"env": "prod"}}});
-    let strict = Policies::load(&GENERAL.replace("FAILURE", "Fail")).unwrap();
-    let lenient = Policies::load(&GENERAL.replace("FAILURE", "Ignore")).unwrap();
-    let create = request("x", Operation::Create);
-    let object = |replicas: i64| json!({"metadata": {"name": "o"}, "spec": {"replicas": replicas}});
-    let verdict = strict.evaluate(&create, Some(&object(7)), None, Some(&prod));
-    assert_eq!(verdict.denied[0].message, "doubled is 14");
-    assert_eq!((verdict.denied[0].code(), verdict.audits.len()), (422, 2));
-    assert_eq!((verdict.audits[0].key.as_str(), verdict.audits[0].value.as_str()), ("p/seen", "replicas 7"));
-
-    // A failed variable is an error only where it is read.
-    let verdict = strict.evaluate(&create, Some(&object(4)), None, Some(&prod));
-    assert_eq!(
-        verdict.denied[0].message,
-        "expression 'variables.replicas != 4 || variables.broken == 1' resulted in error: no such key: broken"
-    );
-    assert!(lenient.evaluate(&create, Some(&object(4)), None, Some(&prod)).is_allowed());
-    assert!(strict.evaluate(&create, Some(&object(1)), None, Some(&prod)).is_allowed());
-
-    let test = json!({"metadata": {"name": "social", "labels": {"env": "test"}}});
-    assert!(strict.evaluate(&create, Some(&object(7)), None, Some(&test)).is_allowed(), "namespace selector");
-    let mut skipped = object(7);
-    skipped["metadata"]["labels"] = json!({"skip": "yes"});
-    assert!(strict.evaluate(&create, Some(&skipped), None, Some(&prod)).is_allowed(), "object selector");
-    let mut outside = object(7);
-    outside["metadata"]["name"] = json!("outside");
-    assert!(strict.evaluate(&create, Some(&outside), None, Some(&prod)).is_allowed(), "match condition");
-    let delete = request("x", Operation::Delete);
-    assert!(strict.evaluate(&delete, None, Some(&object(7)), Some(&prod)).is_allowed(), "excluded");
-}
-
-#[test]
-fn policies_that_cannot_work_are_named() {
-    let broken = GENERAL.replace("variables.replicas * 2", "variables.replicas *");
-    assert!(Policies::load(&broken).unwrap_err().to_string().contains("policy p, variable doubled"));
-    let unbound = GENERAL.replace("policyName: p", "policyName: q");
-    assert!(Policies::load(&unbound).unwrap_err().to_string().contains("the binding b is for the policy q"));
 }

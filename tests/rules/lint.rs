@@ -1,10 +1,10 @@
 //! The definitions and the examples, as an API server would take them: structural, bounded everywhere, nothing pruned.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube_memory::schema::{Schema, lint};
 use postlink::{
     api::{NOT_OBSERVED, crds, names::VERSION},
     manifests::{Document, documents},
-    schema::{Schema, lint},
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, path::Path};
@@ -138,7 +138,7 @@ fn the_examples_are_taken_as_they_are() {
         let kind = document.value["kind"].as_str().unwrap_or_default().to_owned();
         match refused(&schemas, &document) {
             Some(found) => problems.extend(found),
-            None if kind == postlink::simulated_instance::KIND => {}
+            None if kind == dataverse_simulator::KIND => {}
             None => assert!(BUILT_IN.contains(&kind.as_str()), "{}: {kind}?", document.place("kind")),
         }
         checked.insert(kind);

@@ -27,7 +27,6 @@ use super::token::{Token, Tokens};
 pub(super) const API: &str = "/api/data/v9.2";
 /// A token answer beyond this is not one.
 const LARGEST_TOKEN_ANSWER: usize = 64 << 10;
-const USER_AGENT: &str = concat!("postlink/", env!("CARGO_PKG_VERSION"));
 
 /// The Web API client, shared by all instances: connections, tokens and manners are kept here.
 #[derive(Clone)]
@@ -226,7 +225,6 @@ fn odata_headers() -> HeaderMap {
         (header::ACCEPT, HeaderValue::from_static("application/json")),
         (HeaderName::from_static("odata-maxversion"), HeaderValue::from_static("4.0")),
         (HeaderName::from_static("odata-version"), HeaderValue::from_static("4.0")),
-        (header::USER_AGENT, HeaderValue::from_static(USER_AGENT)),
     ])
 }
 
@@ -364,7 +362,6 @@ impl Remote {
             headers: HeaderMap::from_iter([
                 (header::ACCEPT, HeaderValue::from_static("application/json")),
                 (header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
-                (header::USER_AGENT, HeaderValue::from_static(USER_AGENT)),
             ]),
             body: Bytes::from(form),
         };

@@ -102,6 +102,8 @@ pub struct Config {
     pub body_limits: BodyLimits,
     /// Requests under way at one time per instance and identity.
     pub concurrency: usize,
+    /// The `User-Agent` of every request.
+    pub user_agent: String,
     /// Real network or streams in memory.
     pub transport: Transport,
     /// The time.
@@ -119,6 +121,7 @@ impl Default for Config {
             deadlines: Deadlines::default(),
             body_limits: BodyLimits::default(),
             concurrency: 8,
+            user_agent: concat!("dataverse-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             transport: Transport::Network { resolve: None },
             clock: Arc::new(Timestamp::now),
             observe: Arc::new(|_| {}),
@@ -140,6 +143,9 @@ pub enum ConfigError {
     /// The extra roots are not PEM certificates.
     #[error("the file of --ca-file holds something that is not a PEM certificate")]
     ExtraRoots,
+    /// The `User-Agent` is not a header value.
+    #[error("user_agent holds a character that no HTTP header may have")]
+    UserAgent,
     /// Nothing to trust.
     #[error("the operating system has no root certificates; install ca-certificates or give --ca-file")]
     NoRoots,

@@ -45,18 +45,20 @@ pub(super) struct Answer {
 /// The connection pool and what guards it.
 pub(super) struct Exchange {
     client: legacy::Client<Connector, Full<Bytes>>,
+    user_agent: HeaderValue,
     clock: Clock,
 }
 
 impl Exchange {
     pub(super) fn new(config: &Config, guard: Arc<Guard>) -> Result<Self, ConfigError> {
+        let user_agent = HeaderValue::from_str(&config.user_agent).map_err(|_| ConfigError::UserAgent)?;
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(config.concurrency)
             .http1_max_buf_size(LARGEST_HEAD)
             .build(Connector::new(config, guard)?);
-        Ok(Self { client, clock: config.clock.clone() })
+        Ok(Self { client, user_agent, clock: config.clock.clone() })
     }
 
     /// Sends and reads to the end, or says why not. Dropping the future ends the exchange. Callers set deadlines.
@@ -74,6 +76,7 @@ impl Exchange {
         *request.method_mut() = outgoing.method.clone();
         *request.uri_mut() = outgoing.uri.clone();
         *request.headers_mut() = outgoing.headers.clone();
+        request.headers_mut().insert(header::USER_AGENT, self.user_agent.clone());
         let response = self.client.request(request).await.map_err(|e| Failure::of_request(&e))?;
         if let Some(served) = response.extensions().get::<Served>() {
             served.mark();

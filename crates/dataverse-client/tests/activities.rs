@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use postlink::dynamics::{
+use dataverse_client::{
     Activity, AdditionalParams, Community, Creation, ErrorCode, Kind, Meaning, MessageType, RecordPresence,
     RecordRef, Regarding, RegardingTarget, Rubbish, Sentiment, Unreachable,
 };

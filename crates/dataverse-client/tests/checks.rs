@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use postlink::dynamics::{
+use dataverse_client::{
     ActivityPresence, CheckAnswer, CheckRequest, Kind, RecordPresence, RecordRef, Rubbish,
 };
 use rstest::rstest;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use postlink::dynamics::{Activity, Client, Config, Kind, Meaning, Peer, Rubbish, Transport, Unreachable};
+use dataverse_client::{Activity, Client, Config, Kind, Meaning, Peer, Rubbish, Transport, Unreachable};
 use rstest::rstest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -1,4 +1,4 @@
-//! Tests of `postlink::dynamics`: a scripted server behind in-memory streams, and one over real TLS.
+//! Tests of `dataverse_client`: a scripted server behind in-memory streams, and one over real TLS.
 #![allow(clippy::unwrap_used, reason = "the scripted server and its helpers stand outside #[test] functions")]
 
 mod activities;

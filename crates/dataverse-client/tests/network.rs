@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use postlink::dynamics::{Client, Config, ConfigError, Kind, Meaning, Peer, Transport, Unreachable};
+use dataverse_client::{Client, Config, ConfigError, Kind, Meaning, Peer, Transport, Unreachable};
 use rstest::rstest;
 use rustls_pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;

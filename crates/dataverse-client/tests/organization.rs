@@ -1,6 +1,6 @@
 //! Health, organisation, metadata and discovery (R2, R4), within their budget of requests.
 
-use postlink::dynamics::{DiscoveredState, Kind, Meaning, OrganizationState, Peer, Rubbish};
+use dataverse_client::{DiscoveredState, Kind, Meaning, OrganizationState, Peer, Rubbish};
 use serde_json::json;
 
 use super::server::{HOST, LOGIN, Reply, Seen, World, batch, id};

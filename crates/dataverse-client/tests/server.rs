@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use dataverse_client::{Client, Config, Credentials, Deadlines, Instance, Origin, Transport};
 use futures::StreamExt;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -14,7 +15,6 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use postlink::dynamics::{Client, Config, Credentials, Deadlines, Instance, Origin, Transport};
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use postlink::dynamics::{
+use dataverse_client::{
     Activity, Client, CredentialFault, Credentials, Kind, Meaning, Origin, Peer, Rejection, Unreachable,
 };
 use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
@@ -125,7 +125,7 @@ async fn many_requests_at_once_sign_in_once() {
     let world = World::new(healthy);
     let client = world.client();
     let instances: Vec<_> = (0..20).map(|_| instance_at(&client, HOST)).collect();
-    let answers = futures::future::join_all(instances.iter().map(postlink::dynamics::Instance::health)).await;
+    let answers = futures::future::join_all(instances.iter().map(dataverse_client::Instance::health)).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(world.seen_by(LOGIN).len(), 1);
 }
@@ -135,7 +135,7 @@ async fn many_requests_with_a_wrong_secret_are_refused_once() {
     let world = World::new(|seen| (seen.host == LOGIN).then(|| refusal(401, "invalid_client", 7_000_215)));
     let client = world.client();
     let instances: Vec<_> = (0..20).map(|_| instance_at(&client, HOST)).collect();
-    let answers = futures::future::join_all(instances.iter().map(postlink::dynamics::Instance::health)).await;
+    let answers = futures::future::join_all(instances.iter().map(dataverse_client::Instance::health)).await;
     assert!(answers.iter().all(Result::is_err));
     assert_eq!(world.seen_by(LOGIN).len(), 1);
     assert!(world.seen_by(HOST).is_empty());
@@ -312,7 +312,7 @@ fn rsa_key() -> &'static str {
 
 fn certificate_of(key_pem: &str) -> rcgen::Certificate {
     let key = rcgen::KeyPair::from_pem(key_pem).unwrap();
-    rcgen::CertificateParams::new(vec!["postlink.test".into()]).unwrap().self_signed(&key).unwrap()
+    rcgen::CertificateParams::new(vec!["client.test".into()]).unwrap().self_signed(&key).unwrap()
 }
 
 fn with_pem(pem: String) -> Credentials {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use postlink::dynamics::{Client, Config, Credentials, Kind, Meaning, Origin, Peer};
+use dataverse_client::{Client, Config, Credentials, Kind, Meaning, Origin, Peer};
 use rstest::rstest;
 
 use super::server::{CANARY, HOST, LOGIN, Reply, TENANT, World, instance_at};

@@ -1,6 +1,6 @@
 //! T1: what may be an instance's URL, and what only looks like one.
 
-use postlink::dynamics::{Config, OriginError, Transport};
+use dataverse_client::{Config, OriginError, Transport};
 use rstest::rstest;
 
 use super::server::World;
@@ -114,7 +114,7 @@ fn the_operator_decides_about_hosts_and_ports() {
     let world = World::new(|_| None);
     let mut config = Config { allow_hosts: vec!["crm.example.org".into()], ..world.config() };
     config.connect_to.insert("crm.example.org".into(), "127.0.0.1:8443".parse().unwrap());
-    let client = postlink::dynamics::Client::new(&config).unwrap();
+    let client = dataverse_client::Client::new(&config).unwrap();
     assert!(client.admit("https://crm.example.org:8443").is_ok());
     assert_eq!(client.admit("https://a.crm.example.org:8443"), Err(OriginError::PortNotAllowed));
     assert!(client.admit("https://a.crm.example.org").is_ok());
@@ -133,6 +133,6 @@ fn an_allow_list_that_would_admit_anything_is_refused(#[case] entry: &str) {
         transport: Transport::InMemory(std::sync::Arc::new(|_| Err(std::io::ErrorKind::Other.into()))),
         ..Config::default()
     };
-    let error = postlink::dynamics::Client::new(&config).unwrap_err();
+    let error = dataverse_client::Client::new(&config).unwrap_err();
     assert!(error.to_string().contains("--allow-host"), "{error}");
 }

@@ -4,18 +4,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The `apiVersion` of a [`SimulatedInstanceDocument`].
-pub const API_VERSION: &str = "local.postlink.dev/v1alpha1";
 /// The `kind` of a [`SimulatedInstanceDocument`].
 pub const KIND: &str = "SimulatedInstance";
 
-/// One simulated instance, as `postlink local` and `postlink simulate` read it.
+/// One simulated instance, written as a Kubernetes manifest.
 ///
 /// It never reaches a cluster, so an unknown field is an error here and not something to prune.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SimulatedInstanceDocument {
-    /// Always [`API_VERSION`].
+    /// The group and version of the program that reads the document; not checked here.
     pub api_version: String,
     /// Always [`KIND`].
     pub kind: String,

@@ -39,8 +39,8 @@ mod writes;
 pub use clouds::{Service, service_at, services_of};
 pub use data::RowReference;
 pub use document::{
-    API_VERSION, Act, AnswersWith, Change, ConvertsTo, CustomTable, DocumentMetadata, ExistingRecord,
-    InstanceState, KIND, Organization, SimulatedInstanceDocument, SimulatedInstanceSpec, Throttle,
+    Act, AnswersWith, Change, ConvertsTo, CustomTable, DocumentMetadata, ExistingRecord, InstanceState, KIND,
+    Organization, SimulatedInstanceDocument, SimulatedInstanceSpec, Throttle,
 };
 pub use faults::Fault;
 pub use journal::RequestRecord;

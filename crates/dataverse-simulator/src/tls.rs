@@ -57,7 +57,7 @@ impl Authority {
             return Ok(issuer);
         }
         let mut params = CertificateParams::new(Vec::new())?;
-        params.distinguished_name.push(DnType::CommonName, "Postlink simulated instances");
+        params.distinguished_name.push(DnType::CommonName, "Simulated Dataverse instances");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let made = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;

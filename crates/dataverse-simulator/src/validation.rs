@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::assertion::Certificate;
 use super::clouds::service_at;
-use super::document::{API_VERSION, ConvertsTo, KIND, SimulatedInstanceDocument, SimulatedInstanceSpec};
+use super::document::{ConvertsTo, KIND, SimulatedInstanceDocument, SimulatedInstanceSpec};
 use super::tables::BUILT_IN;
 
 /// Something in a document that cannot be simulated.
@@ -24,9 +24,6 @@ impl SimulatedInstanceDocument {
     /// All faults found, never an empty list.
     pub fn validate(&self) -> Result<(), Vec<DocumentError>> {
         let mut faults = Faults::default();
-        if self.api_version != API_VERSION {
-            faults.add("apiVersion", format!("must be {API_VERSION}"));
-        }
         if self.kind != KIND {
             faults.add("kind", format!("must be {KIND}"));
         }

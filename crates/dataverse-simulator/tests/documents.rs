@@ -1,8 +1,6 @@
 //! Documents: what is read, and what is told about mistakes.
 
-use postlink::simulated_instance::{
-    Act, ApplyError, ConvertsTo, InstanceState, SimulatedInstanceDocument, World,
-};
+use dataverse_simulator::{Act, ApplyError, ConvertsTo, InstanceState, SimulatedInstanceDocument, World};
 use serde_json::{Value, json};
 
 use super::wire::{contoso, id};
@@ -10,7 +8,7 @@ use super::wire::{contoso, id};
 #[test]
 fn the_documented_example_is_read_as_written() {
     let text = "
-apiVersion: local.postlink.dev/v1alpha1
+apiVersion: test.example/v1
 kind: SimulatedInstance
 metadata: {name: contoso}
 spec:
@@ -24,20 +22,20 @@ spec:
   changes:
   - {post: rumour-17, do: DissociateRecord}
 ";
-    let document: SimulatedInstanceDocument = serde_yaml::from_str(text).unwrap();
+    let document: SimulatedInstanceDocument = serde_saphyr::from_str(text).unwrap();
     assert_eq!(document.validate(), Ok(()));
     assert_eq!(document.spec.state, InstanceState::Enabled);
     assert_eq!(document.spec.converts_to, ConvertsTo::Preferred);
     assert_eq!(document.spec.changes[0].act, Act::DissociateRecord);
     let again: SimulatedInstanceDocument =
-        serde_yaml::from_str(&serde_yaml::to_string(&document).unwrap()).unwrap();
+        serde_json::from_str(&serde_json::to_string(&document).unwrap()).unwrap();
     assert_eq!(again, document);
 }
 
 #[test]
 fn little_is_required_and_nothing_unknown_is_let_through() {
     let minimal = json!({
-        "apiVersion": "local.postlink.dev/v1alpha1",
+        "apiVersion": "test.example/v1",
         "kind": "SimulatedInstance",
         "metadata": {"name": "a"},
         "spec": {"host": "a.crm.dynamics.com", "organization": {"id": id(1), "name": "A", "uniqueName": "a"}},

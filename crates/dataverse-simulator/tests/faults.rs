@@ -1,6 +1,6 @@
 //! Faults that tests inject, and the record of requests.
 
-use postlink::simulated_instance::Fault;
+use dataverse_simulator::Fault;
 use serde_json::{Value, json};
 
 use super::wire::{HOST, ORGANIZATION, SECRET, SIGN_IN_HOST, Wire, activity, id};

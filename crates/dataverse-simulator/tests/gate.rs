@@ -1,9 +1,9 @@
 //! What every request meets before the Web API: token, headers, state, limits, broken instances.
 
+use dataverse_simulator::Fault;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use postlink::simulated_instance::Fault;
 use serde_json::{Value, json};
 
 use super::wire::{HOST, Wire, contoso};

@@ -1,4 +1,4 @@
-//! Tests of `postlink::simulated_instance`: each strictness rule has a case, over in-memory streams.
+//! Tests of `dataverse_simulator`: each strictness rule has a case, over in-memory streams.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
 //! Conversion, changes by people, and data that outlives documents.
 
-use postlink::simulated_instance::World;
+use dataverse_simulator::World;
 use serde_json::json;
 
 use super::wire::{ORGANIZATION, Wire, activity, contoso, id};

@@ -163,7 +163,7 @@ async fn a_federated_assertion_must_be_made_for_the_token_exchange() {
         json!({
             "aud": audience,
             "iss": "https://kubernetes.default.svc",
-            "sub": "system:serviceaccount:team:postlink",
+            "sub": "system:serviceaccount:team:links",
             "exp": START + 600,
         })
     };
@@ -178,7 +178,7 @@ fn certified() -> (ring::signature::RsaKeyPair, rcgen::Certificate) {
     let pem = include_str!("client.key.pem");
     let key = rcgen::KeyPair::from_pem(pem).unwrap();
     let certificate =
-        rcgen::CertificateParams::new(vec!["postlink".to_owned()]).unwrap().self_signed(&key).unwrap();
+        rcgen::CertificateParams::new(vec!["client".to_owned()]).unwrap().self_signed(&key).unwrap();
     (ring::signature::RsaKeyPair::from_pkcs8(key.serialized_der()).unwrap(), certificate)
 }
 

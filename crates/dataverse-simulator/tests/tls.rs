@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use dataverse_simulator::{ServeError, Served};
 use http_body_util::Full;
-use postlink::simulated_instance::{ServeError, Served};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::json;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
+use dataverse_simulator::{SimulatedInstanceDocument, Warning, World};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use postlink::simulated_instance::{SimulatedInstanceDocument, Warning, World};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
@@ -25,7 +25,7 @@ pub const START: i64 = 1_767_225_600;
 /// A document with some fields of `spec` replaced.
 pub fn contoso(changes: &Value) -> SimulatedInstanceDocument {
     let mut document = json!({
-        "apiVersion": "local.postlink.dev/v1alpha1",
+        "apiVersion": "test.example/v1",
         "kind": "SimulatedInstance",
         "metadata": {"name": "contoso"},
         "spec": {

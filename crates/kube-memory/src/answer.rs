@@ -186,7 +186,7 @@ impl Refusal {
         )
     }
 
-    /// 422 `Invalid` about an object; `kind` is what the message calls it (`PostLink.postlink.dev`).
+    /// 422 `Invalid` about an object; `kind` is what the message calls it (`Widget.example.com`).
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Box<Self> {
         let mut sentences: Vec<String> = Vec::with_capacity(errors.len());
         for error in errors {

@@ -31,7 +31,7 @@ pub(crate) fn answer(core: &Core, path: &[String]) -> Option<Value> {
             .any(|(g, v)| g == name && v == version)
             .then(|| resource_list(resources, name, version)),
         ["version"] => Some(json!({
-            "major": "1", "minor": "36", "gitVersion": "v1.36.3+postlink-memory", "gitCommit": "", "gitTreeState": "",
+            "major": "1", "minor": "36", "gitVersion": "v1.36.3+kube-memory", "gitCommit": "", "gitTreeState": "",
             "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": "memory",
         })),
         ["healthz" | "livez" | "readyz"] => Some(json!("ok")),
@@ -154,7 +154,7 @@ fn open_api(resources: &[Resource], group: &str, version: &str) -> Value {
         });
     }
     json!({
-        "openapi": "3.0.0", "info": {"title": "Postlink in-memory API", "version": "v1.36.3"},
+        "openapi": "3.0.0", "info": {"title": "kube-memory", "version": "v1.36.3"},
         "paths": paths, "components": {"schemas": schemas},
     })
 }

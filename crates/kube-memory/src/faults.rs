@@ -17,7 +17,7 @@ pub struct RequestInfo {
     pub number: u64,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: &'static str,
-    /// Plural with group, `postlinks.postlink.dev`; empty for discovery.
+    /// Plural with group, `widgets.example.com`; empty for discovery.
     pub resource: String,
     /// Namespace, may be empty.
     pub namespace: String,

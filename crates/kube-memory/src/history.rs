@@ -10,7 +10,7 @@ use super::store::{Actor, Record, Verb};
 /// Names an object: its kind's plural with group, its namespace, its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
-    /// Plural with group, `postlinks.postlink.dev`; plain plural for the core group.
+    /// Plural with group, `widgets.example.com`; plain plural for the core group.
     pub resource: String,
     /// Namespace, empty for cluster-wide kinds.
     pub namespace: String,

@@ -1,6 +1,6 @@
 //! A Kubernetes-shaped API in memory, handed to `kube::Client` as a tower service.
 //!
-//! The controller that runs against a cluster runs against this, unchanged: in `postlink local` and in tests. It
+//! The controller that runs against a cluster runs against this, unchanged. It
 //! answers as a kube-apiserver 1.36 does: status codes, `Status` objects word for word, resource versions,
 //! generations, finalizers, managed fields. It is a development tool: nothing is authenticated, authorised or kept.
 //!
@@ -31,6 +31,7 @@ mod quiet;
 mod request_options;
 mod resource;
 mod route;
+pub mod schema;
 mod schema_admission;
 mod selector;
 mod serve;
@@ -234,7 +235,7 @@ impl MemoryApi {
         self.core.state().store.revision()
     }
 
-    /// The revision of the latest write to a kind (`PostLink`), 0 when there was none or the kind is not served.
+    /// The revision of the latest write to a kind (`Widget`), 0 when there was none or the kind is not served.
     pub fn latest(&self, kind: &str) -> u64 {
         self.core.catalogue.by_kind(kind).map_or(0, |r| self.core.state().store.latest(r.store))
     }

@@ -327,7 +327,7 @@ mod tests {
     fn empty_and_unknown_metadata_is_dropped() {
         let mut object =
             json!({"metadata": {"name": "a", "labels": {}, "nope": 1, "creationTimestamp": null}});
-        let kinds = super::super::resource::Catalogue::new(&[]).unwrap();
+        let kinds = crate::resource::Catalogue::new(&[]).unwrap();
         assert_eq!(normalise(&mut object, kinds.namespaces()), Ok(vec!["metadata.nope".to_owned()]));
         assert_eq!(object, json!({"metadata": {"name": "a"}}));
     }

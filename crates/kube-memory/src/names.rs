@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(subdomain("A", CHARACTERS), [SUBDOMAIN]);
         assert_eq!(subdomain("a..b", CHARACTERS), [SUBDOMAIN]);
         assert_eq!(label_name("a.b"), ["must not contain dots"]);
-        assert!(qualified_name("postlink.dev/hold").is_empty());
+        assert!(qualified_name("example.com/hold").is_empty());
         assert_eq!(qualified_name("/x"), ["prefix part must be non-empty"]);
         assert_eq!(name_faults(NameRule::PathSegment, "..", false), ["may not be '..'"]);
         assert!(name_faults(NameRule::Subdomain, "a-", true).is_empty());

@@ -157,7 +157,7 @@ pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Optio
         "create" | "update" => {
             check_object_type(request.headers())?;
             let object = if media_type == "application/yaml" {
-                serde_yaml::from_slice(body).map_err(|why| why.to_string())
+                serde_saphyr::from_slice(body).map_err(|why| why.to_string())
             } else {
                 serde_json::from_slice(body)
                     .map_err(|why| format!("couldn't get version/kind; json parse error: {}", go_error(&why)))
@@ -197,7 +197,7 @@ pub(crate) fn read(route: &Route<'_>, request: &Request<Bytes>) -> Outcome<Optio
             match media_type {
                 "application/json-patch+json" => Ok(Some(Change::Json(read_json_patch(body)?))),
                 "application/apply-patch+yaml" => {
-                    let config: Value = serde_yaml::from_slice(body)
+                    let config: Value = serde_saphyr::from_slice(body)
                         .map_err(|why| Refusal::bad_request(format!("error decoding YAML: {why}")))?;
                     if !config.is_object() && !config.is_null() {
                         return Err(Refusal::bad_request(format!(

@@ -18,7 +18,7 @@ pub(crate) struct WatchProgress {
 /// One open watch, as seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchState {
-    /// The plural with its group, `postlinks.postlink.dev`.
+    /// The plural with its group, `widgets.example.com`.
     pub resource: String,
     /// Whose watch it is.
     pub user: String,

@@ -24,17 +24,17 @@ pub struct Resource {
     pub group: String,
     /// API version.
     pub version: String,
-    /// Kind, `PostLink`.
+    /// Kind, `Widget`.
     pub kind: String,
     /// Plural, as in the path.
     pub plural: String,
     /// Singular.
     pub singular: String,
-    /// Kind of a list, `PostLinkList`.
+    /// Kind of a list, `WidgetList`.
     pub list_kind: String,
     /// Short names, `plink`.
     pub short_names: Vec<String>,
-    /// Categories, `postlink`.
+    /// Categories, such as `all`.
     pub categories: Vec<String>,
     /// Whether objects live in a namespace.
     pub namespaced: bool,
@@ -64,12 +64,12 @@ impl Resource {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
-    /// `postlinks.postlink.dev`, as error messages call it.
+    /// `widgets.example.com`, as error messages call it.
     pub fn qualified(&self) -> String {
         if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
     }
 
-    /// `PostLink.postlink.dev`, as validation messages call it.
+    /// `Widget.example.com`, as validation messages call it.
     pub fn qualified_kind(&self) -> String {
         if self.group.is_empty() { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
     }

@@ -13,7 +13,7 @@ use super::resource::Resource;
 /// Who makes a request; policies and the history see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actor {
-    /// User name, such as `system:serviceaccount:postlink:postlink`.
+    /// User name, such as `system:serviceaccount:default:app`.
     pub user: String,
     /// Groups, such as `system:authenticated`.
     pub groups: Vec<String>,

@@ -331,5 +331,5 @@ impl<'a> Transaction<'a> {
 
 /// A reproducible uid: the seed names the run, the number the object.
 pub(crate) fn uid(seed: u64, number: u64) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("postlink-memory-api/{seed}/{number}").as_bytes())
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("kube-memory/{seed}/{number}").as_bytes())
 }

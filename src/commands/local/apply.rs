@@ -5,8 +5,9 @@ use super::{
     settle::{Unsettled, settle},
     tree::{Id, Item, Tree},
 };
-use crate::{api::names::GROUP, manifests::Document, simulated_instance::SimulatedInstanceDocument};
+use crate::{api::names::GROUP, manifests::Document};
 use base64::Engine;
+use dataverse_simulator::SimulatedInstanceDocument;
 use kube::{
     Api,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective},

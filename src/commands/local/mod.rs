@@ -2,6 +2,7 @@
 //! instances.
 
 pub mod apply;
+pub mod policies;
 pub mod report;
 pub mod session;
 pub mod settle;
@@ -15,7 +16,7 @@ use super::{
 use crate::manifests::{Commit, load_commits};
 use apply::Applier;
 use session::{APART, Applicant, Session};
-use std::{collections::BTreeSet, io::IsTerminal, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf};
 use tree::Tree;
 
 /// Runs the whole of Postlink on one machine over a folder of YAML: nothing else is needed, nothing outside is touched.
@@ -84,54 +85,48 @@ async fn play(args: &Args, commits: Vec<Commit>) -> Outcome {
             return Outcome::Usage;
         }
     };
-    let progress = progress();
     let mut applier = Applier::default();
     let mut sound = true;
-    let count = trees.len();
     for (number, (name, tree)) in trees.into_iter().enumerate() {
         if number > 0 {
             session.clock.move_to(session.clock.now() + APART);
         }
-        progress.set_message(format!("{name} ({} of {count})", number + 1));
         let (begun, revision) = (session.clock.now(), session.api.revision());
         let report = match applier.commit(&session, &tree).await {
             Ok(report) => report,
             Err(error) => {
-                progress.suspend(|| tell(format_args!("error: commit {name}: {error}")));
+                tell(format_args!("error: commit {name}: {error}"));
                 return Outcome::No;
             }
         };
-        let printed = progress.suspend(|| {
-            for problem in &report.problems {
-                sound = false;
-                tell(format_args!("error: {problem}"));
-            }
-            for warning in &report.warnings {
-                tell(format_args!("warning: {warning}"));
-            }
-            for ignored in &report.ignored {
-                tell(format_args!("note: {ignored} is not applied: `local` knows Postlink's kinds, Namespace, Secret and ServiceAccount"));
-            }
-            match args.output {
-                Output::Table => answer(format_args!(
-                    "{}commit {name} at {}\n{}{}{}",
-                    if number > 0 { "\n" } else { "" },
-                    begun.strftime("%Y-%m-%d %H:%M:%S UTC"),
-                    report::changes(&report),
-                    report::tables(&session, session.clock.now()),
-                    report::events(&session, revision)
-                )),
-                Output::Json if args.each => {
-                    answer(format_args!("{}\n", report::list(&session, Some(&name))))
-                }
-                Output::Json | Output::Yaml => Ok(()),
-            }
-        });
+        for problem in &report.problems {
+            sound = false;
+            tell(format_args!("error: {problem}"));
+        }
+        for warning in &report.warnings {
+            tell(format_args!("warning: {warning}"));
+        }
+        for ignored in &report.ignored {
+            tell(format_args!(
+                "note: {ignored} is not applied: `local` knows Postlink's kinds, Namespace, Secret and ServiceAccount"
+            ));
+        }
+        let printed = match args.output {
+            Output::Table => answer(format_args!(
+                "{}commit {name} at {}\n{}{}{}",
+                if number > 0 { "\n" } else { "" },
+                begun.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                report::changes(&report),
+                report::tables(&session, session.clock.now()),
+                report::events(&session, revision)
+            )),
+            Output::Json if args.each => answer(format_args!("{}\n", report::list(&session, Some(&name)))),
+            Output::Json | Output::Yaml => Ok(()),
+        };
         if let Err(outcome) = printed {
             return outcome;
         }
     }
-    progress.finish_and_clear();
     let printed = match args.output {
         Output::Json if !args.each => answer(format_args!("{:#}\n", report::list(&session, None))),
         Output::Yaml => answer(crate::manifests::to_yaml(&report::list(&session, None))),
@@ -148,14 +143,4 @@ async fn play(args: &Args, commits: Vec<Commit>) -> Outcome {
     }
     session.stop().await;
     if sound && (waiting.is_empty() || args.expect_held) { Outcome::Done } else { Outcome::No }
-}
-
-/// Shown on a terminal only, and only when it takes longer than a moment.
-fn progress() -> indicatif::ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return indicatif::ProgressBar::hidden();
-    }
-    let bar = indicatif::ProgressBar::new_spinner();
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

@@ -1,9 +1,7 @@
 //! The shipped policies, filled in: the manifests in `charts/postlink/policies/` are the only copy, and
 //! the chart fills in the same places.
 
-use serde_json::{Map, Value, json};
-
-use super::super::SchemaError;
+use serde_json::{Value, json};
 
 const REFUSAL: &str = include_str!("../../../charts/postlink/policies/refusal.yaml");
 const GUARD: &str = include_str!("../../../charts/postlink/policies/guard.yaml");
@@ -85,20 +83,7 @@ fn is_people_binding(manifest: &Value) -> bool {
 }
 
 fn shipped(yaml: &str) -> Vec<Value> {
-    let manifests = read(yaml).expect("the shipped manifests are YAML; a test reads them");
-    manifests.iter().flat_map(items).cloned().collect()
-}
-
-/// The documents of a YAML text.
-pub(super) fn read(yaml: &str) -> Result<Vec<Value>, SchemaError> {
-    serde_saphyr::from_multiple(yaml).map_err(|error| SchemaError::Yaml(error.to_string()))
-}
-
-/// A `List` as its items, anything else as itself.
-pub(super) fn items(manifest: &Value) -> impl Iterator<Item = &Value> {
-    let fields: Option<&Map<String, Value>> = manifest.as_object();
-    let list = fields
-        .filter(|fields| fields.get("kind").and_then(Value::as_str) == Some("List"))
-        .and_then(|fields| fields.get("items")?.as_array());
-    list.map_or(std::slice::from_ref(manifest), Vec::as_slice).iter()
+    let list: Value =
+        serde_saphyr::from_str(yaml).expect("the shipped manifests are YAML; a test reads them");
+    list["items"].as_array().cloned().unwrap_or_default()
 }

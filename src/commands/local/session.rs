@@ -1,16 +1,16 @@
 //! One run of `postlink local`: an in-memory API, simulated instances over HTTPS, and the real controller, wired.
 
+use super::policies::{Mode, Principals, render};
 use super::warnings::{Warnings, WithWarnings};
 use crate::{
     api::crds,
     controller::{Controller, Settings, clock::Clock},
-    dynamics,
-    memory_api::{Actor, Line, MemoryApi, Options, SchemaAdmission},
-    schema::policies::{Mode, Policies, Principals, render},
-    simulated_instance::{Served, World, service_at, services_of},
     telemetry::Metrics,
 };
+use dataverse_simulator::{Served, World, service_at, services_of};
 use jiff::{SignedDuration, Timestamp};
+use kube_memory::schema::policies::Policies;
+use kube_memory::{Actor, Line, MemoryApi, Options, SchemaAdmission};
 use std::{
     collections::{BTreeSet, HashMap},
     net::{Ipv4Addr, SocketAddr},
@@ -29,16 +29,16 @@ const CONCURRENCY: usize = 32;
 pub enum SessionError {
     /// The in-memory API.
     #[error("the in-memory API cannot be started: {0}")]
-    Api(#[from] crate::memory_api::Error),
+    Api(#[from] kube_memory::Error),
     /// Our own definitions or policies.
     #[error("Postlink's own definitions cannot be used: {0}")]
-    Schema(#[from] crate::schema::SchemaError),
+    Schema(#[from] kube_memory::schema::SchemaError),
     /// The simulated instances.
     #[error("the simulated instances cannot be served: {0}")]
-    Served(#[from] crate::simulated_instance::ServeError),
+    Served(#[from] dataverse_simulator::ServeError),
     /// The client of the instances.
     #[error("the client of the instances cannot be made: {0}")]
-    Dynamics(#[from] dynamics::ConfigError),
+    Dynamics(#[from] dataverse_client::ConfigError),
 }
 
 /// Who applies.
@@ -126,7 +126,7 @@ impl Session {
         };
         config.clock = now;
         config.allow_hosts.extend(hosts.iter().cloned());
-        let dynamics = dynamics::Client::new(&config)?;
+        let dynamics = dataverse_client::Client::new(&config)?;
         let actor = Actor::user("system:serviceaccount:postlink-system:postlink");
         let controller = Controller::start(Settings {
             client: match &wiring.line {
@@ -163,7 +163,7 @@ impl Session {
 }
 
 /// Every host leads to the simulated instances or nowhere: `local` never talks to the outside.
-fn over_https(served: &Served, hosts: &BTreeSet<String>) -> dynamics::Config {
+fn over_https(served: &Served, hosts: &BTreeSet<String>) -> dataverse_client::Config {
     let services = services_of(hosts.iter().map(String::as_str));
     let connect_to: HashMap<String, SocketAddr> = hosts
         .iter()
@@ -171,25 +171,29 @@ fn over_https(served: &Served, hosts: &BTreeSet<String>) -> dynamics::Config {
         .chain(services.map(str::to_owned))
         .map(|host| (host, served.address()))
         .collect();
-    let nowhere: dynamics::Resolve = Arc::new(|host| Box::pin(std::future::ready(Err(no_instance(&host)))));
-    dynamics::Config {
+    let nowhere: dataverse_client::Resolve =
+        Arc::new(|host| Box::pin(std::future::ready(Err(no_instance(&host)))));
+    dataverse_client::Config {
         connect_to,
         extra_roots: served.ca_pem().as_bytes().to_vec(),
-        transport: dynamics::Transport::Network { resolve: Some(nowhere) },
-        ..dynamics::Config::default()
+        transport: dataverse_client::Transport::Network { resolve: Some(nowhere) },
+        ..dataverse_client::Config::default()
     }
 }
 
-fn in_memory(world: &World, hosts: &BTreeSet<String>) -> dynamics::Config {
+fn in_memory(world: &World, hosts: &BTreeSet<String>) -> dataverse_client::Config {
     let (connect, hosts) = (world.connector(), hosts.clone());
-    let dial: dynamics::InMemoryDial = Arc::new(move |host| {
+    let dial: dataverse_client::InMemoryDial = Arc::new(move |host| {
         if hosts.contains(host) || service_at(host).is_some() {
             Ok(connect(host))
         } else {
             Err(no_instance(host))
         }
     });
-    dynamics::Config { transport: dynamics::Transport::InMemory(dial), ..dynamics::Config::default() }
+    dataverse_client::Config {
+        transport: dataverse_client::Transport::InMemory(dial),
+        ..dataverse_client::Config::default()
+    }
 }
 
 fn no_instance(host: &str) -> std::io::Error {

@@ -1,17 +1,21 @@
 //! A commit's documents, sorted by what they are: objects to apply, and the simulated world.
-
 use crate::{
     api::names::GROUP,
     manifests::{Document, ManifestError},
-    memory_api::name_faults_of,
-    simulated_instance::{API_VERSION, KIND, SimulatedInstanceDocument},
 };
+
+use kube_memory::name_faults_of;
+
+use dataverse_simulator::{KIND, SimulatedInstanceDocument};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
+
+/// The `apiVersion` of a `SimulatedInstance`: a kind that `local` and `simulate` read, and no cluster stores.
+const API_VERSION: &str = "local.postlink.dev/v1alpha1";
 
 /// Which object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
 //! What the API warns of: `Warning` headers, which the Kubernetes client does not hand on.
 
-use crate::memory_api::{ApiBody, ApiService};
 use http::{Request, Response};
 use kube::client::Body;
+use kube_memory::{ApiBody, ApiService};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},

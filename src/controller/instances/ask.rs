@@ -10,13 +10,13 @@ use crate::{
         names::{REFRESH_REQUESTED, reconcile_requested, requested},
     },
     controller::queue::{Key, Kind},
-    dynamics::{self, Kind as Error, Meaning, Rejection, Unreachable},
     rules::{
         connection::Ask,
         facts::ConnectionFacts,
         instance_state::{Answer, Failure, Tables, Told, Unread},
     },
 };
+use dataverse_client::{Kind as Error, Meaning, Rejection, Unreachable};
 use kube::ResourceExt;
 use std::sync::Arc;
 use tracing::warn;
@@ -28,7 +28,7 @@ struct Heard {
     /// The tables could not be read, although the instance is in order.
     unread: bool,
     sets: Vec<(String, Table)>,
-    handle: Option<dynamics::Instance>,
+    handle: Option<dataverse_client::Instance>,
 }
 
 impl Instances {
@@ -159,13 +159,13 @@ impl Instances {
 
 /// `types`: metadata of the tables asked for, or none if it could not be read.
 fn full(
-    organization: dynamics::Organization,
-    types: Option<&[dynamics::RecordTypeMetadata]>,
+    organization: dataverse_client::Organization,
+    types: Option<&[dataverse_client::RecordTypeMetadata]>,
     asked: &[String],
     connection: &DynamicsConnection,
     now: jiff::Timestamp,
 ) -> Heard {
-    let usable = |t: &&dynamics::RecordTypeMetadata| t.exists && t.related_to_social_activity;
+    let usable = |t: &&dataverse_client::RecordTypeMetadata| t.exists && t.related_to_social_activity;
     let existing = types.unwrap_or_default().iter().filter(|t| t.exists);
     let annotations = connection.metadata.annotations.as_ref();
     Heard {
@@ -178,7 +178,7 @@ fn full(
         unread: types.is_none(),
         sets: existing.map(|t| (t.logical_name.clone(), Table::of(t))).collect(),
         answer: Answer::Organization {
-            disabled: organization.state == dynamics::OrganizationState::Disabled,
+            disabled: organization.state == dataverse_client::OrganizationState::Disabled,
             accepts_social_data: organization.accepts_social_data,
             friendly_name: Some(organization.friendly_name),
             organization: Organization {
@@ -192,11 +192,11 @@ fn full(
     }
 }
 
-fn brief(health: dynamics::Health, known: Option<&Organization>) -> Heard {
+fn brief(health: dataverse_client::Health, known: Option<&Organization>) -> Heard {
     let known = known.filter(|k| k.id == health.organization_id);
     Heard {
         answer: Answer::Organization {
-            disabled: health.state == dynamics::OrganizationState::Disabled,
+            disabled: health.state == dataverse_client::OrganizationState::Disabled,
             accepts_social_data: health.accepts_social_data,
             friendly_name: Some(health.name),
             organization: Organization {
@@ -214,7 +214,7 @@ fn brief(health: dynamics::Health, known: Option<&Organization>) -> Heard {
 }
 
 impl Table {
-    pub(super) fn of(metadata: &dynamics::RecordTypeMetadata) -> Self {
+    pub(super) fn of(metadata: &dataverse_client::RecordTypeMetadata) -> Self {
         Self {
             entity_set: metadata.entity_set_name.clone(),
             id_attribute: metadata.primary_id_attribute.clone(),
@@ -224,7 +224,7 @@ impl Table {
 }
 
 /// An error of the client in the rules' words: one for one, no judgement.
-fn failure(error: &dynamics::Error) -> Failure {
+fn failure(error: &dataverse_client::Error) -> Failure {
     match (&error.kind, error.meaning()) {
         (Error::OrganizationDisabled, _) => Failure::OrganizationDisabled { ended: false },
         (Error::AdministrationMode, _) => Failure::AdministrationMode,

@@ -8,12 +8,12 @@ use crate::{
         index::Hanging,
         queue::{Key, Kind},
     },
-    dynamics::{self, ActivityPresence, CheckAnswer, CheckRequest, RecordPresence, RecordRef},
     rules::{
         link::Check,
         record::{self, Outcome, Seen},
     },
 };
+use dataverse_client::{ActivityPresence, CheckAnswer, CheckRequest, RecordPresence, RecordRef};
 use std::collections::{BTreeSet, HashMap};
 use tracing::debug;
 use uuid::Uuid;
@@ -130,9 +130,9 @@ impl Instances {
     async fn asked(
         &self,
         uid: &str,
-        instance: &dynamics::Instance,
+        instance: &dataverse_client::Instance,
         wanted: Vec<Wanted<'_>>,
-    ) -> Result<Vec<CheckAnswer>, dynamics::Error> {
+    ) -> Result<Vec<CheckAnswer>, dataverse_client::Error> {
         let types = wanted.iter().filter_map(|one| Some(one.record?.0));
         let tables = self.tables_of(uid, instance, types).await;
         let request = |one: Wanted<'_>| CheckRequest {
@@ -149,7 +149,7 @@ impl Instances {
     async fn tables_of(
         &self,
         uid: &str,
-        instance: &dynamics::Instance,
+        instance: &dataverse_client::Instance,
         types: impl Iterator<Item = &str>,
     ) -> HashMap<String, Table> {
         let known = self.state().connections.get(uid).map(|connection| connection.tables.clone());
@@ -172,7 +172,7 @@ impl Instances {
         tables
     }
 
-    fn not_checked(&self, namespace: &str, uid: &str, error: &dynamics::Error) {
+    fn not_checked(&self, namespace: &str, uid: &str, error: &dataverse_client::Error) {
         let known = self.index.connection_by_uid(namespace, uid);
         // Gone meanwhile, most likely; what cannot be named is not worth a line.
         let Some(connection) = known else { return };

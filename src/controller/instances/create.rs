@@ -8,9 +8,9 @@ use crate::{
         index::Source,
         queue::{Key, Kind},
     },
-    dynamics::{self, Creation, Kind as Error, Meaning, RegardingTarget},
     rules::link::{Create, Created, Step, activity_id},
 };
+use dataverse_client::{Creation, Kind as Error, Meaning, RegardingTarget};
 use jiff::SignedDuration;
 use kube::{Api, ResourceExt};
 use std::time::Duration;
@@ -217,9 +217,9 @@ impl Instances {
     async fn regarding(
         &self,
         create: &Create,
-        instance: &dynamics::Instance,
+        instance: &dataverse_client::Instance,
         id: Uuid,
-    ) -> Result<RegardingTarget, dynamics::Error> {
+    ) -> Result<RegardingTarget, dataverse_client::Error> {
         let known = {
             let state = self.state();
             state.connections.get(&create.connection).and_then(|c| c.tables.get(&create.record_type).cloned())
@@ -231,8 +231,8 @@ impl Instances {
                 match types.first().filter(|t| t.exists) {
                     Some(metadata) => super::Table::of(metadata),
                     None => {
-                        let (peer, kind) = (dynamics::Peer::Instance, Error::RecordTypeUnknown);
-                        return Err(dynamics::Error { peer, kind });
+                        let (peer, kind) = (dataverse_client::Peer::Instance, Error::RecordTypeUnknown);
+                        return Err(dataverse_client::Error { peer, kind });
                     }
                 }
             }
@@ -257,7 +257,7 @@ impl Outcome {
         Self { created: Created::Refused(reason), wait: None }
     }
 
-    fn of(error: &dynamics::Error) -> Self {
+    fn of(error: &dataverse_client::Error) -> Self {
         let reason = match (&error.kind, error.meaning()) {
             (Error::SocialDataRefused, _) => Reason::SocialDataRefused,
             (Error::RecordNotFound, _) => Reason::RecordNotFound,

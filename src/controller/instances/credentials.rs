@@ -1,11 +1,11 @@
 //! R1: from a connection's `spec.credentials` to credentials the client can use. Secrets are read by name, in the
 //! connection's own namespace, when they are needed, and kept nowhere.
-
 use crate::{
     api::{DynamicsConnection, WorkloadIdentity, names::CONTROLLER},
-    dynamics::{self, SecretString},
     rules::instance_state::Failure,
 };
+
+use dataverse_client::SecretString;
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{Secret, ServiceAccount},
@@ -30,7 +30,7 @@ pub enum Trouble {
 pub async fn read(
     client: &kube::Client,
     connection: &DynamicsConnection,
-) -> Result<dynamics::Credentials, Trouble> {
+) -> Result<dataverse_client::Credentials, Trouble> {
     let namespace = connection.namespace().unwrap_or_default();
     let spec = &connection.spec.credentials;
     match (&spec.secret_ref, &spec.workload_identity) {
@@ -56,7 +56,11 @@ fn invalid(why: String) -> Trouble {
     Trouble::Failure(Failure::SecretInvalid(why))
 }
 
-fn from_secret(name: &str, secret: &Secret, instance_url: &str) -> Result<dynamics::Credentials, Trouble> {
+fn from_secret(
+    name: &str,
+    secret: &Secret,
+    instance_url: &str,
+) -> Result<dataverse_client::Credentials, Trouble> {
     let value = |key: &str| {
         let bytes = secret.data.as_ref()?.get(key)?;
         std::str::from_utf8(&bytes.0).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -71,14 +75,14 @@ fn from_secret(name: &str, secret: &Secret, instance_url: &str) -> Result<dynami
     }
     let (tenant_id, client_id) = (needed("tenantId")?, needed("clientId")?);
     if let Some(secret) = value("clientSecret") {
-        return Ok(dynamics::Credentials::ClientSecret {
+        return Ok(dataverse_client::Credentials::ClientSecret {
             tenant_id,
             client_id,
             secret: SecretString::from(secret),
         });
     }
     match (value("tls.crt"), value("tls.key")) {
-        (Some(certificate), Some(key)) => Ok(dynamics::Credentials::Certificate {
+        (Some(certificate), Some(key)) => Ok(dataverse_client::Credentials::Certificate {
             tenant_id,
             client_id,
             pem: SecretString::from(format!("{certificate}\n{key}\n")),
@@ -95,7 +99,7 @@ async fn federated(
     client: &kube::Client,
     namespace: &str,
     identity: &WorkloadIdentity,
-) -> Result<dynamics::Credentials, Trouble> {
+) -> Result<dataverse_client::Credentials, Trouble> {
     let name = &identity.service_account_name;
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let request = TokenRequest {
@@ -110,7 +114,7 @@ async fn federated(
     let answer = tokio::time::timeout(DEADLINE, api.create_token_request(name, &params, &request)).await;
     match answer {
         Ok(Ok(answer)) => match answer.status {
-            Some(status) => Ok(dynamics::Credentials::FederatedToken {
+            Some(status) => Ok(dataverse_client::Credentials::FederatedToken {
                 tenant_id: identity.tenant_id.clone(),
                 client_id: identity.client_id.clone(),
                 token: SecretString::from(status.token),

@@ -17,13 +17,10 @@ use super::{
     index::Index,
     queue::{Key, Queue},
 };
-use crate::{
-    dynamics,
-    rules::{
-        instance_state::Told,
-        link::{Check, Create, Created},
-        record::Seen,
-    },
+use crate::rules::{
+    instance_state::Told,
+    link::{Check, Create, Created},
+    record::Seen,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -44,7 +41,7 @@ const CREATIONS: usize = 8;
 #[derive(Clone)]
 pub struct Instances {
     client: kube::Client,
-    dynamics: dynamics::Client,
+    dynamics: dataverse_client::Client,
     clock: Clock,
     index: Index,
     queue: Queue,
@@ -87,7 +84,7 @@ struct Held {
 struct Connection {
     told: Option<Told>,
     asking: bool,
-    handle: Option<dynamics::Instance>,
+    handle: Option<dataverse_client::Instance>,
     tables: HashMap<String, Table>,
     checks: HashMap<Key, Check>,
     checking: bool,
@@ -152,7 +149,7 @@ impl Instances {
     /// An empty registry.
     pub fn new(
         client: kube::Client,
-        dynamics: dynamics::Client,
+        dynamics: dataverse_client::Client,
         clock: Clock,
         index: Index,
         queue: Queue,

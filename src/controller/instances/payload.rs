@@ -1,9 +1,7 @@
 //! R28: what of a post is sent to the instance (the "payload properties" of the manual).
+use crate::api::{Post, PostType, Sentiment};
 
-use crate::{
-    api::{Post, PostType, Sentiment},
-    dynamics::{self, Activity, AdditionalParams, Community, MessageType, RegardingTarget},
-};
+use dataverse_client::{Activity, AdditionalParams, Community, MessageType, RegardingTarget};
 
 /// The social activity of a post.
 pub fn activity(
@@ -33,9 +31,9 @@ pub fn activity(
             _ => MessageType::Public,
         },
         sentiment: post.sentiment.map(|sentiment| match sentiment {
-            Sentiment::Positive => dynamics::Sentiment::Positive,
-            Sentiment::Neutral => dynamics::Sentiment::Neutral,
-            Sentiment::Negative => dynamics::Sentiment::Negative,
+            Sentiment::Positive => dataverse_client::Sentiment::Positive,
+            Sentiment::Neutral => dataverse_client::Sentiment::Neutral,
+            Sentiment::Negative => dataverse_client::Sentiment::Negative,
         }),
         regarding,
         additional: AdditionalParams {

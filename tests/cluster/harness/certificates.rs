@@ -47,7 +47,7 @@ impl Certificates {
         let server_certificate = server.signed_by(&server_key, &issuer)?;
         // RSA, as a cluster's usually is and as Entra wants a federated token to be signed; ring makes no RSA keys.
         let service_account =
-            KeyPair::from_pem(include_str!("../../embedded/dynamics/rsa-key-for-tests.pem"))?;
+            KeyPair::from_pem(include_str!("../../../crates/dataverse-client/tests/rsa-key-for-tests.pem"))?;
 
         let write = |name: &str, content: String| {
             let path = folder.join(name);

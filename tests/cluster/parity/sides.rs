@@ -11,9 +11,10 @@ use http_body_util::{BodyExt as _, BodyStream};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use kube_memory::schema::policies::Policies;
+use kube_memory::{Actor, MemoryApi, Options, SchemaAdmission};
 use postlink::api::crds;
-use postlink::memory_api::{Actor, MemoryApi, Options, SchemaAdmission};
-use postlink::schema::policies::{Mode, Policies, Principals, render};
+use postlink::commands::local::policies::{Mode, Principals, render};
 use serde_json::{Value, json};
 
 use super::steps::{Act, Step};

@@ -6,10 +6,10 @@ use kube::{
     Api,
     api::{Patch, PatchParams, PostParams},
 };
+use kube_memory::{Actor, Fault, Line, MemoryApi, Options, serve};
 use postlink::{
     api::{crds, names::CONTROLLER},
     controller::lease::{Acquired, Election, Timing},
-    memory_api::{Actor, Fault, Line, MemoryApi, Options, serve},
 };
 use serde_json::{Value, json};
 use std::{

@@ -3,11 +3,9 @@
 
 use super::Scene;
 use crate::contoso::{HOST, ORGANIZATION};
+use dataverse_simulator::Fault;
 use jiff::SignedDuration;
-use postlink::{
-    memory_api::{self, Line},
-    simulated_instance::Fault,
-};
+use kube_memory::Line;
 use serde_json::json;
 use std::{
     sync::{
@@ -114,7 +112,7 @@ async fn nothing_is_begun_in_an_instance_once_the_lease_is_about_to_end() {
                     long_enough.store(false, Ordering::SeqCst);
                 }
             }
-            memory_api::Fault::None
+            kube_memory::Fault::None
         })
     };
     let may_create = {

@@ -1,7 +1,7 @@
 //! §4.4: before Disabled is written the rules of the namespace are listed live, all of them.
 
 use super::{Scene, condition};
-use postlink::memory_api::Line;
+use kube_memory::Line;
 use rstest::rstest;
 use serde_json::{Value, json};
 use std::{fmt::Write, sync::Arc};

@@ -16,6 +16,7 @@ use kube::{
     Api,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
+use kube_memory::{Actor, Line};
 use postlink::{
     commands::local::{
         apply::Applier,
@@ -24,9 +25,7 @@ use postlink::{
         tree::{Id, Tree},
     },
     controller::{Controller, Settings, instances::MayCreate},
-    dynamics,
     manifests::parse,
-    memory_api::{Actor, Line},
     telemetry::Metrics,
 };
 use serde_json::{Value, json};
@@ -80,15 +79,15 @@ impl Scene {
     ) -> Controller {
         let Session { api, world, clock, .. } = &self.session;
         let (now, connect) = (clock.clone(), world.connector());
-        let dial: dynamics::InMemoryDial = Arc::new(move |host| Ok(connect(host)));
-        let config = dynamics::Config {
-            transport: dynamics::Transport::InMemory(dial),
+        let dial: dataverse_client::InMemoryDial = Arc::new(move |host| Ok(connect(host)));
+        let config = dataverse_client::Config {
+            transport: dataverse_client::Transport::InMemory(dial),
             clock: Arc::new(move || now.now()),
-            ..dynamics::Config::default()
+            ..dataverse_client::Config::default()
         };
         Controller::start(Settings {
             client: api.client_over(Actor::user("system:serviceaccount:postlink-system:postlink"), line),
-            dynamics: dynamics::Client::new(&config).unwrap(),
+            dynamics: dataverse_client::Client::new(&config).unwrap(),
             clock: clock.clone(),
             namespaces: Vec::new(),
             concurrency: 4,

@@ -2,11 +2,9 @@
 
 use super::{Scene, condition};
 use crate::contoso::HOST;
+use dataverse_simulator::Fault;
 use jiff::SignedDuration;
-use postlink::{
-    memory_api::{self, Line},
-    simulated_instance::Fault,
-};
+use kube_memory::Line;
 use serde_json::{Value, json};
 use std::sync::{
     Arc,
@@ -168,10 +166,10 @@ async fn a_write_that_is_always_called_stale_is_tried_less_and_less_often() {
         let writes = writes.clone();
         Line::with_hook(move |request| {
             if !request.is_write || request.resource != "postlinks.postlink.dev" {
-                return memory_api::Fault::None;
+                return kube_memory::Fault::None;
             }
             writes.fetch_add(1, Ordering::SeqCst);
-            memory_api::Fault::Answer { code: 409, retry_after: None }
+            kube_memory::Fault::Answer { code: 409, retry_after: None }
         })
     };
     let controller = scene.another_controller(&line, Arc::new(|| true), None);

@@ -1,7 +1,8 @@
 //! What holds in every scenario after every commit, for every stored object of our kinds.
 
 use super::assertions::{condition, described, text};
-use postlink::{commands::local::session::Session, memory_api::MemoryApi};
+use kube_memory::MemoryApi;
+use postlink::commands::local::session::Session;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -4,6 +4,7 @@ use super::{Scenario, assertions, file::without_changes, invariants};
 use crate::{asked::Asked, history::Replay};
 use base64::Engine;
 use jiff::SignedDuration;
+use kube_memory::Line;
 use postlink::{
     commands::local::{
         apply::Applier,
@@ -12,7 +13,6 @@ use postlink::{
         tree::Tree,
     },
     manifests::Document,
-    memory_api::Line,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::Value;
@@ -240,7 +240,7 @@ impl Stage {
     /// What was written since, and what the controller asked to be written: what changes nothing is asked for in vain,
     /// and never stored.
     fn written(&self, since: u64, why: &str) -> Vec<String> {
-        let ours = |r: &postlink::memory_api::Revision| OURS.contains(&r.key.resource.as_str());
+        let ours = |r: &kube_memory::Revision| OURS.contains(&r.key.resource.as_str());
         let asked = self.asked.writes().into_iter().filter(|r| OURS.contains(&r.resource.as_str()));
         let asked = asked.map(|r| {
             format!("{why} made the controller {} {}/{} {}", r.verb, r.resource, r.name, r.subresource)

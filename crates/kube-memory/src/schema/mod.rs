@@ -7,11 +7,9 @@
 
 mod columns;
 mod defaults;
-mod difference;
 mod error;
 mod formats;
 mod lint;
-
 mod lists;
 mod names;
 mod node;
@@ -29,7 +27,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::Value;
 
 pub use columns::{Column, age};
-pub use difference::differences;
 pub use error::{FieldError, FieldErrorKind};
 pub use lint::{lint, lint_json};
 

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
-use postlink::memory_api::{Actor, MemoryApi, Verb};
+use kube_memory::{Actor, MemoryApi, Verb};
 use serde_json::json;
 
 use super::{create, merge, permissive, refusal, version, widget, widgets_in, widgets_of, with_rules};

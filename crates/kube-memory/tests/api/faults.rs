@@ -6,7 +6,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use kube::ResourceExt as _;
 use kube::api::{WatchEvent, WatchParams};
 use kube::runtime::watcher::{self, Event};
-use postlink::memory_api::{Actor, CrashPoint, Cut, Fault, Line, MemoryApi};
+use kube_memory::{Actor, CrashPoint, Cut, Fault, Line, MemoryApi};
 use serde_json::json;
 
 use super::{create, merge, permissive, refusal, widgets_in, widgets_of};

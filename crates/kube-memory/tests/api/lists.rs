@@ -114,7 +114,7 @@ async fn selectors_choose_by_label_name_and_selectable_field() {
 async fn lists_span_namespaces_or_stay_in_one() {
     let api = permissive();
     create(&widgets_in(&api), "a").await;
-    let client = api.client(postlink::memory_api::Actor::admin());
+    let client = api.client(kube_memory::Actor::admin());
     let system: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), "kube-system", &super::widget_resource());
     create(&system, "b").await;

@@ -1,4 +1,4 @@
-//! Tests of `postlink::memory_api`, driven through the real `kube` client on a small kind of their own.
+//! Tests of `kube_memory`, driven through the real `kube` client on a small kind of their own.
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 mod deleting;
@@ -15,7 +15,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{GroupVersionKind, Status};
 use kube::{Client, ResourceExt as _};
-use postlink::memory_api::{
+use kube_memory::{
     Actor, Admission, AdmissionRequest, Denial, FieldError, MemoryApi, Operation, Options, Resource, Verdict,
 };
 use serde_json::{Value, json};

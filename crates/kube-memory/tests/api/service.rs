@@ -8,7 +8,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, W
 use kube::discovery::Discovery;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _, ResourceExt as _};
-use postlink::memory_api::{Actor, MemoryApi, Verb, serve};
+use kube_memory::{Actor, MemoryApi, Verb, serve};
 use serde_json::{Value, json};
 
 use super::{create, merge, options, permissive, refusal, widgets, widgets_in, widgets_of, with_rules};

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, DynamicObject, WatchEvent, WatchParams};
 use kube::runtime::watcher::{self, Event};
-use postlink::memory_api::{MemoryApi, Options};
+use kube_memory::{MemoryApi, Options};
 use serde_json::json;
 
 use super::{create, merge, options, permissive, widgets_in};

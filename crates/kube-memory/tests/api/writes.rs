@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Request;
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams, PostParams, ValidationDirective};
-use postlink::memory_api::{Actor, MemoryApi, Options};
+use kube_memory::{Actor, MemoryApi, Options};
 use serde_json::{Value, json};
 
 use super::{create, merge, options, permissive, refusal, version, widget, widgets_in, with_rules};

@@ -1,6 +1,6 @@
 //! CEL rules of CRDs on every level.
 
-use postlink::schema::Schema;
+use kube_memory::schema::Schema;
 use serde_json::{Value, json};
 
 use super::fixture::{crd, gadget, schema, texts};

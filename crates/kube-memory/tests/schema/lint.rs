@@ -1,6 +1,6 @@
 //! What a server would refuse about a CRD.
 
-use postlink::schema::lint_json;
+use kube_memory::schema::lint_json;
 use rstest::rstest;
 use serde_json::{Value, json};
 

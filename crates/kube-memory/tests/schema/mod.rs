@@ -1,4 +1,4 @@
-//! Tests of `postlink::schema`.
+//! Tests of `kube_memory::schema`.
 
 mod cel;
 mod fixture;

@@ -1,7 +1,7 @@
 //! Printer columns, ages and selectable fields.
 
 use jiff::Timestamp;
-use postlink::schema::{Schema, age};
+use kube_memory::schema::{Schema, age};
 use rstest::rstest;
 use serde_json::json;
 

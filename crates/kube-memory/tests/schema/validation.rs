@@ -1,6 +1,6 @@
 //! Defaulting, pruning and `OpenAPI` validation, with the words of a real API server.
 
-use postlink::schema::{FieldErrorKind, Schema, SchemaError, unknown_field};
+use kube_memory::schema::{FieldErrorKind, Schema, SchemaError, unknown_field};
 use rstest::rstest;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
-//! `ValidatingAdmissionPolicy` without a server, and the two that Postlink ships.
+//! `ValidatingAdmissionPolicy` without a server.
 //!
 //! [`Policies`] compiles any set of policies and bindings once and evaluates requests against it, in the
-//! server's order and with its words. [`render`](render()) fills in the shipped manifests.
+//! server's order and with its words.
 //!
 //! Left out, and treated as an error of the policy: `paramKind` and `authorizer`. kube-cel's own `vap` module
 //! is not used: it knows neither variables nor match conditions, and escapes label keys as field names,
@@ -9,18 +9,15 @@
 
 mod evaluate;
 mod matching;
-mod render;
 
 use k8s_openapi::api::admissionregistration::v1::{
     MatchResources, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use kube::core::cel::cel::Program;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::SchemaError;
 use super::rules::compile;
-
-pub use render::{Mode, Principals, render};
 
 /// What a request does to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,7 +89,7 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// The server's sentence. In a Status it follows `dynamicsconnections.postlink.dev "c" is forbidden: `.
+    /// The server's sentence. In a Status it follows `widgets.example.com "w" is forbidden: `.
     pub fn text(&self) -> String {
         let Self { policy, binding, message, .. } = self;
         format!("ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {message}")
@@ -148,14 +145,14 @@ impl Policies {
     /// # Errors
     /// When a manifest cannot be read, an expression does not compile, or a binding has no policy.
     pub fn load(yaml: &str) -> Result<Self, SchemaError> {
-        Self::from_values(&render::read(yaml)?)
+        Self::from_values(&read(yaml)?)
     }
 
     /// As [`Policies::load`], for manifests given as values; a `List` stands for its items.
     pub fn from_values(manifests: &[Value]) -> Result<Self, SchemaError> {
         let mut bindings: Vec<ValidatingAdmissionPolicyBinding> = Vec::new();
         let mut policies = Vec::new();
-        for manifest in manifests.iter().flat_map(render::items) {
+        for manifest in manifests.iter().flat_map(items) {
             let kind = manifest.get("kind").and_then(Value::as_str).unwrap_or_default();
             let shape = |source| SchemaError::Shape { what: format!("a {kind}"), source };
             match kind {
@@ -267,4 +264,18 @@ impl Policy {
             name,
         })
     }
+}
+
+/// The documents of a YAML text.
+fn read(yaml: &str) -> Result<Vec<Value>, SchemaError> {
+    serde_saphyr::from_multiple(yaml).map_err(|error| SchemaError::Yaml(error.to_string()))
+}
+
+/// A `List` as its items, anything else as itself.
+fn items(manifest: &Value) -> impl Iterator<Item = &Value> {
+    let fields: Option<&Map<String, Value>> = manifest.as_object();
+    let list = fields
+        .filter(|fields| fields.get("kind").and_then(Value::as_str) == Some("List"))
+        .and_then(|fields| fields.get("items")?.as_array());
+    list.map_or(std::slice::from_ref(manifest), Vec::as_slice).iter()
 }
