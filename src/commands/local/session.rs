@@ -9,12 +9,12 @@ use crate::{
 };
 use dataverse_simulator::{Served, World, service_at, services_of};
 use jiff::{SignedDuration, Timestamp};
-use kube_memory::schema::policies::Policies;
+use kube_memory::schema::{SchemaError, policies::Policies};
 use kube_memory::{Actor, Line, MemoryApi, Options, SchemaAdmission};
 use std::{
     collections::{BTreeSet, HashMap},
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// The time of the first commit.
@@ -32,7 +32,7 @@ pub enum SessionError {
     Api(#[from] kube_memory::Error),
     /// Our own definitions or policies.
     #[error("Postlink's own definitions cannot be used: {0}")]
-    Schema(#[from] kube_memory::schema::SchemaError),
+    Schema(#[from] SchemaError),
     /// The simulated instances.
     #[error("the simulated instances cannot be served: {0}")]
     Served(#[from] dataverse_simulator::ServeError),
@@ -108,12 +108,10 @@ impl Session {
             let clock = clock.clone();
             Arc::new(move || clock.now()) as Arc<dyn Fn() -> Timestamp + Send + Sync>
         };
-        let definitions = crds::all();
-        let policies = Policies::from_values(&render(Mode::Deny, &Principals::default()))?;
-        let schemas = Arc::new(SchemaAdmission::new(&definitions, policies)?);
+        let schemas = admission()?;
         let options =
             Options { clock: now.clone(), admission: schemas.clone(), seed: 1, ..Options::default() };
-        let api = MemoryApi::new(&definitions, options)?;
+        let api = MemoryApi::new(&crds::all(), options)?;
         let world = World::with_clock(now.clone());
         let served = if wiring.in_memory {
             None
@@ -160,6 +158,17 @@ impl Session {
     pub async fn stop(self) {
         self.controller.stop().await;
     }
+}
+
+/// The definitions and policies that are installed on a cluster, compiled once for all sessions of a process.
+fn admission() -> Result<Arc<SchemaAdmission>, SchemaError> {
+    static COMPILED: OnceLock<Arc<SchemaAdmission>> = OnceLock::new();
+    if let Some(compiled) = COMPILED.get() {
+        return Ok(compiled.clone());
+    }
+    let policies = Policies::from_values(&render(Mode::Deny, &Principals::default()))?;
+    let compiled = Arc::new(SchemaAdmission::new(&crds::all(), policies)?);
+    Ok(COMPILED.get_or_init(|| compiled).clone())
 }
 
 /// Every host leads to the simulated instances or nowhere: `local` never talks to the outside.
