@@ -7,6 +7,7 @@ FROM docker.io/library/rust:1.89-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock Makefile ./
 COPY src src
+COPY crates crates
 COPY charts/postlink/policies charts/postlink/policies
 # The same step runs outside of a container in CI.
 RUN make image-binary

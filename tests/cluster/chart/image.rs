@@ -165,7 +165,7 @@ fn what_it_runs_is_what_make_runs() {
     let makefile = text_of("Makefile");
     let (_, recipe) = makefile.split_once("\nimage-binary:").expect("the Makefile has the target");
     let command = recipe.lines().nth(1).unwrap().trim();
-    assert_eq!(command, "$(CARGO) build --release --locked --bin postlink");
+    assert_eq!(command, "$(CARGO) build --release --locked --no-default-features --bin postlink");
     assert!(runs[1].contains("cp target/release/postlink /image/"), "{runs:?}");
     assert!(runs[1].contains("ln -s postlink /image/kubectl-postlink"), "{runs:?}");
 }
