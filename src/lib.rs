@@ -7,7 +7,7 @@
 pub mod api;
 pub mod commands;
 pub mod controller;
+pub mod domain;
 #[cfg(feature = "local")]
 pub mod manifests;
-pub mod rules;
 pub mod telemetry;

@@ -1,28 +1,28 @@
 //! What users write and read: the three kinds, their conditions and reasons. No I/O.
 
+pub mod automation_rule;
 pub mod conditions;
 pub mod connection;
 pub mod crds;
 pub mod difference;
-pub mod link;
 pub mod names;
+pub mod post_link;
 pub mod reasons;
-pub mod rule;
 
+pub use automation_rule::{
+    AutomationRule, AutomationRuleSpec, AutomationRuleStatus, ConnectionRef, IncludeExclude, Match, Reach,
+    RuleLink,
+};
 pub use conditions::{Condition, ConditionStatus, ConditionType};
 pub use connection::{
     ActiveRule, ConnectionState, Credentials, DynamicsConnection, DynamicsConnectionSpec,
     DynamicsConnectionStatus, Interval, MetadataStatus, Organization, SecretRef, WorkloadIdentity,
 };
-pub use link::{
+pub use post_link::{
     Author, Contributor, Intent, Intention, LinkRequest, LinkState, LinkedBy, ObjectRef, Post, PostLink,
     PostLinkSpec, PostLinkStatus, PostType, Record, RemovalCause, RemovedLink, Sentiment,
 };
 pub use reasons::Reason;
-pub use rule::{
-    AutomationRule, AutomationRuleSpec, AutomationRuleStatus, ConnectionRef, IncludeExclude, Match, Reach,
-    RuleLink,
-};
 
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,7 @@
 //! What a running process tells about itself: `/livez`, `/readyz` and `/metrics`, from the parts that know.
 
 use crate::{
-    controller::{Controller, lease::Held},
+    controller::{Controller, leader::election::Leadership},
     telemetry::{Health, Metrics, server, snapshot::QueueNow},
 };
 use std::{
@@ -63,9 +63,9 @@ impl Endpoints {
     }
 
     /// The process waits for the lease. Ready as long as it can read it: else a second replica would never be.
-    pub fn stands_by(&self, held: &Held) {
-        let held = held.clone();
-        self.health.ready("started", move || match held.answered_before() {
+    pub fn stands_by(&self, leadership: &Leadership) {
+        let leadership = leadership.clone();
+        self.health.ready("started", move || match leadership.answered_before() {
             Some(ago) if ago < STANDBY => Ok("this process stands by: it waits for the lease".to_owned()),
             Some(ago) => Err(format!("the lease could not be read for {} s", ago.as_secs())),
             None => Err("the lease has not been read yet".to_owned()),
@@ -73,30 +73,30 @@ impl Endpoints {
     }
 
     /// The process works.
-    pub fn works(&self, controller: &Controller, held: Option<Held>) {
+    pub fn works(&self, controller: &Controller, leadership: Option<Leadership>) {
         self.health.ready("started", || Ok("this process does the work".to_owned()));
-        let readings = controller.readings();
+        let observer = controller.observer();
         self.health.ready("listed", {
-            let readings = readings.clone();
-            move || match readings.not_listed().as_slice() {
+            let observer = observer.clone();
+            move || match observer.not_listed().as_slice() {
                 [] => Ok("everything has been listed".to_owned()),
                 kinds => Err(format!("not listed yet: {}", kinds.join(", "))),
             }
         });
         self.health.live("progress", {
-            let readings = readings.clone();
-            move || progress(&readings.queue())
+            let observer = observer.clone();
+            move || progress(&observer.queue())
         });
-        let lease = held.clone();
+        let lease = leadership.clone();
         self.metrics.refresh("lease", move |metrics| {
-            let remaining = lease.as_ref().map(Held::remaining);
+            let remaining = lease.as_ref().map(Leadership::remaining);
             metrics.leads(remaining.is_none_or(|left| !left.is_zero()), remaining.unwrap_or_default());
         });
-        if let Some(held) = held {
+        if let Some(leadership) = leadership {
             let out_since = Mutex::new(None);
-            self.health.live("lease", move || lease_is_heeded(&held, &out_since));
+            self.health.live("lease", move || lease_is_heeded(&leadership, &out_since));
         }
-        self.metrics.refresh("controller", move |metrics| metrics.show(&readings.snapshot()));
+        self.metrics.refresh("controller", move |metrics| metrics.show(&observer.snapshot()));
     }
 
     /// A part of the process ended that should not.
@@ -123,11 +123,11 @@ fn progress(queue: &QueueNow) -> Result<String, String> {
 }
 
 /// Whether a process whose lease has run out has ended, as it should.
-fn lease_is_heeded(held: &Held, out_since: &Mutex<Option<Instant>>) -> Result<String, String> {
+fn lease_is_heeded(leadership: &Leadership, out_since: &Mutex<Option<Instant>>) -> Result<String, String> {
     let mut since = out_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if !held.remaining().is_zero() {
+    if !leadership.remaining().is_zero() {
         *since = None;
-        return Ok("it is held".to_owned());
+        return Ok("it is leadership".to_owned());
     }
     let out = since.get_or_insert_with(Instant::now).elapsed();
     if out < OVERDUE {
@@ -156,10 +156,10 @@ mod tests {
 
     #[test]
     fn livez_fails_when_a_process_outlives_its_lease() {
-        let (held, since) = (Held::default(), Mutex::new(None));
-        assert!(lease_is_heeded(&held, &since).is_ok(), "it has a minute to end");
+        let (leadership, since) = (Leadership::default(), Mutex::new(None));
+        assert!(lease_is_heeded(&leadership, &since).is_ok(), "it has a minute to end");
         let long_ago = Instant::now().checked_sub(OVERDUE).unwrap();
         *since.lock().unwrap() = Some(long_ago);
-        assert!(lease_is_heeded(&held, &since).is_err());
+        assert!(lease_is_heeded(&leadership, &since).is_err());
     }
 }

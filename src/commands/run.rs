@@ -11,8 +11,10 @@ use crate::{
     controller::{
         Controller, Settings,
         clock::Clock,
-        gate::Gate,
-        lease::{Acquired, Election, Held, Timing},
+        leader::{
+            election::{Acquired, Election, Leadership, Timing},
+            write_guard::WriteGuard,
+        },
         observe,
     },
     telemetry::{api_requests::ApiRequests, logs},
@@ -172,7 +174,7 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     if elect {
         let own = ClientBuilder::try_from(without_retries.clone()).map_err(Stop::usage)?;
         let mut candidate = Election::new(own.with_layer(&counted).build(), namespace, identity(), timing);
-        endpoints.stands_by(&candidate.held());
+        endpoints.stands_by(&candidate.leadership());
         let how = tokio::select! {
             how = candidate.acquire() => Some(how),
             () = signals.asked_to_end() => None,
@@ -184,8 +186,8 @@ async fn lead(args: &Args) -> Result<(), Stop> {
             return Ok(());
         };
         acquired = how;
-        client = leading_client(without_retries, candidate.held(), &counted)?;
-        held = Some(candidate.held());
+        client = leading_client(without_retries, candidate.leadership(), &counted)?;
+        held = Some(candidate.leadership());
         election = Some(candidate);
     }
     let longest = dynamics.longest_request();
@@ -195,7 +197,7 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     };
     let mut controller = Controller::start(Settings {
         client,
-        dynamics,
+        dataverse: dynamics,
         clock: Clock::System,
         namespaces: args.namespaces.clone(),
         concurrency: usize::from(args.concurrency),
@@ -204,7 +206,7 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         metrics: endpoints.metrics.clone(),
     });
     if elect {
-        controller.tell_in_use(namespace);
+        controller.warn_on_uninstall(namespace);
     }
     endpoints.works(&controller, held);
     info!("started");
@@ -260,17 +262,17 @@ async fn definitions(client: &kube::Client, server: &http::Uri, waits: bool) -> 
 /// A client that retries as kube's own does and begins no write once the lease is lost, a retry included.
 fn leading_client(
     without_retries: kube::Config,
-    held: Held,
+    held: Leadership,
     counted: &ApiRequests,
 ) -> Result<kube::Client, Stop> {
     let builder = ClientBuilder::try_from(without_retries).map_err(Stop::usage)?;
-    let builder = builder.with_layer(counted).with_layer(&Gate(held));
+    let builder = builder.with_layer(counted).with_layer(&WriteGuard(held));
     let retries = RetryLayer::new(RetryPolicy::server_retry());
     Ok(builder.with_layer(&BufferLayer::new(1024)).with_layer(&retries).build())
 }
 
 /// Nothing is begun in an instance when the lease is about to end (§4.7).
-fn may_create(held: Option<Held>, timing: Timing) -> crate::controller::instances::MayCreate {
+fn may_create(held: Option<Leadership>, timing: Timing) -> crate::controller::MayCreate {
     Arc::new(move || held.as_ref().is_none_or(|held| held.remaining() > timing.margin()))
 }
 
@@ -280,9 +282,9 @@ async fn end(
     mut signals: Signals,
     endpoints: &Endpoints,
 ) -> Result<(), Stop> {
-    let progress = controller.progress().clone();
+    let progress = controller.observer();
     let watching = tokio::spawn(async move {
-        while !progress.is_complete() {
+        while !progress.not_listed().is_empty() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         info!("ready: everything has been listed");
@@ -383,7 +385,7 @@ mod tests {
         let api = MemoryApi::new(&[], Options::default()).unwrap();
         let timing = |seconds| Timing::of(Duration::from_secs(seconds));
         let mut election = Election::new(api.client(Actor::admin()), "default", "us".to_owned(), timing(300));
-        let held = election.held();
+        let held = election.leadership();
         assert!(!may_create(Some(held.clone()), timing(300))(), "it is not held yet");
         election.acquire().await;
         assert!(may_create(Some(held.clone()), timing(300))());

@@ -1,9 +1,9 @@
 //! Events: on transitions only, beside the loop, never in its way. An event that cannot be written is dropped.
 
-use super::queue::{Key, Queue};
+use super::{key::Key, workqueue::WorkQueue};
 use crate::{
     api::names::{CONTROLLER, GROUP, VERSION},
-    rules::conditions::Transition,
+    domain::conditions::Transition,
     telemetry::Metrics,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -31,15 +31,15 @@ const REMEMBERED: usize = 256;
 /// How long one event may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Where transitions are told; clones share it.
+/// Where transitions are pending; clones share it.
 #[derive(Clone)]
 pub struct Events {
-    sender: mpsc::Sender<(Told, ObjectReference)>,
+    sender: mpsc::Sender<(PendingEvent, ObjectReference)>,
     metrics: Metrics,
 }
 
-/// What is told of an object.
-struct Told {
+/// An event that waits to be written.
+struct PendingEvent {
     warning: bool,
     reason: &'static str,
     note: String,
@@ -47,21 +47,21 @@ struct Told {
 
 impl Events {
     /// Starts the task that writes them.
-    pub fn start(client: Client, queue: Queue, metrics: Metrics) -> Self {
-        let (sender, mut receiver) = mpsc::channel::<(Told, ObjectReference)>(WAITING);
+    pub fn start(client: Client, queue: WorkQueue, metrics: Metrics) -> Self {
+        let (sender, mut receiver) = mpsc::channel::<(PendingEvent, ObjectReference)>(WAITING);
         let counted = metrics.clone();
         tokio::spawn(async move {
             let new_recorder = || Recorder::new(client.clone(), Reporter::from(CONTROLLER));
             let (mut recorder, mut written) = (new_recorder(), 0);
-            while let Some((told, object)) = receiver.recv().await {
+            while let Some((pending, object)) = receiver.recv().await {
                 if written == REMEMBERED {
                     (recorder, written) = (new_recorder(), 0);
                 }
                 written += 1;
                 let event = Event {
-                    type_: if told.warning { EventType::Warning } else { EventType::Normal },
-                    reason: told.reason.to_owned(),
-                    note: Some(shortened(told.note)),
+                    type_: if pending.warning { EventType::Warning } else { EventType::Normal },
+                    reason: pending.reason.to_owned(),
+                    note: Some(shortened(pending.note)),
                     action: "Reconcile".to_owned(),
                     secondary: None,
                 };
@@ -77,22 +77,22 @@ impl Events {
     }
 
     /// Tells some transitions of an object.
-    pub fn tell(&self, object: &ObjectReference, transitions: Vec<Transition>) {
+    pub fn publish(&self, object: &ObjectReference, transitions: Vec<Transition>) {
         for Transition { warning, reason, message } in transitions {
-            self.send(object, Told { warning, reason: reason.as_str(), note: message });
+            self.send(object, PendingEvent { warning, reason: reason.as_str(), note: message });
         }
     }
 
     /// Tells that an object cannot be read, and so has no conditions to say it.
-    pub fn unreadable(&self, object: &ObjectReference, why: &str) {
+    pub fn undecodable(&self, object: &ObjectReference, why: &str) {
         let note = format!(
             "The object cannot be read and is left alone: {why}. Correct it, or apply it again; what was known of it stays."
         );
-        self.send(object, Told { warning: true, reason: "Unreadable", note });
+        self.send(object, PendingEvent { warning: true, reason: "Undecodable", note });
     }
 
-    fn send(&self, object: &ObjectReference, told: Told) {
-        if self.sender.try_send((told, object.clone())).is_err() {
+    fn send(&self, object: &ObjectReference, pending: PendingEvent) {
+        if self.sender.try_send((pending, object.clone())).is_err() {
             self.metrics.event("dropped");
             let (kind, namespace, name, uid) = identity(object);
             debug!(kind, namespace, name, uid, "an event was dropped: too many wait");
@@ -129,7 +129,7 @@ fn identity(object: &ObjectReference) -> (&str, &str, &str, &str) {
     (kind, namespace, name, uid)
 }
 
-async fn until_quiet(queue: &Queue) {
+async fn until_quiet(queue: &WorkQueue) {
     while queue.depth() > BUSY {
         tokio::time::sleep(LOOK).await;
     }

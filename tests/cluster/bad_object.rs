@@ -52,7 +52,7 @@ fn eventually_told(stage: &Stage, kind: &str, name: &str) {
 fn an_object_that_cannot_be_decoded_stops_nothing_else() {
     let mut stage = Stage::quickstart(Lease::None);
     let applied = STEPS[0].act;
-    // Seen by a running watch, before and among the others.
+    // ActivityState by a running watch, before and among the others.
     stage.plane.kubectl(User::Alice, ["create", "namespace", NAMESPACE]).ok();
     put(&stage, "postlinks", unreadable_link("bad-by-watch"), 1);
     put(&stage, "automationrules", unreadable_rule("bad-rule"), 2);
@@ -64,7 +64,7 @@ fn an_object_that_cannot_be_decoded_stops_nothing_else() {
         eventually_told(&stage, kind, name);
     }
 
-    // Seen by a list.
+    // ActivityState by a list.
     let log = stage.kill_controller();
     assert!(!log.contains(TEXT), "text of a post is in the log:\n{log}");
     stage.start_controller();

@@ -5,7 +5,7 @@ use std::fs;
 
 use jiff::Timestamp;
 use postlink::api::PostLink;
-use postlink::controller::index::{Index, Source, entry::request_hash};
+use postlink::controller::index::{Index, Source, entry::link_spec_hash};
 use serde_json::{Value, json};
 
 use crate::control_plane::install_parcels;
@@ -172,7 +172,7 @@ fn linked_post(number: usize) -> PostLink {
     });
     let mut link: PostLink = serde_json::from_value(object).expect("a literal of ours has the right shape");
     // As the controller writes it: what is asked for was acted on.
-    let asked = request_hash(link.spec.link.as_ref().expect("it asks for a link"));
+    let asked = link_spec_hash(link.spec.link.as_ref().expect("it asks for a link"));
     let hash = format!("{:032x}", u128::from_be_bytes(asked));
     if let Some(intent) = link.status.as_mut().and_then(|status| status.intent.as_mut()) {
         intent.hash = Some(hash);

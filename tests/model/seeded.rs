@@ -7,7 +7,7 @@ use crate::{
     steps::Action,
     trace,
 };
-use postlink::rules::refusal::Clauses;
+use postlink::domain::reservations::Clauses;
 use stateright::{Checker, HasDiscoveries, Model, Path};
 use std::collections::BTreeSet;
 

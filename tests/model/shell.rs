@@ -1,8 +1,10 @@
 //! What a reconcile does around the decisions: which reads it hands in, what it makes of the answer, and what the
-//! API server takes. The same order of steps as `rules::connection` and `rules::rule` have.
+//! API server takes. The decisions are those of `domain::reservations`.
 
 use crate::store::{Connection, Rule, SLOTS, Store, UIDS};
-use postlink::rules::refusal::{Activation, Candidate, Clauses, Entry, Fence, Named, activate, decide};
+use postlink::domain::reservations::{
+    Activation, Candidate, Clauses, Fence, NamedConnection, Reservation, activate, decide,
+};
 
 /// The clauses of §4: those of the decisions, and those that only the shell can keep or break.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +89,13 @@ fn candidates(connection: &Connection, rules: &[Rule]) -> Vec<Candidate<u8>> {
         .collect()
 }
 
-/// One look at a connection: its copy, the rules as the cache or a live list has them.
+/// What a connection says about its fence; creations are no matter of this protocol.
+fn fence(connection: &Connection, finalizer: bool) -> Fence {
+    let Connection { deleting, enabled, .. } = *connection;
+    Fence { finalizer, deleting, enabled, creations_in_flight: false }
+}
+
+/// One reconcile of a connection: its copy, the rules as the cache or a live list has them.
 pub fn look(
     kept: &Kept,
     connection: &Connection,
@@ -97,16 +105,11 @@ pub fn look(
     if !connection.exists || (!connection.finalizer && (kept.finalizer_first || connection.deleting)) {
         return Next::Rest;
     }
-    let fence = Fence {
-        finalizer: connection.finalizer || !kept.finalizer_first,
-        deleting: connection.deleting,
-        enabled: connection.enabled,
-        creations_in_flight: false,
-    };
-    let stored: Vec<Entry<u8>> = (0_u8..)
+    let fence = fence(connection, connection.finalizer || !kept.finalizer_first);
+    let stored: Vec<Reservation<u8>> = (0_u8..)
         .zip(connection.entries)
         .filter(|(_, generation)| *generation > 0)
-        .map(|(rule, generation)| Entry { rule, generation: i64::from(generation) })
+        .map(|(rule, generation)| Reservation { rule, generation: i64::from(generation) })
         .collect();
     let cached = candidates(connection, cached);
     let live = live.map(|rules| candidates(connection, rules));
@@ -120,13 +123,7 @@ pub fn look(
     for entry in &decision.entries {
         entries[usize::from(entry.rule)] = u8::try_from(entry.generation).expect("generations stay small");
     }
-    let empty = decision.entries.is_empty();
-    let stays_disabled = connection.disabled && empty;
-    let disabled = if connection.deleting {
-        stays_disabled
-    } else {
-        !connection.enabled && (decision.may_disable || stays_disabled)
-    };
+    let disabled = decision.disables(fence, connection.disabled);
     let reads = live.as_ref().unwrap_or(&cached);
     let at_work = |uid: u8| reads.iter().any(|read| read.rule == uid && read.active_here);
     let lets_in = (connection.deleting || !connection.enabled)
@@ -135,10 +132,10 @@ pub fn look(
             .any(|(uid, now)| now > 0 && connection.entries[usize::from(uid)] == 0 && !at_work(uid));
 
     let differs = entries != connection.entries || disabled != connection.disabled;
-    if !decision.may_let_go && !differs && kept.writes_only_changes {
+    if !decision.may_remove_finalizer && !differs && kept.writes_only_changes {
         return Next::Rest;
     }
-    Next::Write(Write { entries, disabled, lets_go: decision.may_let_go, lets_in })
+    Next::Write(Write { entries, disabled, lets_go: decision.may_remove_finalizer, lets_in })
 }
 
 /// What the API server makes of that write, or nothing when it turns it away. Preconditions are the caller's.
@@ -164,8 +161,8 @@ pub fn written(kept: &Kept, connection: &Connection, write: Write) -> Option<Con
 
 /// The finalizer put on, if that is due.
 pub fn with_finalizer(connection: &Connection) -> Option<Connection> {
-    let due = connection.exists && !connection.finalizer && !connection.deleting;
-    due.then_some(Connection { finalizer: true, ..*connection })
+    let fence = fence(connection, connection.finalizer);
+    (connection.exists && fence.needs_finalizer()).then_some(Connection { finalizer: true, ..*connection })
 }
 
 /// The connection a rule names, as some copy shows it: its identity, and the generation of the rule's own entry.
@@ -173,8 +170,11 @@ pub type Sight = Option<(u8, Option<u8>)>;
 
 /// Where a rule is Active after a reconcile that saw that of its connection.
 pub fn activation(kept: &Kept, rule: Rule, sight: Sight) -> Option<u8> {
-    let named =
-        sight.map(|(connection, entry)| Named { connection, entry: entry.map(i64::from), offered: true });
+    let named = sight.map(|(connection, entry)| NamedConnection {
+        connection,
+        entry: entry.map(i64::from),
+        offered: true,
+    });
     match activate(
         &kept.clauses,
         rule.active,

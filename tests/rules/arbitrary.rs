@@ -9,10 +9,10 @@ use postlink::{
         DynamicsConnection, Intent, LinkState, LinkedBy, MetadataStatus, ObjectRef, PostLinkStatus, Reason,
         RemovalCause, RemovedLink, RuleLink,
     },
-    rules::{
-        instance_state::{Answer, Failure, Tables, Told, Unread},
-        link::{Created, LinkFacts, Request, Wish},
-        record::{Seen, record},
+    domain::{
+        connection::health::{MetadataFailure, Observation, ProbeAnswer, ProbeFailure, TableMetadata},
+        post_link::record::{self, ActivityState},
+        post_link::{CreationResult, DesiredLink, LinkSpec, PostLinkFacts},
     },
 };
 use proptest::{bool, collection::vec, option, prelude::*, sample::select, strategy::Union};
@@ -216,7 +216,7 @@ prop_compose! {
             connection: ObjectRef { name: name.into(), uid },
             organization_id,
             social_activity_id,
-            record: regarding.map(|(table, id)| record(&table, id, "https://a.crm.dynamics.com")),
+            record: regarding.map(|(table, id)| record::record(&table, id, "https://a.crm.dynamics.com")),
             linked_at: Time(linked_at),
             linked_by: if by_rule { LinkedBy::Rule } else { LinkedBy::Hand },
             rule: by_rule.then(|| ObjectRef { name: "a".into(), uid: "uid-a-0".into() }),
@@ -270,12 +270,12 @@ prop_compose! {
     }
 }
 
-fn wish() -> impl Strategy<Value = Wish> {
+fn desired() -> impl Strategy<Value = DesiredLink> {
     let name = option::of(select(&NAMES).prop_map(str::to_owned));
     let request = (name, option::of(table()), option::of(id()), hash()).prop_map(
-        |(connection, record_type, record_id, hash)| Request { connection, record_type, record_id, hash },
+        |(connection, record_type, record_id, hash)| LinkSpec { connection, record_type, record_id, hash },
     );
-    prop_oneof![2 => Just(Wish::Rules), 1 => Just(Wish::Unlink), 3 => request.prop_map(Wish::Link)]
+    prop_oneof![2 => Just(DesiredLink::ByRule), 1 => Just(DesiredLink::Unlink), 3 => request.prop_map(DesiredLink::ByHand)]
 }
 
 prop_compose! {
@@ -283,68 +283,68 @@ prop_compose! {
     pub fn post()(
         generation in 1_i64..4,
         created in near(),
-        seen in prop_oneof![Just(Timestamp::UNIX_EPOCH), near()],
+        first_seen in prop_oneof![Just(Timestamp::UNIX_EPOCH), near()],
         deleting in prop::bool::weighted(0.05),
         published_at in option::of(near()),
-        wish in wish(),
+        desired in desired(),
         relink_requested in option::weighted(0.3, hash()),
         reconcile_requested in option::of(hash()),
         status in prop_oneof![1 => Just(PostLinkStatus::default()), 4 => link_status()],
-    ) -> LinkFacts {
-        LinkFacts {
-            generation, created, seen, deleting, published_at, wish, relink_requested, reconcile_requested, status,
+    ) -> PostLinkFacts {
+        PostLinkFacts {
+            generation, created, first_seen, deleting, published_at, desired, relink_requested, reconcile_requested, status,
         }
     }
 }
 
 /// What an instance may have said about an activity.
-pub fn seen() -> impl Strategy<Value = Seen> {
+pub fn activity() -> impl Strategy<Value = ActivityState> {
     let exists = || option::of(any::<bool>());
     prop_oneof![
-        exists().prop_map(|record_exists| Seen::ActivityGone { record_exists }),
+        exists().prop_map(|record_exists| ActivityState::Gone { record_exists }),
         (regarding(), exists())
-            .prop_map(|(regarding, record_exists)| Seen::Activity { regarding, record_exists }),
+            .prop_map(|(regarding, record_exists)| ActivityState::Exists { regarding, record_exists }),
     ]
 }
 
 /// What may have become of a creation.
-pub fn created() -> impl Strategy<Value = Created> {
+pub fn created() -> impl Strategy<Value = CreationResult> {
     prop_oneof![
-        (id(), regarding()).prop_map(|(activity, record)| Created::Exists {
+        (id(), regarding()).prop_map(|(activity, record)| CreationResult::Exists {
             activity,
             record,
             connection: "uid-of-c".into(),
             rule: None,
-            request: None,
+            spec: None,
         }),
-        reason().prop_map(Created::Refused),
+        reason().prop_map(CreationResult::Failed),
     ]
 }
 
-fn failure() -> impl Strategy<Value = Failure> {
+fn failure() -> impl Strategy<Value = ProbeFailure> {
     select(vec![
-        Failure::OrganizationDisabled { ended: true },
-        Failure::OrganizationDisabled { ended: false },
-        Failure::AdministrationMode,
-        Failure::Unreachable,
-        Failure::Rubbish,
-        Failure::Failing,
-        Failure::Certificate,
-        Failure::SignInUnavailable,
-        Failure::Throttled,
-        Failure::NotAsked,
-        Failure::CredentialsRejected,
-        Failure::AccessDenied,
-        Failure::SecretNotFound("key".into()),
-        Failure::SecretInvalid("no tenantId".into()),
-        Failure::HostNotAllowed,
-        Failure::AddressNotAllowed,
+        ProbeFailure::OrganizationDisabled { ended: true },
+        ProbeFailure::OrganizationDisabled { ended: false },
+        ProbeFailure::AdministrationMode,
+        ProbeFailure::Unreachable,
+        ProbeFailure::UnexpectedResponse,
+        ProbeFailure::Failing,
+        ProbeFailure::Certificate,
+        ProbeFailure::SignInUnavailable,
+        ProbeFailure::Throttled,
+        ProbeFailure::NotAsked,
+        ProbeFailure::CredentialsRejected,
+        ProbeFailure::AccessDenied,
+        ProbeFailure::SecretNotFound("key".into()),
+        ProbeFailure::SecretInvalid("no tenantId".into()),
+        ProbeFailure::HostNotAllowed,
+        ProbeFailure::AddressNotAllowed,
     ])
 }
 
 prop_compose! {
     /// What an instance may have answered.
-    pub fn told()(
+    pub fn observation()(
         at in near(),
         failure in option::of(failure()),
         organization_id in id(),
@@ -352,20 +352,20 @@ prop_compose! {
         disabled in prop::bool::weighted(0.1),
         failures in prop_oneof![0..3_u32, Just(u32::MAX)],
         tables in option::of((near(), vec(table(), 0..4), vec(table(), 0..4))),
-        unread in option::of((near(), prop_oneof![1..4_u32, Just(u32::MAX)])),
+        metadata_failure in option::of((near(), prop_oneof![1..4_u32, Just(u32::MAX)])),
         secret in prop_oneof![Just("key"), Just("another")],
-    ) -> Told {
+    ) -> Observation {
         let answer = failure.map_or_else(
-            || Answer::Organization {
+            || ProbeAnswer::Organization {
                 organization: organization(organization_id),
                 friendly_name: Some("Contoso".into()),
                 accepts_social_data,
                 disabled,
             },
-            Answer::Failure,
+            ProbeAnswer::Failure,
         );
-        let tables = tables.map(|(read_at, asked, usable)| Tables { read_at, requested: None, asked, usable });
-        let unread = unread.map(|(at, times)| Unread { at, times });
-        Told { at, answer, failures, tables, unread, credentials: credentials(secret), requested: None }
+        let tables = tables.map(|(read_at, asked, usable)| TableMetadata { read_at, requested: None, asked, usable });
+        let metadata_failure = metadata_failure.map(|(at, times)| MetadataFailure { at, times });
+        Observation { at, answer, failures, tables, metadata_failure, credentials: credentials(secret), requested: None }
     }
 }

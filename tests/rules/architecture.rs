@@ -8,7 +8,7 @@ use std::{
 };
 
 /// The folder of the decisions.
-const PURE: &str = "src/rules";
+const PURE: &str = "src/domain";
 /// Words that stand for I/O, a clock, a lock, a task, chance, a log, or a room above.
 const IMPURE: [&str; 27] = [
     "Api",

@@ -7,15 +7,15 @@ use postlink::{
         AutomationRuleStatus, ConditionType, ConnectionState, Reason, connection::MAX_ACTIVE_RULES,
         names::RECONCILE_REQUESTED,
     },
-    rules::{
-        refusal::Clauses,
-        rule::{RuleView, decide},
+    domain::{
+        automation_rule::{AutomationRuleView, decide},
+        reservations::Clauses,
     },
 };
 
 fn status(rule: &Rule, named: Option<&Connection>) -> AutomationRuleStatus {
     let facts = named.map(Connection::facts);
-    decide(&RuleView { now: at(0), rule: &rule.0, named: facts.as_ref(), clauses: &Clauses::KEPT })
+    decide(&AutomationRuleView { now: at(0), rule: &rule.0, named: facts.as_ref(), clauses: &Clauses::KEPT })
 }
 
 /// `Active | HoldsConnection | Ready | connectionUID`.
@@ -190,7 +190,7 @@ fn active_from_is_the_creation_of_a_rule_created_active_else_the_switch() {
     let contoso = connection("contoso");
     assert_eq!(status(&rule("new"), Some(&contoso)).active_from, Some(Time(at(-DAY))));
     assert_eq!(status(&rule("new").off(), Some(&contoso)).active_from, None);
-    // Seen while off, switched on later.
+    // ActivityState while off, switched on later.
     let switched = rule("late").off().waiting(Reason::Inactive);
     let mut switched = switched.generation(2);
     switched.0.spec.active = true;

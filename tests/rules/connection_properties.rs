@@ -1,7 +1,7 @@
 //! What holds for connections and rules in any view, forged statuses included (§3, §4).
 
 use crate::{
-    arbitrary::{any_connection, any_rule, connections, near, rules, told},
+    arbitrary::{any_connection, any_rule, connections, near, observation, rules},
     link_properties::check_conditions,
 };
 use jiff::Timestamp;
@@ -12,12 +12,12 @@ use postlink::{
         DynamicsConnection,
         conditions::{find, is_true},
     },
-    rules::{
-        connection::{Claim, ConnectionDecision, ConnectionView, Finalizer, decide},
+    domain::{
+        automation_rule::{self, AutomationRuleView},
+        connection::health::Observation,
+        connection::{ConnectionDecision, ConnectionView, DefaultClaim, Finalizer, decide},
         facts::{ConnectionFacts, RuleFacts},
-        instance_state::Told,
-        refusal::Clauses,
-        rule::{self, RuleView},
+        reservations::Clauses,
     },
 };
 use proptest::{option, prelude::*};
@@ -28,8 +28,8 @@ struct View {
     connection: DynamicsConnection,
     rules: Vec<RuleFacts>,
     live: Option<Vec<RuleFacts>>,
-    claims: Vec<Claim>,
-    told: Option<Told>,
+    claims: Vec<DefaultClaim>,
+    observation: Option<Observation>,
     in_flight: bool,
 }
 
@@ -41,7 +41,7 @@ impl View {
             rules: &self.rules,
             live: self.live.as_deref(),
             claims: &self.claims,
-            told: self.told.as_ref(),
+            observation: self.observation.as_ref(),
             creations_in_flight: self.in_flight,
             clauses: &Clauses::KEPT,
         })
@@ -63,7 +63,7 @@ prop_compose! {
         cached in rules(),
         live in option::of(rules()),
         claims in connections(),
-        told in option::weighted(0.8, told()),
+        observation in option::weighted(0.8, observation()),
         in_flight in prop::bool::weighted(0.2),
     ) -> View {
         let own = connection.name_any();
@@ -72,9 +72,9 @@ prop_compose! {
             now,
             rules: facts(&cached),
             live: live.as_deref().map(facts),
-            claims: claims.map(|c| Claim { created: c.created, name: c.name }).collect(),
+            claims: claims.map(|c| DefaultClaim { created: c.created, name: c.name }).collect(),
             connection,
-            told,
+            observation,
             in_flight,
         }
     }
@@ -158,7 +158,7 @@ fn rule_status(
     rule: &AutomationRule,
     named: Option<&ConnectionFacts>,
 ) -> AutomationRuleStatus {
-    rule::decide(&RuleView { now, rule, named, clauses: &Clauses::KEPT })
+    automation_rule::decide(&AutomationRuleView { now, rule, named, clauses: &Clauses::KEPT })
 }
 
 proptest! {

@@ -4,59 +4,59 @@ use crate::fixtures::{Connection, ORG, Rule, at, credentials, organization};
 use jiff::Timestamp;
 use postlink::{
     api::DynamicsConnection,
-    rules::{
-        connection::{Claim, ConnectionDecision, ConnectionView, decide},
+    domain::{
+        connection::health::{MetadataFailure, Observation, ProbeAnswer, ProbeFailure, TableMetadata},
+        connection::{ConnectionDecision, ConnectionView, DefaultClaim, decide},
         facts::RuleFacts,
-        instance_state::{Answer, Failure, Tables, Told, Unread},
-        refusal::Clauses,
+        reservations::Clauses,
     },
 };
 use uuid::Uuid;
 
 /// What the instance answered at the beginning: in order, of [`ORG`], with both default tables.
-pub struct Asked(pub Told);
+pub struct Asked(pub Observation);
 
 pub fn asked() -> Asked {
     let both = vec!["incident".to_owned(), "lead".to_owned()];
-    Asked(Told {
+    Asked(Observation {
         at: at(0),
-        answer: Answer::Organization {
+        answer: ProbeAnswer::Organization {
             organization: organization(ORG),
             friendly_name: Some("Contoso".into()),
             accepts_social_data: true,
             disabled: false,
         },
         failures: 0,
-        tables: Some(Tables { read_at: at(0), requested: None, asked: both.clone(), usable: both }),
-        unread: None,
+        tables: Some(TableMetadata { read_at: at(0), requested: None, asked: both.clone(), usable: both }),
+        metadata_failure: None,
         credentials: credentials("key"),
         requested: None,
     })
 }
 
 impl Asked {
-    pub fn failing(mut self, failure: Failure) -> Self {
-        self.0.answer = Answer::Failure(failure);
+    pub fn failing(mut self, failure: ProbeFailure) -> Self {
+        self.0.answer = ProbeAnswer::Failure(failure);
         self.0.failures = 1;
         self
     }
 
     pub fn named(mut self, name: &str) -> Self {
-        if let Answer::Organization { friendly_name, .. } = &mut self.0.answer {
+        if let ProbeAnswer::Organization { friendly_name, .. } = &mut self.0.answer {
             *friendly_name = Some(name.into());
         }
         self
     }
 
     pub fn organization(mut self, id: Uuid) -> Self {
-        if let Answer::Organization { organization, .. } = &mut self.0.answer {
+        if let ProbeAnswer::Organization { organization, .. } = &mut self.0.answer {
             organization.id = id;
         }
         self
     }
 
     pub fn refuses_social_data(mut self) -> Self {
-        if let Answer::Organization { accepts_social_data, .. } = &mut self.0.answer {
+        if let ProbeAnswer::Organization { accepts_social_data, .. } = &mut self.0.answer {
             *accepts_social_data = false;
         }
         self
@@ -69,8 +69,8 @@ impl Asked {
     }
 
     /// Since the tables were read, they could not be read again, so many times, the last time then.
-    pub fn unread(mut self, times: u32, at: Timestamp) -> Self {
-        self.0.unread = Some(Unread { at, times });
+    pub fn metadata_failure(mut self, times: u32, at: Timestamp) -> Self {
+        self.0.metadata_failure = Some(MetadataFailure { at, times });
         self
     }
 
@@ -97,8 +97,8 @@ pub struct View<'a> {
     connection: &'a DynamicsConnection,
     rules: Vec<RuleFacts>,
     live: Option<Vec<RuleFacts>>,
-    claims: &'a [Claim],
-    told: Option<Told>,
+    claims: &'a [DefaultClaim],
+    observation: Option<Observation>,
     in_flight: bool,
 }
 
@@ -109,7 +109,7 @@ pub fn view(connection: &Connection) -> View<'_> {
         rules: Vec::new(),
         live: None,
         claims: &[],
-        told: None,
+        observation: None,
         in_flight: false,
     }
 }
@@ -125,11 +125,11 @@ impl<'a> View<'a> {
     }
 
     pub fn maybe_told(mut self, told: Option<Asked>) -> Self {
-        self.told = told.map(|t| t.0);
+        self.observation = told.map(|t| t.0);
         self
     }
 
-    pub fn claims(mut self, claims: &'a [Claim]) -> Self {
+    pub fn claims(mut self, claims: &'a [DefaultClaim]) -> Self {
         self.claims = claims;
         self
     }
@@ -159,7 +159,7 @@ impl<'a> View<'a> {
             rules: &self.rules,
             live: self.live.as_deref(),
             claims: self.claims,
-            told: self.told.as_ref(),
+            observation: self.observation.as_ref(),
             creations_in_flight: self.in_flight,
             clauses: &Clauses::KEPT,
         })

@@ -11,9 +11,9 @@ use postlink::{
         ConditionType, ConnectionState, Reason,
         names::{FINALIZER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED},
     },
-    rules::{
-        connection::{Claim, DEFAULT_PROBE, DEFAULT_REFRESH, Finalizer, interval},
-        instance_state::Failure,
+    domain::{
+        connection::health::ProbeFailure,
+        connection::{DEFAULT_PROBE, DEFAULT_REFRESH, DefaultClaim, Finalizer, interval},
         messages,
     },
 };
@@ -46,7 +46,7 @@ fn r02_the_name_of_spec_goes_before_the_organizations() {
 fn r02_connected_on_stays_the_first_time() {
     let contoso = connection("contoso");
     let first = contoso.0.status.as_ref().unwrap().connected_on.clone();
-    let down = asked().failing(Failure::Unreachable);
+    let down = asked().failing(ProbeFailure::Unreachable);
     for told in [asked(), down] {
         assert_eq!(view(&contoso).told(told).decide().status.connected_on, first);
     }
@@ -59,13 +59,13 @@ fn before_the_first_answer_nobody_can_tell() {
     assert_eq!(decision.status.state, None);
     assert_eq!(told(&decision.status.conditions, ConditionType::Ready), "Unknown/Connecting");
     assert_eq!(readiness(&decision.status.conditions), "Unknown+Reconciling");
-    assert!(decision.ask.is_some());
+    assert!(decision.probe.is_some());
 }
 
 #[test]
 fn r03_the_oldest_claim_is_the_default_then_the_lesser_name() {
     let contoso = || connection("contoso").default_since(at(0)).created(at(-100));
-    let claim = |name: &str, created| Claim { created: at(created), name: name.into() };
+    let claim = |name: &str, created| DefaultClaim { created: at(created), name: name.into() };
     for (others, default) in [
         (vec![], "True/DefaultConnection"),
         (vec![claim("a", -99)], "True/DefaultConnection"),
@@ -95,10 +95,10 @@ fn r04_a_requested_refresh_reads_all_tables_and_is_echoed_when_it_has() {
     let mut contoso = connection("contoso");
     contoso.0.metadata.annotations = Some(BTreeMap::from([(REFRESH_REQUESTED.into(), "monday".into())]));
     let decision = view(&contoso).told(asked()).decide();
-    assert_eq!(decision.ask.unwrap().tables.unwrap(), ["incident", "lead"], "all of them");
+    assert_eq!(decision.probe.unwrap().tables.unwrap(), ["incident", "lead"], "all of them");
     assert_eq!(decision.status.last_handled_refresh_at, None, "not before they were read");
     let decision = view(&contoso).told(asked().refreshed("monday")).decide();
-    assert_eq!(decision.ask, None);
+    assert_eq!(decision.probe, None);
     assert_eq!(decision.status.last_handled_refresh_at.as_deref(), Some("monday"));
     assert_eq!(decision.status.metadata.unwrap().refreshed_at, Some(Time(at(0))));
 }
@@ -107,10 +107,10 @@ fn r04_a_requested_refresh_reads_all_tables_and_is_echoed_when_it_has() {
 fn r04_metadata_is_read_again_on_its_interval() {
     let contoso = connection("contoso");
     let fresh = view(&contoso).told(asked()).decide();
-    assert_eq!(fresh.ask, None);
+    assert_eq!(fresh.probe, None);
     assert!(fresh.requeue.unwrap().periodic);
     let day = at(crate::fixtures::DAY);
-    assert!(view(&contoso).told(asked()).now(day).decide().ask.unwrap().tables.is_some());
+    assert!(view(&contoso).told(asked()).now(day).decide().probe.unwrap().tables.is_some());
 }
 
 /// Else a restart would bring all connections to their instances at once, and each time anew.
@@ -132,7 +132,7 @@ fn looks_are_up_to_a_tenth_early_and_always_the_same_for_one_connection() {
 
     // R4: the metadata likewise.
     let reads_tables = |after| {
-        let asks = |contoso| view(contoso).told(asked()).now(at(0) + after).decide().ask;
+        let asks = |contoso| view(contoso).told(asked()).now(at(0) + after).decide().probe;
         all.iter().filter(|contoso| asks(contoso).is_some_and(|ask| ask.tables.is_some())).count()
     };
     assert_eq!(reads_tables(refresh / 10 * 9 - SignedDuration::from_secs(1)), 0);
@@ -170,17 +170,20 @@ fn reconcile_requests_are_echoed_in_both_spellings() {
 /// A person who has put the Secret right does not wait for the next probe.
 #[test]
 fn a_reconcile_request_asks_the_instance_now_and_once() {
-    for answer in [asked, || asked().failing(Failure::Unreachable)] {
+    for answer in [asked, || asked().failing(ProbeFailure::Unreachable)] {
         let mut contoso = connection("contoso");
         contoso.0.metadata.annotations = Some(BTreeMap::from([(RECONCILE_REQUESTED.into(), "now".into())]));
         let decision = view(&contoso).told(answer()).decide();
-        assert!(decision.ask.is_some(), "asked for and not asked");
+        assert!(decision.probe.is_some(), "asked for and not asked");
         // Also when the status that would say so can not be written.
         let answered = || answer().requested("now");
-        assert_eq!(view(&contoso).told(answered()).decide().ask, None, "asked again for the same request");
+        assert_eq!(view(&contoso).told(answered()).decide().probe, None, "asked again for the same request");
         contoso.0.status = Some(decision.status);
-        assert_eq!(view(&contoso).told(answered()).decide().ask, None, "asked again for the same request");
-        assert!(view(&contoso).told(answer()).decide().ask.is_some(), "the answer is older than the request");
+        assert_eq!(view(&contoso).told(answered()).decide().probe, None, "asked again for the same request");
+        assert!(
+            view(&contoso).told(answer()).decide().probe.is_some(),
+            "the answer is older than the request"
+        );
     }
 }
 
@@ -203,12 +206,12 @@ fn of_a_request_no_more_counts_than_a_status_can_repeat() {
 fn other_credentials_are_tried_at_once_and_nothing_is_said_of_them_before() {
     let mut contoso = connection("contoso");
     contoso.0.spec.credentials = credentials("another");
-    for answer in [asked(), asked().failing(Failure::CredentialsRejected)] {
+    for answer in [asked(), asked().failing(ProbeFailure::CredentialsRejected)] {
         let decision = view(&contoso).told(answer).decide();
-        assert!(decision.ask.is_some() && decision.await_answer);
+        assert!(decision.probe.is_some() && decision.await_answer);
     }
     contoso.0.spec.enabled = false;
-    let decision = view(&contoso).told(asked().failing(Failure::CredentialsRejected)).live(&[]).decide();
+    let decision = view(&contoso).told(asked().failing(ProbeFailure::CredentialsRejected)).live(&[]).decide();
     assert!(!decision.await_answer, "a disable waits for no answer");
 }
 
@@ -221,11 +224,11 @@ fn r04_metadata_that_cannot_be_read_again_is_tried_less_and_less_often() {
     let asks = |told: Asked, now: Timestamp| {
         let decision = view(&contoso).told(told).now(now).decide();
         assert_eq!(self::told(&decision.status.conditions, ConditionType::Ready), "True/Connected");
-        (decision.ask.and_then(|ask| ask.tables), decision.requeue.map(|requeue| requeue.at))
+        (decision.probe.and_then(|ask| ask.tables), decision.requeue.map(|requeue| requeue.at))
     };
     assert_eq!(asks(asked(), at(0)).0, tables, "a new table is asked for at once");
     for (times, wait) in [(1, 15), (2, 30), (5, 240)] {
-        let told = || asked().unread(times, at(0));
+        let told = || asked().metadata_failure(times, at(0));
         assert_eq!(asks(told(), at(wait - 1)), (None, Some(at(wait))));
         assert_eq!(asks(told(), at(wait)).0, tables);
     }
@@ -234,11 +237,11 @@ fn r04_metadata_that_cannot_be_read_again_is_tried_less_and_less_often() {
 #[test]
 fn r05_disabled_as_asked_is_ready_whatever_the_instance_does() {
     let contoso = connection("contoso").state(ConnectionState::Disabled);
-    for told_of in [None, Some(asked()), Some(asked().failing(Failure::Unreachable))] {
+    for told_of in [None, Some(asked()), Some(asked().failing(ProbeFailure::Unreachable))] {
         let decision = view(&contoso).maybe_told(told_of).live(&[]).decide();
         assert_eq!(decision.status.state, Some(ConnectionState::Disabled));
         assert_eq!(told(&decision.status.conditions, ConditionType::Ready), "True/Disabled");
-        assert_eq!(decision.ask, None, "a disabled connection asks its instance nothing");
+        assert_eq!(decision.probe, None, "a disabled connection asks its instance nothing");
     }
 }
 
@@ -324,9 +327,9 @@ fn r08_a_deletion_is_refused_while_active_rules_use_the_connection() {
 /// §3: "With `enabled: false` the instance's state does not affect Ready", or the wave that deactivates the rule would
 /// never be applied.
 #[rstest]
-#[case(Failure::Unreachable)]
-#[case(Failure::OrganizationDisabled { ended: true })]
-fn r08_a_held_disable_stays_ready_while_the_instance_is_away(#[case] failure: Failure) {
+#[case(ProbeFailure::Unreachable)]
+#[case(ProbeFailure::OrganizationDisabled { ended: true })]
+fn r08_a_held_disable_stays_ready_while_the_instance_is_away(#[case] failure: ProbeFailure) {
     let mut contoso = connection("contoso").reserve("complaints", 1);
     contoso.0.spec.enabled = false;
     let rules = [rule("complaints").active_on("contoso")];

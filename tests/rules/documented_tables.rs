@@ -8,7 +8,7 @@ use crate::{
 use jiff::SignedDuration;
 use postlink::{
     api::{ConnectionState, RemovalCause},
-    rules::{link::Wish, record::Seen, restore},
+    domain::{post_link::DesiredLink, post_link::record::ActivityState, post_link::restore},
 };
 
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
@@ -40,13 +40,13 @@ fn reassociate(scene: &mut Scene, name: &str) {
 fn deleted_linked_the_post_is_available_to_be_linked_again() {
     let mut scene = after_deletion();
     assert_eq!(scene.row(), "False/ConnectionDeleted | - | ConnectionDeleted | False+Reconciling");
-    scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+    scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
 }
 
 #[test]
 fn deleted_linked_relinked_elsewhere_the_established_link_is_not_changed() {
     let mut scene = after_deletion();
-    scene.edit(Wish::Link(request_to("fabrikam"))).settle();
+    scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).settle();
     let established = scene.post.status.link.clone();
     reassociate(&mut scene, "contoso");
     scene.expect(LINKED);
@@ -83,9 +83,9 @@ fn deleted_linked_not_relinked_but_the_activity_is_gone() {
 
 #[test]
 fn deleted_unlinked_the_instance_is_not_available_for_links() {
-    let mut scene = after_deletion().wish(Wish::Rules);
+    let mut scene = after_deletion().wish(DesiredLink::ByRule);
     scene.post.status = postlink::api::PostLinkStatus::default();
-    scene.edit(Wish::Link(request_to("contoso")));
+    scene.edit(DesiredLink::ByHand(request_to("contoso")));
     scene.expect("False/ConnectionNotFound | - | - | False+Reconciling");
     assert!(scene.made.is_empty());
 }
@@ -137,8 +137,8 @@ fn disabled_downtime_expired_linked_a_user_can_unlink_and_link_elsewhere() {
     for state in not_enabled() {
         let mut scene = linked();
         *scene.connection("contoso") = connection("contoso").state(state);
-        scene.edit(Wish::Unlink).expect("False/Unlinked | - | Unlinked | True");
-        scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+        scene.edit(DesiredLink::Unlink).expect("False/Unlinked | - | Unlinked | True");
+        scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
     }
 }
 
@@ -154,7 +154,7 @@ fn disabled_downtime_expired_unlinked_the_instance_is_not_available_for_links() 
         assert!(scene.made.is_empty());
         // R22: any enabled instance the user picks.
         scene.connections.push(connection("fabrikam").org(OTHER_ORG));
-        scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+        scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
     }
 }
 
@@ -171,7 +171,7 @@ fn record_status_linked_the_linkage_is_broken_and_the_post_available_again() {
     let other = Some(("lead".to_owned(), CASE));
     let another = Some(("incident".to_owned(), uuid::Uuid::from_u128(7)));
     let same = Some(("incident".to_owned(), CASE));
-    let activity = |regarding, record_exists| Seen::Activity { regarding, record_exists };
+    let activity = |regarding, record_exists| ActivityState::Exists { regarding, record_exists };
     let dissociated = "False/RecordDissociated | - | RecordDissociated | True";
     let deleted = "False/RecordDeleted | - | RecordDeleted | True";
     let activity_deleted = "False/SocialActivityDeleted | - | SocialActivityDeleted | True";
@@ -184,10 +184,10 @@ fn record_status_linked_the_linkage_is_broken_and_the_post_available_again() {
         (activity(None, Some(false)), deleted),
         (activity(same, Some(false)), deleted),
         (activity(another, Some(false)), deleted),
-        (Seen::ActivityGone { record_exists: Some(true) }, activity_deleted),
-        (Seen::ActivityGone { record_exists: None }, activity_deleted),
+        (ActivityState::Gone { record_exists: Some(true) }, activity_deleted),
+        (ActivityState::Gone { record_exists: None }, activity_deleted),
         // A deleted record takes its activity along: people know the record.
-        (Seen::ActivityGone { record_exists: Some(false) }, deleted),
+        (ActivityState::Gone { record_exists: Some(false) }, deleted),
     ] {
         let mut scene = linked().seen(seen.clone());
         scene.expect(row);
@@ -202,9 +202,9 @@ fn record_status_linked_without_a_record_yet() {
     let mut link = link_through("contoso");
     link.record = None;
     let scene = || scene().with(connection("contoso")).asks(request_to("contoso")).linked(link.clone());
-    let none = Seen::Activity { regarding: None, record_exists: None };
+    let none = ActivityState::Exists { regarding: None, record_exists: None };
     scene().seen(none).expect("True/LinkedByHand | False/RecordPending | - | True");
-    let gone = Seen::ActivityGone { record_exists: None };
+    let gone = ActivityState::Gone { record_exists: None };
     scene().seen(gone).expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
 }
 
@@ -212,8 +212,8 @@ fn record_status_linked_without_a_record_yet() {
 #[test]
 fn r27_an_instance_that_cannot_be_reached_is_never_read_as_record_gone() {
     let gone = [
-        Seen::ActivityGone { record_exists: Some(false) },
-        Seen::Activity { regarding: None, record_exists: Some(false) },
+        ActivityState::Gone { record_exists: Some(false) },
+        ActivityState::Exists { regarding: None, record_exists: Some(false) },
     ];
     let mut cannot = not_enabled().into_iter().map(|s| connection("contoso").state(s)).collect::<Vec<_>>();
     cannot.push(connection("contoso").org(OTHER_ORG));
@@ -272,7 +272,7 @@ fn r14_a_deletion_that_rules_held_counts_from_when_it_was_asked_for() {
     let mut scene = linked();
     let asked = scene.now - SignedDuration::from_hours(48);
     scene.delete_connection("contoso").gone.insert("uid-contoso".into(), Some(asked));
-    // Created while the deletion was held: after it was asked for, before it was carried out.
+    // CreationResult while the deletion was held: after it was asked for, before it was carried out.
     scene.connections.push(connection("service-desk").created(asked + SignedDuration::from_hours(24)));
     scene.expect(RESTORED);
 }
@@ -312,9 +312,9 @@ fn scene_of_rules() -> Scene {
 
 #[test]
 fn r12_nothing_is_sent_to_an_instance_when_a_link_goes() {
-    use postlink::rules::link::Step;
+    use postlink::domain::post_link::Step;
     // By unlink, by deletion of the connection, by deletion of the post itself.
-    assert_eq!(linked().wish(Wish::Unlink).decide(None).step, Step::Write);
+    assert_eq!(linked().wish(DesiredLink::Unlink).decide(None).step, Step::Write);
     let mut scene = linked();
     scene.delete_connection("contoso");
     assert_eq!(scene.decide(None).step, Step::Write);

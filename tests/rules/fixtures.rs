@@ -9,7 +9,7 @@ use postlink::{
         DynamicsConnectionSpec, DynamicsConnectionStatus, MetadataStatus, Organization, Reason, RuleLink,
         SecretRef, conditions, names::FINALIZER,
     },
-    rules::facts::{ConnectionFacts, RuleFacts},
+    domain::facts::{ConnectionFacts, RuleFacts},
 };
 use uuid::Uuid;
 

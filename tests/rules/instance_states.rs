@@ -7,34 +7,39 @@ use crate::{
 use jiff::SignedDuration;
 use postlink::{
     api::{ConditionType, ConnectionState, Reason},
-    rules::{
+    domain::{
+        connection::health::{ProbeAnswer, ProbeFailure, evaluate, retry_after},
         facts::ConnectionFacts,
-        instance_state::{Answer, Failure, judge, retry_after},
     },
 };
 
 const KEPT: Option<ConnectionState> = None;
 
 /// Every failure with the state it means (none: as last known), the reason and the readiness.
-fn table() -> Vec<(Failure, Option<ConnectionState>, Reason, &'static str)> {
+fn table() -> Vec<(ProbeFailure, Option<ConnectionState>, Reason, &'static str)> {
     use ConnectionState::{Downtime, Expired};
     let waits = "False+Reconciling";
     let stalled = "False+Stalled";
     vec![
-        (Failure::OrganizationDisabled { ended: true }, Some(Expired), Reason::InstanceExpired, stalled),
-        (Failure::OrganizationDisabled { ended: false }, Some(Downtime), Reason::InstanceDowntime, waits),
-        (Failure::AdministrationMode, Some(Downtime), Reason::InstanceDowntime, waits),
-        (Failure::Unreachable, Some(Downtime), Reason::InstanceDowntime, waits),
-        (Failure::Rubbish, Some(Downtime), Reason::InstanceDowntime, waits),
-        (Failure::Failing, Some(Downtime), Reason::InstanceDowntime, waits),
-        (Failure::Certificate, Some(Downtime), Reason::InstanceDowntime, waits),
-        (Failure::SignInUnavailable, KEPT, Reason::SignInUnavailable, waits),
-        (Failure::CredentialsRejected, KEPT, Reason::CredentialsRejected, stalled),
-        (Failure::AccessDenied, KEPT, Reason::AccessDenied, stalled),
-        (Failure::SecretNotFound("key".into()), KEPT, Reason::SecretNotFound, waits),
-        (Failure::SecretInvalid("no tenantId".into()), KEPT, Reason::SecretInvalid, stalled),
-        (Failure::HostNotAllowed, KEPT, Reason::HostNotAllowed, stalled),
-        (Failure::AddressNotAllowed, KEPT, Reason::AddressNotAllowed, stalled),
+        (ProbeFailure::OrganizationDisabled { ended: true }, Some(Expired), Reason::InstanceExpired, stalled),
+        (
+            ProbeFailure::OrganizationDisabled { ended: false },
+            Some(Downtime),
+            Reason::InstanceDowntime,
+            waits,
+        ),
+        (ProbeFailure::AdministrationMode, Some(Downtime), Reason::InstanceDowntime, waits),
+        (ProbeFailure::Unreachable, Some(Downtime), Reason::InstanceDowntime, waits),
+        (ProbeFailure::UnexpectedResponse, Some(Downtime), Reason::InstanceDowntime, waits),
+        (ProbeFailure::Failing, Some(Downtime), Reason::InstanceDowntime, waits),
+        (ProbeFailure::Certificate, Some(Downtime), Reason::InstanceDowntime, waits),
+        (ProbeFailure::SignInUnavailable, KEPT, Reason::SignInUnavailable, waits),
+        (ProbeFailure::CredentialsRejected, KEPT, Reason::CredentialsRejected, stalled),
+        (ProbeFailure::AccessDenied, KEPT, Reason::AccessDenied, stalled),
+        (ProbeFailure::SecretNotFound("key".into()), KEPT, Reason::SecretNotFound, waits),
+        (ProbeFailure::SecretInvalid("no tenantId".into()), KEPT, Reason::SecretInvalid, stalled),
+        (ProbeFailure::HostNotAllowed, KEPT, Reason::HostNotAllowed, stalled),
+        (ProbeFailure::AddressNotAllowed, KEPT, Reason::AddressNotAllowed, stalled),
     ]
 }
 
@@ -65,28 +70,29 @@ fn a_failure_before_the_first_answer_leaves_the_state_absent_when_it_says_nothin
 #[test]
 fn r18_expired_needs_positive_evidence() {
     for (failure, state, ..) in table() {
-        let positive = failure == Failure::OrganizationDisabled { ended: true };
+        let positive = failure == ProbeFailure::OrganizationDisabled { ended: true };
         assert_eq!(state == Some(ConnectionState::Expired), positive, "{failure:?}");
-        let answer = Answer::Failure(failure);
-        assert_eq!(judge(&answer, None, "h").state == Some(ConnectionState::Expired), positive);
+        let answer = ProbeAnswer::Failure(failure);
+        assert_eq!(evaluate(&answer, None, "h").state == Some(ConnectionState::Expired), positive);
     }
 }
 
 #[test]
 fn disabled_only_ever_means_our_own_enabled_false() {
-    let Answer::Organization { organization, friendly_name, accepts_social_data, .. } = asked().0.answer
+    let ProbeAnswer::Organization { organization, friendly_name, accepts_social_data, .. } = asked().0.answer
     else {
         panic!()
     };
-    let disabled = Answer::Organization { organization, friendly_name, accepts_social_data, disabled: true };
-    let verdict = judge(&disabled, None, "contoso.crm.dynamics.com");
+    let disabled =
+        ProbeAnswer::Organization { organization, friendly_name, accepts_social_data, disabled: true };
+    let verdict = evaluate(&disabled, None, "contoso.crm.dynamics.com");
     assert_eq!(verdict.state, Some(ConnectionState::Downtime));
-    assert_eq!(verdict.trouble.unwrap().0, Reason::InstanceDowntime);
+    assert_eq!(verdict.problem.unwrap().0, Reason::InstanceDowntime);
 }
 
 #[test]
 fn being_asked_to_wait_says_nothing_of_the_state() {
-    let throttled = || asked().failing(Failure::Throttled);
+    let throttled = || asked().failing(ProbeFailure::Throttled);
     for (contoso, state, ready) in [
         (connection("contoso"), Some(ConnectionState::Enabled), "True/Connected"),
         (
@@ -121,9 +127,9 @@ fn r17_r18_recovery_is_automatic() {
 
 #[test]
 fn an_organization_that_changed_keeps_the_known_one_and_the_state() {
-    let verdict = judge(&asked().organization(OTHER_ORG).0.answer, Some(&organization(ORG)), "h");
+    let verdict = evaluate(&asked().organization(OTHER_ORG).0.answer, Some(&organization(ORG)), "h");
     assert_eq!((verdict.state, verdict.organization), (None, Some(organization(ORG))));
-    assert_eq!(verdict.trouble.unwrap().0, Reason::OrganizationChanged);
+    assert_eq!(verdict.problem.unwrap().0, Reason::OrganizationChanged);
 }
 
 #[test]
@@ -136,7 +142,7 @@ fn an_instance_set_not_to_receive_social_data_is_connected_and_says_so() {
 #[test]
 fn looks_at_an_instance_that_is_away_come_less_and_less_often_but_never_rarer_than_the_probe() {
     let (probe, secs) = (SignedDuration::from_mins(5), SignedDuration::from_secs);
-    let waits = |failure: Failure| {
+    let waits = |failure: ProbeFailure| {
         [1, 2, 3, 4, 5, 6, u32::MAX].map(|failures| {
             let mut told = asked().failing(failure.clone()).0;
             told.failures = failures;
@@ -144,11 +150,11 @@ fn looks_at_an_instance_that_is_away_come_less_and_less_often_but_never_rarer_th
         })
     };
     let away = [secs(15), secs(30), secs(60), secs(120), secs(240), probe, probe];
-    assert_eq!(waits(Failure::Unreachable), away);
+    assert_eq!(waits(ProbeFailure::Unreachable), away);
     // Not its fault: the API server did not hand out the Secret, and usually does so the next moment.
     let not_asked = [secs(1), secs(2), secs(4), secs(8), secs(16), secs(32), probe];
-    assert_eq!(waits(Failure::NotAsked), not_asked);
-    let away = view(&connection("contoso")).told(asked().failing(Failure::Unreachable)).decide();
+    assert_eq!(waits(ProbeFailure::NotAsked), not_asked);
+    let away = view(&connection("contoso")).told(asked().failing(ProbeFailure::Unreachable)).decide();
     assert!(!away.requeue.unwrap().periodic, "its recovery is waited for");
 }
 
@@ -238,9 +244,9 @@ fn messages_fit_into_a_condition_whatever_they_name() {
     let names: Vec<String> = (0..1000).map(|i| format!("{i:0>253}")).collect();
     let tables: Vec<String> = (0..64).map(|i| format!("t{i:0>127}")).collect();
     let all = [
-        postlink::rules::messages::disable_refused(&names),
-        postlink::rules::messages::deletion_refused(&names),
-        postlink::rules::messages::record_type_in_use(&tables, &names),
+        postlink::domain::messages::disable_refused(&names),
+        postlink::domain::messages::deletion_refused(&names),
+        postlink::domain::messages::record_type_in_use(&tables, &names),
     ];
     for text in all {
         assert!(text.len() <= 4096, "{} bytes: the API server would refuse it for ever", text.len());

@@ -7,14 +7,14 @@ use crate::{
 use jiff::SignedDuration;
 use postlink::{
     api::{ConditionType, ConnectionState, LinkedBy, ObjectRef, RemovalCause},
-    rules::{
-        link::{Request, Step, Wish},
-        record::Seen,
+    domain::{
+        post_link::record::ActivityState,
+        post_link::{DesiredLink, LinkSpec, Step},
     },
 };
 
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
-const GONE: Seen = Seen::ActivityGone { record_exists: None };
+const GONE: ActivityState = ActivityState::Gone { record_exists: None };
 
 fn linked() -> Scene {
     scene()
@@ -31,8 +31,8 @@ fn by_rule() -> Scene {
     scene().with(connection("contoso")).working(rule("complaints").since(at(-120))).linked(link)
 }
 
-fn with_notes(request: Request) -> Request {
-    Request { hash: format!("{}-noted", request.hash), ..request }
+fn with_notes(request: LinkSpec) -> LinkSpec {
+    LinkSpec { hash: format!("{}-noted", request.hash), ..request }
 }
 
 fn broken(mut scene: Scene) -> Scene {
@@ -73,7 +73,7 @@ fn r25_a_broken_link_is_not_made_again_because_its_intent_was_used() {
 #[test]
 fn r25_a_changed_spec_link_asks_again_and_makes_a_new_activity() {
     let mut scene = broken(linked());
-    scene.edit(Wish::Link(with_notes(request_to("contoso")))).expect(LINKED);
+    scene.edit(DesiredLink::ByHand(with_notes(request_to("contoso")))).expect(LINKED);
     assert_eq!(scene.attempts(), [2]);
     assert_eq!(scene.post.status.intent.unwrap().attempt, 2);
 }
@@ -155,11 +155,11 @@ fn r14_a_wish_changed_to_another_connection_is_not_undone_by_a_restore() {
     let mut scene = linked();
     scene.connections.retain(|c| c.0.metadata.name.as_deref() == Some("contoso"));
     scene.delete_connection("contoso").settle();
-    scene.edit(Wish::Link(request_to("nowhere"))).settle();
+    scene.edit(DesiredLink::ByHand(request_to("nowhere"))).settle();
     scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
     scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Reconciling");
     assert!(scene.says(ConditionType::Linked).contains("name contoso, or take spec.link out"));
-    scene.edit(Wish::Rules).expect("True/Restored | True/RecordAvailable | - | True");
+    scene.edit(DesiredLink::ByRule).expect("True/Restored | True/RecordAvailable | - | True");
     assert!(scene.made.is_empty());
 }
 
@@ -188,7 +188,7 @@ fn the_relink_annotation_gives_a_post_back_to_the_rules() {
 
 #[test]
 fn the_relink_annotation_does_not_overrule_unlink() {
-    let mut scene = linked().wish(Wish::Unlink);
+    let mut scene = linked().wish(DesiredLink::Unlink);
     scene.post.relink_requested = Some("monday".into());
     scene.settle();
     assert!(scene.row().starts_with("False/Unlinked | -"), "{}", scene.row());
@@ -201,18 +201,18 @@ fn notes_changed_on_a_linked_post_change_nothing_and_it_says_so() {
     let before = scene.post.status.link.clone();
     scene.expect(LINKED);
     assert!(!scene.says(ConditionType::Linked).contains("changes nothing"));
-    scene.edit(Wish::Link(with_notes(request_to("contoso")))).expect(LINKED);
+    scene.edit(DesiredLink::ByHand(with_notes(request_to("contoso")))).expect(LINKED);
     assert_eq!(scene.post.status.link, before);
     assert!(scene.says(ConditionType::Linked).contains("changes nothing"), "the message says so");
     // Put back, nothing is left to say.
-    scene.edit(Wish::Link(request_to("contoso"))).expect(LINKED);
+    scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
     assert!(!scene.says(ConditionType::Linked).contains("changes nothing"));
 }
 
 #[test]
 fn r24_notes_changed_before_the_link_broke_count_as_used_too() {
     let mut scene = linked();
-    scene.edit(Wish::Link(with_notes(request_to("contoso")))).settle();
+    scene.edit(DesiredLink::ByHand(with_notes(request_to("contoso")))).settle();
     let scene = broken(scene);
     assert!(scene.made.is_empty());
 }
@@ -220,7 +220,7 @@ fn r24_notes_changed_before_the_link_broke_count_as_used_too() {
 #[test]
 fn another_connection_is_a_user_unlink_and_then_a_new_link() {
     let mut scene = linked();
-    scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+    scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
     assert_eq!(scene.made, [("uid-fabrikam".to_owned(), 2)]);
     assert_eq!(scene.activities.len(), 2, "the first activity is left as it is (R12)");
 }
@@ -228,10 +228,10 @@ fn another_connection_is_a_user_unlink_and_then_a_new_link() {
 #[test]
 fn another_connection_that_cannot_take_it_still_unlinks() {
     let mut scene = linked();
-    scene.edit(Wish::Link(request_to("nowhere"))).settle();
+    scene.edit(DesiredLink::ByHand(request_to("nowhere"))).settle();
     assert_eq!(scene.row(), "False/ConnectionNotFound | - | Unlinked | False+Reconciling");
     // Back to the first: the old link never comes back, a new one is made.
-    scene.edit(Wish::Link(request_to("contoso"))).expect(LINKED);
+    scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
     assert_eq!(scene.made, [("uid-contoso".to_owned(), 2)]);
 }
 
@@ -239,8 +239,8 @@ fn another_connection_that_cannot_take_it_still_unlinks() {
 fn another_record_is_a_user_unlink_and_then_a_new_link() {
     let mut scene = linked();
     let id = uuid::Uuid::from_u128(0xbeef);
-    let wish = Request { record_id: Some(id), hash: "h2".into(), ..request_to("contoso") };
-    scene.edit(Wish::Link(wish)).expect(LINKED);
+    let wish = LinkSpec { record_id: Some(id), hash: "h2".into(), ..request_to("contoso") };
+    scene.edit(DesiredLink::ByHand(wish)).expect(LINKED);
     assert_eq!(scene.attempts(), [2]);
     assert_eq!(scene.post.status.link.unwrap().record.unwrap().id, id);
 }
@@ -249,28 +249,28 @@ fn another_record_is_a_user_unlink_and_then_a_new_link() {
 fn naming_the_record_and_connection_the_link_has_already_changes_nothing() {
     let mut scene = linked().asks(request());
     scene.post.status.intent.as_mut().unwrap().hash = Some("h1".into());
-    let wish = Request { record_id: Some(CASE), hash: "h2".into(), ..request_to("contoso") };
-    scene.edit(Wish::Link(wish)).expect(LINKED);
+    let wish = LinkSpec { record_id: Some(CASE), hash: "h2".into(), ..request_to("contoso") };
+    scene.edit(DesiredLink::ByHand(wish)).expect(LINKED);
     assert!(scene.made.is_empty());
 }
 
 #[test]
 fn removing_link_from_spec_keeps_the_link() {
     let mut scene = linked();
-    scene.edit(Wish::Rules).expect(LINKED);
+    scene.edit(DesiredLink::ByRule).expect(LINKED);
     assert!(scene.made.is_empty());
     // And it is the user's to ask for again in the same words after the link broke.
     let mut scene = broken(scene);
-    scene.edit(Wish::Link(request_to("contoso"))).expect(LINKED);
+    scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
     assert_eq!(scene.attempts(), [2]);
 }
 
 #[test]
 fn r26_unlink_and_then_the_same_link_again_makes_a_new_activity() {
     let mut scene = linked();
-    scene.edit(Wish::Unlink).expect("False/Unlinked | - | Unlinked | True");
-    scene.edit(Wish::Rules).expect("False/Unlinked | - | Unlinked | True");
-    scene.edit(Wish::Link(request_to("contoso"))).expect(LINKED);
+    scene.edit(DesiredLink::Unlink).expect("False/Unlinked | - | Unlinked | True");
+    scene.edit(DesiredLink::ByRule).expect("False/Unlinked | - | Unlinked | True");
+    scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
     assert_eq!(scene.attempts(), [2]);
 }
 
@@ -278,8 +278,8 @@ fn r26_unlink_and_then_the_same_link_again_makes_a_new_activity() {
 fn r26_unlink_after_the_connection_was_deleted_is_never_restored() {
     let mut scene = linked();
     scene.delete_connection("contoso").settle();
-    scene.edit(Wish::Unlink).expect("False/Unlinked | - | Unlinked | True");
-    scene.edit(Wish::Rules);
+    scene.edit(DesiredLink::Unlink).expect("False/Unlinked | - | Unlinked | True");
+    scene.edit(DesiredLink::ByRule);
     scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
     scene.expect("False/Unlinked | - | Unlinked | True");
 }
@@ -287,8 +287,8 @@ fn r26_unlink_after_the_connection_was_deleted_is_never_restored() {
 #[test]
 fn r26_an_unlinked_post_is_left_alone_by_rules() {
     let mut scene = by_rule();
-    scene.edit(Wish::Unlink).settle();
-    scene.edit(Wish::Rules).expect("False/Unlinked | - | Unlinked | True");
+    scene.edit(DesiredLink::Unlink).settle();
+    scene.edit(DesiredLink::ByRule).expect("False/Unlinked | - | Unlinked | True");
     assert!(scene.made.is_empty());
 }
 
@@ -325,8 +325,8 @@ fn rules_leave_a_link_by_hand_alone_and_the_other_way_round() {
 #[test]
 fn the_attempt_is_stored_before_the_activity_is_created() {
     let mut moved = linked();
-    moved.edit(Wish::Link(request_to("fabrikam")));
-    let mut replaced = linked().wish(Wish::Link(request_to("fabrikam")));
+    moved.edit(DesiredLink::ByHand(request_to("fabrikam")));
+    let mut replaced = linked().wish(DesiredLink::ByHand(request_to("fabrikam")));
     replaced.delete_connection("contoso");
     let mut again = broken(linked());
     again.post.relink_requested = Some("monday".into());
@@ -352,6 +352,6 @@ fn the_attempt_is_stored_before_the_activity_is_created() {
 fn the_attempt_never_overflows() {
     let mut scene = linked();
     scene.post.status.intent.as_mut().unwrap().attempt = i32::MAX;
-    scene.edit(Wish::Unlink).settle();
+    scene.edit(DesiredLink::Unlink).settle();
     assert_eq!(scene.post.status.intent.unwrap().attempt, i32::MAX);
 }

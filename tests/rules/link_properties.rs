@@ -1,16 +1,19 @@
 //! What holds for a post's link in any view, forged statuses included.
 
-use crate::arbitrary::{connections, created, near, post, rules, seen};
+use crate::arbitrary::{activity, connections, created, near, post, rules};
 use jiff::{SignedDuration, Timestamp};
 use postlink::{
     api::{
         AutomationRule, ConditionStatus, ConditionType, ConnectionState, DynamicsConnection, PostLinkStatus,
         Reason, RemovalCause, conditions,
     },
-    rules::{
+    domain::{
         facts::{ConnectionFacts, RuleFacts},
-        link::{Created, Gone, LinkDecision, LinkFacts, LinkView, Step, Wish, decide, open_to_rules},
-        record::Seen,
+        post_link::record::ActivityState,
+        post_link::{
+            CreationResult, DesiredLink, PostLinkDecision, PostLinkFacts, PostLinkView, Step, Tombstone,
+            decide, open_to_rules,
+        },
     },
 };
 use proptest::{option, prelude::*, sample::subsequence};
@@ -19,25 +22,26 @@ use proptest::{option, prelude::*, sample::subsequence};
 #[derive(Clone, Debug)]
 pub struct View {
     now: Timestamp,
-    link: LinkFacts,
+    link: PostLinkFacts,
     connections: Vec<ConnectionFacts>,
     rules: Vec<RuleFacts>,
     gone: Vec<String>,
-    seen: Option<Seen>,
-    created: Option<Created>,
+    seen: Option<ActivityState>,
+    created: Option<CreationResult>,
     not_before: Option<Timestamp>,
 }
 
 impl View {
-    fn decide(&self) -> LinkDecision {
-        let gone = |uid: &str| self.gone.iter().any(|g| g == uid).then_some(Gone { deleted_at: None });
-        decide(&LinkView {
+    fn decide(&self) -> PostLinkDecision {
+        let tombstone =
+            |uid: &str| self.gone.iter().any(|g| g == uid).then_some(Tombstone { deleted_at: None });
+        decide(&PostLinkView {
             now: self.now,
-            link: &self.link,
+            post_link: &self.link,
             connections: &self.connections,
             matching: &self.rules,
-            gone: &gone,
-            seen: self.seen.as_ref(),
+            tombstone: &tombstone,
+            activity: self.seen.as_ref(),
             created: self.created.as_ref(),
             not_before: self.not_before,
         })
@@ -67,7 +71,7 @@ prop_compose! {
         connections in connections(),
         rules in rules(),
         gone in subsequence(vec!["uid-a-0", "uid-a-1", "uid-b-0", "uid-b-1", "uid-c-0", "uid-c-1"], 0..=6),
-        seen in option::of(seen()),
+        seen in option::of(activity()),
         created in option::weighted(0.3, created()),
         not_before in option::weighted(0.3, near()),
     ) -> View {
@@ -81,12 +85,12 @@ prop_compose! {
 }
 
 /// Whether a record exists is asked only of one that the link has.
-fn as_asked(status: &PostLinkStatus, seen: Seen) -> Seen {
+fn as_asked(status: &PostLinkStatus, seen: ActivityState) -> ActivityState {
     let link = status.link.as_ref().or(status.removed_link.as_ref().map(|r| &r.link));
     match seen {
         _ if link.is_some_and(|l| l.record.is_some()) => seen,
-        Seen::ActivityGone { .. } => Seen::ActivityGone { record_exists: None },
-        Seen::Activity { regarding, .. } => Seen::Activity { regarding, record_exists: None },
+        ActivityState::Gone { .. } => ActivityState::Gone { record_exists: None },
+        ActivityState::Exists { regarding, .. } => ActivityState::Exists { regarding, record_exists: None },
     }
 }
 
@@ -132,7 +136,7 @@ fn check_status(view: &View, status: &PostLinkStatus) -> Result<(), TestCaseErro
     prop_assert_eq!(available.is_some(), status.link.is_some(), "RecordAvailable stands there iff linked");
     prop_assert!(status.link.is_none() || status.removed_link.is_none(), "a link and a tombstone");
     prop_assert!(attempt(status) >= attempt(stored), "the attempt never falls");
-    if view.link.wish == Wish::Unlink {
+    if view.link.desired == DesiredLink::Unlink {
         prop_assert!(status.link.is_none());
         let restorable = |c: RemovalCause| c == RemovalCause::ConnectionDeleted;
         prop_assert!(!status.removed_link.as_ref().is_some_and(|r| restorable(r.cause)), "R26");
@@ -157,7 +161,7 @@ fn check_status(view: &View, status: &PostLinkStatus) -> Result<(), TestCaseErro
     if let Some(link) = &status.link {
         let before = stored.link.iter().chain(stored.removed_link.as_ref().map(|r| &r.link));
         let known = before.into_iter().any(|b| b.social_activity_id == link.social_activity_id);
-        prop_assert!(known || matches!(view.created, Some(Created::Exists { .. })), "out of nothing");
+        prop_assert!(known || matches!(view.created, Some(CreationResult::Exists { .. })), "out of nothing");
     }
     Ok(())
 }
@@ -166,7 +170,10 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
     let by_uid = |uid: &str| view.connections.iter().find(|c| c.uid == uid);
     let later = |t: Timestamp| view.now.duration_since(t) >= SignedDuration::from_secs(5);
     prop_assert!(!view.link.deleting || *step == Step::Wait, "R12: nothing is done for a post that goes");
-    prop_assert!(view.link.wish != Wish::Unlink || matches!(step, Step::Write | Step::Wait), "R12, R26");
+    prop_assert!(
+        view.link.desired != DesiredLink::Unlink || matches!(step, Step::Write | Step::Wait),
+        "R12, R26"
+    );
     match step {
         Step::Create(create) => {
             let through = by_uid(&create.connection);
@@ -176,10 +183,10 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
             prop_assert!(through.record_types.contains(&create.record_type));
             prop_assert!(!through.fenced() || through.held_since.is_some_and(later), "§4.3, §5");
             prop_assert_eq!(create.attempt, attempt(&view.link.status), "stored before the call");
-            prop_assert!(later(view.link.created) && later(view.link.seen), "§5");
+            prop_assert!(later(view.link.created) && later(view.link.first_seen), "§5");
             prop_assert!(view.not_before.is_none_or(|at| view.now >= at), "backoff");
             if let Some(by) = &create.rule {
-                prop_assert!(view.link.wish == Wish::Rules);
+                prop_assert!(view.link.desired == DesiredLink::ByRule);
                 let removed = view.link.status.removed_link.as_ref();
                 let held = view.link.status.link.is_some() || !open_to_rules(removed);
                 prop_assert!(!held || relink(view), "a rule took a post that ever held a link");
@@ -187,7 +194,7 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
                 prop_assert!(rule.is_some_and(|r| r.wants_active && r.effective_on(through)), "§4.1");
                 prop_assert!(rule.is_some_and(|r| later(r.created)), "§5");
             } else {
-                prop_assert!(matches!(view.link.wish, Wish::Link(_)), "R28: nobody asked");
+                prop_assert!(matches!(view.link.desired, DesiredLink::ByHand(_)), "R28: nobody asked");
             }
         }
         Step::Check(check) => {
@@ -227,7 +234,7 @@ proptest! {
         }
         let mut then = view.clone();
         then.link.status = first.status.clone();
-        then.link.seen = Timestamp::UNIX_EPOCH;
+        then.link.first_seen = Timestamp::UNIX_EPOCH;
         let second = then.decide();
         if second.step == Step::Write {
             prop_assert_eq!(second.status, first.status);

@@ -8,7 +8,7 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use postlink::{
     api::{ConnectionState, Reason},
-    rules::link::{Step, Wish},
+    domain::post_link::{DesiredLink, Step},
 };
 use rstest::rstest;
 
@@ -170,7 +170,7 @@ fn a_link_by_hand_is_made_no_sooner_than_five_seconds_after_it_was_asked_for() {
     let scene = scene().with(connection("contoso")).asks(request_to("contoso"));
     assert_eq!(creates_at(&scene), Some(at(5)));
     let mut edited = scene.clone();
-    edited.post.seen = at(20);
+    edited.post.first_seen = at(20);
     assert_eq!(creates_at(&edited), Some(at(25)));
 }
 
@@ -207,7 +207,7 @@ fn moving_a_link_and_deleting_its_connection_in_one_commit_ends_the_same_in_any_
 
     let mut link_first = before();
     link_first.connections.push(renamed(&link_first).unseen());
-    link_first.edit(Wish::Link(request_to("renamed"))).run();
+    link_first.edit(DesiredLink::ByHand(request_to("renamed"))).run();
     link_first.now += SignedDuration::from_secs(2);
     link_first.delete_connection("contoso").run();
     reached(&mut link_first);
@@ -217,7 +217,7 @@ fn moving_a_link_and_deleting_its_connection_in_one_commit_ends_the_same_in_any_
     deletion_first.connections.push(renamed(&deletion_first).unseen());
     deletion_first.delete_connection("contoso").run();
     deletion_first.now += SignedDuration::from_secs(2);
-    deletion_first.edit(Wish::Link(request_to("renamed"))).run();
+    deletion_first.edit(DesiredLink::ByHand(request_to("renamed"))).run();
     reached(&mut deletion_first);
     deletion_first.settle();
 
@@ -236,9 +236,9 @@ fn r03_a_link_without_a_connection_takes_the_default_of_that_moment_and_keeps_it
     scene.connections =
         vec![connection("contoso"), connection("fabrikam").org(OTHER_ORG).default_since(scene.now)];
     scene.expect(LINKED);
-    let Wish::Link(mut asked) = scene.post.wish.clone() else { panic!() };
+    let DesiredLink::ByHand(mut asked) = scene.post.desired.clone() else { panic!() };
     asked.hash = "noted".into();
-    scene.edit(Wish::Link(asked)).expect(LINKED);
+    scene.edit(DesiredLink::ByHand(asked)).expect(LINKED);
     assert_eq!(scene.made, [("uid-contoso".to_owned(), 1)], "it does not wander to a new default");
 }
 

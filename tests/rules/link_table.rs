@@ -6,7 +6,7 @@ use crate::{
 };
 use postlink::{
     api::{ConnectionState, Reason, RemovalCause},
-    rules::{link::Wish, record::Seen},
+    domain::{post_link::DesiredLink, post_link::record::ActivityState},
 };
 use rstest::rstest;
 
@@ -104,8 +104,8 @@ fn r16_r17_r18_a_kept_link_can_be_unlinked_and_the_post_linked_elsewhere() {
     for contoso in away.into_iter().chain(unusable) {
         let mut scene = linked();
         scene.connections = vec![contoso, connection("fabrikam").org(OTHER_ORG)];
-        scene.edit(Wish::Unlink).expect("False/Unlinked | - | Unlinked | True");
-        scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+        scene.edit(DesiredLink::Unlink).expect("False/Unlinked | - | Unlinked | True");
+        scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
         assert_eq!(scene.made, [("uid-fabrikam".to_owned(), 2)]);
     }
 }
@@ -128,7 +128,7 @@ fn r13_connection_deleted_and_nobody_asks_for_a_link() {
 fn r13_a_post_whose_connection_was_deleted_is_linkable_to_any_other() {
     let mut scene = linked().with(connection("fabrikam").org(OTHER_ORG));
     scene.delete_connection("contoso").settle();
-    scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
+    scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
     assert_eq!(scene.made, [("uid-fabrikam".to_owned(), 2)]);
 }
 
@@ -142,21 +142,26 @@ fn r14_reassociated_and_not_relinked() {
 }
 
 #[rstest]
-#[case::r23(RemovalCause::RecordDissociated, Seen::Activity { regarding: None, record_exists: Some(true) },
+#[case::r23(RemovalCause::RecordDissociated, ActivityState::Exists { regarding: None, record_exists: Some(true) },
     "False/RecordDissociated | - | RecordDissociated | True")]
-#[case::r24(RemovalCause::RecordDeleted, Seen::Activity { regarding: None, record_exists: Some(false) },
+#[case::r24(RemovalCause::RecordDeleted, ActivityState::Exists { regarding: None, record_exists: Some(false) },
     "False/RecordDeleted | - | RecordDeleted | True")]
-#[case::r25(RemovalCause::SocialActivityDeleted, Seen::ActivityGone { record_exists: Some(true) },
+#[case::r25(RemovalCause::SocialActivityDeleted, ActivityState::Gone { record_exists: Some(true) },
     "False/SocialActivityDeleted | - | SocialActivityDeleted | True")]
-fn r23_r24_r25_broken_in_the_instance(#[case] cause: RemovalCause, #[case] seen: Seen, #[case] row: &str) {
-    for wish in [Wish::Rules, Wish::Link(request_to("contoso"))] {
+fn r23_r24_r25_broken_in_the_instance(
+    #[case] cause: RemovalCause,
+    #[case] seen: ActivityState,
+    #[case] row: &str,
+) {
+    for wish in [DesiredLink::ByRule, DesiredLink::ByHand(request_to("contoso"))] {
         let scene = scene().with(connection("contoso")).wish(wish).linked(link_through("contoso"));
         let mut scene = scene.seen(seen.clone());
         scene.expect(row);
         assert_eq!(scene.post.status.removed_link.as_ref().unwrap().cause, cause);
         assert!(scene.made.is_empty(), "not made anew behind the user's back");
         // "linkable again: yes": a changed spec.link asks again, and gets a new activity.
-        scene.edit(Wish::Link(request())).connections = vec![connection("contoso").default_since(at(0))];
+        scene.edit(DesiredLink::ByHand(request())).connections =
+            vec![connection("contoso").default_since(at(0))];
         scene.expect(LINKED);
         assert_eq!(scene.attempts(), [2]);
     }
@@ -164,12 +169,12 @@ fn r23_r24_r25_broken_in_the_instance(#[case] cause: RemovalCause, #[case] seen:
 
 #[test]
 fn r26_unlinked_by_the_user() {
-    linked().wish(Wish::Unlink).expect("False/Unlinked | - | Unlinked | True");
+    linked().wish(DesiredLink::Unlink).expect("False/Unlinked | - | Unlinked | True");
 }
 
 #[test]
 fn r26_unlinked_from_the_start() {
-    scene().wish(Wish::Unlink).expect("False/Unlinked | - | - | True");
+    scene().wish(DesiredLink::Unlink).expect("False/Unlinked | - | - | True");
 }
 
 #[test]
@@ -264,7 +269,7 @@ fn r21_the_reason_of_a_refused_creation_stands_until_the_next_try(#[case] why: R
 #[test]
 fn r13_r21_after_a_deletion_the_reason_of_a_refused_creation_stands_too() {
     let mut scene = linked().with(connection("fabrikam").org(OTHER_ORG));
-    scene.delete_connection("contoso").edit(Wish::Link(request_to("fabrikam")));
+    scene.delete_connection("contoso").edit(DesiredLink::ByHand(request_to("fabrikam")));
     scene.refuses = Some(Reason::RecordNotFound);
     scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Stalled");
     let told = scene.says(postlink::api::ConditionType::Linked);

@@ -2,7 +2,7 @@
 
 use postlink::{
     api::{Match, Post},
-    rules::matching::{Matcher, Text},
+    domain::matching::{Matcher, Text},
 };
 use rstest::rstest;
 use serde_json::{Value, from_value, json};

@@ -8,12 +8,12 @@ use crate::{
 };
 use postlink::{
     api::{Condition, ConditionType as T, ConnectionState, Reason, conditions, connection::MAX_ACTIVE_RULES},
-    rules::{
-        instance_state::Failure,
-        link::Wish,
-        record::Seen,
-        refusal::Clauses,
-        rule::{RuleView, decide},
+    domain::{
+        automation_rule::{AutomationRuleView, decide},
+        connection::health::ProbeFailure,
+        post_link::DesiredLink,
+        post_link::record::ActivityState,
+        reservations::Clauses,
     },
 };
 
@@ -21,12 +21,17 @@ fn told_of(contoso: &Connection, told: Asked) -> Vec<Condition> {
     view(contoso).told(told).decide().status.conditions
 }
 
-fn failing(failure: Failure) -> Vec<Condition> {
+fn failing(failure: ProbeFailure) -> Vec<Condition> {
     told_of(&connection("contoso"), asked().failing(failure))
 }
 
 fn rule_says(rule: &Rule, named: &Connection) -> Vec<Condition> {
-    let view = RuleView { now: at(0), rule: &rule.0, named: Some(&named.facts()), clauses: &Clauses::KEPT };
+    let view = AutomationRuleView {
+        now: at(0),
+        rule: &rule.0,
+        named: Some(&named.facts()),
+        clauses: &Clauses::KEPT,
+    };
     decide(&view).conditions
 }
 
@@ -71,16 +76,16 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
         Reason::ConnectionDeleted => (T::Linked, link_says(after_deletion())),
         Reason::RecordDissociated => (
             T::Linked,
-            link_says(linked().seen(Seen::Activity { regarding: None, record_exists: Some(true) })),
+            link_says(linked().seen(ActivityState::Exists { regarding: None, record_exists: Some(true) })),
         ),
         Reason::RecordDeleted => (
             T::Linked,
-            link_says(linked().seen(Seen::Activity { regarding: None, record_exists: Some(false) })),
+            link_says(linked().seen(ActivityState::Exists { regarding: None, record_exists: Some(false) })),
         ),
         Reason::SocialActivityDeleted => {
-            (T::Linked, link_says(linked().seen(Seen::ActivityGone { record_exists: None })))
+            (T::Linked, link_says(linked().seen(ActivityState::Gone { record_exists: None })))
         }
-        Reason::Unlinked => (T::Linked, link_says(linked().wish(Wish::Unlink))),
+        Reason::Unlinked => (T::Linked, link_says(linked().wish(DesiredLink::Unlink))),
         Reason::NotRequested => (T::Linked, link_says(scene())),
         Reason::ConnectionDisabled => (T::Linked, wanted(contoso().state(ConnectionState::Disabled))),
         Reason::InstanceDowntime => (T::Linked, wanted(contoso().state(ConnectionState::Downtime))),
@@ -119,7 +124,8 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
         }
         Reason::DefaultConnection => (T::Default, told_of(&contoso().default_since(at(0)), asked())),
         Reason::DefaultConflict => {
-            let older = postlink::rules::connection::Claim { created: at(-999_999), name: "older".into() };
+            let older =
+                postlink::domain::connection::DefaultClaim { created: at(-999_999), name: "older".into() };
             let contoso = contoso().default_since(at(0));
             (T::Default, view(&contoso).claims(&[older]).told(asked()).decide().status.conditions)
         }
@@ -129,15 +135,15 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
             let rules = [rule("holder").active_on("contoso")];
             (T::DisableRefused, view(&held).told(asked()).live(&rules).decide().status.conditions)
         }
-        Reason::SecretNotFound => ready(failing(Failure::SecretNotFound("key".into()))),
-        Reason::SecretInvalid => ready(failing(Failure::SecretInvalid("no tenantId".into()))),
-        Reason::CredentialsRejected => ready(failing(Failure::CredentialsRejected)),
-        Reason::SignInUnavailable => ready(failing(Failure::SignInUnavailable)),
-        Reason::AccessDenied => ready(failing(Failure::AccessDenied)),
-        Reason::HostNotAllowed => ready(failing(Failure::HostNotAllowed)),
-        Reason::AddressNotAllowed => ready(failing(Failure::AddressNotAllowed)),
+        Reason::SecretNotFound => ready(failing(ProbeFailure::SecretNotFound("key".into()))),
+        Reason::SecretInvalid => ready(failing(ProbeFailure::SecretInvalid("no tenantId".into()))),
+        Reason::CredentialsRejected => ready(failing(ProbeFailure::CredentialsRejected)),
+        Reason::SignInUnavailable => ready(failing(ProbeFailure::SignInUnavailable)),
+        Reason::AccessDenied => ready(failing(ProbeFailure::AccessDenied)),
+        Reason::HostNotAllowed => ready(failing(ProbeFailure::HostNotAllowed)),
+        Reason::AddressNotAllowed => ready(failing(ProbeFailure::AddressNotAllowed)),
         Reason::Progressing => (T::Reconciling, view(&contoso().unseen()).decide().status.conditions),
-        Reason::ProgressingWithRetry => (T::Reconciling, failing(Failure::Unreachable)),
+        Reason::ProgressingWithRetry => (T::Reconciling, failing(ProbeFailure::Unreachable)),
     }
 }
 
@@ -177,10 +183,10 @@ fn the_reasons_of_an_unavailable_record() {
 /// §3: "the reason shown is the first in this order: user's own act, connection gone, connection state, record state".
 #[test]
 fn of_several_reasons_the_first_in_the_documented_order_is_shown() {
-    let gone = Seen::ActivityGone { record_exists: Some(false) };
+    let gone = ActivityState::Gone { record_exists: Some(false) };
     let disabled = || connection("contoso").state(ConnectionState::Disabled);
     // All four at once, then without the first, and so on. A connection that is gone has no state.
-    let mut everything = linked().wish(Wish::Unlink).seen(gone.clone());
+    let mut everything = linked().wish(DesiredLink::Unlink).seen(gone.clone());
     everything.delete_connection("contoso");
     let shown = |scene: Scene| {
         let list = link_says(scene);
@@ -189,10 +195,10 @@ fn of_several_reasons_the_first_in_the_documented_order_is_shown() {
     };
     assert_eq!(shown(everything.clone()), Reason::Unlinked);
     assert_eq!(shown(everything.asks(request_to("contoso"))), Reason::ConnectionDeleted);
-    let mut two = linked().wish(Wish::Unlink).seen(gone.clone());
+    let mut two = linked().wish(DesiredLink::Unlink).seen(gone.clone());
     two.connections = vec![disabled()];
     assert_eq!(shown(two.clone()), Reason::Unlinked);
-    two.post.wish = Wish::Link(request_to("contoso"));
+    two.post.desired = DesiredLink::ByHand(request_to("contoso"));
     assert_eq!(shown(two.clone()), Reason::ConnectionDisabled);
     two.connections = vec![connection("contoso")];
     assert_eq!(shown(two), Reason::RecordDeleted);
@@ -200,6 +206,6 @@ fn of_several_reasons_the_first_in_the_documented_order_is_shown() {
     let mut contoso = connection("contoso").state(ConnectionState::Disabled);
     contoso.status().organization = Some(organization(crate::fixtures::ORG));
     let list =
-        view(&contoso).told(asked().failing(Failure::Unreachable)).live(&[]).decide().status.conditions;
+        view(&contoso).told(asked().failing(ProbeFailure::Unreachable)).live(&[]).decide().status.conditions;
     assert_eq!(conditions::reason(&list, T::Ready), Some(Reason::Disabled));
 }

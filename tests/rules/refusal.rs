@@ -1,7 +1,8 @@
 //! §4: the clauses of the refusal, one by one, on numbers.
 
-use postlink::rules::refusal::{
-    Activation, Candidate, Clauses, Decision, Entry, Fence, Named, activate, decide,
+use postlink::domain::reservations::{
+    Activation, Candidate, Clauses, Fence, NamedConnection, Reservation, ReservationDecision, activate,
+    decide,
 };
 use rstest::rstest;
 
@@ -9,8 +10,8 @@ const OPEN: Fence = Fence { finalizer: true, deleting: false, enabled: true, cre
 const DISABLING: Fence = Fence { enabled: false, ..OPEN };
 const DELETING: Fence = Fence { deleting: true, ..OPEN };
 
-fn entry(rule: u8, generation: i64) -> Entry<u8> {
-    Entry { rule, generation }
+fn entry(rule: u8, generation: i64) -> Reservation<u8> {
+    Reservation { rule, generation }
 }
 
 /// A rule that wants this connection and is not Active yet.
@@ -32,11 +33,11 @@ fn stopping(rule: u8, generation: i64) -> Candidate<u8> {
     Candidate { wants: false, ..active(rule, generation) }
 }
 
-fn cached(fence: Fence, stored: &[Entry<u8>], rules: &[Candidate<u8>]) -> Decision<u8> {
+fn cached(fence: Fence, stored: &[Reservation<u8>], rules: &[Candidate<u8>]) -> ReservationDecision<u8> {
     decide(&Clauses::KEPT, fence, stored, rules, None, 3)
 }
 
-fn live(fence: Fence, stored: &[Entry<u8>], rules: &[Candidate<u8>]) -> Decision<u8> {
+fn live(fence: Fence, stored: &[Reservation<u8>], rules: &[Candidate<u8>]) -> ReservationDecision<u8> {
     decide(&Clauses::KEPT, fence, stored, rules, Some(rules), 3)
 }
 
@@ -120,21 +121,21 @@ fn clause_4_an_active_rule_without_an_entry_gets_it_back_fence_or_not() {
         for rule in [active(1, 7), stopping(1, 7)] {
             let decision = live(fence, &[], &[rule]);
             assert_eq!(decision.entries, [entry(1, 7)]);
-            assert!(!decision.may_disable && !decision.may_let_go);
+            assert!(!decision.may_disable && !decision.may_remove_finalizer);
         }
     }
 }
 
 #[test]
 fn clause_5_the_finalizer_goes_only_when_the_stored_list_is_empty() {
-    assert!(live(DELETING, &[], &[]).may_let_go);
-    assert!(!cached(DELETING, &[], &[]).may_let_go);
-    assert!(!live(DELETING, &[entry(1, 1)], &[]).may_let_go, "the empty list is stored first");
-    assert!(!live(DELETING, &[entry(1, 1)], &[active(1, 1)]).may_let_go);
-    assert!(!live(Fence { creations_in_flight: true, ..DELETING }, &[], &[]).may_let_go);
-    assert!(!live(Fence { finalizer: false, ..DELETING }, &[], &[]).may_let_go);
-    assert!(!live(OPEN, &[], &[]).may_let_go && !live(DISABLING, &[], &[]).may_let_go);
-    assert!(live(Fence { enabled: false, ..DELETING }, &[], &[]).may_let_go);
+    assert!(live(DELETING, &[], &[]).may_remove_finalizer);
+    assert!(!cached(DELETING, &[], &[]).may_remove_finalizer);
+    assert!(!live(DELETING, &[entry(1, 1)], &[]).may_remove_finalizer, "the empty list is stored first");
+    assert!(!live(DELETING, &[entry(1, 1)], &[active(1, 1)]).may_remove_finalizer);
+    assert!(!live(Fence { creations_in_flight: true, ..DELETING }, &[], &[]).may_remove_finalizer);
+    assert!(!live(Fence { finalizer: false, ..DELETING }, &[], &[]).may_remove_finalizer);
+    assert!(!live(OPEN, &[], &[]).may_remove_finalizer && !live(DISABLING, &[], &[]).may_remove_finalizer);
+    assert!(live(Fence { enabled: false, ..DELETING }, &[], &[]).may_remove_finalizer);
 }
 
 #[test]
@@ -148,8 +149,8 @@ fn a_full_list_turns_rules_away_but_never_those_in_it() {
 const AT_A: u8 = 10;
 const AT_B: u8 = 20;
 
-fn named(connection: u8, entry: Option<i64>) -> Named<u8> {
-    Named { connection, entry, offered: true }
+fn named(connection: u8, entry: Option<i64>) -> NamedConnection<u8> {
+    NamedConnection { connection, entry, offered: true }
 }
 
 #[rstest]
@@ -162,14 +163,14 @@ fn named(connection: u8, entry: Option<i64>) -> Named<u8> {
 #[case::stays_active(true, Some(AT_A), Some(named(AT_A, Some(1))), Activation::Active(AT_A))]
 #[case::stays_active_without_entry(true, Some(AT_A), Some(named(AT_A, None)), Activation::Active(AT_A))]
 #[case::type_not_offered(true, Some(AT_A),
-    Some(Named { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
+    Some(NamedConnection { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
 #[case::type_not_offered_any_more(true, None,
-    Some(Named { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
+    Some(NamedConnection { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
 #[case::moves(true, Some(AT_B), Some(named(AT_A, Some(3))), Activation::Inactive)]
 fn clause_1_active(
     #[case] wants: bool,
     #[case] active_on: Option<u8>,
-    #[case] named: Option<Named<u8>>,
+    #[case] named: Option<NamedConnection<u8>>,
     #[case] expected: Activation<u8>,
 ) {
     assert_eq!(activate(&Clauses::KEPT, wants, 3, active_on.as_ref(), named.as_ref()), expected);
@@ -178,10 +179,10 @@ fn clause_1_active(
 fn run(
     clauses: &Clauses,
     fence: Fence,
-    stored: &[Entry<u8>],
+    stored: &[Reservation<u8>],
     cached: &[Candidate<u8>],
     live: Option<&[Candidate<u8>]>,
-) -> Decision<u8> {
+) -> ReservationDecision<u8> {
     decide(clauses, fence, stored, cached, live, 3)
 }
 

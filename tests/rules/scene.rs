@@ -1,6 +1,7 @@
 //! One post among its neighbours: a row of the link table per decision, and a driver that carries decisions out.
 
 use crate::fixtures::{self as f, Connection, Rule, at, message, readiness, told};
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use postlink::{
@@ -8,10 +9,15 @@ use postlink::{
         ConditionType, Intent, LinkState, LinkedBy, ObjectRef, PostLinkStatus, Reason, RemovalCause,
         RemovedLink,
     },
-    rules::{
+    controller::post_link::perform::{Effects, perform},
+    domain::{
         facts::{ConnectionFacts, RuleFacts},
-        link::{Create, Created, Gone, LinkDecision, LinkFacts, LinkView, Request, Step, Wish, decide},
-        record::{self, Seen},
+        post_link::{
+            ActivityCheck, ActivityCreation, CreationResult, DesiredLink, LinkSpec, PostLinkDecision,
+            PostLinkFacts, PostLinkView, Step, Tombstone, decide,
+            record::{self, ActivityState},
+        },
+        requeue::Requeue,
     },
 };
 use std::collections::BTreeMap;
@@ -27,7 +33,7 @@ pub type Regarding = Option<(String, Uuid)>;
 #[derive(Clone)]
 pub struct Scene {
     pub now: Timestamp,
-    pub post: LinkFacts,
+    pub post: PostLinkFacts,
     pub connections: Vec<Connection>,
     pub rules: Vec<Rule>,
     /// Connections proven gone, by UID.
@@ -39,7 +45,7 @@ pub struct Scene {
     /// Why the instances refuse new activities, if they do.
     pub refuses: Option<Reason>,
     pub not_before: Option<Timestamp>,
-    pub seen: Option<Seen>,
+    pub seen: Option<ActivityState>,
     /// What was created, in order: connection UID and attempt.
     pub made: Vec<(String, i32)>,
 }
@@ -48,13 +54,13 @@ pub struct Scene {
 pub fn scene() -> Scene {
     Scene {
         now: at(DAY_AND_A_HALF),
-        post: LinkFacts {
+        post: PostLinkFacts {
             generation: 1,
             created: at(0),
-            seen: Timestamp::UNIX_EPOCH,
+            first_seen: Timestamp::UNIX_EPOCH,
             deleting: false,
             published_at: Some(at(-60)),
-            wish: Wish::Rules,
+            desired: DesiredLink::ByRule,
             relink_requested: None,
             reconcile_requested: None,
             status: PostLinkStatus::default(),
@@ -79,13 +85,13 @@ pub fn activity(organization: Uuid, attempt: i32) -> Uuid {
 }
 
 /// `spec.link` that names nothing; its hash is `h1`.
-pub fn request() -> Request {
-    Request { connection: None, record_type: None, record_id: None, hash: "h1".into() }
+pub fn request() -> LinkSpec {
+    LinkSpec { connection: None, record_type: None, record_id: None, hash: "h1".into() }
 }
 
 /// `spec.link` that names a connection; its hash says so.
-pub fn request_to(connection: &str) -> Request {
-    Request { connection: Some(connection.into()), hash: format!("to-{connection}"), ..request() }
+pub fn request_to(connection: &str) -> LinkSpec {
+    LinkSpec { connection: Some(connection.into()), hash: format!("to-{connection}"), ..request() }
 }
 
 /// A link through a connection, with a record, made by hand a day ago.
@@ -99,6 +105,57 @@ pub fn link_through(connection: &str) -> LinkState {
         linked_by: LinkedBy::Hand,
         rule: None,
         restored_at: None,
+    }
+}
+
+/// A scene while decisions about it are performed.
+struct Performed<'a> {
+    scene: &'a mut Scene,
+    created: Option<CreationResult>,
+    ended: bool,
+}
+
+impl Effects for Performed<'_> {
+    type Error = std::convert::Infallible;
+
+    async fn confirm_gone(&mut self, connection: &ObjectRef) -> Result<Option<Requeue>, Self::Error> {
+        let uid = Some(&connection.uid);
+        let here = self.scene.connections.iter().any(|c| c.0.metadata.uid.as_ref() == uid);
+        assert!(!here, "a connection that exists is not asked for");
+        self.scene.gone.entry(connection.uid.clone()).or_insert(None);
+        Ok(None)
+    }
+
+    fn check(&mut self, check: &ActivityCheck) {
+        self.scene.seen = Some(match self.scene.activities.get(&check.activity) {
+            Some(regarding) => ActivityState::Exists {
+                regarding: regarding.clone(),
+                record_exists: check.record.as_ref().map(|_| true),
+            },
+            None => ActivityState::Gone { record_exists: None },
+        });
+    }
+
+    fn create(&mut self, creation: &ActivityCreation) -> Option<Requeue> {
+        let scene = &mut *self.scene;
+        scene.made.push((creation.connection.clone(), creation.attempt));
+        self.created = Some(match scene.refuses {
+            Some(reason) => {
+                scene.not_before = Some(scene.now + SignedDuration::from_mins(1));
+                CreationResult::Failed(reason)
+            }
+            None => scene.created(creation),
+        });
+        None
+    }
+
+    async fn write(&mut self, decision: &PostLinkDecision) -> Result<(), Self::Error> {
+        let post = &mut self.scene.post;
+        self.ended = post.status == decision.status;
+        post.status = decision.status.clone();
+        post.first_seen = Timestamp::UNIX_EPOCH;
+        (self.scene.seen, self.created) = (None, None);
+        Ok(())
     }
 }
 
@@ -121,16 +178,16 @@ impl Scene {
         self.rule(rule)
     }
 
-    pub fn wish(mut self, wish: Wish) -> Self {
-        self.post.wish = wish;
+    pub fn wish(mut self, wish: DesiredLink) -> Self {
+        self.post.desired = wish;
         self
     }
 
-    pub fn asks(self, request: Request) -> Self {
-        self.wish(Wish::Link(request))
+    pub fn asks(self, request: LinkSpec) -> Self {
+        self.wish(DesiredLink::ByHand(request))
     }
 
-    pub fn seen(mut self, seen: Seen) -> Self {
+    pub fn seen(mut self, seen: ActivityState) -> Self {
         self.seen = Some(seen);
         self
     }
@@ -145,8 +202,8 @@ impl Scene {
         self.activities
             .insert(link.social_activity_id, link.record.as_ref().map(|r| (r.type_.clone(), r.id)));
         self.post.status.link = Some(link);
-        let hash = match &self.post.wish {
-            Wish::Link(request) => Some(request.hash.clone()),
+        let hash = match &self.post.desired {
+            DesiredLink::ByHand(request) => Some(request.hash.clone()),
             _ => None,
         };
         self.post.status.intent =
@@ -173,10 +230,10 @@ impl Scene {
     }
 
     /// Somebody edits `spec`, now.
-    pub fn edit(&mut self, wish: Wish) -> &mut Self {
-        self.post.wish = wish;
+    pub fn edit(&mut self, wish: DesiredLink) -> &mut Self {
+        self.post.desired = wish;
         self.post.generation += 1;
-        self.post.seen = self.now;
+        self.post.first_seen = self.now;
         self
     }
 
@@ -194,83 +251,52 @@ impl Scene {
     }
 
     /// One decision.
-    pub fn decide(&self, created: Option<&Created>) -> LinkDecision {
+    pub fn decide(&self, created: Option<&CreationResult>) -> PostLinkDecision {
         let connections: Vec<ConnectionFacts> = self.connections.iter().map(Connection::facts).collect();
         let rules: Vec<RuleFacts> = self.rules.iter().map(Rule::facts).collect();
-        let gone = |uid: &str| self.gone.get(uid).map(|deleted_at| Gone { deleted_at: *deleted_at });
-        decide(&LinkView {
+        let tombstone =
+            |uid: &str| self.gone.get(uid).map(|deleted_at| Tombstone { deleted_at: *deleted_at });
+        decide(&PostLinkView {
             now: self.now,
-            link: &self.post,
+            post_link: &self.post,
             connections: &connections,
             matching: &rules,
-            gone: &gone,
-            seen: self.seen.as_ref(),
+            tombstone: &tombstone,
+            activity: self.seen.as_ref(),
             created,
             not_before: self.not_before,
         })
     }
 
-    /// Carries decisions out until there is nothing more to do now; the last decision. Waiting is left to
-    /// [`Scene::settle`].
-    pub fn run(&mut self) -> LinkDecision {
-        let mut created = None;
+    /// Performs decisions until nothing is left to do now; the last decision. Waiting is left to [`Scene::settle`].
+    pub fn run(&mut self) -> PostLinkDecision {
+        let mut step = Performed { scene: self, created: None, ended: false };
         for _ in 0..20 {
-            let decision = self.decide(created.as_ref());
-            match &decision.step {
-                Step::Wait => {
-                    self.seen = None;
-                    return decision;
-                }
-                Step::Write => {
-                    (self.seen, created) = (None, None);
-                    let same = self.post.status == decision.status;
-                    self.post.status = decision.status.clone();
-                    self.post.seen = Timestamp::UNIX_EPOCH;
-                    if same {
-                        return decision;
-                    }
-                }
-                Step::ConfirmGone(object) => {
-                    let here =
-                        self.connections.iter().any(|c| c.0.metadata.uid.as_ref() == Some(&object.uid));
-                    assert!(!here, "a connection that exists is not asked for");
-                    self.gone.entry(object.uid.clone()).or_insert(None);
-                }
-                Step::Check(check) => {
-                    self.seen = Some(match self.activities.get(&check.activity) {
-                        Some(regarding) => Seen::Activity {
-                            regarding: regarding.clone(),
-                            record_exists: check.record.as_ref().map(|_| true),
-                        },
-                        None => Seen::ActivityGone { record_exists: None },
-                    });
-                }
-                Step::Create(create) => {
-                    self.made.push((create.connection.clone(), create.attempt));
-                    created = Some(match self.refuses {
-                        Some(reason) => {
-                            self.not_before = Some(self.now + SignedDuration::from_mins(1));
-                            Created::Refused(reason)
-                        }
-                        None => self.create(create),
-                    });
-                }
+            let decision = step.scene.decide(step.created.as_ref());
+            step.ended = decision.step == Step::Wait;
+            perform(&mut step, &decision)
+                .now_or_never()
+                .expect("a scene waits for nobody")
+                .expect("nothing fails");
+            if step.ended {
+                step.scene.seen = None;
+                return decision;
             }
         }
         panic!("decisions never come to rest: {:?}", self.post.status);
     }
 
-    fn create(&mut self, create: &Create) -> Created {
+    fn created(&mut self, create: &ActivityCreation) -> CreationResult {
         let activity = activity(create.organization, create.attempt);
         let table = self.makes.map(|table| (table.to_owned(), CASE));
         let record = create.record_id.map(|id| ("incident".to_owned(), id)).or(table);
         let record = self.activities.entry(activity).or_insert(record).clone();
-        Created::Exists {
+        CreationResult::Exists {
             activity,
             record,
             connection: create.connection.clone(),
             rule: create.rule.clone(),
-            request: create.request.clone(),
+            spec: create.spec.clone(),
         }
     }
 

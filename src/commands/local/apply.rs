@@ -54,7 +54,7 @@ impl Applier {
     /// Brings the store to a commit's tree, and settles it.
     pub async fn commit(&mut self, session: &Session, tree: &Tree) -> Result<Report, Unsettled> {
         // Every probe may be due: what they find is to depend on this commit, not on which of its objects came first.
-        session.controller.hold_instances();
+        session.controller.quiescence().hold_instances();
         let mut report = Report { ignored: tree.ignored.clone(), ..Report::default() };
         report.problems.extend(tree.problems.iter().cloned());
         self.simulate(tree);
@@ -90,7 +90,7 @@ impl Applier {
         if !self.prune_first {
             self.prune(session, &unwanted, &mut report).await;
         }
-        session.controller.release_instances();
+        session.controller.quiescence().release_instances();
         settle(session).await?;
 
         // A held deletion of something this commit wants has completed meanwhile: a tool would apply it again.

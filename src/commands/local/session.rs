@@ -131,7 +131,7 @@ impl Session {
                 Some(line) => api.client_over(actor, line),
                 None => api.client(actor),
             },
-            dynamics,
+            dataverse: dynamics,
             clock: clock.clone(),
             namespaces: Vec::new(),
             concurrency: CONCURRENCY,

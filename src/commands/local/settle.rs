@@ -2,7 +2,7 @@
 //! changed nothing. What remains are periodic looks and refused changes.
 
 use super::session::Session;
-use crate::{api::Reason, controller::queue::Kind};
+use crate::{api::Reason, controller::key::Kind};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -30,11 +30,11 @@ pub async fn settle(session: &Session) -> Result<(), Unsettled> {
     let mut in_vain = 0;
     for _ in 0..ROUNDS {
         quiet(session).await?;
-        let waiting = session.controller.awaited();
+        let waiting = session.controller.quiescence().awaited();
         let Some((last, _)) = waiting.last().cloned() else { return Ok(()) };
         let before = newest(session);
         // One round: each timer there is now rings once, in its order.
-        while let Some((next, _)) = session.controller.awaited().first().cloned()
+        while let Some((next, _)) = session.controller.quiescence().awaited().first().cloned()
             && next <= last
         {
             session.clock.move_to(next);
@@ -48,14 +48,14 @@ pub async fn settle(session: &Session) -> Result<(), Unsettled> {
     Err(Unsettled::Restless)
 }
 
-const KINDS: [Kind; 3] = [Kind::Connection, Kind::Rule, Kind::Link];
+const KINDS: [Kind; 3] = Kind::ALL;
 
 fn newest(session: &Session) -> [u64; 3] {
     KINDS.map(|kind| session.api.latest(kind.as_str()))
 }
 
 fn is_throttled(session: &Session) -> bool {
-    session.api.objects(Kind::Link.as_str()).iter().any(|link| {
+    session.api.objects(Kind::PostLink.as_str()).iter().any(|link| {
         let conditions = link.pointer("/status/conditions").and_then(Value::as_array);
         conditions.into_iter().flatten().any(|c| c["reason"] == Reason::Throttled.as_str())
     })
@@ -63,6 +63,7 @@ fn is_throttled(session: &Session) -> bool {
 
 /// Waits until nothing is due and nothing under way at this time of the clock.
 async fn quiet(session: &Session) -> Result<(), Unsettled> {
+    let quiescence = session.controller.quiescence();
     let mut still = 0;
     let mut idle_since = tokio::time::Instant::now();
     let mut last = session.api.revision();
@@ -70,10 +71,9 @@ async fn quiet(session: &Session) -> Result<(), Unsettled> {
     // its turn in between, is quiet.
     while still < 3 {
         tokio::task::yield_now().await;
-        let caught_up = KINDS
-            .iter()
-            .all(|kind| session.controller.progress().newest(*kind) >= session.api.latest(kind.as_str()));
-        if caught_up && session.controller.is_idle() && session.api.quiet().requests_in_flight == 0 {
+        let caught_up =
+            KINDS.iter().all(|kind| quiescence.has_seen(*kind, session.api.latest(kind.as_str())));
+        if caught_up && quiescence.is_idle() && session.api.quiet().requests_in_flight == 0 {
             still += 1;
             continue;
         }
@@ -86,8 +86,8 @@ async fn quiet(session: &Session) -> Result<(), Unsettled> {
         if idle_since.elapsed() > HANGS {
             tracing::debug!(
                 caught_up,
-                idle = session.controller.is_idle(),
-                queue = ?session.controller.readings().queue(),
+                idle = quiescence.is_idle(),
+                queue = ?session.controller.observer().queue(),
                 quiet = ?session.api.quiet(),
                 "nothing moves"
             );

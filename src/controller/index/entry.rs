@@ -2,24 +2,24 @@
 //! links share, boxes for what most links lack.
 
 use super::{
-    numbers::{Seconds, hex, seconds, time},
-    symbols::{Symbol, Symbols},
+    compact::{Seconds, hex, seconds, time},
+    interner::{Interner, Symbol},
 };
 use crate::api::{
     Condition, ConditionStatus, ConditionType, Intent, LinkState, LinkedBy, ObjectRef, PostLink,
     PostLinkStatus, Reason, Record, RemovalCause, RemovedLink,
     names::{RELINK_REQUESTED, reconcile_requested, requested},
 };
-use crate::rules::{
+use crate::domain::{
     facts::created,
-    link::{LinkFacts, Request, Wish},
+    post_link::{DesiredLink, LinkSpec, PostLinkFacts},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use std::num::NonZero;
 
-pub use super::numbers::{hash, request_hash, uid, version};
+pub use super::compact::{hash, link_spec_hash, uid, version};
 use uuid::Uuid;
 
 /// One PostLink. At most 152 bytes, or the allocator's next size is 16 more.
@@ -32,9 +32,9 @@ pub struct Entry {
     generation: u32,
     observed_generation: i32,
     created: Seconds,
-    seen: Seconds,
+    first_seen: Seconds,
     published: Option<NonZero<Seconds>>,
-    wish: CompactWish,
+    desired: CompactDesired,
     hold: Hold,
     intent: CompactIntent,
     conditions: [Option<CompactCondition>; USUAL.len()],
@@ -59,13 +59,13 @@ enum Hold {
     Open(Box<[Symbol]>),
 }
 
-enum CompactWish {
-    Rules,
+enum CompactDesired {
+    ByRule,
     Unlink,
-    Link(Box<CompactRequest>),
+    ByHand(Box<CompactLinkSpec>),
 }
 
-struct CompactRequest {
+struct CompactLinkSpec {
     connection: Option<Symbol>,
     record_type: Option<Symbol>,
     record_id: Option<Box<Uuid>>,
@@ -116,7 +116,7 @@ struct CompactRemoved {
 /// What was last acted on. Nearly always that is what is still asked for, so its hash is not kept twice.
 enum CompactIntent {
     None,
-    Plain { attempt: i32, of_wish: bool, connection: Option<Symbol> },
+    Plain { attempt: i32, of_spec: bool, connection: Option<Symbol> },
     Other(Box<Intent>),
 }
 
@@ -141,23 +141,28 @@ fn compact_conditions<const N: usize>(
 }
 
 impl Entry {
-    /// Keeps what matters of a stored object. `seen` is when this generation was first seen.
-    pub fn of(post_link: &PostLink, symbols: &mut Symbols, seen: Timestamp, matching: Box<[Symbol]>) -> Self {
+    /// Keeps what matters of a stored object. `first_seen` is when this generation was first seen.
+    pub fn of(
+        post_link: &PostLink,
+        interner: &mut Interner,
+        first_seen: Timestamp,
+        matching: Box<[Symbol]>,
+    ) -> Self {
         let default = PostLinkStatus::default();
         let status = post_link.status.as_ref().unwrap_or(&default);
         let meta = &post_link.metadata;
-        let wish = match (&post_link.spec.link, post_link.spec.unlink) {
-            (_, true) => CompactWish::Unlink,
-            (None, false) => CompactWish::Rules,
-            (Some(request), false) => CompactWish::Link(Box::new(CompactRequest {
-                connection: request.connection_ref.as_ref().map(|r| symbols.number(&r.name)),
-                record_type: request.record_type.as_ref().map(|t| symbols.number(t)),
+        let desired = match (&post_link.spec.link, post_link.spec.unlink) {
+            (_, true) => CompactDesired::Unlink,
+            (None, false) => CompactDesired::ByRule,
+            (Some(request), false) => CompactDesired::ByHand(Box::new(CompactLinkSpec {
+                connection: request.connection_ref.as_ref().map(|r| interner.intern(&r.name)),
+                record_type: request.record_type.as_ref().map(|t| interner.intern(t)),
                 record_id: request.record_id.map(Box::new),
-                hash: request_hash(request),
+                hash: link_spec_hash(request),
             })),
         };
         Self {
-            namespace: symbols.number(meta.namespace.as_deref().unwrap_or_default()),
+            namespace: interner.intern(meta.namespace.as_deref().unwrap_or_default()),
             name: post_link.name_any().into(),
             uid: uid(meta.uid.as_deref().unwrap_or_default()),
             version: version(meta.resource_version.as_deref()),
@@ -165,34 +170,34 @@ impl Entry {
             generation: meta.generation.and_then(|g| u32::try_from(g).ok()).unwrap_or(0),
             observed_generation: i32::try_from(status.observed_generation).unwrap_or(-1),
             created: seconds(created(meta)),
-            seen: seconds(seen),
+            first_seen: seconds(first_seen),
             published: post_link.spec.post.published_at.as_ref().and_then(|t| NonZero::new(seconds(t.0))),
-            intent: CompactIntent::of(status.intent.as_ref(), &wish, symbols),
-            wish,
+            intent: CompactIntent::of(status.intent.as_ref(), &desired, interner),
+            desired,
             hold: match &status.link {
-                Some(link) => Hold::Linked(Box::new(CompactLink::of(link, symbols))),
+                Some(link) => Hold::Linked(Box::new(CompactLink::of(link, interner))),
                 None => Hold::Open(matching),
             },
             conditions: compact_conditions(USUAL, &status.conditions),
-            rare: Rare::of(post_link, status, symbols).map(Box::new),
+            rare: Rare::of(post_link, status, interner).map(Box::new),
         }
     }
 
     /// What decisions see. The conditions' messages are not kept: a decision writes them anew, and equality is
     /// judged by the status' hash.
-    pub fn facts(&self, symbols: &Symbols) -> LinkFacts {
-        let text = |s: Symbol| symbols.text(s).to_string();
+    pub fn facts(&self, interner: &Interner) -> PostLinkFacts {
+        let text = |s: Symbol| interner.text(s).to_string();
         let rare = self.rare.as_deref();
-        LinkFacts {
+        PostLinkFacts {
             generation: i64::from(self.generation),
             created: time(self.created),
-            seen: time(self.seen),
+            first_seen: time(self.first_seen),
             deleting: rare.is_some_and(|r| r.deleting),
             published_at: self.published.map(|at| time(at.get())),
-            wish: match &self.wish {
-                CompactWish::Rules => Wish::Rules,
-                CompactWish::Unlink => Wish::Unlink,
-                CompactWish::Link(request) => Wish::Link(Request {
+            desired: match &self.desired {
+                CompactDesired::ByRule => DesiredLink::ByRule,
+                CompactDesired::Unlink => DesiredLink::Unlink,
+                CompactDesired::ByHand(request) => DesiredLink::ByHand(LinkSpec {
                     connection: request.connection.map(text),
                     record_type: request.record_type.map(text),
                     record_id: request.record_id.as_deref().copied(),
@@ -201,11 +206,11 @@ impl Entry {
             },
             relink_requested: rare.and_then(|r| r.relink.as_deref().map(str::to_owned)),
             reconcile_requested: rare.and_then(|r| r.reconcile.as_deref().map(str::to_owned)),
-            status: self.status(symbols),
+            status: self.status(interner),
         }
     }
 
-    fn status(&self, symbols: &Symbols) -> PostLinkStatus {
+    fn status(&self, interner: &Interner) -> PostLinkStatus {
         let rare = self.rare.as_deref();
         let usual = USUAL.iter().zip(&self.conditions);
         let unusual = rare.into_iter().flat_map(|r| UNUSUAL.iter().zip(&r.conditions));
@@ -223,23 +228,23 @@ impl Entry {
         PostLinkStatus {
             observed_generation: i64::from(self.observed_generation),
             conditions: conditions.collect(),
-            link: self.link(symbols),
+            link: self.link(interner),
             removed_link: rare.and_then(|r| r.removed.as_ref()).map(|r| RemovedLink {
-                link: r.link.state(symbols),
+                link: r.link.state(interner),
                 removed_at: Time(time(r.removed_at)),
                 cause: r.cause,
                 connection_deleted_at: r.connection_deleted_at.map(|t| Time(time(t))),
                 relink_requested: r.relink_requested,
             }),
-            intent: self.intent.intent(&self.wish, symbols),
+            intent: self.intent.intent(&self.desired, interner),
             last_handled_reconcile_at: rare.and_then(|r| r.handled.as_deref().map(str::to_owned)),
         }
     }
 
     /// The link it has.
-    pub fn link(&self, symbols: &Symbols) -> Option<LinkState> {
+    pub fn link(&self, interner: &Interner) -> Option<LinkState> {
         match &self.hold {
-            Hold::Linked(link) => Some(link.state(symbols)),
+            Hold::Linked(link) => Some(link.state(interner)),
             Hold::Open(_) => None,
         }
     }
@@ -273,27 +278,27 @@ impl Entry {
     /// Whether something may still become of it without its own doing: it waits, could match, or could come back.
     pub fn listens(&self) -> bool {
         let Hold::Open(matching) = &self.hold else { return false };
-        matches!(self.wish, CompactWish::Link(_))
+        matches!(self.desired, CompactDesired::ByHand(_))
             || !matching.is_empty()
             || self.removed().is_some_and(|removed| removed.cause == RemovalCause::ConnectionDeleted)
     }
 
     /// Whether rules may take it: nothing asks by hand, and it never held a link that nobody asked to replace (§2).
     pub fn open_to_rules(&self) -> bool {
-        matches!((&self.hold, &self.wish), (Hold::Open(_), CompactWish::Rules))
+        matches!((&self.hold, &self.desired), (Hold::Open(_), CompactDesired::ByRule))
             && self.removed().is_none_or(|removed| removed.relink_requested)
     }
 
     /// When this generation was first seen.
-    pub fn seen(&self) -> (u32, Timestamp) {
-        (self.generation, time(self.seen))
+    pub fn first_seen(&self) -> (u32, Timestamp) {
+        (self.generation, time(self.first_seen))
     }
 
     /// What it has in common with others.
     pub fn group(&self) -> Group {
-        let connection = match (&self.hold, &self.wish) {
+        let connection = match (&self.hold, &self.desired) {
             (Hold::Linked(link), _) => Some(link.connection_name),
-            (Hold::Open(_), CompactWish::Link(request)) => request.connection,
+            (Hold::Open(_), CompactDesired::ByHand(request)) => request.connection,
             (Hold::Open(_), _) => None,
         };
         Group {
@@ -317,7 +322,7 @@ impl Entry {
 }
 
 impl Rare {
-    fn of(post_link: &PostLink, status: &PostLinkStatus, symbols: &mut Symbols) -> Option<Self> {
+    fn of(post_link: &PostLink, status: &PostLinkStatus, interner: &mut Interner) -> Option<Self> {
         let meta = &post_link.metadata;
         let rare = Self {
             deleting: meta.deletion_timestamp.is_some(),
@@ -326,7 +331,7 @@ impl Rare {
             handled: status.last_handled_reconcile_at.as_deref().map(Into::into),
             conditions: compact_conditions(UNUSUAL, &status.conditions),
             removed: status.removed_link.as_ref().map(|r| CompactRemoved {
-                link: CompactLink::of(&r.link, symbols),
+                link: CompactLink::of(&r.link, interner),
                 removed_at: seconds(r.removed_at.0),
                 cause: r.cause,
                 connection_deleted_at: r.connection_deleted_at.as_ref().map(|t| seconds(t.0)),
@@ -344,26 +349,27 @@ impl Rare {
 }
 
 impl CompactIntent {
-    fn of(intent: Option<&Intent>, wish: &CompactWish, symbols: &mut Symbols) -> Self {
+    fn of(intent: Option<&Intent>, desired: &CompactDesired, interner: &mut Interner) -> Self {
         let Some(intent) = intent else { return Self::None };
-        let of_wish = matches!(wish, CompactWish::Link(request) if intent.hash == Some(hex(&request.hash)));
-        if intent.relink_requested_at.is_some() || (intent.hash.is_some() && !of_wish) {
+        let of_spec =
+            matches!(desired, CompactDesired::ByHand(request) if intent.hash == Some(hex(&request.hash)));
+        if intent.relink_requested_at.is_some() || (intent.hash.is_some() && !of_spec) {
             return Self::Other(Box::new(intent.clone()));
         }
-        let connection = intent.connection.as_ref().map(|c| symbols.number(c));
-        Self::Plain { attempt: intent.attempt, of_wish, connection }
+        let connection = intent.connection.as_ref().map(|c| interner.intern(c));
+        Self::Plain { attempt: intent.attempt, of_spec, connection }
     }
 
-    fn intent(&self, wish: &CompactWish, symbols: &Symbols) -> Option<Intent> {
+    fn intent(&self, desired: &CompactDesired, interner: &Interner) -> Option<Intent> {
         match self {
             Self::None => None,
             Self::Other(intent) => Some((**intent).clone()),
-            Self::Plain { attempt, of_wish, connection } => Some(Intent {
-                hash: match wish {
-                    CompactWish::Link(request) if *of_wish => Some(hex(&request.hash)),
+            Self::Plain { attempt, of_spec, connection } => Some(Intent {
+                hash: match desired {
+                    CompactDesired::ByHand(request) if *of_spec => Some(hex(&request.hash)),
                     _ => None,
                 },
-                connection: connection.map(|c| symbols.text(c).to_string()),
+                connection: connection.map(|c| interner.text(c).to_string()),
                 attempt: *attempt,
                 relink_requested_at: None,
             }),
@@ -372,31 +378,33 @@ impl CompactIntent {
 }
 
 impl CompactLink {
-    fn of(link: &LinkState, symbols: &mut Symbols) -> Self {
+    fn of(link: &LinkState, interner: &mut Interner) -> Self {
         Self {
-            connection_uid: symbols.number(&link.connection.uid),
-            connection_name: symbols.number(&link.connection.name),
-            organization: symbols.number(&link.organization_id.to_string()),
+            connection_uid: interner.intern(&link.connection.uid),
+            connection_name: interner.intern(&link.connection.name),
+            organization: interner.intern(&link.organization_id.to_string()),
             activity: link.social_activity_id,
             record: link.record.as_ref().map(|r| {
                 let origin = r.url.as_deref().and_then(|u| u.split("/main.aspx").next());
-                (symbols.number(&r.type_), r.id, origin.map(|o| symbols.number(o)))
+                (interner.intern(&r.type_), r.id, origin.map(|o| interner.intern(o)))
             }),
             linked_at: seconds(link.linked_at.0),
             linked_by: link.linked_by,
-            rule: link.rule.as_ref().map(|r| (symbols.number(&r.name), symbols.number(&r.uid))),
+            rule: link.rule.as_ref().map(|r| (interner.intern(&r.name), interner.intern(&r.uid))),
             restored_at: link.restored_at.as_ref().and_then(|t| NonZero::new(seconds(t.0))),
         }
     }
 
-    fn state(&self, symbols: &Symbols) -> LinkState {
-        let text = |s: Symbol| symbols.text(s).to_string();
+    fn state(&self, interner: &Interner) -> LinkState {
+        let text = |s: Symbol| interner.text(s).to_string();
         LinkState {
             connection: ObjectRef { name: text(self.connection_name), uid: text(self.connection_uid) },
-            organization_id: uid(symbols.text(self.organization)),
+            organization_id: uid(interner.text(self.organization)),
             social_activity_id: self.activity,
             record: self.record.map(|(type_, id, origin)| match origin {
-                Some(origin) => crate::rules::record::record(symbols.text(type_), id, symbols.text(origin)),
+                Some(origin) => {
+                    crate::domain::post_link::record::record(interner.text(type_), id, interner.text(origin))
+                }
                 None => Record { type_: text(type_), id, url: None },
             }),
             linked_at: Time(time(self.linked_at)),
@@ -417,10 +425,10 @@ mod tests {
             [
                 size_of::<Entry>(),
                 size_of::<CompactLink>(),
-                size_of::<CompactRequest>(),
+                size_of::<CompactLinkSpec>(),
                 size_of::<CompactIntent>(),
                 size_of::<Hold>(),
-                size_of::<CompactWish>(),
+                size_of::<CompactDesired>(),
                 size_of::<[Option<CompactCondition>; 3]>()
             ],
             [152, 72, 32, 16, 16, 16, 24]

@@ -2,7 +2,7 @@
 
 use super::{
     entry::{Entry, Group},
-    symbols::Symbol,
+    interner::Symbol,
 };
 use hashbrown::HashTable;
 use std::{

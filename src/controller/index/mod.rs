@@ -1,125 +1,37 @@
-//! What the watches told, as pure state: apply and delete, neighbours and views. No I/O, no clock, no waiting.
+//! What the watches delivered, as pure state: apply and delete, dependents and views. No I/O, no clock, no waiting.
 //!
 //! Connections and rules are kept whole: there are few. A PostLink is an [`entry::Entry`].
 
+mod compact;
+mod counts;
+mod dependents;
 pub mod entry;
-mod groups;
+mod interner;
 mod links;
-mod neighbours;
-mod numbers;
-mod posts;
-pub mod symbols;
+mod matching;
+mod state;
 #[cfg(test)]
 mod tests;
 
-use super::queue::{Key, Kind};
-use crate::api::{AutomationRule, ConditionType, DynamicsConnection};
-use crate::rules::{
-    connection::Claim,
-    facts::{ConnectionFacts, RuleFacts, created},
-    link::{Gone, LinkFacts},
-    matching::Matcher,
+pub use state::{Affected, Index, LinkSnapshot, LinkThrough, Source};
+
+use crate::{
+    api::{AutomationRule, ConditionType, DynamicsConnection},
+    controller::key::{Key, Kind},
+    domain::{
+        connection::DefaultClaim,
+        facts::{ConnectionFacts, RuleFacts, created},
+        matching::Matcher,
+        post_link::Tombstone,
+    },
 };
-use entry::Entry;
 use kube::ResourceExt;
-use links::Links;
-use posts::{Filter, Filters};
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
-use symbols::Symbols;
-use uuid::Uuid;
-
-/// The index; clones share it.
-#[derive(Clone, Default)]
-pub struct Index(Arc<Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    symbols: Symbols,
-    namespaces: BTreeMap<Arc<str>, Namespace>,
-    gone: HashMap<String, Gone>,
-    links: Links,
-}
-
-#[derive(Default)]
-struct Namespace {
-    connections: BTreeMap<String, Arc<DynamicsConnection>>,
-    connection_facts: Arc<Vec<ConnectionFacts>>,
-    rules: BTreeMap<String, Rule>,
-    /// Of the rules that want to be at work; made when a post asks for them after a change.
-    filters: Option<Arc<Filters>>,
-}
-
-struct Rule {
-    object: Arc<AutomationRule>,
-    facts: RuleFacts,
-    filter: Arc<Filter>,
-}
-
-/// A link that hangs on an activity of an instance, for the instance's watcher.
-#[derive(Clone, Debug)]
-pub struct Hanging {
-    /// The link.
-    pub key: Key,
-    /// Its activity and record.
-    pub link: crate::api::LinkState,
-    /// What its status says of the record now.
-    pub available: Option<crate::api::Reason>,
-}
-
-/// What a key needs to be decided.
-pub struct LinkLook {
-    /// The link.
-    pub facts: LinkFacts,
-    /// Its UID.
-    pub uid: Uuid,
-    /// The resourceVersion its status is written over.
-    pub version: u64,
-    /// What its stored status says, as one number.
-    pub status_hash: u64,
-    /// All connections of the namespace.
-    pub connections: Arc<Vec<ConnectionFacts>>,
-    /// The rules whose filters match.
-    pub matching: Vec<RuleFacts>,
-}
-
-/// Where an object was learned from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// From a watch or its list, which will tell of the deletion as well.
-    Watch,
-    /// From the answer to a read or a write of our own. The deletion may have overtaken it and is not told twice, so it
-    /// brings what is known up to date, and nothing back that is gone.
-    Answer,
-}
-
-impl Source {
-    /// Whether it may tell of the object with this UID, when that one is known by its name.
-    fn may_tell<U: PartialEq>(self, known: Option<&U>, uid: Option<&U>) -> bool {
-        // Of another object of that name the watch has to tell: it comes after the deletion of the known one.
-        self == Self::Watch || (known.is_some() && known == uid)
-    }
-}
-
-/// What has to be looked at after something was applied.
-#[derive(Default)]
-pub struct Touched {
-    /// The keys.
-    pub keys: Vec<Key>,
-    /// A rule was switched on or edited: the posts of this namespace are to be matched again.
-    pub rematch: Option<Arc<str>>,
-}
+use state::{Filter, RuleEntry};
+use std::{collections::HashSet, sync::Arc};
 
 impl Index {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Every change below is complete before anything can panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A connection as it is now. Nothing is touched when this is not news.
-    pub fn apply_connection(&self, connection: DynamicsConnection, source: Source) -> Touched {
+    /// A connection as it is now. Nothing is affected when this is not news.
+    pub fn apply_connection(&self, connection: DynamicsConnection, source: Source) -> Affected {
         let mut state = self.state();
         let namespace: Arc<str> = connection.namespace().unwrap_or_default().into();
         let name = connection.name_any();
@@ -128,7 +40,7 @@ impl Index {
         if old.is_some_and(|o| !newer(o.metadata.resource_version.as_deref(), &connection.metadata))
             || !source.may_tell(old.and_then(|o| o.metadata.uid.as_ref()), connection.metadata.uid.as_ref())
         {
-            return Touched::default();
+            return Affected::default();
         }
         let before = old.map(|o| ConnectionFacts::of(o));
         let replaced = old.filter(|o| o.uid() != connection.uid()).cloned();
@@ -136,35 +48,35 @@ impl Index {
         space.connections.insert(name.clone(), Arc::new(connection));
         space.refresh();
         if let Some(replaced) = replaced {
-            state.bury(&replaced);
+            state.mark_deleted(&replaced);
         }
-        let mut touched = state.around_connection(&namespace, &name, before.as_ref(), Some(&after));
-        touched.keys.push(Key::new(Kind::Connection, namespace, name));
-        touched
+        let mut affected = state.around_connection(&namespace, &name, before.as_ref(), Some(&after));
+        affected.keys.push(Key::new(Kind::DynamicsConnection, namespace, name));
+        affected
     }
 
     /// A connection is gone: its deletion was seen, or a write of ours proved the one with this UID gone. Then another
     /// one of that name may be known by now.
-    pub fn delete_connection(&self, namespace: &str, name: &str, only: Option<&str>) -> Touched {
+    pub fn delete_connection(&self, namespace: &str, name: &str, only: Option<&str>) -> Affected {
         let mut state = self.state();
-        let Some(space) = state.namespaces.get_mut(namespace) else { return Touched::default() };
+        let Some(space) = state.namespaces.get_mut(namespace) else { return Affected::default() };
         if only.is_some() && space.connections.get(name).and_then(|c| c.uid()).as_deref() != only {
-            return Touched::default();
+            return Affected::default();
         }
-        let Some(old) = space.connections.remove(name) else { return Touched::default() };
+        let Some(old) = space.connections.remove(name) else { return Affected::default() };
         space.refresh();
-        state.bury(&old);
+        state.mark_deleted(&old);
         let before = ConnectionFacts::of(&old);
         state.around_connection(namespace, name, Some(&before), None)
     }
 
-    /// A live read proved that no connection has that UID any more.
-    pub fn bury(&self, uid: &str) {
-        self.state().gone.entry(uid.to_owned()).or_insert(Gone { deleted_at: None });
+    /// A live read found that no connection has that UID any more.
+    pub fn mark_deleted(&self, uid: &str) {
+        self.state().tombstones.entry(uid.to_owned()).or_insert(Tombstone { deleted_at: None });
     }
 
     /// A rule as it is now.
-    pub fn apply_rule(&self, rule: AutomationRule, source: Source) -> Touched {
+    pub fn apply_rule(&self, rule: AutomationRule, source: Source) -> Affected {
         let mut state = self.state();
         let namespace: Arc<str> = rule.namespace().unwrap_or_default().into();
         let name = rule.name_any();
@@ -173,7 +85,7 @@ impl Index {
         if old.is_some_and(|o| !newer(o.object.metadata.resource_version.as_deref(), &rule.metadata))
             || !source.may_tell(old.and_then(|o| o.object.metadata.uid.as_ref()), rule.metadata.uid.as_ref())
         {
-            return Touched::default();
+            return Affected::default();
         }
         let facts = RuleFacts::of(&rule);
         let before = old.map(|o| o.facts.clone());
@@ -187,21 +99,21 @@ impl Index {
         let switched = facts.wants_active != before.as_ref().is_some_and(|b| b.wants_active);
         let other = switched || kept.is_none();
         let rematch = facts.wants_active && other;
-        space.rules.insert(name.clone(), Rule { object: Arc::new(rule), facts: facts.clone(), filter });
+        space.rules.insert(name.clone(), RuleEntry { object: Arc::new(rule), facts: facts.clone(), filter });
         if other {
             space.filters = None;
         }
-        let mut touched = state.around_rule(&namespace, before.as_ref(), Some(&facts));
-        touched.rematch = rematch.then(|| namespace.clone());
-        touched.keys.push(Key::new(Kind::Rule, namespace, name));
-        touched
+        let mut affected = state.around_rule(&namespace, before.as_ref(), Some(&facts));
+        affected.rematch = rematch.then(|| namespace.clone());
+        affected.keys.push(Key::new(Kind::AutomationRule, namespace, name));
+        affected
     }
 
     /// A rule is gone.
-    pub fn delete_rule(&self, namespace: &str, name: &str) -> Touched {
+    pub fn delete_rule(&self, namespace: &str, name: &str) -> Affected {
         let mut state = self.state();
-        let Some(space) = state.namespaces.get_mut(namespace) else { return Touched::default() };
-        let Some(old) = space.rules.remove(name) else { return Touched::default() };
+        let Some(space) = state.namespaces.get_mut(namespace) else { return Affected::default() };
+        let Some(old) = space.rules.remove(name) else { return Affected::default() };
         space.filters = None;
         state.around_rule(namespace, Some(&old.facts), None)
     }
@@ -222,14 +134,14 @@ impl Index {
     }
 
     /// The connections of a namespace that ask to be its default, but for one (R3).
-    pub fn claims(&self, namespace: &str, but: &str) -> Vec<Claim> {
+    pub fn claims(&self, namespace: &str, but: &str) -> Vec<DefaultClaim> {
         let state = self.state();
         let Some(space) = state.namespaces.get(namespace) else { return Vec::new() };
         space
             .connections
             .values()
             .filter(|c| c.spec.default && c.name_any() != but)
-            .map(|c| Claim { created: created(&c.metadata), name: c.name_any() })
+            .map(|c| DefaultClaim { created: created(&c.metadata), name: c.name_any() })
             .collect()
     }
 
@@ -261,15 +173,15 @@ impl Index {
     }
 
     /// What a link's decision needs.
-    pub fn look(&self, key: &Key) -> Option<LinkLook> {
+    pub fn snapshot(&self, key: &Key) -> Option<LinkSnapshot> {
         let state = self.state();
-        let entry = state.links.get(state.symbols.find(&key.namespace)?, &key.name)?;
+        let entry = state.links.get(state.interner.find(&key.namespace)?, &key.name)?;
         let space = state.namespaces.get(&key.namespace);
-        let wanted: HashSet<&str> = entry.matching().iter().map(|uid| &**state.symbols.text(*uid)).collect();
+        let wanted: HashSet<&str> = entry.matching().iter().map(|uid| &**state.interner.text(*uid)).collect();
         let rules = space.into_iter().flat_map(|s| s.rules.values());
         let matching = rules.filter(|r| wanted.contains(r.facts.uid.as_str())).map(|r| r.facts.clone());
-        Some(LinkLook {
-            facts: entry.facts(&state.symbols),
+        Some(LinkSnapshot {
+            facts: entry.facts(&state.interner),
             uid: entry.uid,
             version: entry.version,
             status_hash: entry.status_hash,
@@ -278,22 +190,22 @@ impl Index {
         })
     }
 
-    /// Whether a connection UID is proven gone.
-    pub fn gone(&self, uid: &str) -> Option<Gone> {
-        self.state().gone.get(uid).copied()
+    /// The tombstone of a connection, if it is gone.
+    pub fn tombstone(&self, uid: &str) -> Option<Tombstone> {
+        self.state().tombstones.get(uid).copied()
     }
 
     /// The links that go through a connection, with their activities.
-    pub fn hanging_on(&self, uid: &str) -> Vec<Hanging> {
+    pub fn links_through(&self, uid: &str) -> Vec<LinkThrough> {
         let state = self.state();
-        let Some(symbol) = state.symbols.find(uid) else { return Vec::new() };
+        let Some(symbol) = state.interner.find(uid) else { return Vec::new() };
         state
             .links
             .of_connection(symbol)
             .filter_map(|entry| {
-                Some(Hanging {
+                Some(LinkThrough {
                     key: state.key(entry),
-                    link: entry.link(&state.symbols)?,
+                    link: entry.link(&state.interner)?,
                     available: entry.condition(ConditionType::RecordAvailable).map(|(_, reason)| reason),
                 })
             })
@@ -310,7 +222,7 @@ impl Index {
         let state = self.state();
         let wanted = |n: &str| namespace.is_none_or(|w| w == n);
         match kind {
-            Kind::Link => {
+            Kind::PostLink => {
                 let entries = state.links.all();
                 entries.map(|e| state.key(e)).filter(|k| wanted(&k.namespace)).collect()
             }
@@ -320,30 +232,13 @@ impl Index {
                 .filter(|(n, _)| wanted(n))
                 .flat_map(|(n, space)| {
                     let names: Vec<&String> = match kind {
-                        Kind::Connection => space.connections.keys().collect(),
+                        Kind::DynamicsConnection => space.connections.keys().collect(),
                         _ => space.rules.keys().collect(),
                     };
                     names.into_iter().map(|name| Key::new(kind, n.clone(), name.as_str())).collect::<Vec<_>>()
                 })
                 .collect(),
         }
-    }
-}
-
-impl Namespace {
-    fn refresh(&mut self) {
-        self.connection_facts = Arc::new(self.connections.values().map(|c| ConnectionFacts::of(c)).collect());
-    }
-}
-
-impl State {
-    fn key(&self, entry: &Entry) -> Key {
-        Key::new(Kind::Link, self.symbols.text(entry.namespace).clone(), &*entry.name)
-    }
-
-    fn bury(&mut self, connection: &DynamicsConnection) {
-        let deleted_at = connection.metadata.deletion_timestamp.as_ref().map(|t| t.0);
-        self.gone.insert(connection.uid().unwrap_or_default(), Gone { deleted_at });
     }
 }
 

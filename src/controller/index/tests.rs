@@ -57,13 +57,13 @@ fn an_answer_that_the_deletion_has_overtaken_brings_nothing_back() {
     index.delete_rule("n", "r");
     index.delete_link("n", "p");
     index.delete_connection("n", "c", None);
-    let touched = [
+    let affected = [
         index.apply_connection(connection("c1", 5), Source::Answer),
         index.apply_rule(rule("r1", 6, "late"), Source::Answer),
         index.apply_link(&post("p1", 7, "late"), Source::Answer, NOW),
     ];
     assert_eq!(known(&index), [0, 0, 0]);
-    assert!(touched.iter().all(|touched| touched.keys.is_empty() && touched.rematch.is_none()));
+    assert!(affected.iter().all(|affected| affected.keys.is_empty() && affected.rematch.is_none()));
 }
 
 /// The watch still has to tell of the deletion of the one that is known, and would then take the new one for gone.
@@ -77,21 +77,21 @@ fn an_answer_about_another_object_of_that_name_waits_for_the_watch() {
     index.apply_rule(rule("r2", 6, "late"), Source::Answer);
     index.apply_link(&post("p2", 7, "late"), Source::Answer, NOW);
     let uid = |kind, name| index.uid(&Key::new(kind, "n", name)).unwrap();
-    assert_eq!(uid(Kind::Connection, "c"), "c1");
-    assert_eq!(uid(Kind::Rule, "r"), "r1");
-    assert_eq!(uid(Kind::Link, "p"), entry::uid("p1").to_string());
+    assert_eq!(uid(Kind::DynamicsConnection, "c"), "c1");
+    assert_eq!(uid(Kind::AutomationRule, "r"), "r1");
+    assert_eq!(uid(Kind::PostLink, "p"), entry::uid("p1").to_string());
 
     index.delete_connection("n", "c", None);
-    assert!(index.gone("c1").is_some() && index.gone("c2").is_none());
+    assert!(index.tombstone("c1").is_some() && index.tombstone("c2").is_none());
     index.apply_connection(connection("c2", 5), Source::Watch);
     // The answer to the write that took the finalizer off the first one comes last.
     assert!(index.delete_connection("n", "c", Some("c1")).keys.is_empty());
-    assert_eq!(uid(Kind::Connection, "c"), "c2");
-    assert!(index.gone("c2").is_none());
+    assert_eq!(uid(Kind::DynamicsConnection, "c"), "c2");
+    assert!(index.tombstone("c2").is_none());
 }
 
 fn matching(index: &Index) -> Vec<String> {
-    let look = index.look(&Key::new(Kind::Link, "n", "p")).unwrap();
+    let look = index.snapshot(&Key::new(Kind::PostLink, "n", "p")).unwrap();
     look.matching.into_iter().map(|rule| rule.uid).collect()
 }
 
@@ -147,8 +147,8 @@ fn a_rule_that_changes_while_a_post_is_matched_has_the_posts_read_once_more() {
     let (seen, new) = (post("p1", 1, "late again"), post("p1", 3, "late again"));
     let matched = index.matched(&seen);
     index.apply_rule(rule("r1", 2, "late"), Source::Watch);
-    let touched = index.put_link(&seen, Source::Watch, NOW, matched);
-    assert_eq!(touched.rematch.as_deref(), Some("n"));
+    let affected = index.put_link(&seen, Source::Watch, NOW, matched);
+    assert_eq!(affected.rematch.as_deref(), Some("n"));
     assert!(index.rematch(&Arc::from("n"), &seen).is_some());
     assert_eq!(matching(&index), ["r1"]);
 
@@ -156,8 +156,8 @@ fn a_rule_that_changes_while_a_post_is_matched_has_the_posts_read_once_more() {
     let matched = index.matched(&new);
     index.apply_rule(another_rule(4, "again"), Source::Watch);
     index.delete_link("n", "p");
-    let touched = index.put_link(&new, Source::Watch, NOW, matched);
-    assert_eq!(touched.rematch.as_deref(), Some("n"));
+    let affected = index.put_link(&new, Source::Watch, NOW, matched);
+    assert_eq!(affected.rematch.as_deref(), Some("n"));
     assert!(index.rematch(&Arc::from("n"), &new).is_some());
     assert_eq!(matching(&index), ["r1", "r2"]);
 

@@ -10,7 +10,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::tree::{Connection, RULES, Rules, USED_BY, Wish};
+use super::tree::{Connection, DesiredLink, RULES, Rules, USED_BY};
 use crate::harness::users::User;
 use crate::stage::{SOON, Stage, condition};
 
@@ -30,7 +30,7 @@ pub struct Cell<'a> {
 
 /// What is there at one moment.
 #[derive(Debug)]
-pub struct Seen {
+pub struct ActivityState {
     pub namespace: Option<Value>,
     pub connection: Option<Value>,
     pub rules: Vec<Value>,
@@ -91,8 +91,8 @@ impl<'a> Cell<'a> {
         found.items.into_iter().map(value).collect()
     }
 
-    pub fn see(&self) -> Seen {
-        Seen {
+    pub fn see(&self) -> ActivityState {
+        ActivityState {
             namespace: self.get("Namespace", "", &self.namespace),
             connection: self.get("DynamicsConnection", &self.namespace, CONNECTION),
             rules: self.list("AutomationRule"),
@@ -101,7 +101,7 @@ impl<'a> Cell<'a> {
     }
 
     /// Look until `wanted` has an answer.
-    pub fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&Seen) -> Option<T>) -> T {
+    pub fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&ActivityState) -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
             let seen = self.see();
@@ -124,9 +124,9 @@ impl<'a> Cell<'a> {
     }
 }
 
-impl Seen {
+impl ActivityState {
     /// Declared is effective: everything is as `wish` (or, when `gone`, the namespace's end) wants it, and says so.
-    pub fn is_as_wished(&self, wish: Wish, gone: bool) -> bool {
+    pub fn is_as_wished(&self, wish: DesiredLink, gone: bool) -> bool {
         if gone {
             return self.namespace.is_none();
         }

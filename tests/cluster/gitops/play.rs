@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::cell::{Cell, is, message};
 use super::tool::{Commit, Told, Tool};
-use super::tree::{RULES, Rules, Scenario, Tree, USED_BY, Wish, post};
+use super::tree::{DesiredLink, RULES, Rules, Scenario, Tree, USED_BY, post};
 use crate::harness::users::User;
 use crate::stage::condition;
 
@@ -46,9 +46,9 @@ pub struct Played {
 
 /// The commit every scenario begins with.
 pub fn begin(cell: &Cell<'_>, tool: &mut dyn Tool) -> Tree {
-    let tree = Tree::new(&cell.namespace, Wish::FIRST, false, tool.layout());
+    let tree = Tree::new(&cell.namespace, DesiredLink::FIRST, false, tool.layout());
     let first = Commit { number: 1, previous: &Tree::default(), tree: &tree };
-    let began = commit(cell, tool, &first, Wish::FIRST, false);
+    let began = commit(cell, tool, &first, DesiredLink::FIRST, false);
     assert_eq!(began, Outcome::Converges, "{}: the first commit", cell.namespace);
     tree
 }
@@ -78,7 +78,13 @@ pub fn play(cell: &Cell<'_>, tool: &mut dyn Tool, scenario: Scenario) -> Played 
 }
 
 /// One commit, and what came of it.
-fn commit(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish, gone: bool) -> Outcome {
+fn commit(
+    cell: &Cell<'_>,
+    tool: &mut dyn Tool,
+    commit: &Commit<'_>,
+    wish: DesiredLink,
+    gone: bool,
+) -> Outcome {
     let told = tool.sync(cell, commit);
     eprintln!("{}: commit {}: {told:?}", cell.namespace, commit.number);
     match told {
@@ -124,7 +130,7 @@ fn commit(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish,
 }
 
 /// The refusal names both rules; while they go, perhaps only the one that is left.
-fn names_rules(words: &str, wish: Wish) -> bool {
+fn names_rules(words: &str, wish: DesiredLink) -> bool {
     let left = |rule: &str| {
         words.contains(&format!("is used by 1 active rule: {rule}; deactivate or delete it first"))
     };
@@ -134,7 +140,13 @@ fn names_rules(words: &str, wish: Wish) -> bool {
 
 /// A person was refused, and gives the same command again once no rule has a place in the connection any more; at
 /// once, if the rules are to stay active.
-fn again(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish, gone: bool) -> Outcome {
+fn again(
+    cell: &Cell<'_>,
+    tool: &mut dyn Tool,
+    commit: &Commit<'_>,
+    wish: DesiredLink,
+    gone: bool,
+) -> Outcome {
     let stays = wish.rules == Rules::Active;
     cell.wait("the rules to let go", |seen| (stays || seen.is_let_go()).then_some(()));
     match tool.sync(cell, commit) {
@@ -175,7 +187,7 @@ fn works_while_held(cell: &Cell<'_>, scenario: Scenario) {
 /// A refused person has done nothing.
 fn nothing_changed(cell: &Cell<'_>) {
     let seen = cell.see();
-    assert!(seen.is_as_wished(Wish::FIRST, false), "{}:\n{}", cell.namespace, seen.summary());
+    assert!(seen.is_as_wished(DesiredLink::FIRST, false), "{}:\n{}", cell.namespace, seen.summary());
     let connection = seen.connection.expect("it is as wished");
     assert_eq!(connection["metadata"]["deletionTimestamp"], Value::Null);
     assert_eq!(condition(&connection, "DeletionRefused"), None);

@@ -36,19 +36,19 @@ impl Scenario {
     }
 
     /// What the commit wants of the connection and the rules.
-    pub fn second(self) -> Wish {
+    pub fn second(self) -> DesiredLink {
         match self {
-            Self::S1 => Wish { connection: Connection::Absent, rules: Rules::Active },
-            Self::S2 => Wish { connection: Connection::Absent, rules: Rules::Inactive },
-            Self::S3 | Self::S6 => Wish { connection: Connection::Absent, rules: Rules::Absent },
-            Self::S4 => Wish { connection: Connection::Disabled, rules: Rules::Inactive },
-            Self::S5 => Wish { connection: Connection::Disabled, rules: Rules::Active },
+            Self::S1 => DesiredLink { connection: Connection::Absent, rules: Rules::Active },
+            Self::S2 => DesiredLink { connection: Connection::Absent, rules: Rules::Inactive },
+            Self::S3 | Self::S6 => DesiredLink { connection: Connection::Absent, rules: Rules::Absent },
+            Self::S4 => DesiredLink { connection: Connection::Disabled, rules: Rules::Inactive },
+            Self::S5 => DesiredLink { connection: Connection::Disabled, rules: Rules::Active },
         }
     }
 
     /// The later commit that ends what the second one left held: the rules go inactive.
-    pub fn third(self) -> Wish {
-        Wish { rules: Rules::Inactive, ..self.second() }
+    pub fn third(self) -> DesiredLink {
+        DesiredLink { rules: Rules::Inactive, ..self.second() }
     }
 }
 
@@ -68,12 +68,12 @@ pub enum Rules {
 
 /// What a commit declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wish {
+pub struct DesiredLink {
     pub connection: Connection,
     pub rules: Rules,
 }
 
-impl Wish {
+impl DesiredLink {
     /// The first commit of every scenario.
     pub const FIRST: Self = Self { connection: Connection::Enabled, rules: Rules::Active };
 }
@@ -101,7 +101,7 @@ pub struct Tree {
 impl Tree {
     /// The tree of a cell at a commit. `gone`: the commit removed the namespace with everything in it; what remains
     /// is a `ConfigMap` elsewhere, because tools refuse to empty a tree.
-    pub fn new(namespace: &str, wish: Wish, gone: bool, layout: Layout) -> Self {
+    pub fn new(namespace: &str, wish: DesiredLink, gone: bool, layout: Layout) -> Self {
         let mut objects = Vec::new();
         if !layout.without_namespace {
             objects.push(json!({

@@ -9,7 +9,7 @@ use kube::{
 use kube_memory::{Actor, Fault, Line, MemoryApi, Options, serve};
 use postlink::{
     api::{crds, names::CONTROLLER},
-    controller::lease::{Acquired, Election, Timing},
+    controller::leader::election::{Acquired, Election, Timing},
 };
 use serde_json::{Value, json};
 use std::{

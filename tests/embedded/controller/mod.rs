@@ -24,7 +24,7 @@ use postlink::{
         settle::settle,
         tree::{Id, Tree},
     },
-    controller::{Controller, Settings, instances::MayCreate},
+    controller::{Controller, MayCreate, Settings},
     manifests::parse,
     telemetry::Metrics,
 };
@@ -87,7 +87,7 @@ impl Scene {
         };
         Controller::start(Settings {
             client: api.client_over(Actor::user("system:serviceaccount:postlink-system:postlink"), line),
-            dynamics: dataverse_client::Client::new(&config).unwrap(),
+            dataverse: dataverse_client::Client::new(&config).unwrap(),
             clock: clock.clone(),
             namespaces: Vec::new(),
             concurrency: 4,

@@ -1,0 +1,57 @@
+//! The reconcile of an automation rule: view → decide → write.
+
+use super::{
+    context::Context,
+    index::Source,
+    key::Key,
+    patch::{self, ApiError},
+};
+use crate::{
+    api::{AutomationRule, ConditionType, DynamicsConnection, conditions::is_true},
+    domain::{
+        automation_rule::{AutomationRuleView, decide},
+        conditions::transitions,
+        requeue::Requeue,
+        reservations::Clauses,
+    },
+};
+use jiff::SignedDuration;
+use kube::{Api, Resource, ResourceExt};
+
+/// Until a watch that is behind has caught up.
+const WATCH_BEHIND: SignedDuration = SignedDuration::from_secs(1);
+
+fn is_active(rule: &AutomationRule) -> bool {
+    rule.status.as_ref().is_some_and(|status| is_true(&status.conditions, ConditionType::Active))
+}
+
+/// Whether the connection a rule names exists. A rule that stops lets its connection go, and what is held may then be
+/// deleted for good: that must not rest on what has not been seen (§6).
+async fn exists(context: &Context, rule: &AutomationRule, namespace: &str) -> Result<bool, ApiError> {
+    let api: Api<DynamicsConnection> = Api::namespaced(context.client.clone(), namespace);
+    Ok(patch::read(&api, &rule.spec.connection_ref.name).await?.is_some())
+}
+
+pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, ApiError> {
+    let Some(rule) = context.index.rule(&key.namespace, &key.name) else { return Ok(None) };
+    let named = context.index.connection_facts(&key.namespace, &rule.spec.connection_ref.name);
+    let now = context.clock.now();
+    if named.is_none() && is_active(&rule) && exists(context, &rule, &key.namespace).await? {
+        return Ok(Some(Requeue::awaited(now + WATCH_BEHIND)));
+    }
+    let status =
+        decide(&AutomationRuleView { now, rule: &rule, named: named.as_ref(), clauses: &Clauses::KEPT });
+    let old = rule.status.clone().unwrap_or_default();
+    if patch::is_same(&old, &status) {
+        return Ok(None);
+    }
+    let api: Api<AutomationRule> = Api::namespaced(context.client.clone(), &key.namespace);
+    let version = rule.resource_version().unwrap_or_default();
+    let written = patch::write_status(&api, &key.name, &version, &status).await;
+    let stored = context.wrote(key, "status", written)?;
+    let (before, after) = (&old.conditions, &status.conditions);
+    context.record_transitions(key, &rule.uid().unwrap_or_default(), before, after);
+    context.events.publish(&rule.object_ref(&()), transitions(before, after));
+    context.enqueue(context.index.apply_rule(stored, Source::Answer));
+    Ok(None)
+}

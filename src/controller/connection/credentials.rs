@@ -1,0 +1,134 @@
+//! R1: from a connection's `spec.credentials` to credentials the client can use. Secrets are read by name, in the
+//! connection's own namespace, when they are needed, and kept nowhere.
+use crate::{
+    api::{DynamicsConnection, WorkloadIdentity, names::CONTROLLER},
+    domain::connection::health::ProbeFailure,
+};
+
+use dataverse_client::SecretString;
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::{Secret, ServiceAccount},
+};
+use kube::{Api, ResourceExt, api::PostParams};
+use std::time::Duration;
+
+/// The audience Microsoft Entra expects of a federated token.
+const AUDIENCE: &str = "api://AzureADTokenExchange";
+/// How long any call to the API server may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Why there are no credentials.
+pub enum CredentialsError {
+    /// Something a person has to correct.
+    Unusable(ProbeFailure),
+    /// The API server did not answer: nothing is known.
+    Unanswered,
+}
+
+/// Reads the credentials of a connection.
+pub async fn read(
+    client: &kube::Client,
+    connection: &DynamicsConnection,
+) -> Result<dataverse_client::Credentials, CredentialsError> {
+    let namespace = connection.namespace().unwrap_or_default();
+    let spec = &connection.spec.credentials;
+    match (&spec.secret_ref, &spec.workload_identity) {
+        (Some(secret), _) => {
+            let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+            let answer = tokio::time::timeout(DEADLINE, api.get_opt(&secret.name)).await;
+            match answer {
+                Ok(Ok(Some(stored))) => from_secret(&secret.name, &stored, &connection.spec.instance_url),
+                Ok(Ok(None)) => {
+                    Err(CredentialsError::Unusable(ProbeFailure::SecretNotFound(secret.name.clone())))
+                }
+                Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(invalid(format!(
+                    "the controller may not read Secret {}; its role in this namespace must allow `get`",
+                    secret.name
+                ))),
+                _ => Err(CredentialsError::Unanswered),
+            }
+        }
+        (None, Some(identity)) => federated(client, &namespace, identity).await,
+        (None, None) => Err(invalid("spec.credentials names neither secretRef nor workloadIdentity".into())),
+    }
+}
+
+fn invalid(why: String) -> CredentialsError {
+    CredentialsError::Unusable(ProbeFailure::SecretInvalid(why))
+}
+
+fn from_secret(
+    name: &str,
+    secret: &Secret,
+    instance_url: &str,
+) -> Result<dataverse_client::Credentials, CredentialsError> {
+    let value = |key: &str| {
+        let bytes = secret.data.as_ref()?.get(key)?;
+        std::str::from_utf8(&bytes.0).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    let needed = |key: &str| value(key).ok_or_else(|| invalid(format!("Secret {name} has no key {key}")));
+    if let Some(bound) = value("instanceUrl")
+        && !same_origin(&bound, instance_url)
+    {
+        return Err(invalid(format!(
+            "Secret {name} is bound to another instance by its key instanceUrl; use a Secret of this instance"
+        )));
+    }
+    let (tenant_id, client_id) = (needed("tenantId")?, needed("clientId")?);
+    if let Some(secret) = value("clientSecret") {
+        return Ok(dataverse_client::Credentials::ClientSecret {
+            tenant_id,
+            client_id,
+            secret: SecretString::from(secret),
+        });
+    }
+    match (value("tls.crt"), value("tls.key")) {
+        (Some(certificate), Some(key)) => Ok(dataverse_client::Credentials::Certificate {
+            tenant_id,
+            client_id,
+            pem: SecretString::from(format!("{certificate}\n{key}\n")),
+        }),
+        _ => Err(invalid(format!("Secret {name} has neither clientSecret nor tls.crt and tls.key"))),
+    }
+}
+
+fn same_origin(a: &str, b: &str) -> bool {
+    a.trim_end_matches('/').eq_ignore_ascii_case(b.trim_end_matches('/'))
+}
+
+async fn federated(
+    client: &kube::Client,
+    namespace: &str,
+    identity: &WorkloadIdentity,
+) -> Result<dataverse_client::Credentials, CredentialsError> {
+    let name = &identity.service_account_name;
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            audiences: vec![AUDIENCE.to_owned()],
+            expiration_seconds: Some(3600),
+            ..TokenRequestSpec::default()
+        },
+        ..TokenRequest::default()
+    };
+    let params = PostParams { field_manager: Some(CONTROLLER.to_owned()), ..PostParams::default() };
+    let answer = tokio::time::timeout(DEADLINE, api.create_token_request(name, &params, &request)).await;
+    match answer {
+        Ok(Ok(answer)) => match answer.status {
+            Some(status) => Ok(dataverse_client::Credentials::FederatedToken {
+                tenant_id: identity.tenant_id.clone(),
+                client_id: identity.client_id.clone(),
+                token: SecretString::from(status.token),
+            }),
+            None => Err(CredentialsError::Unanswered),
+        },
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+            Err(invalid(format!("ServiceAccount {name} does not exist in this namespace")))
+        }
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(invalid(format!(
+            "the controller may not request a token of ServiceAccount {name}; grant `create` on serviceaccounts/token in this namespace"
+        ))),
+        _ => Err(CredentialsError::Unanswered),
+    }
+}

@@ -1,0 +1,148 @@
+//! The reconcile of a connection: view → decide → (list live → decide) → write.
+
+mod credentials;
+pub mod probe;
+
+use crate::{
+    api::{ConnectionState, DynamicsConnection},
+    controller::{
+        context::Context,
+        index::Source,
+        key::Key,
+        list::list_rules,
+        patch::{self, ApiError},
+    },
+    domain::{
+        conditions::transitions,
+        connection::{ConnectionDecision, ConnectionView, Finalizer, decide},
+        requeue::Requeue,
+        reservations::Clauses,
+    },
+};
+use kube::{Api, Resource, ResourceExt};
+
+/// The copy decided on is the index's; everything written carries its resourceVersion, and the live list is read after
+/// it (§4.2).
+pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, ApiError> {
+    let Some(connection) = context.index.connection(&key.namespace, &key.name) else { return Ok(None) };
+    let uid = connection.uid().unwrap_or_default();
+    context.queue.extend(context.runtime.set_rate(&uid, connection.spec.links_per_second));
+    let predecessor = context.predecessor_may_create();
+    let (decision, in_flight) = decision(context, key, &connection, predecessor).await?;
+
+    if let Some(request) = decision.probe.clone() {
+        probe::start(context, connection.clone(), request);
+    }
+    if decision.await_answer {
+        return Ok(decision.requeue);
+    }
+    match decision.finalizer {
+        Finalizer::Add => {
+            add_finalizer(context, key, &connection).await?;
+            return Ok(None);
+        }
+        Finalizer::Remove => {
+            remove_finalizer(context, key, &connection).await?;
+            return Ok(None);
+        }
+        Finalizer::Keep => {}
+    }
+    write(context, key, &connection, &decision).await?;
+    // Whichever comes first: the probe alone may be minutes away, and a disable waits for nothing but this.
+    Ok(Requeue::sooner(decision.requeue, in_flight.then(|| context.after_predecessor()).flatten()))
+}
+
+/// At most four rounds: plain, creations closed, with the live list, both. With the decision, whether creations are in
+/// flight.
+async fn decision(
+    context: &Context,
+    key: &Key,
+    connection: &DynamicsConnection,
+    predecessor: bool,
+) -> Result<(ConnectionDecision, bool), ApiError> {
+    let uid = connection.uid().unwrap_or_default();
+    let rules = context.index.rules_around(connection);
+    let claims = context.index.claims(&key.namespace, &key.name);
+    let observation = context.runtime.observation(&uid);
+    let (mut in_flight, mut live) = (predecessor, None);
+    loop {
+        let decision = decide(&ConnectionView {
+            now: context.clock.now(),
+            connection,
+            rules: &rules,
+            live: live.as_deref(),
+            claims: &claims,
+            observation: observation.as_ref(),
+            creations_in_flight: in_flight,
+            clauses: &Clauses::KEPT,
+        });
+        let (drained, kept_out) = context.runtime.set_closed(&uid, decision.close_creations);
+        context.queue.extend(kept_out);
+        if decision.close_creations && !drained && !in_flight {
+            in_flight = true;
+        } else if decision.needs_live_list && live.is_none() {
+            live = Some(list_rules(&context.client, &key.namespace).await?);
+        } else {
+            return Ok((decision, in_flight));
+        }
+    }
+}
+
+fn api(context: &Context, key: &Key) -> Api<DynamicsConnection> {
+    Api::namespaced(context.client.clone(), &key.namespace)
+}
+
+async fn add_finalizer(
+    context: &Context,
+    key: &Key,
+    connection: &DynamicsConnection,
+) -> Result<(), ApiError> {
+    let added = patch::add_finalizer(&api(context, key), connection).await;
+    let stored = context.wrote(key, "finalizer", added)?;
+    context.enqueue(context.index.apply_connection(stored, Source::Answer));
+    Ok(())
+}
+
+async fn remove_finalizer(
+    context: &Context,
+    key: &Key,
+    connection: &DynamicsConnection,
+) -> Result<(), ApiError> {
+    let removed = patch::remove_finalizer(&api(context, key), connection).await;
+    match context.wrote(key, "finalizer", removed)? {
+        Some(stored) if !stored.finalizers().is_empty() => {
+            context.enqueue(context.index.apply_connection(stored, Source::Answer));
+        }
+        // Gone, proved by our own write.
+        _ => {
+            let uid = connection.uid().unwrap_or_default();
+            context.queue.extend(context.runtime.remove_connection(&uid));
+            context.enqueue(context.index.delete_connection(&key.namespace, &key.name, Some(&uid)));
+        }
+    }
+    Ok(())
+}
+
+async fn write(
+    context: &Context,
+    key: &Key,
+    connection: &DynamicsConnection,
+    decision: &ConnectionDecision,
+) -> Result<(), ApiError> {
+    let old = connection.status.clone().unwrap_or_default();
+    if patch::is_same(&old, &decision.status) {
+        return Ok(());
+    }
+    let (uid, version) =
+        (connection.uid().unwrap_or_default(), connection.resource_version().unwrap_or_default());
+    let written = patch::write_status(&api(context, key), &key.name, &version, &decision.status).await;
+    let stored = context.wrote(key, "status", written)?;
+    let (before, after) = (&old.conditions, &decision.status.conditions);
+    context.record_transitions(key, &uid, before, after);
+    context.events.publish(&connection.object_ref(&()), transitions(before, after));
+    if decision.status.state == Some(ConnectionState::Disabled) {
+        context.runtime.forget_observation(&uid);
+    }
+    context.enqueue(context.index.apply_connection(stored, Source::Answer));
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! Probes an instance in the background, and, when it is in order, checks whether the activities and records of its
+//! links are still there.
+
+use super::credentials::{self, CredentialsError};
+use crate::{
+    api::{
+        DynamicsConnection, Organization,
+        names::{REFRESH_REQUESTED, reconcile_requested, requested},
+    },
+    controller::{
+        context::Context,
+        key::{Key, Kind},
+        post_link::check,
+        runtime::{Probed, Table},
+    },
+    domain::{
+        connection::{
+            ProbeRequest,
+            health::{ProbeAnswer, ProbeFailure, TableMetadata},
+        },
+        facts::ConnectionFacts,
+    },
+};
+use dataverse_client::{Instance, Kind as Error, Meaning, Rejection, Unreachable};
+use kube::ResourceExt;
+use std::sync::Arc;
+use tracing::warn;
+
+/// What one probe found.
+struct Found {
+    answer: ProbeAnswer,
+    tables: Option<TableMetadata>,
+    /// The tables could not be read although the instance is in order.
+    tables_failed: bool,
+    addresses: Vec<(String, Table)>,
+    handle: Option<Instance>,
+}
+
+impl Found {
+    fn failed(failure: ProbeFailure) -> Self {
+        let answer = ProbeAnswer::Failure(failure);
+        Self { answer, tables: None, tables_failed: false, addresses: Vec::new(), handle: None }
+    }
+}
+
+fn key(connection: &DynamicsConnection) -> Key {
+    Key::new(Kind::DynamicsConnection, connection.namespace().unwrap_or_default(), connection.name_any())
+}
+
+/// Begins a probe; the connection's key is enqueued when it has ended. One at a time per connection.
+pub fn start(context: &Context, connection: Arc<DynamicsConnection>, request: ProbeRequest) {
+    let uid = connection.uid().unwrap_or_default();
+    if !context.runtime.begin_probe(&uid, &key(&connection)) {
+        return;
+    }
+    let (context, task) = (context.clone(), context.background.begin());
+    tokio::spawn(async move {
+        let _task = task;
+        let found = probe(&context, &connection, &request).await;
+        finish(&context, &connection, &uid, found).await;
+    });
+}
+
+/// Probes the health alone, for somebody who has reason to doubt it.
+pub fn start_health(context: &Context, namespace: &str, uid: &str) {
+    if let Some(facts) = context.index.connection_by_uid(namespace, uid)
+        && let Some(connection) = context.index.connection(namespace, &facts.name)
+    {
+        start(context, connection, ProbeRequest { tables: None });
+    }
+}
+
+async fn probe(context: &Context, connection: &DynamicsConnection, request: &ProbeRequest) -> Found {
+    let Ok(origin) = context.dataverse.admit(&connection.spec.instance_url) else {
+        return Found::failed(ProbeFailure::HostNotAllowed);
+    };
+    let credentials = match credentials::read(&context.client, connection).await {
+        Ok(credentials) => credentials,
+        Err(CredentialsError::Unusable(failure)) => return Found::failed(failure),
+        Err(CredentialsError::Unanswered) => return Found::failed(ProbeFailure::NotAsked),
+    };
+    let instance = match context.dataverse.instance(&origin, &credentials) {
+        Ok(instance) => instance,
+        Err(error) => return Found::failed(failure(&error)),
+    };
+    let known = connection.status.as_ref().and_then(|s| s.organization.clone());
+    let mut found = match &request.tables {
+        Some(tables) => with_tables(context, connection, &instance, tables).await,
+        None => match instance.health().await {
+            Ok(health) => brief(health, known.as_ref()),
+            Err(error) => Found::failed(failure(&error)),
+        },
+    };
+    if found.answer == ProbeAnswer::Failure(ProbeFailure::OrganizationDisabled { ended: false }) {
+        // Only the discovery service can tell an expired instance from one that was disabled.
+        let ended = match instance.discover(known.map(|o| o.id)).await {
+            Ok(Some(found)) => found.expired(context.clock.now()),
+            _ => false,
+        };
+        found.answer = ProbeAnswer::Failure(ProbeFailure::OrganizationDisabled { ended });
+    }
+    found.handle = Some(instance);
+    found
+}
+
+async fn with_tables(
+    context: &Context,
+    connection: &DynamicsConnection,
+    instance: &Instance,
+    tables: &[String],
+) -> Found {
+    let organization = match instance.organization().await {
+        Ok(organization) => organization,
+        Err(error) => return Found::failed(failure(&error)),
+    };
+    let now = context.clock.now();
+    match instance.metadata(tables).await {
+        Ok(types) => full(organization, Some(&types), tables, connection, now),
+        // What was read before stands. If the instance were taken for broken, each of its links would say so, until the
+        // next probe of its health says the contrary.
+        Err(error) if knows_tables(context, connection) => {
+            let (namespace, name) = (connection.namespace(), connection.name_any());
+            warn!(kind = "DynamicsConnection", namespace, name, %error, "metadata could not be read again");
+            full(organization, None, tables, connection, now)
+        }
+        Err(error) => Found::failed(failure(&error)),
+    }
+}
+
+fn knows_tables(context: &Context, connection: &DynamicsConnection) -> bool {
+    let observation = context.runtime.observation(&connection.uid().unwrap_or_default());
+    observation.is_some_and(|observation| observation.tables.is_some())
+}
+
+async fn finish(context: &Context, connection: &DynamicsConnection, uid: &str, found: Found) {
+    let in_order = matches!(found.answer, ProbeAnswer::Organization { disabled: false, .. });
+    let known = connection.status.as_ref().and_then(|s| s.organization.as_ref());
+    let same_organization = match (&found.answer, known) {
+        (ProbeAnswer::Organization { organization, .. }, Some(known)) => organization.id == known.id,
+        _ => true,
+    };
+    let requested = reconcile_requested(connection.metadata.annotations.as_ref());
+    let Found { answer, tables, tables_failed, addresses, handle } = found;
+    context.runtime.finish_probe(
+        uid,
+        Probed {
+            at: context.clock.now(),
+            answer,
+            tables,
+            tables_failed,
+            addresses,
+            handle,
+            credentials: connection.spec.credentials.clone(),
+            requested: requested.map(str::to_owned),
+        },
+    );
+    // Links of a connection that was not in order are checked when its status says that it is again.
+    let was_in_order = ConnectionFacts::of(connection).refuses_links().is_none();
+    if in_order && same_organization && was_in_order {
+        check::all(context, uid).await;
+    }
+    context.queue.add(key(connection));
+}
+
+/// `types`: metadata of the tables asked for, or none if it could not be read.
+fn full(
+    organization: dataverse_client::Organization,
+    types: Option<&[dataverse_client::RecordTypeMetadata]>,
+    asked: &[String],
+    connection: &DynamicsConnection,
+    now: jiff::Timestamp,
+) -> Found {
+    let usable = |t: &&dataverse_client::RecordTypeMetadata| t.exists && t.related_to_social_activity;
+    let existing = types.unwrap_or_default().iter().filter(|t| t.exists);
+    let annotations = connection.metadata.annotations.as_ref();
+    Found {
+        tables: types.map(|types| TableMetadata {
+            read_at: now,
+            requested: requested(annotations, REFRESH_REQUESTED).map(str::to_owned),
+            asked: asked.to_vec(),
+            usable: types.iter().filter(usable).map(|t| t.logical_name.clone()).collect(),
+        }),
+        tables_failed: types.is_none(),
+        addresses: existing.map(|t| (t.logical_name.clone(), address(t))).collect(),
+        answer: ProbeAnswer::Organization {
+            disabled: organization.state == dataverse_client::OrganizationState::Disabled,
+            accepts_social_data: organization.accepts_social_data,
+            friendly_name: Some(organization.friendly_name),
+            organization: Organization {
+                id: organization.organization_id,
+                unique_name: Some(organization.unique_name),
+                version: Some(organization.version),
+                language: organization.language,
+            },
+        },
+        handle: None,
+    }
+}
+
+fn brief(health: dataverse_client::Health, known: Option<&Organization>) -> Found {
+    let known = known.filter(|k| k.id == health.organization_id);
+    Found {
+        answer: ProbeAnswer::Organization {
+            disabled: health.state == dataverse_client::OrganizationState::Disabled,
+            accepts_social_data: health.accepts_social_data,
+            friendly_name: Some(health.name),
+            organization: Organization {
+                id: health.organization_id,
+                unique_name: known.and_then(|k| k.unique_name.clone()),
+                version: known.and_then(|k| k.version.clone()),
+                language: health.language,
+            },
+        },
+        tables: None,
+        tables_failed: false,
+        addresses: Vec::new(),
+        handle: None,
+    }
+}
+
+/// How rows of the table are addressed.
+pub fn address(metadata: &dataverse_client::RecordTypeMetadata) -> Table {
+    Table {
+        entity_set: metadata.entity_set_name.clone(),
+        id_attribute: metadata.primary_id_attribute.clone(),
+        navigation_property: metadata.navigation_property.clone(),
+    }
+}
+
+/// An error of the client in the words of the domain: one for one, no judgment.
+fn failure(error: &dataverse_client::Error) -> ProbeFailure {
+    match (&error.kind, error.meaning()) {
+        (Error::OrganizationDisabled, _) => ProbeFailure::OrganizationDisabled { ended: false },
+        (Error::AdministrationMode, _) => ProbeFailure::AdministrationMode,
+        (Error::HostNotAllowed(_), _) => ProbeFailure::HostNotAllowed,
+        (Error::AddressNotAllowed, _) => ProbeFailure::AddressNotAllowed,
+        (Error::CredentialsUnusable(fault), _) => ProbeFailure::SecretInvalid(fault.to_string()),
+        // No such instance in that tenant: it is the instance that is missing, not the credentials that are wrong.
+        (Error::CredentialsRejected { reason: Rejection::InvalidResource, .. }, _) => {
+            ProbeFailure::Unreachable
+        }
+        (Error::CredentialsRejected { .. }, _) => ProbeFailure::CredentialsRejected,
+        (Error::NotAMember { .. } | Error::AccessDenied { .. }, _) => ProbeFailure::AccessDenied,
+        (_, Meaning::SignInUnavailable) => ProbeFailure::SignInUnavailable,
+        (_, Meaning::Wait | Meaning::NoEvidence) => ProbeFailure::Throttled,
+        (Error::Unreachable(Unreachable::Tls), _) => ProbeFailure::Certificate,
+        (
+            Error::ServiceUnavailable { .. } | Error::Unreachable(_) | Error::OrganizationUnavailable { .. },
+            _,
+        ) => ProbeFailure::Unreachable,
+        (Error::Other { .. }, _) => ProbeFailure::Failing,
+        _ => ProbeFailure::UnexpectedResponse,
+    }
+}

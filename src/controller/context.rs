@@ -1,0 +1,108 @@
+//! What all parts of the controller share.
+
+use super::{
+    background::{Background, BackgroundTask},
+    clock::Clock,
+    events::Events,
+    index::{Affected, Index},
+    key::Key,
+    observe::{sync::WatchSync, undecodable::Undecodable},
+    runtime::Runtime,
+    workqueue::WorkQueue,
+};
+use crate::{
+    domain::{backoff::Backoff, requeue::Requeue},
+    telemetry::Metrics,
+};
+use jiff::SignedDuration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::mpsc, time::Instant};
+
+/// Between reconciles of one object that fail.
+const RETRY: Backoff =
+    Backoff { first: SignedDuration::from_millis(100), max: SignedDuration::from_millis(204_800) };
+
+/// Whether this process may still begin something in an instance: it holds the lease for long enough (§4.7).
+pub type MayCreate = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// A namespace whose posts are to be matched again.
+pub type RematchRequest = (Arc<str>, BackgroundTask);
+
+#[derive(Clone)]
+pub struct Context {
+    pub client: kube::Client,
+    pub dataverse: dataverse_client::Client,
+    pub clock: Clock,
+    /// The namespaces that are watched; `None` = all.
+    pub namespaces: Arc<[Option<String>]>,
+    pub index: Index,
+    pub queue: WorkQueue,
+    pub runtime: Runtime,
+    pub events: Events,
+    pub sync: WatchSync,
+    pub undecodable: Undecodable,
+    pub metrics: Metrics,
+    pub may_create: MayCreate,
+    pub background: Background,
+    pub rematch: mpsc::UnboundedSender<RematchRequest>,
+    /// When creations of the previous leader have ended. By the monotonic clock: a jump of the other one must not end
+    /// the wait (§4.4).
+    pub predecessor_done: Option<Instant>,
+    pub failures: Failures,
+}
+
+impl Context {
+    /// Enqueues what a change affects.
+    pub fn enqueue(&self, affected: Affected) {
+        self.queue.extend(affected.keys);
+        if let Some(namespace) = affected.rematch
+            && self.sync.posts_pass(&namespace)
+        {
+            // The receiver lives as long as the controller.
+            let _ = self.rematch.send((namespace, self.background.begin()));
+        }
+    }
+
+    /// Whether link creations of the previous leader may still be in flight.
+    pub fn predecessor_may_create(&self) -> bool {
+        self.predecessor_done.is_some_and(|done| Instant::now() < done)
+    }
+
+    /// When they no longer can be.
+    pub fn after_predecessor(&self) -> Option<Requeue> {
+        let left = self.predecessor_done?.checked_duration_since(Instant::now())?;
+        // A moment later: the two clocks need not agree to the millisecond.
+        let left = SignedDuration::try_from(left + Duration::from_millis(10)).ok()?;
+        Some(Requeue::awaited(self.clock.now() + left))
+    }
+
+    /// A reconcile has failed: when to repeat it.
+    pub fn retry(&self, key: &Key) -> Requeue {
+        Requeue::awaited(self.clock.now() + RETRY.delay(self.failures.add(key)))
+    }
+}
+
+/// How many times in a row the reconcile of an object has failed; clones share it.
+#[derive(Clone, Default)]
+pub struct Failures(Arc<Mutex<HashMap<Key, u32>>>);
+
+impl Failures {
+    fn add(&self, key: &Key) -> u32 {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *failures.entry(key.clone()).and_modify(|n| *n += 1).or_insert(1)
+    }
+
+    /// The object was reconciled, or is gone.
+    pub fn forget(&self, key: &Key) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// How many objects are being retried.
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}

@@ -1,0 +1,76 @@
+//! Which objects to reconcile when a connection or a rule has changed.
+
+use super::state::{Affected, State};
+use crate::controller::key::{Key, Kind};
+use crate::domain::facts::{ConnectionFacts, RuleFacts};
+use kube::ResourceExt;
+
+impl State {
+    /// What the change of a connection affects.
+    pub(super) fn around_connection(
+        &self,
+        namespace: &str,
+        name: &str,
+        before: Option<&ConnectionFacts>,
+        after: Option<&ConnectionFacts>,
+    ) -> Affected {
+        let mut affected = Affected::default();
+        if before == after {
+            return affected;
+        }
+        let Some(space) = self.namespaces.get(namespace) else { return affected };
+        let uids: Vec<&str> = [before, after].into_iter().flatten().map(|c| c.uid.as_str()).collect();
+        let rule_concerned = |r: &RuleFacts| {
+            r.connection == name || r.active_on.as_deref().is_some_and(|uid| uids.contains(&uid))
+        };
+        let rules = space.rules.values().filter(|r| rule_concerned(&r.facts));
+        affected.keys.extend(rules.map(|r| Key::new(Kind::AutomationRule, namespace, r.facts.name.as_str())));
+        // A claim to be the default concerns all who make one.
+        let claims = space.connections.values().filter(|c| c.spec.default && c.name_any() != name);
+        affected.keys.extend(claims.map(|c| Key::new(Kind::DynamicsConnection, namespace, c.name_any())));
+        let seen_by_links =
+            |c: &ConnectionFacts| (c.uid.clone(), c.state, c.unusable, c.organization, c.name.clone());
+        let linked_concerned = before.map(seen_by_links) != after.map(seen_by_links);
+        if linked_concerned {
+            for uid in uids {
+                if let Some(symbol) = self.interner.find(uid) {
+                    affected.keys.extend(self.links.of_connection(symbol).map(|e| self.key(e)));
+                }
+            }
+        }
+        if let Some(symbol) = self.interner.find(namespace) {
+            affected.keys.extend(self.links.listening(symbol).map(|e| self.key(e)));
+        }
+        affected
+    }
+
+    /// What the change of a rule affects.
+    pub(super) fn around_rule(
+        &self,
+        namespace: &str,
+        before: Option<&RuleFacts>,
+        after: Option<&RuleFacts>,
+    ) -> Affected {
+        let mut affected = Affected::default();
+        if before == after {
+            return affected;
+        }
+        let Some(space) = self.namespaces.get(namespace) else { return affected };
+        for facts in [before, after].into_iter().flatten() {
+            let concerned = space.connections.values().filter(|c| {
+                c.name_any() == facts.connection
+                    || facts.active_on.is_some() && facts.active_on == c.uid()
+                    || c.status.iter().any(|s| s.active_rules.iter().any(|e| e.uid == facts.uid))
+            });
+            affected
+                .keys
+                .extend(concerned.map(|c| Key::new(Kind::DynamicsConnection, namespace, c.name_any())));
+        }
+        let uid = before.or(after).map(|f| f.uid.as_str()).unwrap_or_default();
+        if let (Some(namespace), Some(rule)) = (self.interner.find(namespace), self.interner.find(uid)) {
+            let matched = self.links.listening(namespace).filter(|e| e.matching().contains(&rule));
+            affected.keys.extend(matched.map(|e| self.key(e)));
+        }
+        affected
+    }
+}

@@ -1,0 +1,67 @@
+//! What the loop counts and logs of its own doing: every line about an object carries its kind, namespace, name and
+//! UID, and a reason, never a message: messages are for people, and may name what does not belong into a log.
+
+use crate::{
+    api::{Condition, ConditionType, conditions::find, conditions::reason},
+    controller::{
+        context::Context,
+        key::{Key, Kind},
+        patch::ApiError,
+    },
+    telemetry::Metrics,
+};
+use dataverse_client::Observed;
+use tracing::{debug, info};
+
+impl Context {
+    /// Counts a write on its way through.
+    pub fn wrote<T>(
+        &self,
+        key: &Key,
+        what: &'static str,
+        result: Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.metrics.wrote(key.kind.as_str(), what, word(&result));
+        result
+    }
+
+    /// Counts and logs what a written status changed: a decision, by its reason.
+    pub fn record_transitions(&self, key: &Key, uid: &str, old: &[Condition], new: &[Condition]) {
+        for type_ in ConditionType::ALL {
+            let (Some(after), Some(reason)) = (find(new, type_), reason(new, type_)) else { continue };
+            if find(old, type_).is_some_and(|b| b.status == after.status && b.reason == after.reason) {
+                continue;
+            }
+            let (kind, condition) = (key.kind.as_str(), type_.as_str());
+            let (status, reason) = (after.status.as_str(), reason.as_str());
+            self.metrics.transition(kind, condition, status, reason);
+            // A connection that goes down changes a hundred thousand links: its own line says it once.
+            if key.kind == Kind::PostLink {
+                debug!(kind, namespace = %key.namespace, name = %key.name, uid, condition, status, reason, "decided");
+            } else {
+                info!(kind, namespace = %key.namespace, name = %key.name, uid, condition, status, reason, "decided");
+            }
+        }
+    }
+}
+
+/// How something that may write ended.
+pub fn word<T>(result: &Result<T, ApiError>) -> &'static str {
+    match result {
+        Ok(_) => "ok",
+        Err(ApiError::Conflict) => "conflict",
+        Err(ApiError::Gone) => "gone",
+        Err(ApiError::Refused(_)) => "refused",
+        Err(ApiError::Unanswered(_)) => "timeout",
+    }
+}
+
+/// Counts what the client of the instances does.
+pub fn observe(metrics: &Metrics, observed: &Observed<'_>) {
+    match observed {
+        Observed::Exchanged { host, operation, outcome, took } => {
+            metrics.instance_request(host, operation.as_str(), outcome.as_str(), *took);
+        }
+        Observed::Throttled { host } => metrics.instance_throttled(host),
+    }
+}

@@ -1,0 +1,107 @@
+//! How a controller stands, for metrics and health. Looks at what the parts keep anyway; walks no list of links.
+
+use crate::{
+    api::{ConditionType, ConnectionState, DynamicsConnection, Reason},
+    controller::{
+        context::{Context, Failures},
+        index::Index,
+        key::Kind,
+        observe::{sync::WatchSync, undecodable::Undecodable},
+        runtime::Runtime,
+        workqueue::WorkQueue,
+    },
+    telemetry::snapshot::{ConditionNow, ConnectionNow, QueueNow, Snapshot},
+};
+use dataverse_client::{Cloud, Origin};
+use kube::ResourceExt;
+
+/// What can be read off a controller; it outlives the controller.
+#[derive(Clone)]
+pub struct Observer {
+    index: Index,
+    queue: WorkQueue,
+    runtime: Runtime,
+    dataverse: dataverse_client::Client,
+    sync: WatchSync,
+    undecodable: Undecodable,
+    failures: Failures,
+}
+
+impl Observer {
+    pub fn of(context: &Context) -> Self {
+        Self {
+            index: context.index.clone(),
+            queue: context.queue.clone(),
+            runtime: context.runtime.clone(),
+            dataverse: context.dataverse.clone(),
+            sync: context.sync.clone(),
+            undecodable: context.undecodable.clone(),
+            failures: context.failures.clone(),
+        }
+    }
+
+    /// How the queue stands.
+    pub fn queue(&self) -> QueueNow {
+        self.queue.now()
+    }
+
+    /// The kinds that have not been listed yet.
+    pub fn not_listed(&self) -> Vec<&'static str> {
+        Kind::ALL.into_iter().filter(|kind| !self.sync.is_listed(*kind)).map(Kind::as_str).collect()
+    }
+
+    /// Everything.
+    pub fn snapshot(&self) -> Snapshot {
+        let connections: Vec<ConnectionNow> =
+            self.index.connections().iter().map(|c| connection(c)).collect();
+        let rules = self.index.rule_groups();
+        let count = |kind| match kind {
+            Kind::DynamicsConnection => connections.len(),
+            Kind::AutomationRule => rules.iter().map(|(_, count)| count).sum(),
+            Kind::PostLink => self.index.links(),
+        };
+        Snapshot {
+            objects: Kind::ALL.map(|kind| (kind.as_str(), count(kind))).to_vec(),
+            unreadable: Kind::ALL.map(|kind| (kind.as_str(), self.undecodable.count(kind))).to_vec(),
+            links: self.index.link_groups(),
+            connections,
+            rules,
+            queue: self.queue.now(),
+            retrying: self.failures.len(),
+            creations: self.runtime.creations(),
+            throttled: self.dataverse.waits(),
+            services: Cloud::discoveries().map(str::to_owned).collect(),
+        }
+    }
+}
+
+fn connection(connection: &DynamicsConnection) -> ConnectionNow {
+    let status = connection.status.as_ref();
+    let conditions = status.map(|s| s.conditions.as_slice()).unwrap_or_default();
+    // A word that is not one of ours stands in a forged status, and does not become a label.
+    let known = conditions.iter().filter_map(|condition| {
+        Some(ConditionNow {
+            type_: ConditionType::parse(&condition.type_)?.as_str(),
+            status: condition.status.as_str(),
+            reason: Reason::parse(&condition.reason)?.as_str(),
+            since: condition.last_transition_time.0.as_second(),
+        })
+    });
+    ConnectionNow {
+        namespace: connection.namespace().unwrap_or_default(),
+        name: connection.name_any(),
+        host: Origin::parse(&connection.spec.instance_url).map(|o| o.host().to_owned()).unwrap_or_default(),
+        state: status.and_then(|s| s.state).map(state_word).unwrap_or_default(),
+        active_rules: status.map(|s| s.active_rules.len()).unwrap_or_default(),
+        conditions: known.collect(),
+    }
+}
+
+fn state_word(state: ConnectionState) -> &'static str {
+    match state {
+        ConnectionState::Enabled => "Enabled",
+        ConnectionState::Disabled => "Disabled",
+        ConnectionState::Downtime => "Downtime",
+        ConnectionState::Expired => "Expired",
+    }
+}

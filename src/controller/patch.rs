@@ -1,0 +1,146 @@
+//! Reads and writes of single objects: one JSON patch per write, guarded by the resourceVersion the decision was made
+//! on, each with a deadline. A conflict is no failure: the object is reconciled again.
+
+use crate::api::names::{CONTROLLER, FINALIZER};
+use json_patch::{AddOperation, PatchOperation, RemoveOperation, TestOperation, jsonptr::PointerBuf};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use std::{fmt::Debug, time::Duration};
+
+/// How long one write may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Why a call to the API server failed. After `Unanswered` a write may have happened.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Another writer was faster; read again.
+    #[error("the object has changed")]
+    Conflict,
+    /// The object is gone.
+    #[error("the object is gone")]
+    Gone,
+    /// The API server refuses it.
+    #[error("the API server refuses the write: {0}")]
+    Refused(String),
+    /// No answer, or none that says what happened.
+    #[error("the API server did not answer: {0}")]
+    Unanswered(String),
+}
+
+impl ApiError {
+    fn of(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.code == 404 => Self::Gone,
+            kube::Error::Api(status) if status.code == 409 => Self::Conflict,
+            // A JSON patch whose `test` fails is a 422 that names no field.
+            kube::Error::Api(status)
+                if status.code == 422 && status.details.as_ref().is_none_or(|d| d.causes.is_empty()) =>
+            {
+                Self::Conflict
+            }
+            kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+                Self::Refused(status.message.clone())
+            }
+            // In serde's own words the value that does not fit would stand in the log, and it may be a post's text.
+            kube::Error::SerdeError(error) => Self::Unanswered(format!(
+                "its answer cannot be decoded at line {} column {}",
+                error.line(),
+                error.column()
+            )),
+            other => Self::Unanswered(other.to_string()),
+        }
+    }
+}
+
+fn pointer(path: &[&str]) -> PointerBuf {
+    PointerBuf::from_tokens(path.iter().copied())
+}
+
+fn test_version(version: &str) -> PatchOperation {
+    PatchOperation::Test(TestOperation {
+        path: pointer(&["metadata", "resourceVersion"]),
+        value: json!(version),
+    })
+}
+
+/// Whether two statuses say the same as stored: a float and its integer are one number to the API server.
+pub fn is_same<S: PartialEq + Serialize>(old: &S, new: &S) -> bool {
+    old == new || serde_json::to_value(old).ok() == serde_json::to_value(new).ok()
+}
+
+/// Writes a whole status over the version it was decided on. The answer is the object as stored.
+pub async fn write_status<K>(
+    api: &Api<K>,
+    name: &str,
+    version: &str,
+    status: &impl Serialize,
+) -> Result<K, ApiError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let value = serde_json::to_value(status).map_err(|e| ApiError::Refused(e.to_string()))?;
+    let patch = json_patch::Patch(vec![
+        test_version(version),
+        PatchOperation::Add(AddOperation { path: pointer(&["status"]), value }),
+    ]);
+    let patch: Patch<Value> = Patch::Json(patch);
+    let params = PatchParams { field_manager: Some(CONTROLLER.into()), ..PatchParams::default() };
+    within(api.patch_status(name, &params, &patch)).await
+}
+
+/// Puts our finalizer on.
+pub async fn add_finalizer<K>(api: &Api<K>, object: &K) -> Result<K, ApiError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let add = if object.finalizers().is_empty() {
+        AddOperation { path: pointer(&["metadata", "finalizers"]), value: json!([FINALIZER]) }
+    } else {
+        AddOperation { path: pointer(&["metadata", "finalizers", "-"]), value: json!(FINALIZER) }
+    };
+    patch_metadata(api, object, PatchOperation::Add(add)).await
+}
+
+/// Takes our finalizer off. `Ok(None)`: the object is gone, at last.
+pub async fn remove_finalizer<K>(api: &Api<K>, object: &K) -> Result<Option<K>, ApiError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let Some(index) = object.finalizers().iter().position(|f| f == FINALIZER) else { return Ok(None) };
+    let path = pointer(&["metadata", "finalizers", &index.to_string()]);
+    match patch_metadata(api, object, PatchOperation::Remove(RemoveOperation { path })).await {
+        Ok(object) => Ok(Some(object)),
+        Err(ApiError::Gone) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn patch_metadata<K>(api: &Api<K>, object: &K, operation: PatchOperation) -> Result<K, ApiError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let version = object.resource_version().unwrap_or_default();
+    let patch: Patch<Value> = Patch::Json(json_patch::Patch(vec![test_version(&version), operation]));
+    let params = PatchParams { field_manager: Some(CONTROLLER.into()), ..PatchParams::default() };
+    within(api.patch(&object.name_any(), &params, &patch)).await
+}
+
+/// Reads one object live. `None`: it does not exist.
+pub async fn read<K>(api: &Api<K>, name: &str) -> Result<Option<K>, ApiError>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    within(api.get_opt(name)).await
+}
+
+/// Bounds a call to the API server: the client itself never gives up on a server that accepts and says nothing.
+pub async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ApiError> {
+    match tokio::time::timeout(DEADLINE, call).await {
+        Ok(answer) => answer.map_err(ApiError::of),
+        Err(_) => Err(ApiError::Unanswered(format!("no answer within {} s", DEADLINE.as_secs()))),
+    }
+}

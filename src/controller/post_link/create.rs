@@ -1,0 +1,212 @@
+//! Creates the activity of a link: at most a few at a time per connection, on what a live read shows, never twice,
+//! never after the connection was closed or the lease ran short.
+
+use super::activity;
+use crate::{
+    api::{PostLink, Reason},
+    controller::{
+        connection::probe,
+        context::Context,
+        index::{LinkSnapshot, Source, entry},
+        key::{Key, Kind},
+        patch,
+        runtime::{Admission, Table},
+    },
+    domain::post_link::{ActivityCreation, CreationResult, activity_id},
+};
+use dataverse_client::{Creation, Instance, Kind as Error, Meaning, RegardingTarget};
+use jiff::SignedDuration;
+use kube::{Api, ResourceExt};
+use std::time::Duration;
+use tracing::debug;
+use uuid::Uuid;
+
+/// When a live read knows more than the watch, which is about to deliver it: until then the same would be decided
+/// again.
+const WATCH_BEHIND: Duration = Duration::from_millis(200);
+
+/// What the creation was decided on; anything else in the live object means deciding again.
+struct Basis {
+    link: Uuid,
+    generation: i64,
+    /// The notes of the rule that asks for it, if one does.
+    notes: Option<String>,
+}
+
+/// Begins a creation, or waits for a slot. The link's key is enqueued when it has ended.
+pub fn start(context: &Context, key: &Key, snapshot: &LinkSnapshot, creation: &ActivityCreation) {
+    let now = context.clock.now();
+    match context.runtime.admit_creation(key, snapshot.uid, &creation.connection, now) {
+        Admission::Wait => return,
+        Admission::Deferred => return context.queue.add(key.clone()),
+        Admission::Begin => {}
+    }
+    let rule = creation.rule.as_ref().and_then(|rule| snapshot.matching.iter().find(|r| r.uid == rule.uid));
+    let basis = Basis {
+        link: snapshot.uid,
+        generation: snapshot.facts.generation,
+        notes: rule.and_then(|rule| rule.notes.clone()),
+    };
+    let (context, key, creation) = (context.clone(), key.clone(), creation.clone());
+    let task = context.background.begin();
+    tokio::spawn(async move {
+        let _task = task;
+        let attempt = attempt(&context, &key, &creation, &basis).await;
+        finish(&context, key, &creation.connection, basis.link, attempt);
+    });
+}
+
+/// How an attempt ended: the result, and how long the instance asked to wait.
+type Attempt = (CreationResult, Option<SignedDuration>);
+
+fn failed(reason: Reason) -> Option<Attempt> {
+    Some((CreationResult::Failed(reason), None))
+}
+
+fn finish(context: &Context, key: Key, connection: &str, link: Uuid, attempt: Option<Attempt>) {
+    // When the object has gone meanwhile, nothing would ever ask for the result.
+    let attempt = attempt.filter(|_| context.index.uid(&key).is_some_and(|uid| uid == link.to_string()));
+    let begun = attempt.is_some();
+    let now = context.clock.now();
+    let (next, drained) = context.runtime.finish_creation(&key, link, connection, attempt, now);
+    context.queue.extend(next);
+    if drained && let Some(facts) = context.index.connection_by_uid(&key.namespace, connection) {
+        context.queue.add(Key::new(Kind::DynamicsConnection, key.namespace.clone(), facts.name));
+    }
+    if begun {
+        // Written also by a process that ends: the next one would ask the instance for what this one knows.
+        context.queue.add_last(key);
+    } else {
+        context.queue.add(key);
+    }
+}
+
+/// `None`: what it was decided on has changed; nothing was sent.
+async fn attempt(
+    context: &Context,
+    key: &Key,
+    creation: &ActivityCreation,
+    basis: &Basis,
+) -> Option<Attempt> {
+    let Some(instance) = context.runtime.handle(&creation.connection) else {
+        return failed(Reason::ConnectionNotReady);
+    };
+    if let Some(wait) = instance.asks_to_wait() {
+        let wait = SignedDuration::try_from(wait).ok();
+        return Some((CreationResult::Failed(Reason::Throttled), wait));
+    }
+    let api: Api<PostLink> = Api::namespaced(context.client.clone(), &key.namespace);
+    let live = match patch::read(&api, &key.name).await {
+        Ok(Some(live)) => live,
+        Ok(None) => {
+            tokio::time::sleep(WATCH_BEHIND).await;
+            return None;
+        }
+        Err(_) => return failed(Reason::ConnectionNotReady),
+    };
+    if !is_unchanged(&live, basis) {
+        let affected = context.index.apply_link(&live, Source::Answer, context.clock.now());
+        if affected.keys.is_empty() {
+            tokio::time::sleep(WATCH_BEHIND).await;
+        }
+        context.queue.extend(affected.keys);
+        return None;
+    }
+    let regarding = match creation.record_id {
+        Some(id) => match regarding(context, creation, &instance, id).await {
+            Ok(target) => Some(target),
+            Err(error) => return Some(refused(&error)),
+        },
+        None => None,
+    };
+    if !(context.may_create)() {
+        return None;
+    }
+    Some(send(context, key, creation, basis, &live, &instance, regarding).await)
+}
+
+fn is_unchanged(live: &PostLink, basis: &Basis) -> bool {
+    live.uid().is_some_and(|uid| entry::uid(&uid) == basis.link)
+        && live.metadata.generation == Some(basis.generation)
+        && live.metadata.deletion_timestamp.is_none()
+}
+
+async fn send(
+    context: &Context,
+    key: &Key,
+    creation: &ActivityCreation,
+    basis: &Basis,
+    live: &PostLink,
+    instance: &Instance,
+    regarding: Option<RegardingTarget>,
+) -> Attempt {
+    let id = activity_id(creation.organization, &key.namespace, &live.spec.post.id, creation.attempt);
+    let notes = match &creation.rule {
+        Some(_) => basis.notes.clone(),
+        None => live.spec.link.as_ref().and_then(|l| l.notes.clone()),
+    };
+    let activity = activity::activity(&live.spec.post, &creation.record_type, notes.as_deref(), regarding);
+    match instance.create_activity(id, &activity).await {
+        Ok(Creation::Created | Creation::AlreadyExists) => {
+            let created = CreationResult::Exists {
+                activity: id,
+                record: creation.record_id.map(|record| (creation.record_type.clone(), record)),
+                connection: creation.connection.clone(),
+                rule: creation.rule.clone(),
+                spec: creation.spec.clone(),
+            };
+            (created, None)
+        }
+        Err(error) => {
+            let (kind, uid) = (key.kind.as_str(), basis.link);
+            debug!(kind, namespace = %key.namespace, name = %key.name, %uid, %error, "an activity was not created");
+            let of_instance =
+                [Meaning::InstanceDown, Meaning::CredentialsUnusable, Meaning::SignInUnavailable];
+            if of_instance.contains(&error.meaning()) {
+                probe::start_health(context, &key.namespace, &creation.connection);
+            }
+            refused(&error)
+        }
+    }
+}
+
+async fn regarding(
+    context: &Context,
+    creation: &ActivityCreation,
+    instance: &Instance,
+    id: Uuid,
+) -> Result<RegardingTarget, dataverse_client::Error> {
+    let table: Table = match context.runtime.table(&creation.connection, &creation.record_type) {
+        Some(table) => table,
+        None => {
+            let types = instance.metadata(std::slice::from_ref(&creation.record_type)).await?;
+            match types.first().filter(|t| t.exists) {
+                Some(metadata) => probe::address(metadata),
+                None => {
+                    let (peer, kind) = (dataverse_client::Peer::Instance, Error::RecordTypeUnknown);
+                    return Err(dataverse_client::Error { peer, kind });
+                }
+            }
+        }
+    };
+    Ok(RegardingTarget {
+        logical_name: creation.record_type.clone(),
+        entity_set: table.entity_set,
+        id,
+        navigation_property: table.navigation_property,
+    })
+}
+
+fn refused(error: &dataverse_client::Error) -> Attempt {
+    let reason = match (&error.kind, error.meaning()) {
+        (Error::SocialDataRefused, _) => Reason::SocialDataRefused,
+        (Error::RecordNotFound, _) => Reason::RecordNotFound,
+        (Error::RecordTypeUnknown, _) => Reason::RecordTypeNotOffered,
+        (_, Meaning::Wait) => Reason::Throttled,
+        (_, Meaning::InstanceDown) => Reason::InstanceDowntime,
+        (_, Meaning::RequestRefused) => Reason::PostRefused,
+        _ => Reason::ConnectionNotReady,
+    };
+    let wait = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());
+    (CreationResult::Failed(reason), wait)
+}

@@ -1,0 +1,141 @@
+//! The reconcile of a PostLink: view → decide → perform. What takes long runs in the background; a status is written
+//! once, and only if it differs.
+
+mod activity;
+pub mod check;
+mod create;
+mod decide;
+pub mod perform;
+pub mod rematch;
+
+use crate::{
+    api::{DynamicsConnection, ObjectRef, PostLink, PostLinkStatus},
+    controller::{
+        context::Context,
+        events::reference,
+        index::{LinkSnapshot, Source, entry},
+        key::Key,
+        patch::{self, ApiError},
+    },
+    domain::{
+        conditions::transitions,
+        post_link::{ActivityCheck, ActivityCreation, PostLinkDecision, open_to_rules},
+        requeue::Requeue,
+    },
+};
+use jiff::SignedDuration;
+use kube::{Api, ResourceExt};
+use perform::{Effects, perform};
+
+/// Until a watch that is behind has caught up.
+const WATCH_BEHIND: SignedDuration = SignedDuration::from_secs(1);
+
+/// Until a lease that is about to end has been renewed. Without a pause each link that waits would be reconciled over
+/// and over.
+const LEASE_RENEWED: SignedDuration = SignedDuration::from_secs(1);
+
+pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, ApiError> {
+    let result = decide_and_perform(context, key).await;
+    // A slot for a creation that this reconcile did not use goes to the next link in line.
+    context.queue.extend(context.runtime.decline_slot(key));
+    result
+}
+
+async fn decide_and_perform(context: &Context, key: &Key) -> Result<Option<Requeue>, ApiError> {
+    let Some(snapshot) = context.index.snapshot(key) else { return Ok(None) };
+    if context.runtime.is_creating(key) {
+        return Ok(None);
+    }
+    let decision = decide::decision(context, key, &snapshot);
+    perform(&mut Reconcile { context, key, snapshot: &snapshot }, &decision).await
+}
+
+struct Reconcile<'a> {
+    context: &'a Context,
+    key: &'a Key,
+    snapshot: &'a LinkSnapshot,
+}
+
+impl Effects for Reconcile<'_> {
+    type Error = ApiError;
+
+    /// The index does not know the connection of a link. That alone proves nothing: read live (§6).
+    async fn confirm_gone(&mut self, connection: &ObjectRef) -> Result<Option<Requeue>, ApiError> {
+        let Self { context, key, .. } = self;
+        let api: Api<DynamicsConnection> = Api::namespaced(context.client.clone(), &key.namespace);
+        let live = patch::read(&api, &connection.name).await?;
+        if live.is_some_and(|live| live.uid().as_deref() == Some(&connection.uid)) {
+            return Ok(Some(Requeue::awaited(context.clock.now() + WATCH_BEHIND)));
+        }
+        context.index.mark_deleted(&connection.uid);
+        Ok(Some(Requeue::awaited(context.clock.now())))
+    }
+
+    fn check(&mut self, check: &ActivityCheck) {
+        check::start(self.context, self.key.clone(), check.clone());
+    }
+
+    fn create(&mut self, creation: &ActivityCreation) -> Option<Requeue> {
+        if !(self.context.may_create)() {
+            return Some(Requeue::awaited(self.context.clock.now() + LEASE_RENEWED));
+        }
+        create::start(self.context, self.key, self.snapshot, creation);
+        None
+    }
+
+    async fn write(&mut self, decision: &PostLinkDecision) -> Result<(), ApiError> {
+        let Self { context, key, snapshot } = self;
+        let differs = entry::hash(&decision.status) != snapshot.status_hash;
+        if differs && !write(context, key, snapshot, &decision.status).await? {
+            return Ok(());
+        }
+        context.runtime.status_written(key, decision.requeue.is_some());
+        Ok(())
+    }
+}
+
+/// Whether it was stored; if not, the object has changed and is enqueued.
+async fn write(
+    context: &Context,
+    key: &Key,
+    snapshot: &LinkSnapshot,
+    status: &PostLinkStatus,
+) -> Result<bool, ApiError> {
+    let api: Api<PostLink> = Api::namespaced(context.client.clone(), &key.namespace);
+    let version = snapshot.version.to_string();
+    let stored = patch::write_status(&api, &key.name, &version, status).await;
+    let stored = match context.wrote(key, "status", stored) {
+        Err(ApiError::Conflict) => {
+            // Read what was faster, so that the next reconcile does not lose the same race.
+            let Some(live) = patch::read(&api, &key.name).await? else { return Err(ApiError::Gone) };
+            let affected = context.index.apply_link(&live, Source::Answer, context.clock.now());
+            if affected.keys.is_empty() {
+                // The watch delivers it, or has done so by now.
+                return Err(ApiError::Conflict);
+            }
+            context.enqueue(affected);
+            return Ok(false);
+        }
+        other => other?,
+    };
+    let (before, after) = (&snapshot.facts.status, status);
+    let uid = snapshot.uid.to_string();
+    context.record_transitions(key, &uid, &before.conditions, &after.conditions);
+    context.events.publish(&reference(key, Some(uid)), transitions(&before.conditions, &after.conditions));
+    // Our own write is no news to the link itself.
+    let _ = context.index.apply_link(&stored, Source::Answer, context.clock.now());
+    if depends_on_others_now(before, after) {
+        context.queue.add(key.clone());
+    }
+    Ok(true)
+}
+
+/// Whether a write made the link depend on neighbors it did not depend on before. What they did while it was in flight
+/// enqueued nobody, so the link is reconciled once more.
+fn depends_on_others_now(before: &PostLinkStatus, after: &PostLinkStatus) -> bool {
+    let uid = |status: &PostLinkStatus| status.link.as_ref().map(|link| link.connection.uid.clone());
+    let left = before.link.is_some() && uid(before) != uid(after);
+    let open = |status: &PostLinkStatus| status.link.is_none() && open_to_rules(status.removed_link.as_ref());
+    let reopened = before.link.is_none() && !open(before) && open(after);
+    left || reopened
+}

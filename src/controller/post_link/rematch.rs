@@ -1,0 +1,117 @@
+//! Texts of posts are not kept. When a rule is activated or edited, the posts that have passed are read once more: one
+//! paginated list of the namespace, which serves every rule that has changed by then.
+
+use crate::{
+    api::PostLink,
+    controller::{
+        background::BackgroundTask,
+        context::{Context, RematchRequest},
+        list::{PAGE, api},
+        patch::within,
+    },
+};
+use kube::{Api, api::ListParams, core::DeserializeGuard};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{sync::mpsc, task::JoinSet};
+use tracing::{info, warn};
+
+/// Between two attempts of a list that failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The namespaces that are being read, and the request that came meanwhile.
+#[derive(Default)]
+struct Reads(HashMap<Arc<str>, Option<BackgroundTask>>);
+
+impl Reads {
+    /// The task of a read that begins now; none when the namespace is being read, and will be once more.
+    fn begin(&mut self, namespace: &Arc<str>, task: BackgroundTask) -> Option<BackgroundTask> {
+        if let Some(again) = self.0.get_mut(namespace) {
+            again.get_or_insert(task);
+            return None;
+        }
+        self.0.insert(namespace.clone(), None);
+        Some(task)
+    }
+
+    /// A read has ended. The task of the one that follows, if another rule has changed.
+    fn end(&mut self, namespace: &Arc<str>) -> Option<BackgroundTask> {
+        let again = self.0.get_mut(namespace)?.take();
+        if again.is_none() {
+            self.0.remove(namespace);
+        }
+        again
+    }
+}
+
+/// Reads namespaces as they are requested.
+pub async fn run(context: Context, mut requests: mpsc::UnboundedReceiver<RematchRequest>) {
+    let mut reads = Reads::default();
+    let mut tasks: JoinSet<Arc<str>> = JoinSet::new();
+    loop {
+        let (namespace, task) = tokio::select! {
+            request = requests.recv() => match request {
+                Some((namespace, task)) => (namespace.clone(), reads.begin(&namespace, task)),
+                None => return,
+            },
+            Some(ended) = tasks.join_next() => match ended {
+                Ok(namespace) => (namespace.clone(), reads.end(&namespace)),
+                // It panicked; the end of this task ends the controller.
+                Err(_) => return,
+            },
+        };
+        if let Some(task) = task {
+            let context = context.clone();
+            tasks.spawn(async move {
+                let _task = task;
+                read(&context, &namespace).await;
+                namespace
+            });
+        }
+    }
+}
+
+async fn read(context: &Context, namespace: &Arc<str>) {
+    let api: Api<DeserializeGuard<PostLink>> = api(&context.client, Some(namespace));
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = match within(api.list(&params)).await {
+            Ok(page) => page,
+            Err(error) => {
+                warn!(%namespace, %error, "posts could not be listed for a changed rule; retrying");
+                tokio::time::sleep(RETRY).await;
+                params.continue_token = None;
+                continue;
+            }
+        };
+        let posts = page.items.iter().filter_map(|post| post.0.as_ref().ok());
+        context
+            .queue
+            .extend(posts.filter_map(|post| context.index.rematch(namespace, post)).collect::<Vec<_>>());
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            info!(%namespace, "posts were matched against changed rules");
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::background::Background;
+
+    #[test]
+    fn one_read_serves_all_rules_that_changed() {
+        let (mut reads, here, background) = (Reads::default(), Arc::from("here"), Background::default());
+        let task = || background.begin();
+        let first = reads.begin(&here, task());
+        assert!(first.is_some());
+        assert!(reads.begin(&here, task()).is_none(), "it is being read");
+        assert!(reads.begin(&here, task()).is_none(), "two rules changed meanwhile");
+        assert!(reads.end(&here).is_some(), "once more for both");
+        assert!(reads.end(&here).is_none());
+        drop(first);
+        assert!(background.is_idle());
+        assert!(reads.begin(&here, task()).is_some());
+    }
+}

@@ -1,0 +1,121 @@
+//! R8, §4.1: whether a rule is at work, and what it says when it is not or when it holds its connection.
+
+use super::{
+    conditions::Conditions,
+    facts::{ConnectionFacts, created},
+    kstatus::{self, Readiness},
+    messages,
+    reservations::{Activation, Clauses, NamedConnection, activate},
+};
+use crate::api::{
+    AutomationRule, AutomationRuleStatus, ConditionType, NOT_OBSERVED, Reason, conditions::is_true,
+    connection::MAX_ACTIVE_RULES, names::reconcile_requested,
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+/// Everything the decision rests on.
+pub struct AutomationRuleView<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// The rule: the copy whose resourceVersion the write will carry.
+    pub rule: &'a AutomationRule,
+    /// The connection of the name it refers to, if there is one.
+    pub named: Option<&'a ConnectionFacts>,
+    /// The clauses kept: [`Clauses::KEPT`].
+    pub clauses: &'a Clauses,
+}
+
+/// The status as it should be.
+pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
+    let rule = view.rule;
+    let old = rule.status.clone().unwrap_or_default();
+    let uid = rule.uid().unwrap_or_default();
+    let generation = rule.metadata.generation.unwrap_or(0);
+    let record_type = rule.spec.link.as_ref().and_then(|l| l.record_type.as_deref());
+    let wants = rule.spec.active && rule.metadata.deletion_timestamp.is_none();
+    let active_on = old.connection_uid.as_ref().filter(|_| is_true(&old.conditions, ConditionType::Active));
+
+    let named = view.named.map(|c| NamedConnection {
+        connection: c.uid.clone(),
+        entry: c.active_rules.iter().find(|e| e.uid == uid).map(|e| e.generation),
+        offered: record_type.is_none_or(|t| c.record_types.iter().any(|o| o == t)),
+    });
+    let activation = activate(view.clauses, wants, generation, active_on, named.as_ref());
+
+    let connection = &rule.spec.connection_ref.name;
+    let mut conditions = Conditions::new(view.now, generation, &old.conditions);
+    let readiness = match &activation {
+        Activation::Active(_) => {
+            conditions.set(ConditionType::Active, true, Reason::Reserved, messages::reserved(connection));
+            let holds = view.named.filter(|c| c.deleted_at.is_some() || !c.wants_enabled);
+            if let Some(held) = holds {
+                let message = messages::holds_connection(connection, held.deleted_at.is_some());
+                conditions.set(
+                    ConditionType::HoldsConnection,
+                    true,
+                    Reason::HoldsConnection,
+                    message.clone(),
+                );
+                Readiness::NotReady(Reason::HoldsConnection, message)
+            } else {
+                Readiness::Ready(Reason::Reserved, messages::reserved(connection))
+            }
+        }
+        Activation::Inactive if !rule.spec.active => {
+            conditions.set(ConditionType::Active, false, Reason::Inactive, messages::inactive());
+            Readiness::Ready(Reason::Inactive, messages::inactive())
+        }
+        Activation::Inactive => {
+            let reason = waits(view.named, named.as_ref());
+            let message = messages::rule_waits(reason, connection, record_type);
+            conditions.set(ConditionType::Active, false, reason, message.clone());
+            Readiness::NotReady(reason, message)
+        }
+    };
+    kstatus::write(&mut conditions, readiness);
+
+    AutomationRuleStatus {
+        observed_generation: generation,
+        conditions: conditions.finish(),
+        connection_uid: match activation {
+            Activation::Active(uid) => Some(uid),
+            Activation::Inactive => None,
+        },
+        active_from: active_from(view, &old),
+        last_handled_reconcile_at: reconcile_requested(rule.metadata.annotations.as_ref())
+            .map(str::to_owned)
+            .or(old.last_handled_reconcile_at),
+    }
+}
+
+/// Why a rule that wants to work does not.
+fn waits(connection: Option<&ConnectionFacts>, named: Option<&NamedConnection<String>>) -> Reason {
+    let (Some(connection), Some(named)) = (connection, named) else { return Reason::ConnectionNotFound };
+    if connection.deleted_at.is_some() {
+        return Reason::ConnectionTerminating;
+    }
+    if !connection.wants_enabled {
+        return Reason::ConnectionDisabled;
+    }
+    if !named.offered {
+        return Reason::RecordTypeNotOffered;
+    }
+    let full = connection.active_rules.len() >= MAX_ACTIVE_RULES;
+    if full && named.entry.is_none() {
+        return Reason::ConnectionFull;
+    }
+    Reason::ReservationPending
+}
+
+/// From when on the rule counts as switched on: kept while `spec.active` stays true, also over a move.
+fn active_from(view: &AutomationRuleView<'_>, old: &AutomationRuleStatus) -> Option<Time> {
+    if !view.rule.spec.active {
+        return None;
+    }
+    old.active_from.clone().or_else(|| {
+        let never_seen = old.observed_generation == NOT_OBSERVED;
+        Some(Time(if never_seen { created(&view.rule.metadata) } else { view.now }))
+    })
+}

@@ -1,0 +1,127 @@
+//! R14, R15: a post that has no link: what was just created for it, what can come back, what nobody wants.
+
+use super::{
+    existing::CHECK_RETRY,
+    intent::{take_relink_request, use_intent},
+    record::{self, ActivityState},
+    restore,
+    status::{UnlinkedStatus, lost, removal_reason, write},
+    target::{create_or_wait, target},
+    view::{ActivityCheck, CreationResult, DesiredLink, Next, PostLinkDecision, PostLinkView, Step},
+};
+use crate::{
+    api::{LinkState, LinkedBy, ObjectRef, PostLinkStatus, Reason, RemovalCause},
+    domain::{
+        messages,
+        requeue::{Requeue, SETTLE, saturating_add},
+    },
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// A post that has no link.
+pub(super) fn evaluate(
+    view: &PostLinkView<'_>,
+    mut next: PostLinkStatus,
+    created: Option<&CreationResult>,
+) -> Next {
+    take_relink_request(view, &mut next);
+    if let Some(link) = created.and_then(|created| created_link(view, &mut next, created)) {
+        return Next::HasLink(next, link);
+    }
+    let next = match restoring(view, next) {
+        Restore::Not(next) => next,
+        Restore::Decided(decided) => return decided,
+    };
+    match target(view, &next) {
+        Some(target) => create_or_wait(view, next, &target),
+        None => not_requested(view, next),
+    }
+    .into()
+}
+
+enum Restore {
+    /// There is nothing to restore now.
+    Not(PostLinkStatus),
+    Decided(Next),
+}
+
+/// R14, R15.
+fn restoring(view: &PostLinkView<'_>, mut next: PostLinkStatus) -> Restore {
+    let Some(removed) = next.removed_link.as_mut() else { return Restore::Not(next) };
+    let Some(candidate) = restore::candidate(removed, view.connections) else { return Restore::Not(next) };
+    if let DesiredLink::ByHand(spec) = &view.post_link.desired {
+        let changed = next.intent.as_ref().and_then(|i| i.hash.as_ref()) != Some(&spec.hash);
+        if changed && spec.connection.as_ref().is_some_and(|name| *name != candidate.name) {
+            return Restore::Not(next);
+        }
+    }
+    let settled = saturating_add(candidate.created.max(view.post_link.first_seen), SETTLE);
+    if view.now < settled {
+        let wait = PostLinkDecision::step(Step::Wait, next, Some(Requeue::awaited(settled)));
+        return Restore::Decided(wait.into());
+    }
+    match view.activity {
+        None => {
+            let check = ActivityCheck {
+                connection: candidate.uid.clone(),
+                organization: removed.link.organization_id,
+                activity: removed.link.social_activity_id,
+                record: removed.link.record.as_ref().map(|r| (r.type_.clone(), r.id)),
+            };
+            // A failed batch requeues nothing, and no probe asks about removed links: schedule a retry here.
+            let again = Requeue::awaited(saturating_add(view.now, CHECK_RETRY));
+            Restore::Decided(PostLinkDecision::step(Step::Check(check), next, Some(again)).into())
+        }
+        Some(ActivityState::Gone { .. }) => {
+            // As R25: nothing is created anew.
+            removed.cause = RemovalCause::SocialActivityDeleted;
+            use_intent(&mut next, view.post_link.desired.spec());
+            Restore::Not(next)
+        }
+        Some(ActivityState::Exists { .. }) => {
+            let mut link = removed.link.clone();
+            link.connection = ObjectRef { name: candidate.name.clone(), uid: candidate.uid.clone() };
+            link.restored_at = Some(Time(view.now));
+            next.removed_link = None;
+            Restore::Decided(Next::HasLink(next, link))
+        }
+    }
+}
+
+/// The activity exists: the post is linked through the connection it was created through, whatever is desired by now.
+fn created_link(
+    view: &PostLinkView<'_>,
+    next: &mut PostLinkStatus,
+    created: &CreationResult,
+) -> Option<LinkState> {
+    let CreationResult::Exists { activity, record, connection, rule, spec } = created else { return None };
+    let connection = view.connections.iter().find(|c| c.uid == *connection)?;
+    let link = LinkState {
+        connection: ObjectRef { name: connection.name.clone(), uid: connection.uid.clone() },
+        organization_id: connection.organization?,
+        social_activity_id: *activity,
+        record: record.as_ref().map(|(type_, id)| record::record(type_, *id, &connection.instance_url)),
+        linked_at: Time(view.now),
+        linked_by: if rule.is_some() { LinkedBy::Rule } else { LinkedBy::Hand },
+        rule: rule.clone(),
+        restored_at: None,
+    };
+    next.removed_link = None;
+    use_intent(next, spec.as_ref());
+    Some(link)
+}
+
+/// Neither `spec.link` nor a rule asks for a link.
+fn not_requested(view: &PostLinkView<'_>, mut next: PostLinkStatus) -> PostLinkDecision {
+    // `spec.link` is gone: asking again later, even in the same words, is a new request.
+    if view.post_link.desired == DesiredLink::ByRule
+        && let Some(intent) = &mut next.intent
+    {
+        intent.hash = None;
+    }
+    let (reason, message) = match &next.removed_link {
+        Some(removed) => (removal_reason(removed.cause), lost(view, removed)),
+        None => (Reason::NotRequested, messages::not_requested()),
+    };
+    write(view, next, UnlinkedStatus { reason, message, waits: None }.into(), None)
+}

@@ -1,0 +1,105 @@
+//! What the status of a PostLink says: the table of §3, one row per cell of the documented tables.
+
+use super::{
+    restore,
+    view::{PostLinkDecision, PostLinkView, Step},
+};
+use crate::{
+    api::{ConditionType, PostLinkStatus, Reason, RemovalCause, RemovedLink},
+    domain::{
+        conditions::Conditions,
+        kstatus::{self, Readiness},
+        messages,
+        requeue::Requeue,
+    },
+};
+
+/// The reason that says why a link was removed.
+pub(super) fn removal_reason(cause: RemovalCause) -> Reason {
+    match cause {
+        RemovalCause::ConnectionDeleted => Reason::ConnectionDeleted,
+        RemovalCause::RecordDissociated => Reason::RecordDissociated,
+        RemovalCause::RecordDeleted => Reason::RecordDeleted,
+        RemovalCause::SocialActivityDeleted => Reason::SocialActivityDeleted,
+        RemovalCause::Unlinked => Reason::Unlinked,
+    }
+}
+
+/// What became of a removed link.
+pub(super) fn lost(view: &PostLinkView<'_>, removed: &RemovedLink) -> String {
+    let (reason, old) = (removal_reason(removed.cause), &removed.link.connection.name);
+    match restore::candidate(removed, view.connections) {
+        Some(back) if view.post_link.desired.spec().is_some() => messages::could_come_back(old, &back.name),
+        _ => messages::lost(reason, old),
+    }
+}
+
+pub(super) struct LinkedStatus {
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    /// The reason of `RecordAvailable`: True or False.
+    pub(super) availability: Result<Reason, Reason>,
+    pub(super) availability_message: String,
+}
+
+pub(super) struct UnlinkedStatus {
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    /// What the desired link waits for: the reason of `Ready`, also when `Linked` says why the earlier link is gone.
+    pub(super) waits: Option<Reason>,
+}
+
+pub(super) enum LinkStatus {
+    Linked(LinkedStatus),
+    Unlinked(UnlinkedStatus),
+}
+
+impl From<LinkedStatus> for LinkStatus {
+    fn from(linked: LinkedStatus) -> Self {
+        Self::Linked(linked)
+    }
+}
+
+impl From<UnlinkedStatus> for LinkStatus {
+    fn from(unlinked: UnlinkedStatus) -> Self {
+        Self::Unlinked(unlinked)
+    }
+}
+
+/// The status with its conditions (the table of §3).
+pub(super) fn write(
+    view: &PostLinkView<'_>,
+    mut next: PostLinkStatus,
+    status: LinkStatus,
+    requeue: Option<Requeue>,
+) -> PostLinkDecision {
+    let stored = &view.post_link.status.conditions;
+    let mut conditions = Conditions::new(view.now, view.post_link.generation, stored);
+    let readiness = match status {
+        LinkStatus::Linked(linked) => {
+            conditions.set(ConditionType::Linked, true, linked.reason, linked.message.clone());
+            let (available, reason) = match linked.availability {
+                Ok(reason) => (true, reason),
+                Err(reason) => (false, reason),
+            };
+            let message = linked.availability_message;
+            conditions.set(ConditionType::RecordAvailable, available, reason, message.clone());
+            // A disabled connection is intended, and an instance that makes no records is not broken.
+            if available || matches!(reason, Reason::RecordPending | Reason::ConnectionDisabled) {
+                Readiness::Ready(linked.reason, linked.message)
+            } else {
+                Readiness::NotReady(reason, message)
+            }
+        }
+        LinkStatus::Unlinked(unlinked) => {
+            conditions.set(ConditionType::Linked, false, unlinked.reason, unlinked.message.clone());
+            match unlinked.waits {
+                None => Readiness::Ready(unlinked.reason, unlinked.message),
+                Some(reason) => Readiness::NotReady(reason, unlinked.message),
+            }
+        }
+    };
+    kstatus::write(&mut conditions, readiness);
+    next.conditions = conditions.finish();
+    PostLinkDecision { step: Step::Write, status: next, requeue }
+}
