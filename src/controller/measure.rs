@@ -46,14 +46,14 @@ impl Shell {
     }
 }
 
-/// How something that may write ended.
+/// The `result` of a reconcile or a write, as in the metrics.
 pub(super) fn word<T>(result: &Result<T, WriteError>) -> &'static str {
     match result {
-        Ok(_) => "ok",
-        Err(WriteError::Stale) => "stale",
-        Err(WriteError::Gone) => "gone",
-        Err(WriteError::Refused(_)) => "refused",
-        Err(WriteError::Unanswered(_)) => "unanswered",
+        Ok(_) => "success",
+        Err(WriteError::Stale) => "conflict",
+        Err(WriteError::Gone) => "not_found",
+        Err(WriteError::Refused(_)) => "rejected",
+        Err(WriteError::Unanswered(_)) => "error",
     }
 }
 

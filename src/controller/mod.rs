@@ -312,7 +312,7 @@ async fn look(shell: &Shell, key: &Key) -> Option<Requeue> {
         Err(WriteError::Stale) => shell.backoff(key, true),
         Err(error) => {
             let (kind, uid) = (key.kind.as_str(), shell.index.uid(key));
-            warn!(kind, namespace = %key.namespace, name = %key.name, uid, %error, "trying again");
+            warn!(kind, namespace = %key.namespace, name = %key.name, uid, %error, "reconcile failed; retrying with backoff");
             shell.backoff(key, true)
         }
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{ConditionStatus, ConditionType, ConnectionState, DynamicsConnection, Reason},
-    telemetry::snapshot::{ConditionNow, ConnectionNow, QueueNow, Snapshot},
+    telemetry::snapshot::{ConditionSnapshot, ConnectionSnapshot, QueueSnapshot, Snapshot},
 };
 use dataverse_client::{Cloud, Origin};
 use kube::ResourceExt;
@@ -43,7 +43,7 @@ impl Readings {
     }
 
     /// How the queue stands.
-    pub fn queue(&self) -> QueueNow {
+    pub fn queue(&self) -> QueueSnapshot {
         self.queue.now()
     }
 
@@ -54,7 +54,7 @@ impl Readings {
 
     /// Everything.
     pub fn snapshot(&self) -> Snapshot {
-        let connections: Vec<ConnectionNow> =
+        let connections: Vec<ConnectionSnapshot> =
             self.index.connections().iter().map(|c| connection(c)).collect();
         let rules = self.index.rule_groups();
         let count = |kind| match kind {
@@ -64,7 +64,7 @@ impl Readings {
         };
         Snapshot {
             objects: Kind::ALL.map(|kind| (kind.as_str(), count(kind))).to_vec(),
-            unreadable: Kind::ALL.map(|kind| (kind.as_str(), self.unreadable.count(kind))).to_vec(),
+            undecodable: Kind::ALL.map(|kind| (kind.as_str(), self.unreadable.count(kind))).to_vec(),
             links: self.index.link_groups(),
             connections,
             rules,
@@ -77,19 +77,19 @@ impl Readings {
     }
 }
 
-fn connection(connection: &DynamicsConnection) -> ConnectionNow {
+fn connection(connection: &DynamicsConnection) -> ConnectionSnapshot {
     let status = connection.status.as_ref();
     let conditions = status.map(|s| s.conditions.as_slice()).unwrap_or_default();
     // A word that is not one of ours stands in a forged status, and does not become a label.
     let known = conditions.iter().filter_map(|condition| {
-        Some(ConditionNow {
+        Some(ConditionSnapshot {
             type_: ConditionType::parse(&condition.type_)?.as_str(),
             status: status_word(condition.status),
             reason: Reason::parse(&condition.reason)?.as_str(),
             since: condition.last_transition_time.0.as_second(),
         })
     });
-    ConnectionNow {
+    ConnectionSnapshot {
         namespace: connection.namespace().unwrap_or_default(),
         name: connection.name_any(),
         host: Origin::parse(&connection.spec.instance_url).map(|o| o.host().to_owned()).unwrap_or_default(),

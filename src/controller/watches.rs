@@ -210,7 +210,7 @@ fn apply<K: Watched>(shell: &Shell, object: DeserializeGuard<K>) -> Key {
                 name = %key.name,
                 uid = bad.metadata.uid,
                 error,
-                "an object cannot be read and is left alone; was it stored by another version?"
+                "skipping an object that cannot be decoded; was it stored by another version?"
             );
             shell.events.unreadable(&reference(&key, bad.metadata.uid.clone()), &error);
             shell.progress.told(K::KIND, bad.metadata.resource_version.as_deref());

@@ -7,7 +7,7 @@
 mod turns;
 
 use super::clock::Clock;
-use crate::{rules::Requeue, telemetry::snapshot::QueueNow};
+use crate::{rules::Requeue, telemetry::snapshot::QueueSnapshot};
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -291,7 +291,7 @@ impl Queue {
     }
 
     /// How it stands.
-    pub fn now(&self) -> QueueNow {
+    pub fn now(&self) -> QueueSnapshot {
         let clock = self.clock.now();
         let state = self.state();
         let now = state.now();
@@ -304,11 +304,10 @@ impl Queue {
             Duration::try_from(clock.duration_since(*at)).ok().filter(|overdue| !overdue.is_zero())
         });
         let waits = [oldest, longest, overdue].into_iter().flatten().max();
-        QueueNow {
+        QueueSnapshot {
             due: due.to_vec(),
             oldest,
-            running: state.running.len(),
-            longest,
+            in_progress: state.running.iter().map(|(key, since)| (key.kind.as_str(), ago(*since))).collect(),
             timers: state.timers.len(),
             stuck: waits.map(|waits| waits.min(ago(state.moved))),
         }
@@ -420,14 +419,14 @@ mod tests {
         tokio::time::advance(minute).await;
         let now = queue.now();
         assert_eq!(now.due, [("DynamicsConnection", 0), ("AutomationRule", 1), ("PostLink", 2)]);
-        assert_eq!((now.oldest, now.stuck, now.longest), (Some(minute), Some(minute), None));
+        assert_eq!((now.oldest, now.stuck, now.longest_running()), (Some(minute), Some(minute), None));
 
         let (rule, waited) = queue.next().await.unwrap();
         assert_eq!(waited, minute);
         tokio::time::advance(seconds(5)).await;
         let now = queue.now();
         assert_eq!(now.stuck, Some(seconds(5)), "a look began meanwhile");
-        assert_eq!((now.oldest, now.longest), (Some(seconds(65)), Some(seconds(5))));
+        assert_eq!((now.oldest, now.longest_running()), (Some(seconds(65)), Some(seconds(5))));
         queue.done(&rule, Some(Requeue::awaited(Timestamp::from_second(60).unwrap())));
         for name in ["a", "b"] {
             queue.next().await.unwrap();
