@@ -137,7 +137,7 @@ metric_families! {
         connection_rules: Family<ConnectionLabels, Gauge>, "postlink_connection_active_rules",
             "Active rules in the status of a connection.";
 
-        leader: Gauge, "postlink_leader", "1 if this process is the leader, 0 if it is a standby.";
+        leader: Gauge, "postlink_leader", "1 if this process is the leader or runs without leader election, 0 if it is a standby.";
         lease_remaining: SecondsGauge, "postlink_lease_remaining_seconds",
             "Time for which this process is certain to stay leader; 0 without leader election.";
         ready: Gauge, "postlink_ready", "1 if /readyz passes.";

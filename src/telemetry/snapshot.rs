@@ -6,11 +6,11 @@ use std::time::Duration;
 /// The state of a controller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// Number of PostLinks by labels.
+    /// Number of post links by labels.
     pub links: Vec<(LinkLabels, usize)>,
     /// All connections.
     pub connections: Vec<ConnectionSnapshot>,
-    /// Number of AutomationRules by labels.
+    /// Number of automation rules by labels.
     pub rules: Vec<(RuleLabels, usize)>,
     /// Objects in the index, by kind.
     pub objects: Vec<(&'static str, usize)>,
