@@ -1,8 +1,8 @@
-//! What a running process tells about itself: `/livez`, `/readyz` and `/metrics`, from the parts that know.
+//! `/livez`, `/readyz` and `/metrics` of a running process: connects the leader election and the controller to them.
 
 use crate::{
     controller::{Controller, leader::election::Leadership},
-    telemetry::{Health, Metrics, server, snapshot::QueueNow},
+    telemetry::{Health, Metrics, server, snapshot::QueueSnapshot},
 };
 use std::{
     io,
@@ -12,35 +12,35 @@ use std::{
 };
 use tracing::info;
 
-/// A standby that has not read the lease for longer than this does not know what it waits for.
+/// A standby that has not read the lease for this long is not ready.
 const STANDBY: Duration = Duration::from_secs(60);
-/// Something is due and no look has begun or ended for so long: nothing will by itself. Every call to the API server
-/// ends after half a minute and a look makes a few, so an API server that is away does not come near it.
+/// With work due, the controller is stuck when no reconcile starts or finishes for this long. A reconcile makes a few
+/// calls to the API server, each with a deadline of 30 s, so an API server outage does not come near it.
 const STUCK: Duration = Duration::from_secs(300);
-/// One look has gone on for so long.
-const ENDLESS: Duration = Duration::from_secs(900);
-/// A process that works on although its lease ran out so long ago has not noticed.
+/// A reconcile that runs for this long is stuck.
+const RECONCILE_STUCK: Duration = Duration::from_secs(900);
+/// A process that still runs this long after its lease expired has not noticed.
 const OVERDUE: Duration = Duration::from_secs(60);
 
 /// The endpoints of a process.
 #[derive(Clone)]
 pub struct Endpoints {
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
     health: Health,
 }
 
 impl Endpoints {
-    /// Of a process that has just begun: alive, and not ready.
+    /// The endpoints of a process that is starting: alive, and not ready.
     pub fn new() -> Self {
         let endpoints = Self { metrics: Metrics::new(), health: Health::default() };
-        endpoints.health.ready("started", || Err("the process has only begun".to_owned()));
+        endpoints.health.add_readyz_check("process", || Err("starting".to_owned()));
         let health = endpoints.health.clone();
-        endpoints.metrics.refresh("ready", move |metrics| metrics.is_ready(health.readyz().fine));
+        endpoints.metrics.on_scrape("ready", move |metrics| metrics.set_ready(health.readyz().passed));
         endpoints
     }
 
-    /// Serves them, each at its own address or both at one.
+    /// Serves health and metrics, at two addresses or at one.
     pub async fn serve(
         &self,
         health: Option<SocketAddr>,
@@ -62,78 +62,82 @@ impl Endpoints {
         Ok(())
     }
 
-    /// The process waits for the lease. Ready as long as it can read it: else a second replica would never be.
+    /// The process waits for the lease. It is ready while it can read the lease: otherwise a Deployment with two
+    /// replicas would never be available.
     pub fn stands_by(&self, leadership: &Leadership) {
         let leadership = leadership.clone();
-        self.health.ready("started", move || match leadership.answered_before() {
-            Some(ago) if ago < STANDBY => Ok("this process stands by: it waits for the lease".to_owned()),
-            Some(ago) => Err(format!("the lease could not be read for {} s", ago.as_secs())),
-            None => Err("the lease has not been read yet".to_owned()),
+        self.health.add_readyz_check("process", move || match leadership.answered_before() {
+            Some(ago) if ago < STANDBY => Ok("standby: waiting for the lease".to_owned()),
+            Some(ago) => Err(format!("standby: the lease was last read {} s ago", ago.as_secs())),
+            None => Err("standby: the lease has not been read yet".to_owned()),
         });
     }
 
-    /// The process works.
+    /// The process is the leader, or runs without leader election.
     pub fn works(&self, controller: &Controller, leadership: Option<Leadership>) {
-        self.health.ready("started", || Ok("this process does the work".to_owned()));
+        self.health.add_readyz_check("process", || Ok("active".to_owned()));
         let observer = controller.observer();
-        self.health.ready("listed", {
+        self.health.add_readyz_check("informer-sync", {
             let observer = observer.clone();
             move || match observer.not_listed().as_slice() {
-                [] => Ok("everything has been listed".to_owned()),
+                [] => Ok("all kinds are listed".to_owned()),
                 kinds => Err(format!("not listed yet: {}", kinds.join(", "))),
             }
         });
-        self.health.live("progress", {
+        self.health.add_livez_check("workqueue", {
             let observer = observer.clone();
-            move || progress(&observer.queue())
+            move || check_workqueue(&observer.queue())
         });
         let lease = leadership.clone();
-        self.metrics.refresh("lease", move |metrics| {
+        self.metrics.on_scrape("lease", move |metrics| {
             let remaining = lease.as_ref().map(Leadership::remaining);
-            metrics.leads(remaining.is_none_or(|left| !left.is_zero()), remaining.unwrap_or_default());
+            metrics.set_leader(remaining.is_none_or(|left| !left.is_zero()), remaining.unwrap_or_default());
         });
-        if let Some(leadership) = leadership {
-            let out_since = Mutex::new(None);
-            self.health.live("lease", move || lease_is_heeded(&leadership, &out_since));
+        if let Some(leadership) = held {
+            let expired_since = Mutex::new(None);
+            self.health.add_livez_check("leader-election", move || check_lease(&leadership, &expired_since));
         }
-        self.metrics.refresh("controller", move |metrics| metrics.show(&observer.snapshot()));
+        self.metrics.on_scrape("controller", move |metrics| metrics.set_gauges(&observer.snapshot()));
     }
 
-    /// A part of the process ended that should not.
+    /// A task of the controller ended unexpectedly.
     pub fn failed(&self, why: &str) {
         let why = why.to_owned();
-        self.health.live("loop", move || Err(why.clone()));
+        self.health.add_livez_check("controller", move || Err(why.clone()));
     }
 
-    /// The process was told to stop.
+    /// The process is shutting down.
     pub fn stops(&self) {
-        self.health.ready("started", || Err("the process was told to stop".to_owned()));
+        self.health.add_readyz_check("process", || Err("shutting down".to_owned()));
     }
 }
 
-/// Whether the loop does what is due.
-fn progress(queue: &QueueNow) -> Result<String, String> {
+/// Fails when the workers make no progress.
+fn check_workqueue(queue: &QueueSnapshot) -> Result<String, String> {
     if let Some(stuck) = queue.stuck.filter(|stuck| *stuck >= STUCK) {
-        return Err(format!("something is due and nothing has been looked at for {} s", stuck.as_secs()));
+        return Err(format!(
+            "work is due, and no reconcile has started or finished for {} s",
+            stuck.as_secs()
+        ));
     }
-    if let Some(longest) = queue.longest.filter(|longest| *longest >= ENDLESS) {
-        return Err(format!("a look at an object has gone on for {} s", longest.as_secs()));
+    if let Some(longest) = queue.longest_running().filter(|longest| *longest >= RECONCILE_STUCK) {
+        return Err(format!("a reconcile has been running for {} s", longest.as_secs()));
     }
-    Ok("what is due is looked at".to_owned())
+    Ok("progressing".to_owned())
 }
 
-/// Whether a process whose lease has run out has ended, as it should.
-fn lease_is_heeded(leadership: &Leadership, out_since: &Mutex<Option<Instant>>) -> Result<String, String> {
-    let mut since = out_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+/// Fails when the process still runs although its lease expired.
+fn check_lease(leadership: &Leadership, expired_since: &Mutex<Option<Instant>>) -> Result<String, String> {
+    let mut since = expired_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if !leadership.remaining().is_zero() {
         *since = None;
-        return Ok("it is leadership".to_owned());
+        return Ok("the lease is held".to_owned());
     }
-    let out = since.get_or_insert_with(Instant::now).elapsed();
-    if out < OVERDUE {
-        return Ok("it has just run out; the process ends".to_owned());
+    let expired = since.get_or_insert_with(Instant::now).elapsed();
+    if expired < OVERDUE {
+        return Ok("the lease has just expired; the process is exiting".to_owned());
     }
-    Err(format!("it ran out {} s ago and the process works on", out.as_secs()))
+    Err(format!("the lease expired {} s ago and the process still runs", expired.as_secs()))
 }
 
 #[cfg(test)]
@@ -141,25 +145,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn livez_fails_when_the_loop_stands_still_and_not_when_it_is_slow() {
-        let fine = |queue: &QueueNow| progress(queue).is_ok();
+    fn livez_fails_when_reconciling_is_stuck_and_not_when_it_is_slow() {
+        let fine = |queue: &QueueSnapshot| check_workqueue(queue).is_ok();
         let seconds = |n| Some(Duration::from_secs(n));
-        let full = QueueNow { oldest: seconds(7200), running: 32, ..QueueNow::default() };
-        assert!(fine(&QueueNow::default()));
+        let running = |age| vec![("PostLink", Duration::from_secs(age)); 32];
+        let full =
+            QueueSnapshot { oldest: seconds(7200), in_progress: running(1), ..QueueSnapshot::default() };
+        assert!(fine(&QueueSnapshot::default()));
         assert!(
-            fine(&QueueNow { stuck: seconds(120), longest: seconds(120), ..full.clone() }),
-            "two hours of waiting"
+            fine(&QueueSnapshot { stuck: seconds(120), in_progress: running(120), ..full.clone() }),
+            "objects have waited for two hours"
         );
-        assert!(!fine(&QueueNow { stuck: STUCK.into(), ..full.clone() }));
-        assert!(!fine(&QueueNow { longest: ENDLESS.into(), stuck: seconds(1), ..full }));
+        assert!(!fine(&QueueSnapshot { stuck: STUCK.into(), ..full.clone() }));
+        assert!(!fine(&QueueSnapshot {
+            in_progress: running(RECONCILE_STUCK.as_secs()),
+            stuck: seconds(1),
+            ..full
+        }));
     }
 
     #[test]
-    fn livez_fails_when_a_process_outlives_its_lease() {
-        let (leadership, since) = (Leadership::default(), Mutex::new(None));
-        assert!(lease_is_heeded(&leadership, &since).is_ok(), "it has a minute to end");
+    fn livez_fails_when_the_process_outlives_its_lease() {
+        let (leadership, expired_since) = (Leadership::default(), Mutex::new(None));
+        assert!(check_lease(&leadership, &expired_since).is_ok(), "it has a minute to exit");
         let long_ago = Instant::now().checked_sub(OVERDUE).unwrap();
-        *since.lock().unwrap() = Some(long_ago);
-        assert!(lease_is_heeded(&leadership, &since).is_err());
+        *expired_since.lock().unwrap() = Some(long_ago);
+        assert!(check_lease(&leadership, &expired_since).is_err());
     }
 }

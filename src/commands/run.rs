@@ -17,7 +17,7 @@ use crate::{
         },
         observe,
     },
-    telemetry::{api_requests::ApiRequests, logs},
+    telemetry::{api_requests::ApiMetricsLayer, logs},
 };
 use kube::{
     client::{ClientBuilder, retry::RetryPolicy},
@@ -146,7 +146,7 @@ async fn lead(args: &Args) -> Result<(), Stop> {
     let mut without_retries = config.clone();
     without_retries.default_retry = false;
     let endpoints = Endpoints::new();
-    let counted = ApiRequests(endpoints.metrics.clone());
+    let counted = ApiMetricsLayer(endpoints.metrics.clone());
     let mut client = ClientBuilder::try_from(config).map_err(Stop::usage)?.with_layer(&counted).build();
     let dynamics = dynamics_client(args, &endpoints)?;
 
@@ -263,7 +263,7 @@ async fn definitions(client: &kube::Client, server: &http::Uri, waits: bool) -> 
 fn leading_client(
     without_retries: kube::Config,
     held: Leadership,
-    counted: &ApiRequests,
+    counted: &ApiMetricsLayer,
 ) -> Result<kube::Client, Stop> {
     let builder = ClientBuilder::try_from(without_retries).map_err(Stop::usage)?;
     let builder = builder.with_layer(counted).with_layer(&WriteGuard(held));

@@ -67,7 +67,7 @@ impl Events {
                 };
                 let _ = tokio::time::timeout(PATIENCE, until_quiet(&queue)).await;
                 match tokio::time::timeout(DEADLINE, recorder.publish(&event, &object)).await {
-                    Ok(Ok(())) => counted.event("written"),
+                    Ok(Ok(())) => counted.event("success"),
                     Ok(Err(error)) => not_written(&counted, &object, &error.to_string()),
                     Err(_) => not_written(&counted, &object, "no answer in time"),
                 }
@@ -86,7 +86,7 @@ impl Events {
     /// Tells that an object cannot be read, and so has no conditions to say it.
     pub fn undecodable(&self, object: &ObjectReference, why: &str) {
         let note = format!(
-            "The object cannot be read and is left alone: {why}. Correct it, or apply it again; what was known of it stays."
+            "The object cannot be decoded and is skipped: {why}. Correct it or apply it again. Until then its last valid version, if any, stays in effect."
         );
         self.send(object, PendingEvent { warning: true, reason: "Undecodable", note });
     }
@@ -118,7 +118,7 @@ pub fn reference(key: &Key, uid: Option<String>) -> ObjectReference {
 }
 
 fn not_written(metrics: &Metrics, object: &ObjectReference, error: &str) {
-    metrics.event("failed");
+    metrics.event("error");
     let (kind, namespace, name, uid) = identity(object);
     debug!(kind, namespace, name, uid, error, "an event was not written");
 }

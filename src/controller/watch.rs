@@ -198,7 +198,7 @@ fn apply<K: Watched>(context: &Context, object: DeserializeGuard<K>) -> Key {
                 name = %key.name,
                 uid = bad.metadata.uid,
                 error,
-                "an object cannot be read and is left alone; was it stored by another version?"
+                "skipping an object that cannot be decoded; was it stored by another version?"
             );
             context.events.undecodable(&reference(&key, bad.metadata.uid.clone()), &error);
             context.sync.delivered(K::KIND, bad.metadata.resource_version.as_deref());

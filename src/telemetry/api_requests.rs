@@ -1,5 +1,4 @@
-//! A layer around the client of the API server: counts its requests and how long the answers take. Labels hold what
-//! is asked of which resource, never a name.
+//! A tower layer that counts and times requests to the API server by verb and resource, never by name.
 
 use super::Metrics;
 use futures::future::BoxFuture;
@@ -10,8 +9,7 @@ use std::{
 };
 use tower::{Layer, Service};
 
-/// The resources this process has to do with. Whatever else is asked for is told as `other`, so that the number of
-/// series has a bound.
+/// The resources that this process uses. Any other is counted as `other`, so that the number of series is bounded.
 const RESOURCES: [&str; 13] = [
     "dynamicsconnections",
     "dynamicsconnections/status",
@@ -28,26 +26,26 @@ const RESOURCES: [&str; 13] = [
     "openapi",
 ];
 
-/// Counts requests into `Metrics`.
+/// Wraps a service in [`ApiMetrics`].
 #[derive(Clone)]
-pub struct ApiRequests(pub Metrics);
+pub struct ApiMetricsLayer(pub Metrics);
 
-/// What [`ApiRequests`] makes of a service.
+/// A service that records its requests in [`Metrics`].
 #[derive(Clone)]
-pub struct Counted<S> {
+pub struct ApiMetrics<S> {
     inner: S,
     metrics: Metrics,
 }
 
-impl<S> Layer<S> for ApiRequests {
-    type Service = Counted<S>;
+impl<S> Layer<S> for ApiMetricsLayer {
+    type Service = ApiMetrics<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Counted { inner, metrics: self.0.clone() }
+        ApiMetrics { inner, metrics: self.0.clone() }
     }
 }
 
-impl<S, B, R> Service<Request<B>> for Counted<S>
+impl<S, B, R> Service<Request<B>> for ApiMetrics<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
@@ -61,22 +59,22 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (verb, resource) = described(request.method(), request.uri());
-        let mut counting =
-            Counting { metrics: self.metrics.clone(), verb, resource, begin: Instant::now(), code: None };
-        let answer = self.inner.call(request);
+        let (verb, resource) = verb_and_resource(request.method(), request.uri());
+        let recorder =
+            Recorder { metrics: self.metrics.clone(), verb, resource, begin: Instant::now(), code: None };
+        let response = self.inner.call(request);
         Box::pin(async move {
-            let answer = answer.await;
-            // A call, so that all of it moves in here: its end is the end of the request.
-            counting.answered(answer.as_ref().ok().map(|answer| answer.status().as_u16()));
-            answer
+            // The future owns all of it, so that it is dropped when the request ends.
+            let mut recorder = recorder;
+            let response = response.await;
+            recorder.code = response.as_ref().ok().map(|response| response.status().as_u16());
+            response
         })
     }
 }
 
-/// Counted when dropped: a request whose deadline has passed is dropped without an answer, and it is just those that
-/// should be seen.
-struct Counting {
+/// Records a request when dropped: one that exceeds its deadline is dropped without a response, and must be counted.
+struct Recorder {
     metrics: Metrics,
     verb: &'static str,
     resource: &'static str,
@@ -84,20 +82,14 @@ struct Counting {
     code: Option<u16>,
 }
 
-impl Counting {
-    fn answered(&mut self, code: Option<u16>) {
-        self.code = code;
-    }
-}
-
-impl Drop for Counting {
+impl Drop for Recorder {
     fn drop(&mut self) {
         self.metrics.api_request(self.verb, self.resource, self.code, self.begin.elapsed());
     }
 }
 
-/// The verb, in Kubernetes' words, and the resource.
-fn described(method: &Method, uri: &Uri) -> (&'static str, &'static str) {
+/// The Kubernetes verb and the resource of a request.
+fn verb_and_resource(method: &Method, uri: &Uri) -> (&'static str, &'static str) {
     let path: Vec<&str> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
     let rest = match path.as_slice() {
         ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
@@ -114,11 +106,11 @@ fn described(method: &Method, uri: &Uri) -> (&'static str, &'static str) {
     };
     let known = |name: &str| RESOURCES.into_iter().find(|known| *known == name);
     let resource = if plural == "openapi" { known(plural) } else { known(&resource) };
-    let watched = uri.query().is_some_and(|query| {
+    let watch = uri.query().is_some_and(|query| {
         query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1" | "watch=True"))
     });
     let verb = match *method {
-        Method::GET if watched => "watch",
+        Method::GET if watch => "watch",
         Method::GET if named => "get",
         Method::GET => "list",
         Method::POST => "create",
@@ -136,7 +128,7 @@ mod tests {
     use tower::{ServiceExt, service_fn};
 
     #[test]
-    fn requests_are_told_by_verb_and_resource_and_never_by_name() {
+    fn requests_are_labeled_by_verb_and_resource_and_never_by_name() {
         let cases = [
             ("GET", "/apis/postlink.dev/v1alpha1/postlinks?limit=500", ("list", "postlinks")),
             (
@@ -157,21 +149,21 @@ mod tests {
             ("GET", "/openapi/v3/apis/postlink.dev/v1alpha1", ("get", "openapi")),
             ("GET", "/api/v1/namespaces/n/pods/secret-name/log", ("get", "other")),
         ];
-        for (method, uri, wanted) in cases {
+        for (method, uri, expected) in cases {
             let method: Method = method.parse().unwrap();
-            assert_eq!(described(&method, &uri.parse().unwrap()), wanted, "{uri}");
+            assert_eq!(verb_and_resource(&method, &uri.parse().unwrap()), expected, "{uri}");
         }
     }
 
     #[tokio::test]
-    async fn a_request_without_an_answer_counts_too() {
+    async fn a_request_without_a_response_is_counted() {
         let metrics = Metrics::new();
         let hanging = service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, ()>>());
-        let call = ApiRequests(metrics.clone())
+        let call = ApiMetricsLayer(metrics.clone())
             .layer(hanging)
             .oneshot(Request::get("/api/v1/namespaces/n").body(()).unwrap());
         let _ = tokio::time::timeout(std::time::Duration::from_millis(1), call).await;
-        let page = metrics.page();
+        let page = metrics.encode();
         let line = r#"postlink_api_requests_total{verb="get",resource="namespaces",code="none"} 1"#;
         assert!(page.contains(line), "{page}");
     }

@@ -1,29 +1,29 @@
-//! `/livez` and `/readyz`: named checks, told one by one as kube-apiserver tells its own.
+//! `/livez` and `/readyz`: named checks, listed one by one like those of kube-apiserver.
 
 use std::{
     fmt::Write,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Looks at one thing: `Ok` or `Err` with the words for it.
-type Look = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+/// Passes with `Ok` or fails with `Err`; either has a text for the report.
+type Check = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
-/// The checks of a process; clones share them.
+/// The health checks of a process; clones share them.
 #[derive(Clone, Default)]
 pub struct Health(Arc<Mutex<Checks>>);
 
 #[derive(Default)]
 struct Checks {
-    live: Vec<(&'static str, Look)>,
-    ready: Vec<(&'static str, Look)>,
+    livez: Vec<(&'static str, Check)>,
+    readyz: Vec<(&'static str, Check)>,
 }
 
-/// What the checks of one endpoint say together.
+/// The result of all checks of one endpoint.
 #[derive(Debug)]
-pub struct Verdict {
-    /// Whether none failed.
-    pub fine: bool,
-    /// One line for each check, and one for all.
+pub struct HealthReport {
+    /// Whether all passed.
+    pub passed: bool,
+    /// One line per check and a summary.
     pub text: String,
 }
 
@@ -32,60 +32,58 @@ impl Health {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a check of `/livez`, or takes the place of the one of that name. A check that fails for minutes has the
-    /// process restarted, so it may fail for nothing that a restart does not mend.
-    pub fn live(
+    /// Adds a check to `/livez`, or replaces the one of that name. The kubelet restarts a process whose check keeps
+    /// failing, so a check may fail only for what a restart can repair.
+    pub fn add_livez_check(
         &self,
         name: &'static str,
-        look: impl Fn() -> Result<String, String> + Send + Sync + 'static,
+        check: impl Fn() -> Result<String, String> + Send + Sync + 'static,
     ) {
-        put(&mut self.checks().live, name, Arc::new(look));
+        add(&mut self.checks().livez, name, Arc::new(check));
     }
 
-    /// The same for `/readyz`.
-    pub fn ready(
+    /// Adds a check to `/readyz`, or replaces the one of that name.
+    pub fn add_readyz_check(
         &self,
         name: &'static str,
-        look: impl Fn() -> Result<String, String> + Send + Sync + 'static,
+        check: impl Fn() -> Result<String, String> + Send + Sync + 'static,
     ) {
-        put(&mut self.checks().ready, name, Arc::new(look));
+        add(&mut self.checks().readyz, name, Arc::new(check));
     }
 
-    /// What `/livez` says.
-    pub fn livez(&self) -> Verdict {
-        let checks = self.checks().live.clone();
-        judge("livez", &checks)
+    /// Runs the checks of `/livez`.
+    pub fn livez(&self) -> HealthReport {
+        let checks = self.checks().livez.clone();
+        run("livez", &checks, true)
     }
 
-    /// What `/readyz` says.
-    pub fn readyz(&self) -> Verdict {
-        let checks = self.checks().ready.clone();
-        judge("readyz", &checks)
+    /// Runs the checks of `/readyz`. Without any check, readyz fails: readiness is unknown.
+    pub fn readyz(&self) -> HealthReport {
+        let checks = self.checks().readyz.clone();
+        run("readyz", &checks, !checks.is_empty())
     }
 }
 
-fn put(checks: &mut Vec<(&'static str, Look)>, name: &'static str, look: Look) {
+fn add(checks: &mut Vec<(&'static str, Check)>, name: &'static str, check: Check) {
     match checks.iter_mut().find(|(known, _)| *known == name) {
-        Some((_, known)) => *known = look,
-        None => checks.push((name, look)),
+        Some((_, known)) => *known = check,
+        None => checks.push((name, check)),
     }
 }
 
-/// Asks every check, outside of the lock: one that hangs must not take the others along.
-fn judge(endpoint: &str, checks: &[(&'static str, Look)]) -> Verdict {
+/// Runs every check, without the lock: a check that hangs must not block the other endpoint.
+fn run(endpoint: &str, checks: &[(&'static str, Check)], mut passed: bool) -> HealthReport {
     let mut text = String::new();
-    // Nothing to check is nothing known, and nobody can be ready of whom nothing is known.
-    let mut fine = endpoint == "livez" || !checks.is_empty();
-    for (name, look) in checks {
-        let (sign, told) = match look() {
-            Ok(told) => ('+', format!("ok: {told}")),
-            Err(told) => ('-', format!("failed: {told}")),
+    for (name, check) in checks {
+        let (sign, result) = match check() {
+            Ok(text) => ('+', format!("ok: {text}")),
+            Err(text) => ('-', format!("failed: {text}")),
         };
-        fine &= sign == '+';
-        let _ = writeln!(text, "[{sign}]{name} {told}");
+        passed &= sign == '+';
+        let _ = writeln!(text, "[{sign}]{name} {result}");
     }
-    let _ = writeln!(text, "{endpoint} check {}", if fine { "passed" } else { "failed" });
-    Verdict { fine, text }
+    let _ = writeln!(text, "{endpoint} check {}", if passed { "passed" } else { "failed" });
+    HealthReport { passed, text }
 }
 
 #[cfg(test)]
@@ -93,20 +91,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_check_is_told_and_one_that_fails_fails_all() {
+    fn every_check_is_listed_and_one_failure_fails_the_endpoint() {
         let health = Health::default();
-        assert!(health.livez().fine, "nothing has gone wrong yet");
-        assert!(!health.readyz().fine, "nothing is known to be ready yet");
-        health.ready("lease", || Ok("this process leads".to_owned()));
-        health.ready("listed", || Err("PostLink is not listed yet".to_owned()));
-        let verdict = health.readyz();
-        assert!(!verdict.fine);
+        assert!(health.livez().passed, "no check has failed");
+        assert!(!health.readyz().passed, "readiness is unknown");
+        health.add_readyz_check("process", || Ok("active".to_owned()));
+        health.add_readyz_check("informer-sync", || Err("not listed yet: PostLink".to_owned()));
+        let report = health.readyz();
+        assert!(!report.passed);
         assert_eq!(
-            verdict.text,
-            "[+]lease ok: this process leads\n[-]listed failed: PostLink is not listed yet\nreadyz check failed\n"
+            report.text,
+            "[+]process ok: active\n[-]informer-sync failed: not listed yet: PostLink\nreadyz check failed\n"
         );
-        health.ready("listed", || Ok("everything is listed".to_owned()));
-        assert!(health.readyz().fine, "the newer check of a name takes the older one's place");
-        assert!(health.livez().fine);
+        health.add_readyz_check("informer-sync", || Ok("all kinds are listed".to_owned()));
+        assert!(health.readyz().passed, "a check replaces the earlier one of its name");
+        assert!(health.livez().passed);
     }
 }

@@ -1,15 +1,22 @@
-//! The metrics of a process. `docs/operations.md` explains each; a test compares the two.
+//! The metrics of a process. `docs/operations.md` lists them; a test compares the two.
 //!
-//! Labels hold namespaces, names of connections, hosts of instances and words of closed lists; never the name of a
-//! link, a URL or anything a post says. What was counted by host goes when no connection leads there any more.
+//! Names are those of client-go's work queue where the same is measured. Labels hold namespaces, names of connections,
+//! hosts of instances and words of closed lists; never the name of a link, a URL or text of a post. Series of a host
+//! are removed when no connection uses it any more.
 
 use super::{
-    declared::{Declared, Families, label_sets},
+    families::{Buckets, FamilyDescriptor, FamilyRegistry, label_sets, metric_families},
     process::Process,
+    snapshot::{LinkLabels, RuleLabels},
 };
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::Histogram,
+    },
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -18,100 +25,144 @@ use std::{
     time::Duration,
 };
 
-/// Bounds for what takes milliseconds to seconds: looks, and requests over a network.
-const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
-/// Bounds for waiting in the queue, which a large fan-out makes minutes long.
-const WAITS: [f64; 11] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0];
+/// Buckets for requests and reconciles: milliseconds to seconds.
+#[derive(Clone, Default)]
+pub(super) struct LatencyBuckets;
+/// Buckets for waiting in the work queue, which takes minutes after a large fan-out.
+#[derive(Clone, Default)]
+pub(super) struct QueueBuckets;
+
+impl MetricConstructor<Histogram> for LatencyBuckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0])
+    }
+}
+
+impl MetricConstructor<Histogram> for QueueBuckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0])
+    }
+}
+
+impl Buckets for LatencyBuckets {}
+impl Buckets for QueueBuckets {}
 
 label_sets! {
-    ByKind { kind: &'static str }
-    ByKindAndResult { kind: &'static str, result: &'static str }
-    ByResult { result: &'static str }
-    ByTransition { kind: &'static str, condition: &'static str, status: &'static str, reason: &'static str }
-    ByWrite { kind: &'static str, what: &'static str, result: &'static str }
-    ByAnswer { verb: &'static str, resource: &'static str, code: String }
-    ByCall { verb: &'static str, resource: &'static str }
-    ByOutcome { host: String, operation: &'static str, outcome: &'static str }
-    ByOperation { host: String, operation: &'static str }
-    ByHost { host: String }
-    OfLinks {
-        namespace: String,
-        connection: String,
-        linked: &'static str,
+    pub(super) WorkqueueLabels { name: &'static str }
+    pub(super) KindLabels { kind: &'static str }
+    pub(super) ReconcileLabels { kind: &'static str, result: &'static str }
+    pub(super) TransitionLabels {
+        kind: &'static str,
+        condition: &'static str,
+        status: &'static str,
         reason: &'static str,
-        record: &'static str,
     }
-    OfRules { namespace: String, connection: String, active: &'static str, reason: &'static str }
-    OfConnection { namespace: String, connection: String }
-    OfState { namespace: String, connection: String, host: String, state: &'static str }
-    OfCondition {
+    pub(super) WriteLabels { kind: &'static str, field: &'static str, result: &'static str }
+    pub(super) EventLabels { result: &'static str }
+    pub(super) ApiRequestLabels { verb: &'static str, resource: &'static str, code: String }
+    pub(super) ApiLatencyLabels { verb: &'static str, resource: &'static str }
+    pub(super) InstanceRequestLabels { host: String, operation: &'static str, outcome: &'static str }
+    pub(super) InstanceLatencyLabels { host: String, operation: &'static str }
+    pub(super) HostLabels { host: String }
+    pub(super) ConnectionLabels { namespace: String, connection: String }
+    pub(super) StateLabels { namespace: String, connection: String, host: String, state: &'static str }
+    pub(super) ConditionLabels {
         namespace: String,
         connection: String,
         condition: &'static str,
         status: &'static str,
         reason: &'static str,
     }
-    OfBuild { version: &'static str }
+    pub(super) BuildLabels { version: &'static str }
 }
 
-pub(super) type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
-pub(super) type Seconds = Gauge<f64, AtomicU64>;
-pub(super) type Refresh = Arc<dyn Fn(&Metrics) + Send + Sync>;
+pub(super) type SecondsGauge = Gauge<f64, AtomicU64>;
+
+metric_families! {
+    pub(super) struct Families {
+        reconciles: Family<ReconcileLabels, Counter>, "postlink_reconciles_total",
+            "Reconciliations by kind and result.";
+        work_duration: Family<WorkqueueLabels, Histogram, LatencyBuckets>, "workqueue_work_duration_seconds",
+            "How long one reconciliation takes.";
+        queue_duration: Family<WorkqueueLabels, Histogram, QueueBuckets>, "workqueue_queue_duration_seconds",
+            "How long an object waits in the work queue before it is reconciled.";
+        depth: Family<WorkqueueLabels, Gauge>, "workqueue_depth", "Objects waiting in the work queue.";
+        unfinished_work: Family<WorkqueueLabels, SecondsGauge>, "workqueue_unfinished_work_seconds",
+            "Total running time of the reconciliations in progress; 0 when there is none.";
+        longest_running: Family<WorkqueueLabels, SecondsGauge>, "workqueue_longest_running_processor_seconds",
+            "Running time of the longest reconciliation in progress; 0 when there is none.";
+        oldest_item: SecondsGauge, "postlink_workqueue_oldest_item_age_seconds",
+            "How long the oldest object in the work queue has waited; 0 when the queue is empty.";
+        active_workers: Gauge, "postlink_active_workers", "Reconciliations in progress.";
+        scheduled_requeues: Gauge, "postlink_scheduled_requeues", "Objects with a scheduled requeue.";
+        retrying: Gauge, "postlink_retrying_objects",
+            "Objects whose last reconciliation failed and is retried with backoff.";
+        transitions: Family<TransitionLabels, Counter>, "postlink_condition_transitions_total",
+            "Changes of the status or reason of a condition, as written.";
+        writes: Family<WriteLabels, Counter>, "postlink_writes_total",
+            "Writes to Postlink's objects by kind, field and result.";
+        events: Family<EventLabels, Counter>, "postlink_events_total", "Kubernetes Events by result.";
+        watch_errors: Family<KindLabels, Counter>, "postlink_watch_errors_total",
+            "Failed watches by kind. Each is retried.";
+        objects: Family<KindLabels, Gauge>, "postlink_index_objects", "Objects in the index by kind.";
+        undecodable: Family<KindLabels, Gauge>, "postlink_undecodable_objects",
+            "Objects that cannot be decoded and are skipped, by kind.";
+
+        api_requests: Family<ApiRequestLabels, Counter>, "postlink_api_requests_total",
+            "Requests to the API server by verb, resource and status code; code none without a response.";
+        api_latency: Family<ApiLatencyLabels, Histogram, LatencyBuckets>,
+            "postlink_api_request_duration_seconds",
+            "Time until the response headers of the API server arrive.";
+        instance_requests: Family<InstanceRequestLabels, Counter>, "postlink_instance_requests_total",
+            "Requests to instances, to their sign-in service and to the discovery service, by outcome.";
+        instance_latency: Family<InstanceLatencyLabels, Histogram, LatencyBuckets>,
+            "postlink_instance_request_duration_seconds",
+            "Time until the response of an instance is complete or the request fails.";
+        instance_throttled: Family<HostLabels, Counter>, "postlink_instance_throttled_total",
+            "Responses of an instance that throttle requests.";
+        instance_wait: Family<HostLabels, SecondsGauge>, "postlink_instance_throttle_wait_seconds",
+            "Remaining time of the Retry-After of an instance; 0 when it does not throttle.";
+
+        links: Family<LinkLabels, Gauge>, "postlink_links",
+            "PostLinks by connection, status and reason of Linked, and reason of RecordAvailable.";
+        rules: Family<RuleLabels, Gauge>, "postlink_rules",
+            "AutomationRules by connection, and status and reason of Active.";
+        pending_creations: Gauge, "postlink_pending_creations",
+            "Links whose social activity is being created or waits to be.";
+        connection_state: Family<StateLabels, Gauge>, "postlink_connection_state",
+            "Always 1; the labels have the state of a connection and the host of its instance.";
+        connection_condition: Family<ConditionLabels, Gauge>,
+            "postlink_connection_condition_timestamp_seconds",
+            "Last transition time of a condition of a connection, in seconds since the Unix epoch.";
+        connection_rules: Family<ConnectionLabels, Gauge>, "postlink_connection_active_rules",
+            "Active rules in the status of a connection.";
+
+        leader: Gauge, "postlink_leader", "1 if this process is the leader or runs without leader election, 0 if it is a standby.";
+        lease_remaining: SecondsGauge, "postlink_lease_remaining_seconds",
+            "Time for which this process is certain to stay leader; 0 without leader election.";
+        ready: Gauge, "postlink_ready", "1 if /readyz passes.";
+        schema_differences: Gauge, "postlink_schema_differences",
+            "Differences between the installed CRDs and those of this version, found at startup.";
+        build_info: Family<BuildLabels, Gauge>, "postlink_build_info",
+            "Always 1; the label has the version of this program.";
+    }
+}
+
+type ScrapeHook = Arc<dyn Fn(&Metrics) + Send + Sync>;
 
 /// The metrics; clones share them.
 #[derive(Clone)]
 pub struct Metrics(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
+    registry: FamilyRegistry,
     pub(super) families: Families,
-    pub(super) process: Process,
-    pub(super) refreshes: Mutex<BTreeMap<&'static str, Refresh>>,
-    /// One scrape at a time: gauges are emptied and set anew for each.
-    pub(super) page: Mutex<()>,
-    /// The series counted for each host, to take them away with it.
+    process: Process,
+    scrape_hooks: Mutex<BTreeMap<&'static str, ScrapeHook>>,
+    /// Serializes scrapes: gauges are cleared and set again for each.
+    scrape: Mutex<()>,
+    /// Operations and outcomes counted by host, to remove their series with the host.
     pub(super) hosts: Mutex<HashMap<String, HashSet<(&'static str, &'static str)>>>,
-
-    pub(super) reconciles: Family<ByKindAndResult, Counter>,
-    pub(super) reconcile_duration: Histograms<ByKind>,
-    pub(super) transitions: Family<ByTransition, Counter>,
-    pub(super) writes: Family<ByWrite, Counter>,
-    pub(super) events: Family<ByResult, Counter>,
-    pub(super) watch_errors: Family<ByKind, Counter>,
-    pub(super) queue_wait: Histograms<ByKind>,
-    pub(super) api_requests: Family<ByAnswer, Counter>,
-    pub(super) api_latency: Histograms<ByCall>,
-    pub(super) instance_requests: Family<ByOutcome, Counter>,
-    pub(super) instance_latency: Histograms<ByOperation>,
-    pub(super) instance_throttled: Family<ByHost, Counter>,
-    pub(super) instance_wait: Family<ByHost, Seconds>,
-
-    pub(super) links: Family<OfLinks, Gauge>,
-    pub(super) rules: Family<OfRules, Gauge>,
-    pub(super) connection_state: Family<OfState, Gauge>,
-    pub(super) connection_condition: Family<OfCondition, Gauge>,
-    pub(super) connection_rules: Family<OfConnection, Gauge>,
-    pub(super) objects: Family<ByKind, Gauge>,
-    pub(super) unreadable: Family<ByKind, Gauge>,
-    pub(super) queue_depth: Family<ByKind, Gauge>,
-    pub(super) queue_oldest: Seconds,
-    pub(super) queue_running: Gauge,
-    pub(super) queue_longest: Seconds,
-    pub(super) queue_timers: Gauge,
-    pub(super) retrying: Gauge,
-    pub(super) creations: Gauge,
-
-    pub(super) leader: Gauge,
-    pub(super) lease_remaining: Seconds,
-    pub(super) ready: Gauge,
-    pub(super) schema_differences: Gauge,
-}
-
-fn short() -> Histogram {
-    Histogram::new(SECONDS)
-}
-
-fn long() -> Histogram {
-    Histogram::new(WAITS)
 }
 
 pub(super) fn number(count: usize) -> i64 {
@@ -119,198 +170,72 @@ pub(super) fn number(count: usize) -> i64 {
 }
 
 impl Metrics {
-    /// The metrics of a process, all at nothing.
-    #[allow(clippy::new_without_default)] // Nobody should make some by the way: they are the process's.
+    /// The metrics of a process, all zero.
+    #[allow(clippy::new_without_default)] // A process has one set; a default would make it easy to count into another.
     pub fn new() -> Self {
-        let mut f = Families::default();
-        let short_family = <Histograms<ByKind>>::new_with_constructor(short as fn() -> Histogram);
-        let inner = Inner {
-            process: Process::new(&mut f),
-            refreshes: Mutex::default(),
-            page: Mutex::default(),
-            hosts: Mutex::default(),
-
-            reconciles: f.with(
-                "postlink_reconciles_total",
-                "Looks at objects, by how they ended.",
-                Family::default(),
-            ),
-            reconcile_duration: f.with(
-                "postlink_reconcile_duration_seconds",
-                "How long a look at an object took.",
-                short_family,
-            ),
-            transitions: f.with(
-                "postlink_transitions_total",
-                "Conditions that were written with another status or reason than before: the decisions.",
-                Family::default(),
-            ),
-            writes: f.with(
-                "postlink_writes_total",
-                "Writes to the three kinds, by what was written and how it ended.",
-                Family::default(),
-            ),
-            events: f.with("postlink_events_total", "Events, by what became of them.", Family::default()),
-            watch_errors: f.with(
-                "postlink_watch_errors_total",
-                "Failures of a watch; each is followed by another try.",
-                Family::default(),
-            ),
-            queue_wait: f.with(
-                "postlink_queue_wait_seconds",
-                "How long an object was due before it was looked at.",
-                Family::new_with_constructor(long as fn() -> Histogram),
-            ),
-            api_requests: f.with(
-                "postlink_api_requests_total",
-                "Requests to the API server, by status code; none is no answer.",
-                Family::default(),
-            ),
-            api_latency: f.with(
-                "postlink_api_request_duration_seconds",
-                "Time until the API server's answer began.",
-                Family::new_with_constructor(short as fn() -> Histogram),
-            ),
-            instance_requests: f.with(
-                "postlink_instance_requests_total",
-                "Requests sent to instances and for their tokens, by outcome.",
-                Family::default(),
-            ),
-            instance_latency: f.with(
-                "postlink_instance_request_duration_seconds",
-                "Time until an instance's answer was complete, or none came.",
-                Family::new_with_constructor(short as fn() -> Histogram),
-            ),
-            instance_throttled: f.with(
-                "postlink_instance_throttled_total",
-                "Answers of an instance that asked to wait.",
-                Family::default(),
-            ),
-            instance_wait: f.with(
-                "postlink_instance_throttle_wait_seconds",
-                "For how much longer an instance asked to be left alone; 0 is not at all.",
-                Family::default(),
-            ),
-
-            links: f.with(
-                "postlink_links",
-                "Post links by connection, status and reason of Linked, and reason of RecordAvailable.",
-                Family::default(),
-            ),
-            rules: f.with(
-                "postlink_rules",
-                "Automation rules by connection, and status and reason of Active.",
-                Family::default(),
-            ),
-            connection_state: f.with(
-                "postlink_connection_state",
-                "Always 1: the state of a connection and the host of its instance.",
-                Family::default(),
-            ),
-            connection_condition: f.with(
-                "postlink_connection_condition_timestamp_seconds",
-                "When a condition of a connection took its present status, in seconds since the epoch.",
-                Family::default(),
-            ),
-            connection_rules: f.with(
-                "postlink_connection_active_rules",
-                "Active rules that a connection lists.",
-                Family::default(),
-            ),
-            objects: f.with("postlink_index_objects", "Objects known.", Family::default()),
-            unreadable: f.with(
-                "postlink_unreadable_objects",
-                "Objects that cannot be read and are left alone.",
-                Family::default(),
-            ),
-            queue_depth: f.with("postlink_queue_depth", "Objects that are due.", Family::default()),
-            queue_oldest: f.one(
-                "postlink_queue_oldest_age_seconds",
-                "How long the object that is due for longest has waited; 0 is that none is.",
-            ),
-            queue_running: f.one("postlink_queue_running", "Objects being looked at."),
-            queue_longest: f.one(
-                "postlink_queue_longest_look_seconds",
-                "For how long the longest look under way has gone on; 0 is that none is.",
-            ),
-            queue_timers: f.one("postlink_timers", "Objects that will be due at a known time."),
-            retrying: f
-                .one("postlink_retrying_objects", "Objects whose last look failed and is tried again."),
-            creations: f.one(
-                "postlink_pending_creations",
-                "Links whose social activity is being created or waits for its turn.",
-            ),
-
-            leader: f.one("postlink_leader", "1 while this process does the work, 0 while it stands by."),
-            lease_remaining: f.one(
-                "postlink_lease_remaining_seconds",
-                "How long this process leads for certain; 0 without leader election.",
-            ),
-            ready: f.one("postlink_ready", "1 while /readyz says so."),
-            schema_differences: f.one(
-                "postlink_schema_differences",
-                "Differences of the installed definitions to those of this version, as found at the start.",
-            ),
-            families: {
-                let build: Family<OfBuild, Gauge> = f.with(
-                    "postlink_build_info",
-                    "Always 1: the version of this program.",
-                    Family::default(),
-                );
-                build.get_or_create(&OfBuild { version: env!("CARGO_PKG_VERSION") }).set(1);
-                f
-            },
-        };
-        // What is counted by closed words begins at nothing: the first failure is an increase then.
-        for result in ["written", "failed", "dropped"] {
-            let _ = inner.events.get_or_create(&ByResult { result });
+        let mut registry = FamilyRegistry::default();
+        let process = Process::register(&mut registry);
+        let families = Families::register(&mut registry);
+        families.build_info.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        // Series whose labels are known start at 0, so that the first failure is an increase.
+        for result in ["success", "error", "dropped"] {
+            let _ = families.events.get_or_create(&EventLabels { result });
         }
-        Self(Arc::new(inner))
+        Self(Arc::new(Inner {
+            registry,
+            families,
+            process,
+            scrape_hooks: Mutex::default(),
+            scrape: Mutex::default(),
+            hosts: Mutex::default(),
+        }))
     }
 
-    /// Every family there is.
-    pub fn declared(&self) -> &[Declared] {
-        &self.0.families.list
+    /// All metric families.
+    pub fn families(&self) -> &[FamilyDescriptor] {
+        &self.0.registry.descriptors
     }
 
-    /// Has something told anew before each page, or takes the place of what was told under that name.
-    pub fn refresh(&self, name: &'static str, how: impl Fn(&Metrics) + Send + Sync + 'static) {
-        lock(&self.0.refreshes).insert(name, Arc::new(how));
+    /// Runs `hook` before each scrape. It replaces an earlier hook of the same name.
+    pub fn on_scrape(&self, name: &'static str, hook: impl Fn(&Metrics) + Send + Sync + 'static) {
+        lock(&self.0.scrape_hooks).insert(name, Arc::new(hook));
     }
 
-    /// The page a scrape gets, in the `OpenMetrics` text format.
-    pub fn page(&self) -> String {
-        let _one_at_a_time = lock(&self.0.page);
-        let refreshes: Vec<Refresh> = lock(&self.0.refreshes).values().cloned().collect();
-        for refresh in refreshes {
-            refresh(self);
+    /// All metrics in the `OpenMetrics` text format.
+    pub fn encode(&self) -> String {
+        let _serialized = lock(&self.0.scrape);
+        let hooks: Vec<ScrapeHook> = lock(&self.0.scrape_hooks).values().cloned().collect();
+        for hook in hooks {
+            hook(self);
         }
         self.0.process.refresh();
-        let mut page = String::new();
-        // Writing to a text cannot fail.
-        let _ = encode(&mut page, &self.0.families.registry);
-        page
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.0.registry.registry);
+        text
     }
 
-    /// The kinds there are: their counters begin at nothing.
+    /// Declares the kinds, so that their counters start at 0.
     pub fn kinds(&self, kinds: &[&'static str]) {
         for kind in kinds {
-            let _ = self.0.watch_errors.get_or_create(&ByKind { kind });
+            let _ = self.0.families.watch_errors.get_or_create(&KindLabels { kind });
         }
     }
 
-    /// An object was looked at.
+    /// An object was reconciled.
     pub fn reconciled(&self, kind: &'static str, result: &'static str, took: Duration) {
-        self.0.reconciles.get_or_create(&ByKindAndResult { kind, result }).inc();
-        self.0.reconcile_duration.get_or_create(&ByKind { kind }).observe(took.as_secs_f64());
+        let families = &self.0.families;
+        families.reconciles.get_or_create(&ReconcileLabels { kind, result }).inc();
+        families.work_duration.get_or_create(&WorkqueueLabels { name: kind }).observe(took.as_secs_f64());
     }
 
-    /// An object was due for so long before it was looked at.
+    /// An object left the work queue after `waited`.
     pub fn waited(&self, kind: &'static str, waited: Duration) {
-        self.0.queue_wait.get_or_create(&ByKind { kind }).observe(waited.as_secs_f64());
+        let labels = WorkqueueLabels { name: kind };
+        self.0.families.queue_duration.get_or_create(&labels).observe(waited.as_secs_f64());
     }
 
-    /// A condition was written with another status or reason.
+    /// A condition was written with a different status or reason.
     pub fn transition(
         &self,
         kind: &'static str,
@@ -318,32 +243,34 @@ impl Metrics {
         status: &'static str,
         reason: &'static str,
     ) {
-        self.0.transitions.get_or_create(&ByTransition { kind, condition, status, reason }).inc();
+        let labels = TransitionLabels { kind, condition, status, reason };
+        self.0.families.transitions.get_or_create(&labels).inc();
     }
 
-    /// An object was written, or not.
-    pub fn wrote(&self, kind: &'static str, what: &'static str, result: &'static str) {
-        self.0.writes.get_or_create(&ByWrite { kind, what, result }).inc();
+    /// A write to an object ended.
+    pub fn wrote(&self, kind: &'static str, field: &'static str, result: &'static str) {
+        self.0.families.writes.get_or_create(&WriteLabels { kind, field, result }).inc();
     }
 
-    /// What became of an event.
+    /// An Event was written, failed or was dropped.
     pub fn event(&self, result: &'static str) {
-        self.0.events.get_or_create(&ByResult { result }).inc();
+        self.0.families.events.get_or_create(&EventLabels { result }).inc();
     }
 
     /// A watch failed.
     pub fn watch_failed(&self, kind: &'static str) {
-        self.0.watch_errors.get_or_create(&ByKind { kind }).inc();
+        self.0.families.watch_errors.get_or_create(&KindLabels { kind }).inc();
     }
 
-    /// The API server was asked; no code is no answer.
+    /// A request to the API server ended; `code` is `None` without a response.
     pub fn api_request(&self, verb: &'static str, resource: &'static str, code: Option<u16>, took: Duration) {
-        let text = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
-        self.0.api_requests.get_or_create(&ByAnswer { verb, resource, code: text }).inc();
-        self.0.api_latency.get_or_create(&ByCall { verb, resource }).observe(took.as_secs_f64());
+        let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+        let families = &self.0.families;
+        families.api_requests.get_or_create(&ApiRequestLabels { verb, resource, code }).inc();
+        families.api_latency.get_or_create(&ApiLatencyLabels { verb, resource }).observe(took.as_secs_f64());
     }
 
-    /// A request was sent to an instance, or for its token.
+    /// A request to an instance, or to its sign-in or discovery service, ended.
     pub fn instance_request(
         &self,
         host: &str,
@@ -352,33 +279,34 @@ impl Metrics {
         took: Duration,
     ) {
         lock(&self.0.hosts).entry(host.to_owned()).or_default().insert((operation, outcome));
-        let name = || host.to_owned();
-        self.0.instance_requests.get_or_create(&ByOutcome { host: name(), operation, outcome }).inc();
-        let latency = ByOperation { host: name(), operation };
-        self.0.instance_latency.get_or_create(&latency).observe(took.as_secs_f64());
-        let _ = self.0.instance_throttled.get_or_create(&ByHost { host: name() });
+        let (families, host) = (&self.0.families, || host.to_owned());
+        let labels = InstanceRequestLabels { host: host(), operation, outcome };
+        families.instance_requests.get_or_create(&labels).inc();
+        let labels = InstanceLatencyLabels { host: host(), operation };
+        families.instance_latency.get_or_create(&labels).observe(took.as_secs_f64());
+        let _ = families.instance_throttled.get_or_create(&HostLabels { host: host() });
     }
 
-    /// An instance asked to wait.
+    /// An instance throttled a request.
     pub fn instance_throttled(&self, host: &str) {
         lock(&self.0.hosts).entry(host.to_owned()).or_default();
-        self.0.instance_throttled.get_or_create(&ByHost { host: host.to_owned() }).inc();
+        self.0.families.instance_throttled.get_or_create(&HostLabels { host: host.to_owned() }).inc();
     }
 
-    /// Whether this process does the work, and how long it does for certain.
-    pub fn leads(&self, leads: bool, remaining: Duration) {
-        self.0.leader.set(i64::from(leads));
-        self.0.lease_remaining.set(remaining.as_secs_f64());
+    /// Whether this process is the leader, and for how long it is certain to stay so.
+    pub fn set_leader(&self, leader: bool, remaining: Duration) {
+        self.0.families.leader.set(i64::from(leader));
+        self.0.families.lease_remaining.set(remaining.as_secs_f64());
     }
 
-    /// Whether it is ready.
-    pub fn is_ready(&self, ready: bool) {
-        self.0.ready.set(i64::from(ready));
+    /// Whether `/readyz` passes.
+    pub fn set_ready(&self, ready: bool) {
+        self.0.families.ready.set(i64::from(ready));
     }
 
-    /// How many differences the installed definitions have to ours.
+    /// Number of differences between the installed CRDs and those of this version.
     pub fn schema_differences(&self, count: usize) {
-        self.0.schema_differences.set(number(count));
+        self.0.families.schema_differences.set(number(count));
     }
 }
 

@@ -1,7 +1,7 @@
-//! Metrics, health and log set-up. Knows no other module: what is told arrives as plain words and numbers.
+//! Metrics, health checks and logging. Depends on no other module: callers pass plain words and numbers.
 
 pub mod api_requests;
-mod declared;
+mod families;
 mod gauges;
 pub mod health;
 pub mod logs;
@@ -10,6 +10,6 @@ mod process;
 pub mod server;
 pub mod snapshot;
 
-pub use declared::Declared;
+pub use families::FamilyDescriptor;
 pub use health::Health;
 pub use metrics::Metrics;

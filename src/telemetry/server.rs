@@ -1,6 +1,6 @@
 //! `/livez`, `/readyz` and `/metrics` over plain HTTP, for the kubelet and Prometheus.
 
-use super::{Health, Metrics, health::Verdict};
+use super::{Health, Metrics, health::HealthReport};
 use http::header::{self, HeaderValue};
 use http_body_util::Full;
 use hyper::{Method, Response, StatusCode, Uri, body::Bytes, service::service_fn};
@@ -12,7 +12,7 @@ use tracing::debug;
 const PLAIN: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What one address serves. What is not given is not found there.
+/// What one address serves. The paths of what is `None` are 404 there.
 #[derive(Clone, Default)]
 pub struct Pages {
     /// `/livez` and `/readyz`.
@@ -28,22 +28,22 @@ pub async fn serve(address: SocketAddr, pages: Pages) -> io::Result<SocketAddr> 
     tokio::spawn(async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else {
-                // Out of file descriptors, most likely; they come back.
+                // Most likely out of file descriptors. Retry after a pause.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
             let pages = pages.clone();
             tokio::spawn(async move {
                 let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                    let page = page(request.method(), request.uri(), &pages);
-                    async move { Ok::<_, Infallible>(page) }
+                    let response = respond(request.method(), request.uri(), &pages);
+                    async move { Ok::<_, Infallible>(response) }
                 });
                 let served = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(Duration::from_secs(5))
                     .serve_connection(TokioIo::new(stream), service);
                 if let Err(error) = served.await {
-                    debug!(%error, "a connection to the health endpoint ended");
+                    debug!(%error, "HTTP connection failed");
                 }
             });
         }
@@ -51,33 +51,33 @@ pub async fn serve(address: SocketAddr, pages: Pages) -> io::Result<SocketAddr> 
     Ok(bound)
 }
 
-fn page(method: &Method, uri: &Uri, pages: &Pages) -> Response<Full<Bytes>> {
+fn respond(method: &Method, uri: &Uri, pages: &Pages) -> Response<Full<Bytes>> {
     let known = match uri.path() {
         "/livez" | "/readyz" => pages.health.is_some(),
         "/metrics" => pages.metrics.is_some(),
         _ => false,
     };
     if known && !matches!(*method, Method::GET | Method::HEAD) {
-        let mut refusal = answer(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n".to_owned());
-        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return refusal;
+        let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n".to_owned());
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
     }
-    // A HEAD gets the same head; hyper leaves the body out.
+    // hyper omits the body of the response to a HEAD.
     match (uri.path(), &pages.health, &pages.metrics) {
-        ("/metrics", _, Some(metrics)) => answer(StatusCode::OK, OPEN_METRICS, metrics.page()),
-        ("/livez", Some(health), _) => told(uri, health.livez()),
-        ("/readyz", Some(health), _) => told(uri, health.readyz()),
+        ("/metrics", _, Some(metrics)) => answer(StatusCode::OK, OPEN_METRICS, metrics.encode()),
+        ("/livez", Some(health), _) => report(uri, health.livez()),
+        ("/readyz", Some(health), _) => report(uri, health.readyz()),
         _ => answer(StatusCode::NOT_FOUND, PLAIN, "not found\n".to_owned()),
     }
 }
 
-/// One word when all is well and nobody asks for more; else every check.
-fn told(uri: &Uri, verdict: Verdict) -> Response<Full<Bytes>> {
+/// `ok` when all checks passed; with `?verbose` or after a failure the result of every check.
+fn report(uri: &Uri, report: HealthReport) -> Response<Full<Bytes>> {
     let verbose = uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("verbose")));
-    match verdict {
-        Verdict { fine: true, .. } if !verbose => answer(StatusCode::OK, PLAIN, "ok".to_owned()),
-        Verdict { fine: true, text } => answer(StatusCode::OK, PLAIN, text),
-        Verdict { fine: false, text } => answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text),
+    match report {
+        HealthReport { passed: true, .. } if !verbose => answer(StatusCode::OK, PLAIN, "ok".to_owned()),
+        HealthReport { passed: true, text } => answer(StatusCode::OK, PLAIN, text),
+        HealthReport { passed: false, text } => answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text),
     }
 }
 
@@ -87,7 +87,6 @@ fn answer(status: StatusCode, content_type: &'static str, text: String) -> Respo
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // What stood here a moment ago says nothing of now.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -97,13 +96,13 @@ mod tests {
     use super::*;
 
     fn asked(method: &Method, path: &'static str, pages: &Pages) -> (u16, String) {
-        let answer = page(method, &Uri::from_static(path), pages);
+        let answer = respond(method, &Uri::from_static(path), pages);
         let kind = answer.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
         (answer.status().as_u16(), kind)
     }
 
     #[test]
-    fn each_address_serves_what_it_was_given_and_nothing_else() {
+    fn an_address_serves_only_its_own_pages() {
         let health = Pages { health: Some(Health::default()), metrics: None };
         let metrics = Pages { health: None, metrics: Some(Metrics::new()) };
         let plain = |status| (status, PLAIN.to_owned());
@@ -118,21 +117,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failing_check_is_told_without_being_asked_for() {
+    async fn a_failing_check_is_reported_without_verbose() {
         use http_body_util::BodyExt;
         let health = Health::default();
-        health.ready("listed", || Err("not listed yet: PostLink".to_owned()));
+        health.add_readyz_check("informer-sync", || Err("not listed yet: PostLink".to_owned()));
         let pages = Pages { health: Some(health.clone()), metrics: None };
         let text = async |path: &'static str| {
-            let answer = page(&Method::GET, &Uri::from_static(path), &pages);
+            let answer = respond(&Method::GET, &Uri::from_static(path), &pages);
             String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
         };
         assert_eq!(
             text("/readyz").await,
-            "[-]listed failed: not listed yet: PostLink\nreadyz check failed\n"
+            "[-]informer-sync failed: not listed yet: PostLink\nreadyz check failed\n"
         );
-        health.ready("listed", || Ok("everything".to_owned()));
+        health.add_readyz_check("informer-sync", || Ok("all kinds are listed".to_owned()));
         assert_eq!(text("/readyz").await, "ok");
-        assert_eq!(text("/readyz?verbose").await, "[+]listed ok: everything\nreadyz check passed\n");
+        assert_eq!(
+            text("/readyz?verbose").await,
+            "[+]informer-sync ok: all kinds are listed\nreadyz check passed\n"
+        );
     }
 }

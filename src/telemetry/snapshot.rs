@@ -1,103 +1,109 @@
-//! How things stand at the moment of a scrape, as plain numbers and words: what gauges are set from.
+//! The state of a controller at the moment of a scrape, as plain numbers and words. Gauges are set from it.
 
+use super::families::label_sets;
 use std::time::Duration;
 
-/// How a controller stands.
+/// The state of a controller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// Post links by what they have in common.
-    pub links: Vec<(LinkGroup, usize)>,
-    /// The connections.
-    pub connections: Vec<ConnectionNow>,
-    /// Rules by what they have in common.
-    pub rules: Vec<(RuleGroup, usize)>,
+    /// Number of post links by labels.
+    pub links: Vec<(LinkLabels, usize)>,
+    /// All connections.
+    pub connections: Vec<ConnectionSnapshot>,
+    /// Number of automation rules by labels.
+    pub rules: Vec<(RuleLabels, usize)>,
     /// Objects in the index, by kind.
     pub objects: Vec<(&'static str, usize)>,
-    /// Objects that cannot be read, by kind.
-    pub unreadable: Vec<(&'static str, usize)>,
-    /// The queue.
-    pub queue: QueueNow,
-    /// Objects whose last look failed and is tried again.
+    /// Objects that cannot be decoded, by kind.
+    pub undecodable: Vec<(&'static str, usize)>,
+    /// The work queue.
+    pub queue: QueueSnapshot,
+    /// Objects whose last reconcile failed and is retried with backoff.
     pub retrying: usize,
-    /// Links whose activity is being created or waits for its turn.
+    /// Links whose social activity is being created or waits to be.
     pub creations: usize,
-    /// Instances that asked to be left alone: host, and for how much longer.
+    /// Instances that throttle requests: the host, and the rest of its Retry-After.
     pub throttled: Vec<(String, Duration)>,
-    /// Hosts that are not an instance's and are asked all the same.
+    /// Hosts that receive requests without being an instance.
     pub services: Vec<String>,
 }
 
-/// What a number of post links have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LinkGroup {
-    /// Their namespace.
-    pub namespace: String,
-    /// The connection they go through, or the one they ask for if it exists; else empty.
-    pub connection: String,
-    /// The status of `Linked`; empty before the first decision.
-    pub linked: &'static str,
-    /// Its reason.
-    pub reason: &'static str,
-    /// The reason of `RecordAvailable`; empty without a link.
-    pub record: &'static str,
-}
+label_sets! {
+    /// Labels of `postlink_links`.
+    pub LinkLabels {
+        /// The namespace.
+        namespace: String,
+        /// The connection of the link, or the one it requests if that exists; otherwise empty.
+        connection: String,
+        /// The status of `Linked`; empty before the first decision.
+        linked: &'static str,
+        /// The reason of `Linked`.
+        reason: &'static str,
+        /// The reason of `RecordAvailable`; empty without a link.
+        record: &'static str,
+    }
 
-/// What a number of rules have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RuleGroup {
-    /// Their namespace.
-    pub namespace: String,
-    /// The connection they name, if it exists; else empty.
-    pub connection: String,
-    /// The status of `Active`; empty before the first decision.
-    pub active: &'static str,
-    /// Its reason.
-    pub reason: &'static str,
+    /// Labels of `postlink_rules`.
+    pub RuleLabels {
+        /// The namespace.
+        namespace: String,
+        /// The connection the rules reference if it exists; otherwise empty.
+        connection: String,
+        /// The status of `Active`; empty before the first decision.
+        active: &'static str,
+        /// The reason of `Active`.
+        reason: &'static str,
+    }
 }
 
 /// One connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionNow {
+pub struct ConnectionSnapshot {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
     /// The host of its instance.
     pub host: String,
-    /// Its state; empty before the instance has been reached for the first time.
+    /// Its state; empty until the instance has been reached once.
     pub state: &'static str,
-    /// How many active rules it lists.
+    /// Number of active rules in its status.
     pub active_rules: usize,
     /// Its conditions.
-    pub conditions: Vec<ConditionNow>,
+    pub conditions: Vec<ConditionSnapshot>,
 }
 
 /// One condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConditionNow {
+pub struct ConditionSnapshot {
     /// Its type.
     pub type_: &'static str,
     /// Its status.
     pub status: &'static str,
     /// Its reason.
     pub reason: &'static str,
-    /// When its status last changed, in seconds since the epoch.
+    /// `lastTransitionTime`, in seconds since the Unix epoch.
     pub since: i64,
 }
 
-/// The due queue.
+/// The work queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct QueueNow {
-    /// Objects that are due, by kind.
+pub struct QueueSnapshot {
+    /// Objects waiting to be reconciled, by kind.
     pub due: Vec<(&'static str, usize)>,
-    /// How long the one due for longest has waited; `None` when none is.
+    /// How long the oldest of them has waited; `None` when the queue is empty.
     pub oldest: Option<Duration>,
-    /// Objects being looked at.
-    pub running: usize,
-    /// For how long the longest of these looks has gone on.
-    pub longest: Option<Duration>,
-    /// Objects that are due later.
+    /// Reconciles in progress: the kind, and how long each has been running.
+    pub in_progress: Vec<(&'static str, Duration)>,
+    /// Objects with a scheduled requeue.
     pub timers: usize,
-    /// For how long something has been due or under way and no look has begun or ended.
+    /// How long work has been due or in progress without a reconcile starting or finishing.
     pub stuck: Option<Duration>,
+}
+
+impl QueueSnapshot {
+    /// How long the longest reconcile in progress has been running; `None` when there is none.
+    pub fn longest_running(&self) -> Option<Duration> {
+        self.in_progress.iter().map(|(_, age)| *age).max()
+    }
 }

@@ -34,18 +34,18 @@ fn unreadable_rule(name: &str) -> Value {
 }
 
 fn names(name: &str) -> impl Fn(&str) -> bool {
-    move |line| line.contains("cannot be read") && line.contains(name)
+    move |line| line.contains("cannot be decoded") && line.contains(name)
 }
 
 /// What has no conditions of ours has an event, where `kubectl describe` shows it.
 fn eventually_told(stage: &Stage, kind: &str, name: &str) {
-    let of = format!("involvedObject.kind={kind},involvedObject.name={name},reason=Unreadable");
-    let told = wait_for("an event of what cannot be read", SOON, || {
+    let of = format!("involvedObject.kind={kind},involvedObject.name={name},reason=Undecodable");
+    let told = wait_for("an event of an object that cannot be decoded", SOON, || {
         let args = ["get", "events", "-n", NAMESPACE, "--field-selector", &of, "-o", "json"];
         let events = stage.plane.kubectl(User::Alice, args).json();
         events["items"][0]["message"].as_str().map(str::to_owned)
     });
-    assert!(told.contains("cannot be read") && !told.contains(TEXT), "{told}");
+    assert!(told.contains("cannot be decoded") && !told.contains(TEXT), "{told}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What an operator sees of a real run: metrics as declared and with true numbers, health that says what it checked,
-//! a standby that is ready and takes over, logs that name objects and quote nobody.
+//! Metrics, health checks and logs of a real run: every declared metric is exported with the right value, health names
+//! its checks, a standby is ready and takes over, and logs identify objects without quoting posts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -15,17 +15,17 @@ use crate::harness::waiting::wait_for;
 use crate::stage::{CALM, Lease, NAMESPACE, SOON, Stage, quickstart_instance};
 use crate::story::{CANARY, STEPS};
 
-/// What stands in the posts of the quickstart and must stand nowhere else.
+/// Text from the posts of the quickstart, which must not leak.
 const OF_POSTS: [&str; 4] = ["ines_in_transit", "Ines R.", "without my suitcase", "social.example"];
 
-/// An answer: status, head, body.
+/// An HTTP response.
 struct Answer {
     status: u16,
     head: String,
     body: String,
 }
 
-/// Asks a page, with a method.
+/// Sends one request.
 fn ask(address: &str, method: &str, path: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -37,10 +37,10 @@ fn ask(address: &str, method: &str, path: &str) -> Answer {
     Answer { status, head: head.to_lowercase(), body: body.to_owned() }
 }
 
-/// One page of metrics, taken apart.
+/// The parsed response of `/metrics`.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// Type by family, as the page names them.
+    /// Type by family.
     types: BTreeMap<String, String>,
     /// Name, labels and value of each sample.
     samples: Vec<(String, BTreeMap<String, String>, f64)>,
@@ -84,7 +84,7 @@ fn sample(line: &str) -> (String, BTreeMap<String, String>, f64) {
     let Some((name, rest)) = series.split_once('{') else {
         return (series.to_owned(), BTreeMap::new(), value.parse().unwrap());
     };
-    // No value of ours holds a quote or a comma.
+    // No label value of ours has a quote or a comma.
     let pairs = rest.trim_end_matches('}').split(',').map(|pair| {
         let (label, value) = pair.split_once('=').unwrap();
         (label.to_owned(), value.trim_matches('"').to_owned())
@@ -92,11 +92,11 @@ fn sample(line: &str) -> (String, BTreeMap<String, String>, f64) {
     (name.to_owned(), pairs.collect(), value.parse().unwrap())
 }
 
-/// Every family that is declared is on the page and nothing else is, with the labels it is declared with.
-fn is_as_declared(page: &Page) {
+/// The page has exactly the declared families, with the declared labels.
+fn assert_families_as_declared(page: &Page) {
     let metrics = Metrics::new();
     let mut known = BTreeSet::new();
-    for family in metrics.declared() {
+    for family in metrics.families() {
         let shown =
             if family.type_ == "counter" { family.name.trim_end_matches("_total") } else { &family.name };
         assert_eq!(page.types.get(shown).map(String::as_str), Some(family.type_), "{}", family.name);
@@ -117,7 +117,7 @@ fn is_as_declared(page: &Page) {
     assert!(stray.is_empty(), "on the page and not declared: {stray:?}");
 }
 
-/// Where a pod serves its pages, by the ports of the Deployment.
+/// The addresses of health and metrics of a pod, by the ports of the Deployment.
 fn pages(pod: &mut Pod) -> (String, String) {
     for what in ["serving /livez and /readyz on", "serving /metrics on"] {
         pod.process.wait_for_log(SOON, |line| line.contains(what));
@@ -125,20 +125,20 @@ fn pages(pod: &mut Pod) -> (String, String) {
     (pod.address("health"), pod.address("metrics"))
 }
 
-/// The quickstart's stage with the controller running and more values of the chart.
+/// The stage of the quickstart with more chart values, and the controller running.
 fn stage_with(values: &Value) -> Stage {
     let mut stage = Stage::installed(&quickstart_instance(), &[], values);
     stage.start_controller();
     stage
 }
 
-/// Waits until a page says so.
+/// Waits until the metrics satisfy a condition.
 fn until(what: &str, metrics: &str, wanted: impl Fn(&Page) -> bool) -> Page {
     wait_for(what, SOON, || Some(Page::of(metrics)).filter(&wanted))
 }
 
-/// Every line is one flat object; one about an object names all of it; none quotes a post or a credential.
-fn log_is_sound(log: &str) {
+/// Every line is a flat JSON object; a line about an object has its full identity; none quotes a post or a credential.
+fn assert_log_is_sound(log: &str) {
     let mut about = 0;
     for line in log.lines() {
         let fields: BTreeMap<String, Value> =
@@ -165,7 +165,7 @@ fn log_is_sound(log: &str) {
 }
 
 #[test]
-fn metrics_health_and_logs_of_a_run_say_how_things_are() {
+fn metrics_health_and_logs_of_a_run_are_correct() {
     let level = json!({"name": "POSTLINK_LOG", "value": "info,kube=warn,hyper=warn,postlink=debug"});
     let mut stage = stage_with(&json!({"extraEnv": [level]}));
     let (health, metrics) = pages(stage.leader());
@@ -175,7 +175,6 @@ fn metrics_health_and_logs_of_a_run_say_how_things_are() {
         assert_eq!(ask(&address, "GET", &path).status, 200, "{probe}");
     }
 
-    // The endpoints themselves.
     for path in ["/livez", "/readyz"] {
         let answer = ask(&health, "GET", path);
         assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{path}");
@@ -187,18 +186,18 @@ fn metrics_health_and_logs_of_a_run_say_how_things_are() {
         assert_eq!(refused.status, 405);
         assert!(refused.head.contains("allow: get, head"), "{}", refused.head);
     }
-    assert_eq!(ask(&health, "GET", "/metrics").status, 404, "each page at its own address");
+    assert_eq!(ask(&health, "GET", "/metrics").status, 404, "each address serves its own pages");
     assert_eq!(ask(&metrics, "GET", "/readyz").status, 404);
     assert_eq!(ask(&metrics, "POST", "/").status, 404);
     let verbose = ask(&health, "GET", "/readyz?verbose").body;
     assert_eq!(
         verbose,
-        "[+]started ok: this process does the work\n[+]listed ok: everything has been listed\nreadyz check passed\n"
+        "[+]process ok: active\n[+]informer-sync ok: all kinds are listed\nreadyz check passed\n"
     );
     let verbose = ask(&health, "GET", "/livez?verbose").body;
-    assert!(verbose.contains("[+]progress ok") && verbose.contains("[+]lease ok"), "{verbose}");
+    assert!(verbose.contains("[+]workqueue ok") && verbose.contains("[+]leader-election ok"), "{verbose}");
 
-    // True numbers.
+    // Values.
     (STEPS[0].act)(&stage);
     (STEPS[0].ends)(&stage);
     let links = |page: &Page, labels: &[(&str, &str)]| page.sum("postlink_links", labels);
@@ -234,15 +233,15 @@ fn metrics_health_and_logs_of_a_run_say_how_things_are() {
     one("postlink_connection_active_rules", &northwind);
     one("postlink_rules", &[northwind[0], northwind[1], ("active", "True"), ("reason", "Reserved")]);
     one(
-        "postlink_transitions_total",
+        "postlink_condition_transitions_total",
         &[("kind", "AutomationRule"), ("condition", "Active"), ("reason", "Reserved")],
     );
     assert_eq!(page.sum("postlink_index_objects", &[("kind", "PostLink")]), Some(7.0));
     assert_eq!(page.sum("postlink_schema_differences", &[]), Some(0.0));
-    assert_eq!(page.sum("postlink_unreadable_objects", &[]), Some(0.0));
-    let created = [("host", "northwind.crm.dynamics.com"), ("operation", "create"), ("outcome", "ok")];
+    assert_eq!(page.sum("postlink_undecodable_objects", &[]), Some(0.0));
+    let created = [("host", "northwind.crm.dynamics.com"), ("operation", "create"), ("outcome", "success")];
     assert_eq!(page.sum("postlink_instance_requests_total", &created), Some(3.0));
-    let statuses = [("kind", "PostLink"), ("what", "status"), ("result", "ok")];
+    let statuses = [("kind", "PostLink"), ("field", "status"), ("result", "success")];
     assert!(page.sum("postlink_writes_total", &statuses) >= Some(7.0));
     let patched = [("verb", "patch"), ("resource", "postlinks/status"), ("code", "200")];
     assert!(page.sum("postlink_api_requests_total", &patched) >= Some(7.0));
@@ -251,9 +250,9 @@ fn metrics_health_and_logs_of_a_run_say_how_things_are() {
         page.sum("postlink_lease_remaining_seconds", &[])
             .is_some_and(|left| left > 0.0 && left <= f64::from(CALM) * 2.0 / 3.0)
     );
-    is_as_declared(&page);
+    assert_families_as_declared(&page);
 
-    // A tool disables what a rule uses: the condition and its time are there for the alert.
+    // Disabling a connection that a rule uses sets the condition and the time for the alert.
     (STEPS[2].act)(&stage);
     (STEPS[2].ends)(&stage);
     let held = [
@@ -263,19 +262,19 @@ fn metrics_health_and_logs_of_a_run_say_how_things_are() {
         ("status", "True"),
         ("reason", "UsedByActiveRules"),
     ];
-    let page = until("the hold to be told", &metrics, |page| {
+    let page = until("DisableRefused to be exported", &metrics, |page| {
         page.sum("postlink_connection_condition_timestamp_seconds", &held).is_some()
     });
     let since = page.sum("postlink_connection_condition_timestamp_seconds", &held).unwrap();
     let now = page.sum("process_start_time_seconds", &[]).unwrap();
-    assert!((since - now).abs() < 3600.0, "{since} is a time of today");
+    assert!((since - now).abs() < 3600.0, "{since} is a recent time");
 
-    // Nothing of a post is a label.
+    // No text of a post is a label.
     let text = ask(&metrics, "GET", "/metrics").body;
     for canary in OF_POSTS.iter().chain(&[CANARY, "suitcase", "baggage-complaints"]) {
         assert!(!text.contains(canary), "{canary:?} is on the page");
     }
-    // A connection that is gone is gone from the page, its host as well.
+    // The series of a deleted connection and of its host are removed.
     for step in [3, 4, 5] {
         (STEPS[step].act)(&stage);
         (STEPS[step].ends)(&stage);
@@ -286,7 +285,7 @@ fn metrics_health_and_logs_of_a_run_say_how_things_are() {
             && page.sum("postlink_instance_requests_total", &host).is_none()
     });
     stage.controller_kept_within_its_rights();
-    log_is_sound(&stage.kill_controller());
+    assert_log_is_sound(&stage.kill_controller());
 }
 
 #[test]
@@ -294,16 +293,16 @@ fn a_standby_is_ready_and_takes_over_when_the_leader_goes() {
     let mut stage = stage_with(&json!({}));
     let mut standby = stage.pod();
     let (health, metrics) = pages(&mut standby);
-    let told = wait_for("the standby to have read the lease", SOON, || {
+    let report = wait_for("the standby to have read the lease", SOON, || {
         let answer = ask(&health, "GET", "/readyz?verbose");
         (answer.status == 200).then_some(answer.body)
     });
-    assert!(told.contains("[+]started ok: this process stands by: it waits for the lease"), "{told}");
+    assert!(report.contains("[+]process ok: standby: waiting for the lease"), "{report}");
     assert_eq!(ask(&health, "GET", "/livez").status, 200);
     let page = Page::of(&metrics);
     assert_eq!(page.sum("postlink_leader", &[]), Some(0.0));
     assert_eq!(page.sum("postlink_ready", &[]), Some(1.0));
-    assert_eq!(page.sum("postlink_index_objects", &[]), None, "it knows nothing yet");
+    assert_eq!(page.sum("postlink_index_objects", &[]), None, "the index of a standby is empty");
 
     assert!(stage.controller().terminate(SOON).success());
     let page = until("the standby to lead", &metrics, |page| {
@@ -314,7 +313,7 @@ fn a_standby_is_ready_and_takes_over_when_the_leader_goes() {
 }
 
 #[test]
-fn a_process_without_an_api_server_lives_on() {
+fn livez_passes_while_the_api_server_is_down() {
     let mut stage = Stage::quickstart(Lease::None);
     let (health, metrics) = pages(stage.leader());
     (STEPS[0].act)(&stage);
@@ -327,14 +326,14 @@ fn a_process_without_an_api_server_lives_on() {
     };
     until("the watches to fail", &metrics, failing);
     let answer = ask(&health, "GET", "/livez?verbose");
-    assert_eq!(answer.status, 200, "a restart would not bring the API server back: {}", answer.body);
+    assert_eq!(answer.status, 200, "a restart would not help: {}", answer.body);
     assert_eq!(ask(&health, "GET", "/readyz").status, 200);
     stage.plane.restart_apiserver();
     let late =
         ["annotate", "-n", NAMESPACE, "dconn", "northwind", "postlink.dev/reconcile-requested-at=again"];
-    let before = Page::of(&metrics).sum("postlink_writes_total", &[("result", "ok")]);
+    let before = Page::of(&metrics).sum("postlink_writes_total", &[("result", "success")]);
     stage.plane.kubectl(User::Alice, late).ok();
     until("it to be handled", &metrics, |page| {
-        page.sum("postlink_writes_total", &[("result", "ok")]) > before
+        page.sum("postlink_writes_total", &[("result", "success")]) > before
     });
 }

@@ -1,16 +1,26 @@
-//! Every expression of the alerts and of the dashboard asks for metrics that exist, by labels they have, with words
-//! that are written. A renamed metric would else leave an alert that never fires, and nobody would notice.
+//! Every expression of the alerts and of the dashboard uses metrics, labels and label values that exist. Otherwise a
+//! renamed metric would silently leave an alert that never fires.
 
 use postlink::{
     api::{ConditionType, Reason},
-    telemetry::{Declared, Metrics},
+    telemetry::{FamilyDescriptor, Metrics},
 };
 use promql_parser::parser::{self, Expr, LabelModifier, VectorSelector};
 use serde_json::Value;
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// Labels that Prometheus gives to whatever it scrapes.
+/// Target labels that Prometheus adds to every sample.
 const TARGET: [&str; 7] = ["job", "instance", "namespace", "pod", "service", "container", "endpoint"];
+/// The values of `outcome`.
+const OUTCOMES: [&str; 7] = [
+    "success",
+    "already_exists",
+    "throttled",
+    "rejected",
+    "server_error",
+    "unreachable",
+    "unexpected_response",
+];
 const SEVERITIES: [&str; 3] = ["critical", "warning", "info"];
 
 fn text(path: &str) -> String {
@@ -18,15 +28,15 @@ fn text(path: &str) -> String {
         .unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// Looks through one expression; what is wrong with it is collected.
+/// Checks one expression and collects its errors.
 struct Check<'a> {
-    declared: &'a [Declared],
+    families: &'a [FamilyDescriptor],
     wrong: Vec<String>,
     metrics: BTreeSet<String>,
 }
 
 impl Check<'_> {
-    /// Labels the expression's result may have.
+    /// The labels that the result of the expression may have.
     fn labels(&mut self, expr: &Expr) -> BTreeSet<String> {
         match expr {
             Expr::VectorSelector(selector) => self.selector(selector),
@@ -76,7 +86,7 @@ impl Check<'_> {
             self.wrong.push("a selector without a metric".to_owned());
             return BTreeSet::new();
         };
-        let family = self.declared.iter().find(|d| match d.type_ {
+        let family = self.families.iter().find(|d| match d.type_ {
             "histogram" => {
                 name.strip_prefix(&d.name).is_some_and(|s| ["_bucket", "_sum", "_count"].contains(&s))
             }
@@ -92,6 +102,9 @@ impl Check<'_> {
             labels.insert("le".to_owned());
         }
         labels.extend(TARGET.map(str::to_owned));
+        if name.starts_with("workqueue_") && !selector.matchers.matchers.iter().any(|m| m.name == "name") {
+            self.wrong.push(format!("{name} without `name` selects the queues of other controllers as well"));
+        }
         for matcher in &selector.matchers.matchers {
             if !labels.contains(&matcher.name) {
                 self.wrong.push(format!("{name} has no label {}", matcher.name));
@@ -106,42 +119,38 @@ impl Check<'_> {
     }
 }
 
-/// Whether a label can have that value; labels that hold names can have any.
+/// Whether a label can have that value. Labels that hold names of objects can have any.
 fn is_written(label: &str, word: &str) -> bool {
     match label {
         "reason" | "record" => Reason::parse(word).is_some(),
         "condition" => ConditionType::parse(word).is_some(),
         "status" | "linked" | "active" => ["True", "False", "Unknown"].contains(&word),
         "state" => ["Enabled", "Disabled", "Downtime", "Expired"].contains(&word),
-        "kind" => ["DynamicsConnection", "AutomationRule", "PostLink"].contains(&word),
-        "result" => {
-            ["ok", "stale", "gone", "refused", "unanswered", "written", "failed", "dropped"].contains(&word)
-        }
+        "kind" | "name" => ["DynamicsConnection", "AutomationRule", "PostLink"].contains(&word),
+        "result" => ["success", "conflict", "not_found", "rejected", "error", "dropped"].contains(&word),
         "code" => word.chars().all(|c| c.is_ascii_digit() || "[]^.-".contains(c)) || word == "none",
-        "outcome" => {
-            ["ok", "exists", "throttled", "refused", "failed", "unreachable", "rubbish"].contains(&word)
-        }
+        "outcome" => OUTCOMES.contains(&word),
         _ => true,
     }
 }
 
-/// What is wrong with an expression, the metrics it asks for, and the labels of its result.
+/// The errors of an expression, the metrics it uses, and the labels of its result.
 fn checked(expression: &str) -> (Vec<String>, BTreeSet<String>, BTreeSet<String>) {
-    // What Grafana puts in before Prometheus sees it.
+    // Grafana replaces these variables before it queries Prometheus.
     let expression = expression.replace("$__rate_interval", "5m").replace("$__range", "1h");
     let metrics = Metrics::new();
-    let mut check = Check { declared: metrics.declared(), wrong: Vec::new(), metrics: BTreeSet::new() };
+    let mut check = Check { families: metrics.families(), wrong: Vec::new(), metrics: BTreeSet::new() };
     let labels = match parser::parse(&expression) {
         Ok(expr) => check.labels(&expr),
         Err(error) => {
-            check.wrong.push(format!("it is no PromQL: {error}"));
+            check.wrong.push(format!("not PromQL: {error}"));
             BTreeSet::new()
         }
     };
     (check.wrong, check.metrics, labels)
 }
 
-/// A heading as GitHub makes an anchor of it.
+/// The anchors that GitHub makes of the headings.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     headings
@@ -157,35 +166,41 @@ fn alerts() -> Vec<Value> {
     groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
 }
 
-/// The labels a template of an annotation shows.
-fn shown(template: &str) -> Vec<&str> {
+/// The labels that the template of an annotation uses.
+fn used_labels(template: &str) -> Vec<&str> {
     template.split("$labels.").skip(1).map(|rest| rest.split([' ', '}']).next().unwrap_or_default()).collect()
 }
 
 #[test]
-fn a_wrong_expression_is_found() {
+fn errors_in_expressions_are_found() {
     for (expression, complaint) in [
         ("postlink_leaders == 0", "no metric is called postlink_leaders"),
         ("sum by (connection) (postlink_ready)", "nothing here has a label connection"),
         ("postlink_links{name=\"x\"}", "postlink_links has no label name"),
         ("postlink_links{reason=~\"LinkedByHand|Lost\"}", "postlink_links: reason is never \"Lost\""),
-        ("rate(postlink_queue_wait_seconds[5m])", "no metric is called postlink_queue_wait_seconds"),
-        ("rate(postlink_links[5m", "it is no PromQL"),
+        (
+            "rate(workqueue_queue_duration_seconds[5m])",
+            "no metric is called workqueue_queue_duration_seconds",
+        ),
+        ("rate(postlink_links[5m", "not PromQL"),
         ("postlink_links * on (host) postlink_rules", "nothing here has a label host"),
         ("{job=\"postlink\"}", "a selector without a metric"),
+        ("sum(workqueue_depth)", "workqueue_depth without `name`"),
+        ("workqueue_depth{name=\"postlink\"}", "workqueue_depth: name is never \"postlink\""),
     ] {
         let (wrong, ..) = checked(expression);
         assert!(wrong.iter().any(|w| w.starts_with(complaint)), "{expression}: {wrong:?}");
     }
-    let (wrong, metrics, labels) =
-        checked("sum by (kind, le) (rate(postlink_queue_wait_seconds_bucket[$__rate_interval]))");
+    let (wrong, metrics, labels) = checked(
+        "sum by (name, le) (rate(workqueue_queue_duration_seconds_bucket{name=\"PostLink\"}[$__rate_interval]))",
+    );
     assert_eq!(wrong, Vec::<String>::new());
-    assert_eq!(metrics, BTreeSet::from(["postlink_queue_wait_seconds".to_owned()]));
-    assert_eq!(labels, BTreeSet::from(["kind".to_owned(), "le".to_owned()]));
+    assert_eq!(metrics, BTreeSet::from(["workqueue_queue_duration_seconds".to_owned()]));
+    assert_eq!(labels, BTreeSet::from(["name".to_owned(), "le".to_owned()]));
 }
 
 #[test]
-fn every_alert_asks_for_what_exists_and_says_what_to_do() {
+fn alerts_use_existing_metrics_and_have_a_runbook() {
     let manual = text("docs/operations.md");
     let anchors = anchors(&manual);
     let alerts = alerts();
@@ -194,7 +209,7 @@ fn every_alert_asks_for_what_exists_and_says_what_to_do() {
     let mut names = BTreeSet::new();
     for alert in &alerts {
         let name = alert["alert"].as_str().unwrap();
-        assert!(names.insert(name), "{name} stands there twice");
+        assert!(names.insert(name), "{name} is defined twice");
         let (complaints, metrics, labels) = checked(alert["expr"].as_str().unwrap());
         wrong.extend(complaints.into_iter().map(|complaint| format!("{name}: {complaint}")));
         let mut demand = |met: bool, what: &str| {
@@ -202,34 +217,37 @@ fn every_alert_asks_for_what_exists_and_says_what_to_do() {
                 wrong.push(format!("{name}: {what}"));
             }
         };
-        demand(!metrics.is_empty(), "asks for nothing");
+        demand(!metrics.is_empty(), "uses no metric");
         let duration = alert["for"].as_str().unwrap_or_default();
         demand(duration.trim_end_matches(['m', 'h']).parse::<u32>().is_ok_and(|n| n > 0), "has no `for`");
         let severity = alert["labels"]["severity"].as_str().unwrap_or_default();
         demand(SEVERITIES.contains(&severity), "has no severity");
         for annotation in ["summary", "description", "runbook"] {
-            let said = alert["annotations"][annotation].as_str().unwrap_or_default();
-            demand(!said.is_empty(), &format!("has no {annotation}"));
-            for label in shown(said) {
-                demand(labels.contains(label), &format!("shows {label}, which its result has not"));
+            let text = alert["annotations"][annotation].as_str().unwrap_or_default();
+            demand(!text.is_empty(), &format!("has no {annotation}"));
+            for label in used_labels(text) {
+                demand(labels.contains(label), &format!("uses {label}, which its result does not have"));
             }
         }
         let runbook = alert["annotations"]["runbook"].as_str().unwrap_or_default();
         let anchor = runbook.strip_prefix("docs/operations.md#").unwrap_or_default();
-        demand(anchors.contains(anchor) && anchor == name.to_lowercase(), "its runbook leads nowhere");
+        demand(
+            anchors.contains(anchor) && anchor == name.to_lowercase(),
+            "its runbook section does not exist",
+        );
     }
-    // And nothing is explained that does not exist.
+    // And no section describes an alert that does not exist.
     for heading in manual.lines().filter_map(|line| line.strip_prefix("### Postlink")) {
         let name = format!("Postlink{heading}");
         if !names.contains(name.as_str()) {
-            wrong.push(format!("docs/operations.md explains {name}, which is no alert"));
+            wrong.push(format!("docs/operations.md describes {name}, which is not an alert"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn every_panel_of_the_dashboard_asks_for_what_exists() {
+fn dashboard_panels_use_existing_metrics() {
     let dashboard: Value = serde_json::from_str(&text("charts/postlink/files/dashboard.json")).unwrap();
     assert!(
         dashboard["uid"].is_string() && dashboard["title"].is_string() && dashboard["schemaVersion"].is_u64()
@@ -246,7 +264,7 @@ fn every_panel_of_the_dashboard_asks_for_what_exists() {
             continue;
         }
         if panel["datasource"]["uid"] != "${datasource}" {
-            wrong.push(format!("{title}: does not follow the variable datasource"));
+            wrong.push(format!("{title}: does not use the variable datasource"));
         }
         let targets = panel["targets"].as_array().unwrap();
         assert!(!targets.is_empty(), "{title}: no query");
@@ -257,7 +275,7 @@ fn every_panel_of_the_dashboard_asks_for_what_exists() {
             let legend = target["legendFormat"].as_str().unwrap_or_default();
             for label in legend.split("{{").skip(1).map(|rest| rest.split("}}").next().unwrap_or_default()) {
                 if !labels.contains(label) {
-                    wrong.push(format!("{title}: its legend shows {label}, which its result has not"));
+                    wrong.push(format!("{title}: its legend uses {label}, which its result does not have"));
                 }
             }
         }
@@ -271,9 +289,9 @@ fn every_panel_of_the_dashboard_asks_for_what_exists() {
         assert!(labels.contains(label), "{query}");
     }
     let metrics = Metrics::new();
-    for declared in metrics.declared().iter().filter(|d| d.name.starts_with("postlink_")) {
-        if !asked.contains(&declared.name) {
-            wrong.push(format!("no panel shows {}", declared.name));
+    for family in metrics.families().iter().filter(|d| !d.name.starts_with("process_")) {
+        if !asked.contains(&family.name) {
+            wrong.push(format!("no panel shows {}", family.name));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -82,13 +82,13 @@ impl Outcome {
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Ok => "ok",
-            Self::Exists => "exists",
+            Self::Ok => "success",
+            Self::Exists => "already_exists",
             Self::Throttled => "throttled",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
+            Self::Refused => "rejected",
+            Self::Failed => "server_error",
             Self::Unreachable => "unreachable",
-            Self::Rubbish => "rubbish",
+            Self::Rubbish => "unexpected_response",
         }
     }
 

@@ -4,21 +4,21 @@ use super::state::{Index, Namespace};
 use crate::{
     api::{ConditionType, DynamicsConnection, Reason, conditions::find, conditions::reason},
     controller::key::{Key, Kind},
-    telemetry::snapshot::{LinkGroup, RuleGroup},
+    telemetry::snapshot::{LinkLabels, RuleLabels},
 };
 use kube::ResourceExt;
 use std::{collections::BTreeMap, sync::Arc};
 
 impl Index {
     /// The post links by what they have in common.
-    pub fn link_groups(&self) -> Vec<(LinkGroup, usize)> {
+    pub fn link_groups(&self) -> Vec<(LinkLabels, usize)> {
         let state = self.state();
-        let mut groups: BTreeMap<LinkGroup, usize> = BTreeMap::new();
+        let mut groups: BTreeMap<LinkLabels, usize> = BTreeMap::new();
         for (group, count) in state.links.groups() {
             let namespace = state.interner.text(group.namespace);
             let space = state.namespaces.get(namespace);
             let connection = group.connection.map(|name| existing(space, state.interner.text(name)));
-            let told = LinkGroup {
+            let told = LinkLabels {
                 namespace: namespace.to_string(),
                 connection: connection.unwrap_or_default(),
                 linked: group.linked.map(|(status, _)| status.as_str()).unwrap_or_default(),
@@ -31,15 +31,15 @@ impl Index {
     }
 
     /// The rules by what they have in common.
-    pub fn rule_groups(&self) -> Vec<(RuleGroup, usize)> {
+    pub fn rule_groups(&self) -> Vec<(RuleLabels, usize)> {
         let state = self.state();
-        let mut groups: BTreeMap<RuleGroup, usize> = BTreeMap::new();
+        let mut groups: BTreeMap<RuleLabels, usize> = BTreeMap::new();
         for (namespace, space) in &state.namespaces {
             for rule in space.rules.values() {
                 let conditions =
                     rule.object.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
                 let active = find(conditions, ConditionType::Active);
-                let told = RuleGroup {
+                let told = RuleLabels {
                     namespace: namespace.to_string(),
                     connection: existing(Some(space), &rule.facts.connection),
                     active: active.map(|c| c.status.as_str()).unwrap_or_default(),

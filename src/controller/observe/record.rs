@@ -45,14 +45,14 @@ impl Context {
     }
 }
 
-/// How something that may write ended.
+/// The `result` of a reconcile or a write, as in the metrics.
 pub fn word<T>(result: &Result<T, ApiError>) -> &'static str {
     match result {
-        Ok(_) => "ok",
+        Ok(_) => "success",
         Err(ApiError::Conflict) => "conflict",
-        Err(ApiError::Gone) => "gone",
-        Err(ApiError::Refused(_)) => "refused",
-        Err(ApiError::Unanswered(_)) => "timeout",
+        Err(ApiError::Gone) => "not_found",
+        Err(ApiError::Refused(_)) => "rejected",
+        Err(ApiError::Unanswered(_)) => "error",
     }
 }
 

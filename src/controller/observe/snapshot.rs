@@ -10,7 +10,7 @@ use crate::{
         runtime::Runtime,
         workqueue::WorkQueue,
     },
-    telemetry::snapshot::{ConditionNow, ConnectionNow, QueueNow, Snapshot},
+    telemetry::snapshot::{ConditionSnapshot, ConnectionSnapshot, QueueSnapshot, Snapshot},
 };
 use dataverse_client::{Cloud, Origin};
 use kube::ResourceExt;
@@ -41,7 +41,7 @@ impl Observer {
     }
 
     /// How the queue stands.
-    pub fn queue(&self) -> QueueNow {
+    pub fn queue(&self) -> QueueSnapshot {
         self.queue.now()
     }
 
@@ -52,7 +52,7 @@ impl Observer {
 
     /// Everything.
     pub fn snapshot(&self) -> Snapshot {
-        let connections: Vec<ConnectionNow> =
+        let connections: Vec<ConnectionSnapshot> =
             self.index.connections().iter().map(|c| connection(c)).collect();
         let rules = self.index.rule_groups();
         let count = |kind| match kind {
@@ -62,7 +62,7 @@ impl Observer {
         };
         Snapshot {
             objects: Kind::ALL.map(|kind| (kind.as_str(), count(kind))).to_vec(),
-            unreadable: Kind::ALL.map(|kind| (kind.as_str(), self.undecodable.count(kind))).to_vec(),
+            undecodable: Kind::ALL.map(|kind| (kind.as_str(), self.undecodable.count(kind))).to_vec(),
             links: self.index.link_groups(),
             connections,
             rules,
@@ -75,19 +75,19 @@ impl Observer {
     }
 }
 
-fn connection(connection: &DynamicsConnection) -> ConnectionNow {
+fn connection(connection: &DynamicsConnection) -> ConnectionSnapshot {
     let status = connection.status.as_ref();
     let conditions = status.map(|s| s.conditions.as_slice()).unwrap_or_default();
     // A word that is not one of ours stands in a forged status, and does not become a label.
     let known = conditions.iter().filter_map(|condition| {
-        Some(ConditionNow {
+        Some(ConditionSnapshot {
             type_: ConditionType::parse(&condition.type_)?.as_str(),
             status: condition.status.as_str(),
             reason: Reason::parse(&condition.reason)?.as_str(),
             since: condition.last_transition_time.0.as_second(),
         })
     });
-    ConnectionNow {
+    ConnectionSnapshot {
         namespace: connection.namespace().unwrap_or_default(),
         name: connection.name_any(),
         host: Origin::parse(&connection.spec.instance_url).map(|o| o.host().to_owned()).unwrap_or_default(),

@@ -12,7 +12,7 @@ use crate::{
         key::{Key, Kind},
     },
     domain::requeue::Requeue,
-    telemetry::snapshot::QueueNow,
+    telemetry::snapshot::QueueSnapshot,
 };
 use fair::FairQueue;
 use jiff::Timestamp;
@@ -254,7 +254,7 @@ impl WorkQueue {
     }
 
     /// How it stands.
-    pub fn now(&self) -> QueueNow {
+    pub fn now(&self) -> QueueSnapshot {
         let clock = self.clock.now();
         let state = self.state();
         let now = state.now();
@@ -267,11 +267,10 @@ impl WorkQueue {
             Duration::try_from(clock.duration_since(*at)).ok().filter(|overdue| !overdue.is_zero())
         });
         let waits = [oldest, longest, overdue].into_iter().flatten().max();
-        QueueNow {
+        QueueSnapshot {
             due: due.to_vec(),
             oldest,
-            running: state.running.len(),
-            longest,
+            in_progress: state.running.iter().map(|(key, since)| (key.kind.as_str(), ago(*since))).collect(),
             timers: state.timers.len(),
             stuck: waits.map(|waits| waits.min(ago(state.moved))),
         }
@@ -386,14 +385,14 @@ mod tests {
         tokio::time::advance(minute).await;
         let now = queue.now();
         assert_eq!(now.due, [("DynamicsConnection", 0), ("AutomationRule", 1), ("PostLink", 2)]);
-        assert_eq!((now.oldest, now.stuck, now.longest), (Some(minute), Some(minute), None));
+        assert_eq!((now.oldest, now.stuck, now.longest_running()), (Some(minute), Some(minute), None));
 
         let (rule, waited) = queue.next().await.unwrap();
         assert_eq!(waited, minute);
         tokio::time::advance(seconds(5)).await;
         let now = queue.now();
         assert_eq!(now.stuck, Some(seconds(5)), "a look began meanwhile");
-        assert_eq!((now.oldest, now.longest), (Some(seconds(65)), Some(seconds(5))));
+        assert_eq!((now.oldest, now.longest_running()), (Some(seconds(65)), Some(seconds(5))));
         queue.done(&rule, Some(Requeue::awaited(Timestamp::from_second(60).unwrap())));
         for name in ["a", "b"] {
             queue.next().await.unwrap();
