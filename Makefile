@@ -12,8 +12,8 @@ TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postlink/tools
 # The folder with links to the programs of the cluster tests; the tests read the variable.
 export POSTLINK_CONTROL_PLANE_BIN := $(CURDIR)/target/control-plane/bin
 
-# Run the ignored tests whose names begin a word with $(2), of the test binaries $(1), optimised and one at a
-# time. A filter that matches nothing must not look like success.
+# Run the ignored tests of the test binaries $(1) that match the filter $(2), optimized and one at a time. Fails if no
+# test matches.
 define ignored_tests
 $(CARGO) test --release $(1) -- --ignored --list $(2) | grep ': test$$' \
 	|| { echo "no ignored test is called $(2)…" >&2; exit 1; }
