@@ -76,7 +76,7 @@ kustomize: control-plane ## Write deploy/kustomize/postlink.yaml from the chart;
 		| sed -E '/^ *(helm.sh\/chart|app.kubernetes.io\/managed-by): /d; /^# Source: /d; /^$$/d'; \
 	} > deploy/kustomize/postlink.yaml
 
-# The step of the Dockerfile that builds the program.
+# The step of the Dockerfile that makes the program.
 MAX_BINARY := 20971520
 image-binary: ## Build the program as the image has it, and compare its size with 20 MiB
 	$(CARGO) build --release --locked --bin postlink
