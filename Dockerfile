@@ -1,8 +1,8 @@
-# The image of Postlink: the program alone on distroless, not root, nothing written to its own file system.
+# The image of Postlink: only the program, on distroless. It does not run as root and writes nothing to its file system.
 #
 #   docker build -t registry.example.com/postlink:0.1.0 .
 #
-# Build stage and final stage are the same Debian release: the program is linked against its glibc.
+# Build stage and final stage use the same Debian release, because the program is linked against its glibc.
 FROM docker.io/library/rust:1.89-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock Makefile ./
@@ -11,7 +11,7 @@ COPY crates crates
 COPY charts/postlink/policies charts/postlink/policies
 # The same step runs outside of a container in CI.
 RUN make image-binary
-# The second name is for `kubectl postlink`; a link, or the program would be in the image twice.
+# The second name is for `kubectl postlink`. It is a link, so that the image contains the program only once.
 RUN mkdir /image && cp target/release/postlink /image/ && ln -s postlink /image/kubectl-postlink
 
 FROM gcr.io/distroless/cc-debian12:nonroot

@@ -9,7 +9,9 @@ use std::{fs, path::PathBuf};
 
 /// Prints the CustomResourceDefinitions this version of Postlink was built for.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  postlink crds | kubectl apply -f -\n  postlink crds --out crds")]
+#[command(
+    after_help = "Examples:\n  postlink crds | kubectl apply --server-side -f -\n  postlink crds --out crds"
+)]
 pub struct Args {
     /// Write one file per definition into this folder instead of printing them.
     #[arg(long, value_name = "DIR")]

@@ -93,7 +93,7 @@ impl Endpoints {
             let remaining = lease.as_ref().map(Leadership::remaining);
             metrics.set_leader(remaining.is_none_or(|left| !left.is_zero()), remaining.unwrap_or_default());
         });
-        if let Some(leadership) = held {
+        if let Some(leadership) = leadership {
             let expired_since = Mutex::new(None);
             self.health.add_livez_check("leader-election", move || check_lease(&leadership, &expired_since));
         }

@@ -14,9 +14,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves simulated Dynamics 365 instances over HTTPS on loopback, until it is interrupted.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  postlink simulate examples/quickstart/simulated/instance.yaml --ca-out /tmp/ca.pem\n  postlink run --ca-file /tmp/ca.pem --connect-to contoso.crm.dynamics.com=127.0.0.1:40123 …"
-)]
+#[command(after_help = "\
+Prints one line HOST=ADDR for each host it serves, for example for the quickstart:
+  globaldisco.crm.dynamics.com=127.0.0.1:40123
+  login.microsoftonline.com=127.0.0.1:40123
+  northwind.crm.dynamics.com=127.0.0.1:40123
+
+Examples:
+  postlink simulate examples/quickstart/simulated/instance.yaml --ca-out /tmp/ca.pem > /tmp/hosts
+  postlink run --ca-file /tmp/ca.pem $(sed 's/^/--connect-to /' /tmp/hosts)")]
 pub struct Args {
     /// Files or folders with `SimulatedInstance` documents; other documents in them are passed over.
     #[arg(required = true, value_name = "FILE")]

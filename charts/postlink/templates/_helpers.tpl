@@ -2,7 +2,7 @@
 {{- include "postlink.short" (default .Chart.Name .Values.nameOverride) -}}
 {{- end -}}
 
-{{/* At most 52 characters, so that the longest suffix still fits into a label; what is cut may not end in a mark. */}}
+{{/* At most 52 characters, so that a label has room for the longest suffix. A truncated name may not end in `-` or `.`. */}}
 {{- define "postlink.short" -}}
 {{- regexReplaceAll "[-.]+$" (trunc 52 .) "" -}}
 {{- end -}}
@@ -20,7 +20,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The name of a Service is a DNS label, in which a release's dots and leading digit are not allowed. */}}
+{{/* The name of a Service is a DNS label, so a release's dots and leading digit are replaced. */}}
 {{- define "postlink.metricsService" -}}
 {{- $name := printf "%s-metrics" (include "postlink.fullname" .) | replace "." "-" -}}
 {{- regexReplaceAll "^([0-9])" $name "n${1}" -}}
@@ -34,7 +34,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A Deployment's selector cannot be changed, so these two are all of it. */}}
+{{/* A Deployment's selector is immutable, so it has only these two labels. */}}
 {{- define "postlink.selector" -}}
 app.kubernetes.io/name: {{ include "postlink.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -49,7 +49,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- toYaml (merge (dict) $own .Values.commonLabels) -}}
 {{- end -}}
 
-{{/* The labels of every object and more, which may not replace them. Takes a dict: root, labels. */}}
+{{/* The labels of every object and additional ones, which cannot replace them. Takes a dict: root, labels. */}}
 {{- define "postlink.labelsWith" -}}
 {{- toYaml (merge (dict) (include "postlink.labels" .root | fromYaml) .labels) -}}
 {{- end -}}
@@ -78,8 +78,8 @@ subjects:
 {{- end -}}
 
 {{/*
-What the controller may do with the objects it looks after; in a ClusterRole, or in a Role per namespace. Secrets
-are read one by one, by the name a connection gives: never listed, never watched.
+The controller's rights to the objects it watches, in a ClusterRole or in a Role per namespace. It gets Secrets by the
+name in a connection; it never lists or watches them.
 */}}
 {{- define "postlink.rules" -}}
 rules:
@@ -87,7 +87,7 @@ rules:
     resources: [dynamicsconnections, automationrules, postlinks]
     verbs: [get, list, watch]
   - apiGroups: [postlink.dev]
-    resources: [dynamicsconnections] # its finalizer
+    resources: [dynamicsconnections] # the finalizer
     verbs: [patch]
   - apiGroups: [postlink.dev]
     resources: [dynamicsconnections/status, automationrules/status, postlinks/status]
