@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-/// What a rule is for.
+/// Links posts that match its filters.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "postlink.dev",
@@ -40,20 +40,20 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AutomationRuleSpec {
-    /// The connection to link through, in the rule's own namespace.
+    /// Connection to link through, in the same namespace.
     pub connection_ref: ConnectionRef,
-    /// Whether the rule should be at work. An inactive rule never blocks anything (R8).
+    /// Whether the rule is active. An inactive rule does not block its connection (R8). Defaults to true.
     #[serde(default = "yes")]
     pub active: bool,
-    /// Which posts. Every filter given must match; any value of a filter will do; none at all matches every
-    /// post. A filter on something the post does not say does not match.
+    /// Which posts to link. A post must match every filter that is set, by any of the filter's values. Without filters, every
+    /// post matches. A filter does not match a post that lacks the field.
     #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
     pub match_: Option<Match>,
-    /// Posts published at or after this time count, whenever they and the rule arrive. Without it the rule is
-    /// never retroactive.
+    /// Link posts published at or after this time, whenever the posts and the rule are created. If absent, only posts created
+    /// after the rule was activated are linked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// What the link asks the instance for.
+    /// What is created in the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<RuleLink>,
 }
@@ -62,27 +62,27 @@ fn yes() -> bool {
     true
 }
 
-/// A connection of the same namespace, by name.
+/// Reference to a connection in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct ConnectionRef {
-    /// Its name.
+    /// Name.
     #[schemars(schema_with = "super::object_name_schema")]
     pub name: String,
 }
 
-/// The filters of a rule.
+/// Filters of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Match {
-    /// Where the post was found, compared without case: `Twitter`, `Reddit`, `Reviews`, …
+    /// Sources, such as `Twitter`, `Reddit` or `Reviews`. Case-insensitive.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
     pub sources: Vec<String>,
-    /// Whole words or phrases in title or content, compared without case in the Unicode sense.
+    /// Whole words or phrases in the title or content. Case-insensitive (Unicode).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 256)))]
     pub keywords: Vec<String>,
-    /// ISO 639-1 codes, compared without case.
+    /// Languages, as ISO 639-1 codes. Case-insensitive.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 2, max = 35)))]
     pub languages: Vec<String>,
@@ -90,99 +90,99 @@ pub struct Match {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
     pub sentiments: Vec<Sentiment>,
-    /// Reach of the post, both ends included.
+    /// Range of the post's reach, inclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reach: Option<Reach>,
-    /// Countries or regions, compared without case.
+    /// Countries or regions. Case-insensitive.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
     pub locations: Vec<String>,
-    /// Author names or handles, compared without case.
+    /// Names or handles of authors. Case-insensitive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authors: Option<IncludeExclude>,
-    /// Tags of the author, compared without case.
+    /// Tags of authors. Case-insensitive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author_tags: Option<IncludeExclude>,
-    /// Kinds of post.
+    /// Types of posts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
     pub post_types: Vec<PostType>,
-    /// Who wrote on a page.
+    /// Who wrote on the page.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2))]
     pub contributors: Vec<Contributor>,
-    /// What the author seems to want.
+    /// Detected intentions of the author.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
     pub intentions: Vec<Intention>,
-    /// Search topics the post was found by, compared without case.
+    /// Search topics that found the post. Case-insensitive.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
     pub search_topics: Vec<String>,
 }
 
-/// A range of reach.
+/// A range of reach, inclusive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = ("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be greater than max"))]
 pub struct Reach {
-    /// At least this much.
+    /// Minimum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub min: Option<i32>,
-    /// At most this much.
+    /// Maximum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub max: Option<i32>,
 }
 
-/// Values one of which must be there, and values none of which may be.
+/// Values to include and to exclude.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct IncludeExclude {
-    /// One of these must be there (when any is given).
+    /// At least one of these values must be present.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub include: Vec<String>,
-    /// None of these may be there.
+    /// None of these values may be present.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub exclude: Vec<String>,
 }
 
-/// What the rule's links ask the instance for.
+/// What a rule creates in the instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleLink {
-    /// The table; absent = the connection's first.
+    /// Table, by logical name. Defaults to the first record type of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::table_name_schema")]
     pub record_type: Option<String>,
-    /// Free text that goes with the activity.
+    /// Notes for the record, added to the social activity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 250))]
     pub notes: Option<String>,
 }
 
-/// What is in force.
+/// Observed state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutomationRuleStatus {
-    /// The generation this status was decided for; -1 before anybody looked.
+    /// Generation of the object this status describes; -1 before the first reconcile.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// `Ready`, `Active`, and `HoldsConnection` while it holds.
+    /// Conditions: Ready, Active, HoldsConnection, Reconciling, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// The connection the rule is bound to while `Active` is True (docs/semantics.md §4.1).
+    /// UID of the connection the rule uses while `Active` is True.
     #[serde(rename = "connectionUID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub connection_uid: Option<String>,
-    /// From when on the rule counts as switched on: its creation when it was created active, else the moment
-    /// the switch was seen.
+    /// Time at which the rule was activated: its creation time if it was created active, otherwise the time at which the
+    /// activation was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_from: Option<Time>,
-    /// The reconcile request last acted on.
+    /// Value of the last handled annotation `postlink.dev/reconcile-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_handled_reconcile_at: Option<String>,

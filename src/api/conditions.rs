@@ -7,37 +7,37 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One aspect of an object's state.
+/// A condition of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// Which aspect.
+    /// Type of the condition.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 64))]
     pub type_: String,
     /// Whether it holds.
     pub status: ConditionStatus,
-    /// The generation of the object this was decided for.
+    /// Generation of the object the condition describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// When `status` last changed.
+    /// Time at which `status` last changed.
     pub last_transition_time: Time,
-    /// One word of the closed list of reasons.
+    /// Machine-readable reason; see the list of reasons in the documentation.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z][A-Za-z0-9]*$"))]
     pub reason: String,
-    /// What it means and what to do next, in full sentences.
+    /// Human-readable message: what is the case, and what to do.
     #[schemars(length(max = 4096))]
     pub message: String,
 }
 
-/// Whether a condition holds.
+/// Status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ConditionStatus {
-    /// It holds.
+    /// The condition holds.
     True,
-    /// It does not hold.
+    /// The condition does not hold.
     False,
-    /// Nobody can tell yet.
+    /// The status is not known yet.
     Unknown,
 }
 
@@ -64,35 +64,35 @@ impl fmt::Display for ConditionStatus {
     }
 }
 
-/// The condition types Postlink writes, in the order they stand in a status.
+/// The condition types Postlink writes, in the order of a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ConditionType {
-    /// Nothing here is broken or waits for someone.
+    /// Nothing is broken, and nothing waits for a person.
     Ready,
-    /// Abnormal-true: work is under way or retried.
+    /// Abnormal-true: a change is in progress or being retried.
     Reconciling,
-    /// Abnormal-true: nothing will change until somebody acts.
+    /// Abnormal-true: nothing changes until a person acts.
     Stalled,
     /// PostLink: the post is linked.
     Linked,
     /// PostLink: the record's details can be read.
     RecordAvailable,
-    /// AutomationRule: the rule is at work.
+    /// AutomationRule: the rule is active.
     Active,
-    /// AutomationRule: it keeps a disable or delete of its connection waiting.
+    /// AutomationRule: it blocks the disabling or deletion of its connection.
     HoldsConnection,
     /// DynamicsConnection: it is the default of its namespace.
     Default,
-    /// DynamicsConnection: `enabled: false` is stored and waits for active rules.
+    /// DynamicsConnection: disabling is blocked by active rules.
     DisableRefused,
-    /// DynamicsConnection: a deletion is stored and waits for active rules.
+    /// DynamicsConnection: deletion is blocked by active rules.
     DeletionRefused,
-    /// DynamicsConnection: a record type no longer listed is kept for an active rule (R9).
+    /// DynamicsConnection: a record type no longer listed stays in effect for an active rule (R9).
     RecordTypeInUse,
 }
 
 impl ConditionType {
-    /// Every type there is.
+    /// All condition types.
     pub const ALL: [ConditionType; 11] = [
         Self::Ready,
         Self::Reconciling,
@@ -107,7 +107,7 @@ impl ConditionType {
         Self::RecordTypeInUse,
     ];
 
-    /// The word that stands in the condition.
+    /// As written in the condition.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
@@ -124,23 +124,23 @@ impl ConditionType {
         }
     }
 
-    /// The type spelled `word`, if it is one of ours.
+    /// The type with that name, if there is one.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|t| t.as_str() == word)
     }
 }
 
-/// The condition of that type, if the list holds one.
+/// The condition of that type, if it is present.
 pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|c| c.type_ == type_.as_str())
 }
 
-/// Whether the condition of that type is there and True.
+/// Whether the condition of that type is present and True.
 pub fn is_true(conditions: &[Condition], type_: ConditionType) -> bool {
     find(conditions, type_).is_some_and(|c| c.status == ConditionStatus::True)
 }
 
-/// The reason of the condition of that type, when it is one of ours.
+/// The reason of the condition of that type, if it is a known one.
 pub fn reason(conditions: &[Condition], type_: ConditionType) -> Option<Reason> {
     find(conditions, type_).and_then(|c| Reason::parse(&c.reason))
 }

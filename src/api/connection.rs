@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// How many active rules one connection can list (§2).
+/// The most active rules one connection can list (§2).
 pub const MAX_ACTIVE_RULES: usize = 1000;
 
-/// The instance to connect, and how.
+/// Connects a Dynamics 365 instance.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "postlink.dev",
@@ -35,22 +35,22 @@ pub const MAX_ACTIVE_RULES: usize = 1000;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DynamicsConnectionSpec {
-    /// The https origin of the instance. Immutable: a renamed instance is a new connection to the same
-    /// organisation, and links come back to it (R14).
+    /// HTTPS origin of the instance, without a path. Immutable: for a renamed instance, create a new connection to the same
+    /// organization; its links are restored (R14).
     #[schemars(length(min = 9, max = 253), regex(pattern = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$"))]
     #[x_kube(validation = ("self == oldSelf", "instanceUrl is immutable; create a new connection instead"))]
     pub instance_url: String,
-    /// Shown instead of the organisation's own name (R2).
+    /// Display name. Defaults to the organization's own name (R2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 160))]
     pub display_name: Option<String>,
-    /// False: no new links. Existing links stay, and nothing changes in the instance (R5).
+    /// Whether new links can be created. If false, existing links are kept and nothing changes in the instance (R5). Defaults to true.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// The connection links go through when they name none. One per namespace wins (R3).
+    /// Whether links that name no connection use this one. If several connections of a namespace set it, the oldest is the default (R3). Defaults to false.
     #[serde(default)]
     pub default: bool,
-    /// Tables offered for new links, by logical name; the first is used when a link names none.
+    /// Tables offered for new links, by logical name. A link that names no table uses the first.
     #[serde(default = "default_record_types")]
     #[schemars(
         length(min = 1, max = 64),
@@ -58,17 +58,17 @@ pub struct DynamicsConnectionSpec {
     )]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub record_types: Vec<String>,
-    /// How to sign in: one of the two.
+    /// How to sign in to the instance. Exactly one field must be set.
     pub credentials: Credentials,
-    /// How often the metadata of all tables is read again (R4).
+    /// How often table metadata is refreshed (R4). Defaults to 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('15m')", "interval must be at least 15m"))]
     pub refresh: Option<Interval>,
-    /// How often the instance's health and the links' records are looked at.
+    /// How often the health of the instance and the records of its links are checked. Defaults to 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('30s')", "interval must be at least 30s"))]
     pub probe: Option<Interval>,
-    /// At most this many new links a second; absent = only the instance's own limits bind.
+    /// Maximum number of new links per second. If absent, only the limits of the instance apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub links_per_second: Option<i32>,
@@ -82,106 +82,106 @@ fn default_record_types() -> Vec<String> {
     vec!["incident".into(), "lead".into()]
 }
 
-/// How to sign in.
+/// How to sign in to the instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.secretRef) != has(self.workloadIdentity)", "exactly one of secretRef and workloadIdentity must be given"))]
 pub struct Credentials {
-    /// A Secret of the same namespace with `tenantId`, `clientId`, and `clientSecret` or a certificate
-    /// (`tls.crt`, `tls.key`). Its optional key `instanceUrl` must match when present.
+    /// Secret in the same namespace with the keys `tenantId`, `clientId`, and either `clientSecret` or a certificate
+    /// (`tls.crt`, `tls.key`). If it has the key `instanceUrl`, that must match `spec.instanceUrl`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
-    /// A token of a ServiceAccount of the same namespace, exchanged for one of the tenant.
+    /// Workload identity federation: a token of a ServiceAccount in the same namespace is exchanged for a token of the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_identity: Option<WorkloadIdentity>,
 }
 
-/// A Secret of the same namespace, by name.
+/// Reference to a Secret in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct SecretRef {
-    /// Its name.
+    /// Name.
     #[schemars(schema_with = "super::object_name_schema")]
     pub name: String,
 }
 
-/// Sign-in with the token of a ServiceAccount (`TokenRequest`), never with the controller's own identity.
+/// Sign-in with a ServiceAccount token (`TokenRequest`). The controller's own identity is never used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadIdentity {
-    /// The Microsoft Entra tenant: a GUID or a domain name.
+    /// Microsoft Entra tenant: a GUID or a domain name.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9.-]+$"))]
     pub tenant_id: String,
-    /// The application (client) id.
+    /// Application (client) ID.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9-]+$"))]
     pub client_id: String,
-    /// A ServiceAccount of the connection's namespace that the application trusts.
+    /// ServiceAccount in the connection's namespace that the application trusts.
     #[schemars(schema_with = "super::object_name_schema")]
     pub service_account_name: String,
 }
 
-/// A period, such as `30m` or `24h`.
+/// An interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct Interval {
-    /// Hours, minutes and seconds: `1h30m`.
+    /// Duration in hours, minutes and seconds, such as `24h` or `1h30m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$"))]
     pub interval: Option<String>,
 }
 
-/// The state of a connection, in the documents' words.
+/// State of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ConnectionState {
-    /// New links can be made and records read.
+    /// New links can be created, and records can be read.
     Enabled,
-    /// Our own `enabled: false` is in force.
+    /// `spec.enabled: false` is in effect.
     Disabled,
-    /// The instance does not answer as an instance should.
+    /// The instance is unreachable, disabled, or not responding properly.
     Downtime,
-    /// The instance's trial or subscription has ended.
+    /// The trial or subscription of the instance has ended.
     Expired,
 }
 
-/// What is in force, and who uses it.
+/// Observed state of the connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DynamicsConnectionStatus {
-    /// The generation this status was decided for; -1 before anybody looked.
+    /// Generation of the object this status describes; -1 before the first reconcile.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// The effective state; absent until the instance has been reached once.
+    /// State in effect. Absent until the instance has been reached once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ConnectionState>,
-    /// `Ready`, `Default`, and what is refused.
+    /// Conditions: Ready, Default, DisableRefused, DeletionRefused, RecordTypeInUse, Reconciling, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// The name shown to people (R2).
+    /// Display name in effect (R2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 160))]
     pub display_name: Option<String>,
-    /// The organisation that answered.
+    /// Organization of the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<Organization>,
-    /// When the connection was established (R2).
+    /// Time at which the instance was first reached (R2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected_on: Option<Time>,
-    /// What is known of the tables (R4).
+    /// Table metadata (R4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataStatus>,
-    /// The reservations (docs/semantics.md §4): a rule is at work only while it stands here.
+    /// Active rules that use the connection. A rule is active only while it is listed here, and the connection cannot be disabled or deleted while any rule is listed (R8).
     #[serde(default)]
     #[schemars(length(max = 1000))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub active_rules: Vec<ActiveRule>,
-    /// How many there are.
+    /// Number of active rules.
     #[serde(default)]
     pub active_rule_count: i32,
-    /// The reconcile request last acted on.
+    /// Value of the last handled annotation `postlink.dev/reconcile-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_handled_reconcile_at: Option<String>,
-    /// The refresh request last acted on (R4).
+    /// Value of the last handled annotation `postlink.dev/refresh-requested-at` (R4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_handled_refresh_at: Option<String>,
@@ -205,49 +205,49 @@ impl Default for DynamicsConnectionStatus {
     }
 }
 
-/// The organisation behind a connection, as it names itself.
+/// The organization of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Organization {
-    /// Its identity: what links are restored by (R14).
+    /// Organization ID. Links are restored to the same organization (R14).
     #[schemars(schema_with = "super::uuid_schema")]
     pub id: Uuid,
-    /// Its unique name.
+    /// Unique name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub unique_name: Option<String>,
-    /// The version it runs.
+    /// Version of Dataverse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub version: Option<String>,
-    /// Its language, as a Windows language code identifier (1033 = English, United States).
+    /// Base language, as a Windows locale identifier (1033 = English, United States).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<i32>,
 }
 
-/// What is known of the tables of an instance.
+/// Table metadata of an instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetadataStatus {
-    /// When it was last read (R4).
+    /// Time of the last refresh (R4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refreshed_at: Option<Time>,
-    /// The record types in force: those offered, and those an active rule keeps (R9).
+    /// Record types in effect: those offered, and those an active rule still uses (R9).
     #[serde(default)]
     #[schemars(length(max = 1100), inner(length(max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub record_types: Vec<String>,
 }
 
-/// One reservation (docs/semantics.md §4.1).
+/// An active rule that uses the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct ActiveRule {
-    /// The rule's name, for people.
+    /// Name of the rule.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The rule's identity.
+    /// UID of the rule.
     #[schemars(length(min = 1, max = 128))]
     pub uid: String,
-    /// The generation of the rule it was made for; it never goes back.
+    /// Generation of the rule. It never decreases.
     pub generation: i64,
 }

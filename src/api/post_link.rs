@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The post, and what is asked for it.
+/// A social post, and how it is to be linked.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "postlink.dev",
@@ -49,55 +49,55 @@ use uuid::Uuid;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("!has(self.link) || !has(self.unlink) || !self.unlink", "link and unlink: true exclude each other"))]
 pub struct PostLinkSpec {
-    /// The post.
+    /// The social post.
     pub post: Post,
-    /// Link this post by hand. Absent: leave it to the rules. Removing it keeps an existing link.
+    /// Link this post by hand. If absent, automation rules decide. Removing it keeps an existing link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkRequest>,
-    /// Remove any link and keep rules away. That link never comes back (R26).
+    /// Remove the link and do not let rules create one. The removed link is never restored (R26).
     #[serde(default)]
     pub unlink: bool,
 }
 
-/// One social post.
+/// A social post.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Post {
-    /// Where it can be read.
+    /// URL of the post.
     #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
     pub url: String,
-    /// Its identity: with organisation and namespace it names the social activity.
+    /// ID of the post. The ID of its social activity is derived from it.
     #[schemars(length(min = 1, max = 160))]
     pub id: String,
-    /// Where it was found: `Twitter`, `Reddit`, `Reviews`, …
+    /// Source, such as `Twitter`, `Reddit` or `Reviews`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub source: Option<String>,
-    /// What kind of post it is.
+    /// Type of the post.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<PostType>,
-    /// Who wrote it.
+    /// Author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
-    /// When it was published.
+    /// Time of publication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_at: Option<Time>,
-    /// ISO 639-1 code of its language.
+    /// Language, as an ISO 639-1 code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 35))]
     pub language: Option<String>,
-    /// Its title.
+    /// Title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub title: Option<String>,
-    /// Its text. The instance keeps the first 2,000 characters.
+    /// Text of the post. The instance keeps the first 2,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32768))]
     pub content: Option<String>,
-    /// How it sounds.
+    /// Sentiment of the post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sentiment: Option<Sentiment>,
-    /// How far it reaches, 0 to 100.
+    /// Reach score of the post, from 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub reach: Option<i32>,
@@ -105,14 +105,14 @@ pub struct Post {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub location: Option<String>,
-    /// Who wrote on a page.
+    /// Who wrote on the page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contributor: Option<Contributor>,
-    /// What the author seems to want.
+    /// Detected intentions of the author.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
     pub intentions: Vec<Intention>,
-    /// Search topics it was found by.
+    /// Search topics that found the post.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
     pub search_topics: Vec<String>,
@@ -130,7 +130,7 @@ pub struct Author {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 160))]
     pub handle: Option<String>,
-    /// Where the author's profile can be read.
+    /// URL of the author's profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
     pub profile_url: Option<String>,
@@ -140,95 +140,95 @@ pub struct Author {
     pub tags: Vec<String>,
 }
 
-/// What kind of post it is.
+/// Type of the post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum PostType {
-    /// A post of its own.
+    /// An original post.
     Post,
-    /// An answer to another.
+    /// A reply.
     Reply,
-    /// Another's post, passed on.
+    /// A share or repost.
     Share,
-    /// Not public.
+    /// A private message.
     PrivateMessage,
 }
 
-/// How a post sounds.
+/// Sentiment of a post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Sentiment {
-    /// Pleased.
+    /// Positive.
     Positive,
-    /// Neither.
+    /// Neutral.
     Neutral,
-    /// Displeased.
+    /// Negative.
     Negative,
 }
 
-/// Who wrote on a page.
+/// Who wrote on the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Contributor {
-    /// The page's owner.
+    /// The owner of the page.
     PageOwner,
-    /// Somebody else.
+    /// A visitor of the page.
     Audience,
 }
 
-/// What the author seems to want.
+/// Detected intentions of the author.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Intention {
-    /// To buy.
+    /// The author wants to buy.
     Purchase,
-    /// To complain.
+    /// The author complains.
     Complaint,
-    /// To know something.
+    /// The author asks a question.
     InformationRequest,
-    /// To be helped.
+    /// The author asks for help.
     SupportRequest,
 }
 
-/// A link asked for by hand.
+/// A link requested by hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkRequest {
-    /// The connection; absent = the default one at the moment the link is made.
+    /// Connection to link through. Defaults to the default connection of the namespace at the time the link is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_ref: Option<ConnectionRef>,
-    /// The table; absent = the connection's first.
+    /// Table, by logical name. Defaults to the first record type of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::table_name_schema")]
     pub record_type: Option<String>,
-    /// An existing record the social activity is to regard; absent = the instance makes one.
+    /// ID of an existing record to link to. If absent, the record creation rules of the instance create one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::uuid_schema")]
     pub record_id: Option<Uuid>,
-    /// Free text that goes with the activity.
+    /// Notes for the record, added to the social activity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 250))]
     pub notes: Option<String>,
 }
 
-/// What is in force.
+/// Observed state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PostLinkStatus {
-    /// The generation this status was decided for; -1 before anybody looked.
+    /// Generation of the object this status describes; -1 before the first reconcile.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// `Ready`, `Linked`, and `RecordAvailable` while linked.
+    /// Conditions: Ready, Linked, RecordAvailable, Reconciling, Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// The link, while there is one.
+    /// The current link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkState>,
-    /// The last link there was, and why it went.
+    /// The last removed link, and why it was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_link: Option<RemovedLink>,
-    /// What was last acted on.
+    /// The last request that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
-    /// The reconcile request last acted on.
+    /// Value of the last handled annotation `postlink.dev/reconcile-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_handled_reconcile_at: Option<String>,
@@ -247,122 +247,122 @@ impl Default for PostLinkStatus {
     }
 }
 
-/// An object of the same namespace, by name and identity.
+/// Reference to an object in the same namespace, by name and UID.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct ObjectRef {
-    /// Its name.
+    /// Name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its identity: the name may be used again by another object.
+    /// UID.
     #[schemars(length(min = 1, max = 128))]
     pub uid: String,
 }
 
-/// A link: post → social activity → record, in one instance.
+/// A link from a post to a social activity and its record in an instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkState {
-    /// The connection it goes through.
+    /// Connection of the link.
     pub connection: ObjectRef,
-    /// The organisation it lives in: what it is restored by (R14).
+    /// Organization of the link. The link can be restored through any connection to it (R14).
     #[schemars(schema_with = "super::uuid_schema")]
     pub organization_id: Uuid,
-    /// The social activity.
+    /// ID of the social activity.
     #[schemars(schema_with = "super::uuid_schema")]
     pub social_activity_id: Uuid,
-    /// The record, once the instance has one.
+    /// Record of the social activity, once the instance has created one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<Record>,
-    /// When it was made.
+    /// Time at which the link was created.
     pub linked_at: Time,
-    /// By whom.
+    /// Whether the link was created by hand or by a rule.
     pub linked_by: LinkedBy,
-    /// The rule that made it, when one did.
+    /// Rule that created the link, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<ObjectRef>,
-    /// When it was last restored (R14).
+    /// Time at which the link was last restored (R14).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_at: Option<Time>,
 }
 
-/// Who made a link.
+/// Who created a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum LinkedBy {
-    /// `spec.link` asked for it.
+    /// `spec.link` requested it.
     Hand,
-    /// A rule matched.
+    /// An automation rule created it.
     Rule,
 }
 
-/// What the instance made of a social activity.
+/// The record of a social activity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct Record {
-    /// Its table, by logical name.
+    /// Table, by logical name.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 128))]
     pub type_: String,
-    /// Its id.
+    /// ID.
     #[schemars(schema_with = "super::uuid_schema")]
     pub id: Uuid,
-    /// Where people open it.
+    /// URL of the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub url: Option<String>,
 }
 
-/// A link there was: the tombstone.
+/// A removed link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RemovedLink {
-    /// The link as it was.
+    /// The link before its removal.
     #[serde(flatten)]
     pub link: LinkState,
-    /// When it went.
+    /// Time of the removal.
     pub removed_at: Time,
-    /// Why it went. Only `ConnectionDeleted` can come back.
+    /// Cause of the removal. Only a link with cause `ConnectionDeleted` can be restored.
     pub cause: RemovalCause,
-    /// When the deletion of its connection was asked for: a connection created after that is a
-    /// re-association (R14), even when the deletion was held for days.
+    /// Time at which the deletion of the connection was requested. A connection created after that can restore the link
+    /// (R14), even if the deletion was blocked for days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_deleted_at: Option<Time>,
-    /// The annotation `postlink.dev/relink-requested-at` was set since, so rules may take the post, unless the link
-    /// comes back first.
+    /// Whether the annotation `postlink.dev/relink-requested-at` was set after the removal, so that rules can link the post
+    /// again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub relink_requested: bool,
 }
 
-/// Why a link went.
+/// Cause of the removal of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum RemovalCause {
-    /// Its connection was deleted (R13); restorable.
+    /// The connection was deleted (R13). The link can be restored.
     ConnectionDeleted,
-    /// The record was dissociated in the instance (R23).
+    /// The record was dissociated in Dynamics 365 (R23).
     RecordDissociated,
-    /// The record was deleted in the instance (R24).
+    /// The record was deleted in Dynamics 365 (R24).
     RecordDeleted,
-    /// The activity was deleted in the instance (R25).
+    /// The social activity was deleted in Dynamics 365 (R25).
     SocialActivityDeleted,
-    /// The user unlinked the post (R26).
+    /// A user unlinked the post (R26).
     Unlinked,
 }
 
-/// What was last acted on.
+/// The last request that was acted on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Intent {
-    /// A hash of `spec.link` as it was acted on; absent when nothing was asked.
+    /// Hash of the `spec.link` that was acted on. Absent if no link was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub hash: Option<String>,
-    /// The `connectionRef` in it: a link may have come back under another name since.
+    /// Connection named in that `spec.link`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub connection: Option<String>,
-    /// Which activity of this post: 1 at first, one more for each deliberate new link.
+    /// Number of the social activity of this post. Starts at 1 and increases with each new link.
     #[serde(default = "first_attempt")]
     #[schemars(range(min = 1))]
     pub attempt: i32,
-    /// The `relink-requested-at` annotation last acted on.
+    /// Value of the last handled annotation `postlink.dev/relink-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub relink_requested_at: Option<String>,

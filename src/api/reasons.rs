@@ -1,20 +1,20 @@
-//! The one closed list of reasons. A reason that is not here cannot be written; alerts may match on it.
+//! The closed list of reasons: a reason that is not here cannot be written, and alerts may match on it.
 
 use std::fmt;
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// Why a condition is as it is. Written as its own name.
+        /// The reason of a condition, written under its own name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
             $($(#[doc = $doc])+ $name,)+
         }
 
         impl Reason {
-            /// Every reason there is, in the order of the documentation.
+            /// Every reason, in the order of the documentation.
             pub const ALL: &'static [Reason] = &[$(Reason::$name),+];
 
-            /// The CamelCase word that stands in the condition.
+            /// As written in the condition.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Reason::$name => stringify!($name),)+
@@ -45,75 +45,75 @@ reasons! {
     LinkedByHand,
     /// The post was linked by an automation rule.
     LinkedByRule,
-    /// The original link is back after its organisation was connected again (R14).
+    /// The original link was restored after its organization was connected again (R14).
     Restored,
-    /// The connection the link went through is gone; the link is kept aside and can come back (R10, R13).
+    /// The connection of the link was deleted, and the link was removed; it can be restored (R10, R13).
     ConnectionDeleted,
-    /// Somebody dissociated the record from the social activity in Dynamics 365 (R23).
+    /// The record was dissociated from the social activity in Dynamics 365 (R23).
     RecordDissociated,
-    /// Somebody deleted the record in Dynamics 365 (R24).
+    /// The record was deleted in Dynamics 365 (R24).
     RecordDeleted,
-    /// Somebody deleted the social activity in Dynamics 365 (R25).
+    /// The social activity was deleted in Dynamics 365 (R25).
     SocialActivityDeleted,
-    /// The user unlinked the post; this link never comes back (R26).
+    /// A user unlinked the post; this link is never restored (R26).
     Unlinked,
-    /// Nothing asks for a link and no active rule matches.
+    /// No link is requested: `spec.link` is not set and no active rule matches.
     NotRequested,
-    // Wanted, cannot be done now (R21); the first four also say why a record is not available.
+    // Requested, cannot be done now (R21); the first four also say why a record is not available.
     /// The connection is disabled by `spec.enabled: false` (R5, R16).
     ConnectionDisabled,
-    /// The instance is down, in administration mode, disabled on its own side, or answers rubbish (R17).
+    /// The instance is down, in administration mode, disabled in Dynamics 365, or does not respond like a Web API (R17).
     InstanceDowntime,
     /// The trial or subscription of the instance has ended (R18).
     InstanceExpired,
     /// The connection's credentials, Secret or host cannot be used.
     ConnectionNotReady,
-    /// Another organisation answers at the connection's URL.
+    /// A different organization answers at the connection's URL.
     OrganizationChanged,
-    /// No connection of that name exists in the namespace.
+    /// No connection with that name exists in the namespace.
     ConnectionNotFound,
-    /// The link names no connection and the namespace has no default one.
+    /// The link names no connection, and the namespace has no default connection.
     NoDefaultConnection,
     /// The connection does not offer that record type (R9).
     RecordTypeNotOffered,
     /// The instance has no record with the id of `spec.link.recordId`.
     RecordNotFound,
-    /// The instance is set not to receive social data.
+    /// The instance does not accept social data.
     SocialDataRefused,
-    /// The instance, or `linksPerSecond`, asks to wait.
+    /// The instance throttles requests, or `spec.linksPerSecond` defers the link.
     Throttled,
-    /// The instance refuses this post's social activity as it is.
+    /// The instance rejects the social activity of this post.
     PostRefused,
     // RecordAvailable, of a PostLink.
     /// The record can be read in the instance.
     RecordAvailable,
-    /// The instance has made no record of the social activity (yet, or ever).
+    /// The instance has not created a record for the social activity.
     RecordPending,
     // Active, of an AutomationRule.
-    /// The rule stands in its connection's `status.activeRules` and is at work (§4.1).
+    /// The rule is listed in its connection's `status.activeRules` and is active (§4.1).
     Reserved,
     /// The rule is inactive because `spec.active` is false.
     Inactive,
-    /// The rule waits for its connection to take it in.
+    /// The rule waits for its connection to register it.
     ReservationPending,
-    /// The connection is being deleted and takes no new rule (§4.3).
+    /// The connection is being deleted and accepts no new rules (§4.3).
     ConnectionTerminating,
-    /// The connection holds as many active rules as it can list.
+    /// The connection has reached its limit of active rules.
     ConnectionFull,
-    /// This active rule keeps a disable or delete of its connection waiting (R8).
+    /// This active rule blocks the disabling or deletion of its connection (R8).
     HoldsConnection,
     // Of a DynamicsConnection.
-    /// The instance answers and accepts the credentials.
+    /// The instance is reachable and accepts the credentials.
     Connected,
-    /// The instance has not answered for the first time yet.
+    /// The instance has not been reached yet.
     Connecting,
-    /// The connection is disabled, as asked (R5).
+    /// The connection is disabled by `spec.enabled: false` (R5).
     Disabled,
-    /// Chosen as the default of its namespace (R3).
+    /// The connection is the default of its namespace (R3).
     DefaultConnection,
-    /// Another connection of the namespace is the default; this one asks for it too (R3).
+    /// Two connections of the namespace set `spec.default`; the older one is the default (R3).
     DefaultConflict,
-    /// The connection does not ask to be the default.
+    /// `spec.default` is false.
     NotDefault,
     /// Active automation rules use the connection (R8, R9).
     UsedByActiveRules,
@@ -121,20 +121,20 @@ reasons! {
     SecretNotFound,
     /// The Secret lacks a key, is for another instance URL, or may not be read.
     SecretInvalid,
-    /// The token endpoint or the instance refuses the credentials.
+    /// The sign-in service or the instance rejects the credentials.
     CredentialsRejected,
-    /// The sign-in service gives no token now; what is known of the instance stays as it was.
+    /// The sign-in service issues no token at the moment; the state of the instance stays as last known.
     SignInUnavailable,
-    /// The application is not a member of the organisation or lacks privileges in it.
+    /// The application is not a member of the organization, or lacks privileges in it.
     AccessDenied,
     /// The host of `spec.instanceUrl` is not on the operator's allow-list.
     HostNotAllowed,
-    /// The host resolves to an address that is never contacted (private, loopback, link-local).
+    /// The host resolves to a private, loopback, or link-local address, which is never contacted.
     AddressNotAllowed,
     // Reconciling and Stalled, of every kind.
-    /// Work is under way.
+    /// A change is in progress.
     Progressing,
-    /// Something failed and is tried again by itself.
+    /// Something failed and is retried automatically.
     ProgressingWithRetry,
 }
 

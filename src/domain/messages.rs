@@ -1,10 +1,17 @@
-//! The sentences people read in conditions: what it means, and what to do next. No post text, no secrets, no URLs
-//! with queries.
+//! The messages of conditions and events: what is the case, then what to do. No post text, no secrets, no URLs with
+//! queries.
 
-use crate::api::{ConnectionState, Reason};
+use crate::api::Reason;
 
 /// At most this many names stand in a message; the rest is a number (§4.6).
 const NAMES: usize = 3;
+
+/// Ends the messages of R17 and R18.
+const RECOVERS: &str = "Existing links are kept, and the connection recovers automatically.";
+
+/// Ends the messages of R23–R25.
+const LINK_AGAIN: &str =
+    "To link the post again, change spec.link or set the annotation postlink.dev/relink-requested-at.";
 
 /// "used by 12 active rules: a, b, c and 9 more".
 pub fn used_by(names: &[String]) -> String {
@@ -27,7 +34,7 @@ fn deactivate(names: &[String]) -> &'static str {
 /// §4.6, of a connection.
 pub fn disable_refused(names: &[String]) -> String {
     format!(
-        "The connection stays enabled because it is {}; {}, and it is disabled by itself.",
+        "Disabling is blocked because the connection is {}; {} to continue.",
         used_by(names),
         deactivate(names)
     )
@@ -36,7 +43,7 @@ pub fn disable_refused(names: &[String]) -> String {
 /// §4.6, of a connection.
 pub fn deletion_refused(names: &[String]) -> String {
     format!(
-        "The connection is kept because it is {}; {}, and the deletion completes by itself; this deletion cannot be withdrawn; when it has completed, apply the connection again and its links come back.",
+        "Deletion is blocked because the connection is {}; {} to continue. A deletion cannot be undone; apply the connection again afterwards to restore its links.",
         used_by(names),
         deactivate(names)
     )
@@ -45,7 +52,7 @@ pub fn deletion_refused(names: &[String]) -> String {
 /// R9, of a connection.
 pub fn record_type_in_use(types: &[String], names: &[String]) -> String {
     format!(
-        "{} left spec.recordTypes but stays in force because it is {}; {} to let it go.",
+        "{} is no longer in spec.recordTypes but stays in force because it is {}; {} to remove it.",
         first_of(types),
         used_by(names),
         deactivate(names)
@@ -54,15 +61,15 @@ pub fn record_type_in_use(types: &[String], names: &[String]) -> String {
 
 /// §4.6, of a rule.
 pub fn holds_connection(connection: &str, deleting: bool) -> String {
-    let what = if deleting { "delete" } else { "disable" };
+    let what = if deleting { "Deleting" } else { "Disabling" };
     format!(
-        "Somebody asked to {what} connection {connection}, which waits because this rule is active; set spec.active to false, point connectionRef elsewhere, or delete the rule."
+        "{what} connection {connection} is blocked because this rule is active. Set spec.active to false, change connectionRef, or delete the rule."
     )
 }
 
-/// Of a rule at work.
+/// Of an active rule.
 pub fn reserved(connection: &str) -> String {
-    format!("The rule is at work and links matching posts through connection {connection}.")
+    format!("The rule is active and links matching posts through connection {connection}.")
 }
 
 /// Of a rule that is off.
@@ -70,135 +77,129 @@ pub fn inactive() -> String {
     "The rule is inactive because spec.active is false.".to_owned()
 }
 
-/// Of a rule that cannot work.
+/// Of a rule that cannot be activated.
 pub fn rule_waits(reason: Reason, connection: &str, record_type: Option<&str>) -> String {
     match reason {
         Reason::ConnectionNotFound => format!(
-            "No connection {connection} exists in this namespace; the rule starts by itself when it does."
+            "Connection {connection} does not exist in this namespace. The rule becomes active when it is created."
         ),
         Reason::ConnectionTerminating => format!(
-            "Connection {connection} is being deleted and takes no new rule; point connectionRef elsewhere, or apply the connection again when it is gone."
+            "Connection {connection} is being deleted and accepts no new rules. Change connectionRef, or apply the connection again after the deletion."
         ),
         Reason::ConnectionDisabled => format!(
-            "Connection {connection} is disabled; set its spec.enabled to true and the rule starts by itself."
+            "Connection {connection} is disabled. Set its spec.enabled to true to activate the rule."
         ),
         Reason::ConnectionFull => format!(
-            "Connection {connection} lists as many active rules as it can; deactivate one of them and this one starts by itself."
+            "Connection {connection} has reached its limit of active rules. Deactivate one of them to activate this one."
         ),
         Reason::RecordTypeNotOffered => format!(
-            "Connection {connection} does not offer the record type {}; add it to spec.recordTypes of the connection, or name another in spec.link.recordType.",
-            record_type.unwrap_or("asked for")
+            "Connection {connection} does not offer record type {}. Add it to the connection's spec.recordTypes, or set spec.link.recordType to one it offers.",
+            record_type.unwrap_or("(none)")
         ),
-        _ => format!("The rule waits for connection {connection} to take it in."),
+        _ => format!("Waiting for connection {connection} to register this rule."),
     }
 }
 
 /// Of a connection.
-pub fn connected(name: &str) -> String {
-    format!("The instance of {name} answers, and new links can be made.")
+pub fn connected(host: &str) -> String {
+    format!("The instance at {host} is reachable and accepts new links.")
 }
 
 /// Of a connection that is set not to receive social data.
-pub fn connected_but_refuses(name: &str) -> String {
+pub fn connected_but_refuses(host: &str) -> String {
     format!(
-        "The instance of {name} answers, but is set not to receive social data: no link can be made until that setting is changed in Dynamics 365."
+        "The instance at {host} is reachable but does not accept social data. Enable social data in Dynamics 365 to create links."
     )
 }
 
-/// Of a connection nobody has reached yet.
+/// Of a connection that has not been reached yet.
 pub fn connecting(host: &str) -> String {
-    format!("The instance at {host} is being asked for the first time.")
+    format!("Connecting to the instance at {host}.")
 }
 
 /// R5, of a connection.
 pub fn disabled() -> String {
-    "The connection is disabled, as asked: no new links are made and details of linked records are not available. Set spec.enabled to true to bring both back.".to_owned()
+    "The connection is disabled by spec.enabled: false. No new links are created, and details of linked records are unavailable. Set spec.enabled to true to resume.".to_owned()
 }
 
 /// OrganizationChanged, of a connection.
 pub fn organization_changed(host: &str) -> String {
     format!(
-        "Another organisation answers at {host} than the one this connection was made for. Nothing is linked and nothing is read as gone; if the change is intended, delete this connection and apply it again."
+        "{host} now serves a different organization than the one this connection was created for. No links are created or removed. If the change is intended, delete this connection and apply it again."
     )
 }
 
 /// R17, of a connection.
 pub fn disabled_there(host: &str) -> String {
     format!(
-        "The instance at {host} is disabled on its own side; an administrator of Dynamics 365 can enable it. Links are kept, and everything resumes by itself."
+        "The instance at {host} is disabled in Dynamics 365; an administrator can enable it. {RECOVERS}"
     )
 }
 
 /// R18, of a connection.
 pub fn expired(host: &str) -> String {
-    format!(
-        "The trial or subscription of the instance at {host} has ended; renew it. Links are kept, and everything resumes by itself."
-    )
+    format!("The trial or subscription of the instance at {host} has ended. Renew it. {RECOVERS}")
 }
 
 /// R17, of a connection.
 pub fn administration_mode(host: &str) -> String {
-    format!(
-        "The instance at {host} is in administration mode. Links are kept, and everything resumes by itself."
-    )
+    format!("The instance at {host} is in administration mode. {RECOVERS}")
 }
 
 /// R17, of a connection.
 pub fn unreachable(host: &str) -> String {
-    format!("The instance at {host} cannot be reached. Links are kept, and everything resumes by itself.")
+    format!("The instance at {host} cannot be reached. {RECOVERS}")
 }
 
 /// R17, of a connection.
-pub fn rubbish(host: &str) -> String {
-    format!(
-        "What answers at {host} is not a Dynamics 365 Web API; check spec.instanceUrl. Links are kept, and everything resumes by itself."
-    )
+pub fn unexpected_response(host: &str) -> String {
+    format!("{host} does not respond like a Dynamics 365 Web API. Check spec.instanceUrl. {RECOVERS}")
 }
 
 /// R17, of a connection.
 pub fn failing(host: &str) -> String {
     format!(
-        "The instance at {host} answers with errors; if that lasts, ask those who run it. Links are kept, and everything resumes by itself."
+        "The instance at {host} responds with errors. If this persists, contact its administrator. {RECOVERS}"
     )
 }
 
 /// R17, of a connection.
 pub fn certificate(host: &str) -> String {
     format!(
-        "The instance at {host} cannot be reached safely: its certificate is not trusted, has run out, or is for another name. Links are kept; everything resumes by itself when the certificate is in order, or its authority is trusted (--ca-file)."
+        "The TLS certificate of {host} is untrusted, expired, or issued for another name. Fix the certificate, or trust its authority with --ca-file. {RECOVERS}"
     )
 }
 
 /// Of a connection.
 pub fn sign_in_unavailable(host: &str) -> String {
     format!(
-        "The sign-in service gives no token for {host} now, so nothing new is known of the instance. It is tried again by itself."
+        "The sign-in service issues no token for {host} at the moment, so the state of the instance is unknown. Retrying automatically."
     )
 }
 
-/// Of a connection nobody has reached yet, because its instance asked to wait.
-pub fn asks_to_wait(host: &str) -> String {
-    format!("The instance at {host} asks to wait; it is asked again by itself.")
+/// Of a connection that has not been reached yet, because its instance throttles requests.
+pub fn throttled(host: &str) -> String {
+    format!("{host} is throttling requests; retrying automatically.")
 }
 
 /// Of a connection.
 pub fn credentials_rejected(host: &str) -> String {
     format!(
-        "The credentials for {host} are refused; check tenantId, clientId and the secret or certificate of spec.credentials."
+        "The credentials for {host} were rejected. Check tenantId, clientId, and the secret or certificate in spec.credentials."
     )
 }
 
 /// Of a connection.
 pub fn access_denied(host: &str) -> String {
     format!(
-        "The application may not use the instance at {host}; make it an application user with a role that may read the organisation and create social activities."
+        "The application has no access to the instance at {host}. Add it as an application user with a role that can read the organization and create social activities."
     )
 }
 
 /// Of a connection.
 pub fn secret_not_found(name: &str) -> String {
     format!(
-        "Secret {name} does not exist in this namespace; create it with tenantId, clientId and clientSecret."
+        "Secret {name} does not exist in this namespace. Create it with the keys tenantId, clientId, and clientSecret."
     )
 }
 
@@ -210,26 +211,26 @@ pub fn secret_invalid(why: &str) -> String {
 /// Of a connection.
 pub fn host_not_allowed(host: &str) -> String {
     format!(
-        "The host {host} is not on the operator's allow-list; nothing is sent to it. Correct spec.instanceUrl, or ask the operator to allow the host (--allow-host)."
+        "Host {host} is not on the operator's allow-list, so nothing is sent to it. Correct spec.instanceUrl, or ask the operator to add the host (--allow-host)."
     )
 }
 
 /// Of a connection.
 pub fn address_not_allowed(host: &str) -> String {
     format!(
-        "The host {host} resolves to an address that is never contacted (private, loopback or link-local)."
+        "Host {host} resolves to a private, loopback, or link-local address, which is never contacted."
     )
 }
 
 /// R3, of a connection.
 pub fn default_connection() -> String {
-    "Links that name no connection go through this one.".to_owned()
+    "Links that name no connection use this one.".to_owned()
 }
 
 /// R3, of a connection.
 pub fn default_conflict(winner: &str) -> String {
     format!(
-        "Connection {winner} asks to be the default too and is older; it stays the default until its spec.default is false."
+        "Connection {winner} is older and already the default. Set spec.default to false on one of the two."
     )
 }
 
@@ -243,7 +244,7 @@ pub fn linked(reason: Reason, connection: &str, rule: Option<&str>, ignored_chan
     let mut text = match (reason, rule) {
         (Reason::Restored, _) => {
             format!(
-                "The original link is back through connection {connection}, which reaches the same organisation."
+                "The original link was restored through connection {connection}, which connects to the same organization."
             )
         }
         (Reason::LinkedByRule, Some(rule)) => {
@@ -253,7 +254,7 @@ pub fn linked(reason: Reason, connection: &str, rule: Option<&str>, ignored_chan
     };
     if ignored_change {
         text.push_str(
-            " spec.link was changed since: another recordType or notes changes nothing on a linked post; unlink it first to link it anew.",
+            " spec.link has changed since; a new recordType or new notes do not affect a linked post. Unlink it first to create a new link.",
         );
     }
     text
@@ -263,71 +264,75 @@ pub fn linked(reason: Reason, connection: &str, rule: Option<&str>, ignored_chan
 pub fn lost(reason: Reason, connection: &str) -> String {
     match reason {
         Reason::ConnectionDeleted => format!(
-            "Connection {connection} was deleted, and the link with it; the social activity in the instance is untouched. The link comes back when the same organisation is connected again."
+            "Connection {connection} was deleted, which removed the link; the social activity in Dynamics 365 is unchanged. The link is restored when the same organization is connected again."
         ),
-        Reason::RecordDissociated => "In Dynamics 365 the record was dissociated from the social activity. The post can be linked again: change spec.link, or set the annotation postlink.dev/relink-requested-at.".to_owned(),
-        Reason::RecordDeleted => "In Dynamics 365 the record was deleted. The post can be linked again: change spec.link, or set the annotation postlink.dev/relink-requested-at.".to_owned(),
-        Reason::SocialActivityDeleted => "In Dynamics 365 the social activity was deleted. The post can be linked again: change spec.link, or set the annotation postlink.dev/relink-requested-at.".to_owned(),
-        _ => "The post was unlinked. Nothing changed in Dynamics 365, and this link never comes back; a new one makes a new activity.".to_owned(),
+        Reason::RecordDissociated => {
+            format!("The record was dissociated from the social activity in Dynamics 365. {LINK_AGAIN}")
+        }
+        Reason::RecordDeleted => format!("The record was deleted in Dynamics 365. {LINK_AGAIN}"),
+        Reason::SocialActivityDeleted => {
+            format!("The social activity was deleted in Dynamics 365. {LINK_AGAIN}")
+        }
+        _ => "The post was unlinked; nothing changed in Dynamics 365. This link is not restored; linking the post again creates a new social activity.".to_owned(),
     }
 }
 
-/// Of a post whose link could come back (R14), were it not for a `spec.link` that was changed to ask for another.
+/// Of a post whose link could come back (R14), if `spec.link` had not been changed to name another connection.
 pub fn could_come_back(old: &str, again: &str) -> String {
     format!(
-        "Connection {old} was deleted, and the link with it; the social activity in the instance is untouched. Its organisation is connected again, as connection {again}, but spec.link has been changed to name another connection; name {again}, or take spec.link out, and the link comes back."
+        "Connection {old} was deleted, which removed the link; the social activity in Dynamics 365 is unchanged. Connection {again} connects to the same organization, but spec.link now names another connection. To restore the link, name {again} or remove spec.link."
     )
 }
 
-/// Of a post nobody wants to link.
+/// Of a post that nothing asks to link.
 pub fn not_requested() -> String {
-    "Nothing asks for a link: spec.link is absent and no active rule matches.".to_owned()
+    "No link is requested: spec.link is not set and no active rule matches.".to_owned()
 }
 
-/// Of a post that is being linked anew.
+/// Of a post that is about to be linked again.
 pub fn linking(connection: &str) -> String {
-    format!("A new link through connection {connection} is being made.")
+    format!("Creating a new link through connection {connection}.")
 }
 
 /// R21, of a post that is to be linked.
 pub fn link_waits(reason: Reason, connection: Option<&str>, record_type: Option<&str>) -> String {
     let connection = connection.unwrap_or("");
     match reason {
-        Reason::NoDefaultConnection => "spec.link names no connection, and this namespace has no default one; name one, or set spec.default of a connection to true.".to_owned(),
+        Reason::NoDefaultConnection => "spec.link names no connection, and this namespace has no default connection. Name one, or set spec.default to true on a connection.".to_owned(),
         Reason::ConnectionNotFound => format!(
-            "No connection {connection} exists in this namespace; the post is linked by itself when it does."
+            "Connection {connection} does not exist in this namespace. The post is linked when it is created."
         ),
         Reason::ConnectionDisabled => format!(
-            "Connection {connection} is disabled; set its spec.enabled to true and the post is linked by itself."
+            "Connection {connection} is disabled. Set its spec.enabled to true to link the post."
         ),
         Reason::InstanceDowntime => format!(
-            "The instance behind connection {connection} is down; the post is linked by itself when it is back."
+            "The instance of connection {connection} is down. The post is linked when it recovers."
         ),
         Reason::InstanceExpired => format!(
-            "The instance behind connection {connection} has expired; the post is linked by itself when it is renewed."
+            "The instance of connection {connection} has expired. The post is linked when it is renewed."
         ),
         Reason::OrganizationChanged => format!(
-            "Another organisation answers for connection {connection}; see the connection's Ready condition."
+            "Connection {connection} now reaches a different organization. See the connection's Ready condition."
         ),
         Reason::RecordTypeNotOffered => format!(
-            "Connection {connection} does not offer the record type {}; add it to spec.recordTypes of the connection, or name another.",
-            record_type.unwrap_or("asked for")
+            "Connection {connection} does not offer record type {}. Add it to the connection's spec.recordTypes, or choose another.",
+            record_type.unwrap_or("(none)")
         ),
         Reason::RecordNotFound => format!(
-            "The instance behind connection {connection} has no {} with the id in spec.link.recordId; correct it.",
+            "The instance of connection {connection} has no {} with the id in spec.link.recordId. Correct the id.",
             record_type.unwrap_or("record")
         ),
         Reason::SocialDataRefused => format!(
-            "The instance behind connection {connection} is set not to receive social data; the post is linked by itself when that is changed in Dynamics 365."
+            "The instance of connection {connection} does not accept social data. The post is linked when this is enabled in Dynamics 365."
         ),
         Reason::Throttled => format!(
-            "The instance behind connection {connection}, or its spec.linksPerSecond, asks to wait; the post is linked by itself."
+            "Connection {connection} is throttled, by its instance or by spec.linksPerSecond. The post is linked automatically."
         ),
         Reason::PostRefused => format!(
-            "The instance behind connection {connection} refuses the social activity of this post; correct spec.post or spec.link, or ask those who run the instance. It is tried again by itself."
+            "The instance of connection {connection} rejects the social activity of this post. Correct spec.post or spec.link, or contact the administrator of the instance. Retrying automatically."
         ),
         _ => format!(
-            "Connection {connection} cannot be used now; see its Ready condition. The post is linked by itself when it can."
+            "Connection {connection} is not ready; see its Ready condition. The post is linked when the connection recovers."
         ),
     }
 }
@@ -336,33 +341,21 @@ pub fn link_waits(reason: Reason, connection: Option<&str>, record_type: Option<
 pub fn availability(reason: Reason, connection: &str) -> String {
     match reason {
         Reason::RecordAvailable => "The record can be read in the instance.".to_owned(),
-        Reason::RecordPending => {
-            "The instance has made no record of the social activity; its own record creation rules decide whether and when it does.".to_owned()
-        }
+        Reason::RecordPending => "The instance has not created a record for the social activity. Its record creation rules decide whether and when it does.".to_owned(),
         Reason::ConnectionDisabled => format!(
-            "The link is kept, but details cannot be loaded because connection {connection} is disabled. Enable it, or set spec.unlink to link the post elsewhere."
+            "The link is kept, but its details are unavailable because connection {connection} is disabled. Enable it, or set spec.unlink to link the post elsewhere."
         ),
         Reason::InstanceDowntime => format!(
-            "The link is kept, but details cannot be loaded because the instance behind connection {connection} is down. They come back by themselves; set spec.unlink to link the post elsewhere."
+            "The link is kept, but its details are unavailable while the instance of connection {connection} is down. Set spec.unlink to link the post elsewhere."
         ),
         Reason::InstanceExpired => format!(
-            "The link is kept, but details cannot be loaded because the instance behind connection {connection} has expired. Renew it, or set spec.unlink to link the post elsewhere."
+            "The link is kept, but its details are unavailable because the instance of connection {connection} has expired. Renew it, or set spec.unlink to link the post elsewhere."
         ),
         Reason::OrganizationChanged => format!(
-            "The link is kept, but another organisation answers for connection {connection}; see the connection's Ready condition."
+            "The link is kept, but connection {connection} now reaches a different organization; see its Ready condition."
         ),
         _ => format!(
-            "The link is kept, but details cannot be loaded because connection {connection} cannot be used; see its Ready condition."
+            "The link is kept, but its details are unavailable because connection {connection} is not ready; see its Ready condition."
         ),
-    }
-}
-
-/// The state's name, for sentences.
-pub fn state(state: ConnectionState) -> &'static str {
-    match state {
-        ConnectionState::Enabled => "Enabled",
-        ConnectionState::Disabled => "Disabled",
-        ConnectionState::Downtime => "Downtime",
-        ConnectionState::Expired => "Expired",
     }
 }

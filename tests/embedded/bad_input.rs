@@ -277,7 +277,7 @@ fn r03_of_two_defaults_the_younger_says_so_and_both_stay_ready() {
     let (status, reason, message) =
         condition(&object(&output, "DynamicsConnection", "zweite").unwrap(), "Default");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "DefaultConflict"));
-    assert!(message.contains("Connection contoso asks to be the default too"), "{message}");
+    assert!(message.contains("Connection contoso is older and already the default"), "{message}");
     all_else_went_on(&output);
 }
 

@@ -314,7 +314,7 @@ fn r08_a_deletion_is_refused_while_active_rules_use_the_connection() {
     assert_eq!(readiness(&status.conditions), "True");
     let text = message(&status.conditions, ConditionType::DeletionRefused);
     assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
-    let promise = "this deletion cannot be withdrawn; when it has completed, apply the connection again and its links come back";
+    let promise = "A deletion cannot be undone; apply the connection again afterwards to restore its links.";
     assert!(text.contains(promise), "{text}");
     // Let go: first the empty list is stored, then the finalizer goes.
     let off = active.off().generation(2).waiting(Reason::Inactive);

@@ -194,7 +194,7 @@ fn r09_a_dropped_record_type_stays_in_force_while_an_active_rule_names_it() {
     assert_eq!(status.metadata.unwrap().record_types, ["incident", "lead"]);
     assert_eq!(told(&status.conditions, ConditionType::RecordTypeInUse), "True/UsedByActiveRules");
     let text = message(&status.conditions, ConditionType::RecordTypeInUse);
-    assert!(text.contains("lead left spec.recordTypes"), "{text}");
+    assert!(text.contains("lead is no longer in spec.recordTypes"), "{text}");
     assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
     assert_eq!(readiness(&status.conditions), "True");
     assert_eq!(status.active_rule_count, 1);

@@ -161,7 +161,7 @@ pub fn evaluate(answer: &ProbeAnswer, known: Option<&Organization>, host: &str) 
                 keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::unreachable(host))
             }
             ProbeFailure::UnexpectedResponse => {
-                keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::rubbish(host))
+                keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::unexpected_response(host))
             }
             ProbeFailure::Failing => {
                 keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::failing(host))

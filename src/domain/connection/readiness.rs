@@ -51,7 +51,7 @@ pub(super) fn readiness(
                     .observation
                     .is_some_and(|t| t.answer == ProbeAnswer::Failure(ProbeFailure::Throttled)) =>
                 {
-                    Readiness::NotReady(Reason::Connecting, messages::asks_to_wait(host))
+                    Readiness::NotReady(Reason::Connecting, messages::throttled(host))
                 }
                 _ => Readiness::NotReady(Reason::Connecting, messages::connecting(host)),
             }

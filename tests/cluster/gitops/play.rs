@@ -173,11 +173,11 @@ fn works_while_held(cell: &Cell<'_>, scenario: Scenario) {
     });
     let seen = cell.see();
     assert!(seen.is_held(), "{}: it was held a moment ago:\n{}", cell.namespace, seen.summary());
-    let what = if scenario == Scenario::S1 { "delete" } else { "disable" };
+    let what = if scenario == Scenario::S1 { "Deleting" } else { "Disabling" };
     for rule in &seen.rules {
         let words = message(rule, "Ready");
         let wanted =
-            format!("Somebody asked to {what} connection northwind, which waits because this rule is active");
+            format!("{what} connection northwind is blocked because this rule is active");
         assert!(words.starts_with(&wanted), "{words}");
     }
     // A post that no tool knows would stay in the way of what the last commit wants of all posts.
