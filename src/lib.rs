@@ -1,13 +1,15 @@
 //! Postlink: a Kubernetes controller that links social posts to records in Dynamics 365.
 //!
-//! The map of the house. Arrows point one way:
-//! `commands → controller | plan | explain | memory_api | simulated_instance → schema | manifests |
-//! rules | dynamics → api`; a test holds them.
+//! `api` holds the three kinds, `domain` the decisions about them as pure functions, `controller` the loop that carries
+//! them out. `commands` is the command line. `local` and `manifests` run the controller without a cluster, on the crates
+//! `kube-memory` and `dataverse-simulator`.
 
 pub mod api;
 pub mod commands;
 pub mod controller;
 pub mod domain;
+#[cfg(feature = "local")]
+pub mod local;
 #[cfg(feature = "local")]
 pub mod manifests;
 pub mod telemetry;

@@ -5,7 +5,7 @@ use super::{
     output::{answer, tell},
 };
 use crate::{
-    commands::local::tree::{Tree, is_of_the_simulated_world},
+    local::tree::{Tree, is_of_the_simulated_world},
     manifests,
 };
 use dataverse_simulator::{SimulatedInstanceDocument, World};

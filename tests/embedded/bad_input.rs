@@ -100,6 +100,16 @@ fn all_else_went_on(output: &Output) {
     assert_eq!(condition(&good, "Ready").0, "True");
 }
 
+#[test]
+fn a_folder_without_documents_is_a_usage_error() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("tree")).unwrap();
+    fs::write(dir.path().join("tree/notes.txt"), "nothing to apply").unwrap();
+    let output = local(dir.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("tree holds no YAML documents"));
+}
+
 const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:\n  name: bad\n";
 
 /// A file that cannot be applied: what stderr says of it, place included.

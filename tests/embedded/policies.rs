@@ -1,7 +1,7 @@
 //! The admission policies: who is told what, in which mode, in which words.
 
 use kube_memory::schema::policies::{AdmissionRequestInfo, Operation, Policies, UserInfo};
-use postlink::commands::local::policies::{Mode, Principals, render};
+use postlink::local::policies::{Mode, Principals, render};
 use rstest::rstest;
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use crate::asked::Asked;
 use crate::contoso::{HOST, INSTANCE};
 use jiff::SignedDuration;
 use postlink::{
-    commands::local::{
+    local::{
         apply::Applier,
         session::{APART, Applicant, Session, Wiring},
         settle::settle,

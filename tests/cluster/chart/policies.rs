@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use postlink::commands::local::policies::{Mode, Principals, render as filled_in};
+use postlink::local::policies::{Mode, Principals, render as filled_in};
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, everything, find, objects, render, render_of};

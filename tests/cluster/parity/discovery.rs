@@ -8,7 +8,7 @@ use super::sides::Sides;
 use super::{denying, document};
 use crate::harness::users::User;
 use crate::harness::waiting::block_on;
-use postlink::commands::local::policies::Mode;
+use postlink::local::policies::Mode;
 
 /// The entry of `list` that bears the name.
 fn named<'a>(list: &'a Value, name: &Value) -> Option<&'a Value> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use http::Request;
 use kube::client::Body;
-use postlink::commands::local::policies::{Mode, Principals, render};
+use postlink::local::policies::{Mode, Principals, render};
 use serde_json::{Value, json};
 
 use self::known::KNOWN;

@@ -14,7 +14,7 @@ use kube::{Client, Config};
 use kube_memory::schema::policies::Policies;
 use kube_memory::{Actor, MemoryApi, Options, SchemaAdmission};
 use postlink::api::crds;
-use postlink::commands::local::policies::{Mode, Principals, render};
+use postlink::local::policies::{Mode, Principals, render};
 use serde_json::{Value, json};
 
 use super::steps::{Act, Step};

@@ -18,7 +18,7 @@ use kube::{
 };
 use kube_memory::{Actor, Line};
 use postlink::{
-    commands::local::{
+    local::{
         apply::Applier,
         session::{Applicant, Session, Wiring},
         settle::settle,

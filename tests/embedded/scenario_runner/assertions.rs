@@ -1,7 +1,7 @@
 //! The assertions of one commit against what is stored.
 
 use super::Scenario;
-use postlink::{api::ConditionType, commands::local::session::Session};
+use postlink::{api::ConditionType, local::session::Session};
 use serde_json::{Map, Value};
 use std::{
     collections::{BTreeMap, BTreeSet},

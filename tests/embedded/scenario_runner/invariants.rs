@@ -2,7 +2,7 @@
 
 use super::assertions::{condition, described, text};
 use kube_memory::MemoryApi;
-use postlink::commands::local::session::Session;
+use postlink::local::session::Session;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -6,7 +6,7 @@ use base64::Engine;
 use jiff::SignedDuration;
 use kube_memory::Line;
 use postlink::{
-    commands::local::{
+    local::{
         apply::Applier,
         session::{APART, Applicant, Session, Wiring},
         settle::settle,

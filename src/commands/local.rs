@@ -1,23 +1,19 @@
-//! `postlink local DIR`: the main job on one machine. Only wiring: the API in memory, the real controller, simulated
-//! instances.
-
-pub mod apply;
-pub mod policies;
-pub mod report;
-pub mod session;
-pub mod settle;
-pub mod tree;
-mod warnings;
+//! `postlink local DIR`: plays a folder of YAML on one machine and prints what became of it.
 
 use super::{
     Outcome,
     output::{answer, tell},
 };
-use crate::manifests::{Commit, load_commits};
-use apply::Applier;
-use session::{APART, Applicant, Session};
+use crate::{
+    local::{
+        apply::Applier,
+        report,
+        session::{APART, Applicant, Session},
+        tree::Tree,
+    },
+    manifests::{Commit, load_commits},
+};
 use std::{collections::BTreeSet, path::PathBuf};
-use tree::Tree;
 
 /// Runs the whole of Postlink on one machine over a folder of YAML: nothing else is needed, nothing outside is touched.
 #[derive(Debug, clap::Args)]
@@ -61,6 +57,10 @@ pub fn run(args: &Args) -> Outcome {
             return Outcome::Usage;
         }
     };
+    if commits.iter().all(|commit| commit.documents.is_empty() && commit.errors.is_empty()) {
+        tell(format_args!("error: {} holds no YAML documents; name the folder with your manifests", args.dir.display()));
+        return Outcome::Usage;
+    }
     // One thread: everything happens in one order, and the result is the same each time.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-const REFUSAL: &str = include_str!("../../../charts/postlink/policies/refusal.yaml");
-const GUARD: &str = include_str!("../../../charts/postlink/policies/guard.yaml");
+const REFUSAL: &str = include_str!("../../charts/postlink/policies/refusal.yaml");
+const GUARD: &str = include_str!("../../charts/postlink/policies/guard.yaml");
 
 /// The variable of the refusal policies that lists the users who are tools.
 const USERS: &str = "gitOpsUsers";
