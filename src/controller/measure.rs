@@ -11,7 +11,7 @@ use crate::{
     api::{Condition, ConditionType, conditions::find, conditions::reason},
     telemetry::Metrics,
 };
-use dataverse_client::Observed;
+use dataverse_client::ClientEvent;
 use tracing::{debug, info};
 
 impl Shell {
@@ -58,11 +58,11 @@ pub(super) fn word<T>(result: &Result<T, WriteError>) -> &'static str {
 }
 
 /// Counts what the client of the instances does.
-pub fn observe(metrics: &Metrics, observed: &Observed<'_>) {
+pub fn observe(metrics: &Metrics, observed: &ClientEvent<'_>) {
     match observed {
-        Observed::Exchanged { host, operation, outcome, took } => {
+        ClientEvent::RequestFinished { host, operation, outcome, took } => {
             metrics.instance_request(host, operation.as_str(), outcome.as_str(), *took);
         }
-        Observed::Throttled { host } => metrics.instance_throttled(host),
+        ClientEvent::Throttled { host } => metrics.instance_throttled(host),
     }
 }

@@ -72,7 +72,7 @@ impl Readings {
             retrying: self.backoff.lock().unwrap_or_else(PoisonError::into_inner).len(),
             creations: self.instances.creations(),
             throttled: self.instances.throttled(),
-            services: Cloud::discoveries().map(str::to_owned).collect(),
+            services: Cloud::discovery_hosts().map(str::to_owned).collect(),
         }
     }
 }

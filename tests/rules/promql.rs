@@ -118,9 +118,8 @@ fn is_written(label: &str, word: &str) -> bool {
             ["ok", "stale", "gone", "refused", "unanswered", "written", "failed", "dropped"].contains(&word)
         }
         "code" => word.chars().all(|c| c.is_ascii_digit() || "[]^.-".contains(c)) || word == "none",
-        "outcome" => {
-            ["ok", "exists", "throttled", "refused", "failed", "unreachable", "rubbish"].contains(&word)
-        }
+        "outcome" => ["ok", "exists", "throttled", "refused", "failed", "unreachable", "unexpected_response"]
+            .contains(&word),
         _ => true,
     }
 }

@@ -1,5 +1,5 @@
-//! Tests of `dataverse_client`: a scripted server behind in-memory streams, and one over real TLS.
-#![allow(clippy::unwrap_used, reason = "the scripted server and its helpers stand outside #[test] functions")]
+//! Tests against a scripted server, over in-memory streams and over TLS.
+#![allow(clippy::unwrap_used, reason = "the scripted server is outside #[test] functions")]
 
 mod activities;
 mod checks;

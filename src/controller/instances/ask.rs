@@ -16,7 +16,7 @@ use crate::{
         instance_state::{Answer, Failure, Tables, Told, Unread},
     },
 };
-use dataverse_client::{Kind as Error, Meaning, Rejection, Unreachable};
+use dataverse_client::{ErrorClass, ErrorKind, Rejection, Unreachable};
 use kube::ResourceExt;
 use std::sync::Arc;
 use tracing::warn;
@@ -160,12 +160,12 @@ impl Instances {
 /// `types`: metadata of the tables asked for, or none if it could not be read.
 fn full(
     organization: dataverse_client::Organization,
-    types: Option<&[dataverse_client::RecordTypeMetadata]>,
+    types: Option<&[dataverse_client::TableMetadata]>,
     asked: &[String],
     connection: &DynamicsConnection,
     now: jiff::Timestamp,
 ) -> Heard {
-    let usable = |t: &&dataverse_client::RecordTypeMetadata| t.exists && t.related_to_social_activity;
+    let usable = |t: &&dataverse_client::TableMetadata| t.exists && t.related_to_social_activity;
     let existing = types.unwrap_or_default().iter().filter(|t| t.exists);
     let annotations = connection.metadata.annotations.as_ref();
     Heard {
@@ -214,7 +214,7 @@ fn brief(health: dataverse_client::Health, known: Option<&Organization>) -> Hear
 }
 
 impl Table {
-    pub(super) fn of(metadata: &dataverse_client::RecordTypeMetadata) -> Self {
+    pub(super) fn of(metadata: &dataverse_client::TableMetadata) -> Self {
         Self {
             entity_set: metadata.entity_set_name.clone(),
             id_attribute: metadata.primary_id_attribute.clone(),
@@ -225,24 +225,28 @@ impl Table {
 
 /// An error of the client in the rules' words: one for one, no judgement.
 fn failure(error: &dataverse_client::Error) -> Failure {
-    match (&error.kind, error.meaning()) {
-        (Error::OrganizationDisabled, _) => Failure::OrganizationDisabled { ended: false },
-        (Error::AdministrationMode, _) => Failure::AdministrationMode,
-        (Error::HostNotAllowed(_), _) => Failure::HostNotAllowed,
-        (Error::AddressNotAllowed, _) => Failure::AddressNotAllowed,
-        (Error::CredentialsUnusable(fault), _) => Failure::SecretInvalid(fault.to_string()),
+    match (&error.kind, error.class()) {
+        (ErrorKind::OrganizationDisabled, _) => Failure::OrganizationDisabled { ended: false },
+        (ErrorKind::AdministrationMode, _) => Failure::AdministrationMode,
+        (ErrorKind::HostNotAllowed(_), _) => Failure::HostNotAllowed,
+        (ErrorKind::AddressNotAllowed, _) => Failure::AddressNotAllowed,
+        (ErrorKind::CredentialsUnusable(fault), _) => Failure::SecretInvalid(fault.to_string()),
         // No such instance in that tenant: it is the instance that is missing, not the credentials that are wrong.
-        (Error::CredentialsRejected { reason: Rejection::InvalidResource, .. }, _) => Failure::Unreachable,
-        (Error::CredentialsRejected { .. }, _) => Failure::CredentialsRejected,
-        (Error::NotAMember { .. } | Error::AccessDenied { .. }, _) => Failure::AccessDenied,
-        (_, Meaning::SignInUnavailable) => Failure::SignInUnavailable,
-        (_, Meaning::Wait | Meaning::NoEvidence) => Failure::Throttled,
-        (Error::Unreachable(Unreachable::Tls), _) => Failure::Certificate,
+        (ErrorKind::CredentialsRejected { reason: Rejection::InvalidResource, .. }, _) => {
+            Failure::Unreachable
+        }
+        (ErrorKind::CredentialsRejected { .. }, _) => Failure::CredentialsRejected,
+        (ErrorKind::NotAMember { .. } | ErrorKind::AccessDenied { .. }, _) => Failure::AccessDenied,
+        (_, ErrorClass::SignInUnavailable) => Failure::SignInUnavailable,
+        (_, ErrorClass::RetryLater | ErrorClass::DiscoveryUnavailable) => Failure::Throttled,
+        (ErrorKind::Unreachable(Unreachable::Tls), _) => Failure::Certificate,
         (
-            Error::ServiceUnavailable { .. } | Error::Unreachable(_) | Error::OrganizationUnavailable { .. },
+            ErrorKind::ServiceUnavailable { .. }
+            | ErrorKind::Unreachable(_)
+            | ErrorKind::OrganizationUnavailable { .. },
             _,
         ) => Failure::Unreachable,
-        (Error::Other { .. }, _) => Failure::Failing,
+        (ErrorKind::Other { .. }, _) => Failure::Failing,
         _ => Failure::Rubbish,
     }
 }

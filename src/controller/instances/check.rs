@@ -13,7 +13,7 @@ use crate::{
         record::{self, Outcome, Seen},
     },
 };
-use dataverse_client::{ActivityPresence, CheckAnswer, CheckRequest, RecordPresence, RecordRef};
+use dataverse_client::{ActivityPresence, CheckRequest, CheckResult, RecordPresence, RecordRef};
 use std::collections::{BTreeSet, HashMap};
 use tracing::debug;
 use uuid::Uuid;
@@ -132,7 +132,7 @@ impl Instances {
         uid: &str,
         instance: &dataverse_client::Instance,
         wanted: Vec<Wanted<'_>>,
-    ) -> Result<Vec<CheckAnswer>, dataverse_client::Error> {
+    ) -> Result<Vec<CheckResult>, dataverse_client::Error> {
         let types = wanted.iter().filter_map(|one| Some(one.record?.0));
         let tables = self.tables_of(uid, instance, types).await;
         let request = |one: Wanted<'_>| CheckRequest {
@@ -202,11 +202,11 @@ fn record(record: Option<(&str, Uuid)>, tables: &HashMap<String, Table>) -> Opti
 }
 
 /// An answer in the rules' words; `None` when it says nothing for certain (R27).
-fn seen(answer: &CheckAnswer) -> Option<Seen> {
+fn seen(answer: &CheckResult) -> Option<Seen> {
     let record_exists = match &answer.record {
         RecordPresence::Found => Some(true),
         RecordPresence::NotFound => Some(false),
-        RecordPresence::NotAsked | RecordPresence::Unknown(_) => None,
+        RecordPresence::NotRequested | RecordPresence::Unknown(_) => None,
     };
     match &answer.activity {
         ActivityPresence::Found(row) => Some(Seen::Activity {

@@ -10,7 +10,7 @@ use crate::{
     },
     rules::link::{Create, Created, Step, activity_id},
 };
-use dataverse_client::{Creation, Kind as Error, Meaning, RegardingTarget};
+use dataverse_client::{Creation, ErrorClass, ErrorKind, RegardingTarget};
 use jiff::SignedDuration;
 use kube::{Api, ResourceExt};
 use std::time::Duration;
@@ -142,7 +142,7 @@ impl Instances {
         if self.decided(key, &look).step != Step::Create(create.clone()) {
             return None;
         }
-        if let Some(wait) = instance.asks_to_wait() {
+        if let Some(wait) = instance.throttled_for() {
             let wait = SignedDuration::try_from(wait).ok();
             return Some(Outcome { created: Created::Refused(Reason::Throttled), wait });
         }
@@ -196,8 +196,12 @@ impl Instances {
             }
             Err(error) => {
                 debug!(kind = key.kind.as_str(), namespace = %key.namespace, name = %key.name, uid = %basis.uid, %error, "an activity was not created");
-                let whole = [Meaning::InstanceDown, Meaning::CredentialsUnusable, Meaning::SignInUnavailable];
-                if whole.contains(&error.meaning()) {
+                let whole = [
+                    ErrorClass::InstanceDown,
+                    ErrorClass::CredentialsUnusable,
+                    ErrorClass::SignInUnavailable,
+                ];
+                if whole.contains(&error.class()) {
                     self.suspect(&create.connection, &key.namespace);
                 }
                 Outcome::of(&error)
@@ -231,8 +235,9 @@ impl Instances {
                 match types.first().filter(|t| t.exists) {
                     Some(metadata) => super::Table::of(metadata),
                     None => {
-                        let (peer, kind) = (dataverse_client::Peer::Instance, Error::RecordTypeUnknown);
-                        return Err(dataverse_client::Error { peer, kind });
+                        let (endpoint, kind) =
+                            (dataverse_client::Endpoint::Instance, ErrorKind::UnknownTable);
+                        return Err(dataverse_client::Error { endpoint, kind });
                     }
                 }
             }
@@ -258,13 +263,13 @@ impl Outcome {
     }
 
     fn of(error: &dataverse_client::Error) -> Self {
-        let reason = match (&error.kind, error.meaning()) {
-            (Error::SocialDataRefused, _) => Reason::SocialDataRefused,
-            (Error::RecordNotFound, _) => Reason::RecordNotFound,
-            (Error::RecordTypeUnknown, _) => Reason::RecordTypeNotOffered,
-            (_, Meaning::Wait) => Reason::Throttled,
-            (_, Meaning::InstanceDown) => Reason::InstanceDowntime,
-            (_, Meaning::RequestRefused) => Reason::PostRefused,
+        let reason = match (&error.kind, error.class()) {
+            (ErrorKind::SocialDataRefused, _) => Reason::SocialDataRefused,
+            (ErrorKind::RecordNotFound, _) => Reason::RecordNotFound,
+            (ErrorKind::UnknownTable, _) => Reason::RecordTypeNotOffered,
+            (_, ErrorClass::RetryLater) => Reason::Throttled,
+            (_, ErrorClass::InstanceDown) => Reason::InstanceDowntime,
+            (_, ErrorClass::RequestRefused) => Reason::PostRefused,
             _ => Reason::ConnectionNotReady,
         };
         let wait = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());

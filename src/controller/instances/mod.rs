@@ -282,7 +282,7 @@ impl Instances {
 
     /// Hosts of instances that asked to be left alone, and for how much longer.
     pub fn throttled(&self) -> Vec<(String, Duration)> {
-        self.dynamics.waits()
+        self.dynamics.throttled_hosts()
     }
 
     /// The link's status says all that was learned. Unless it waits for something, nothing that was tried for it
