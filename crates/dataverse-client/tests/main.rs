@@ -6,6 +6,7 @@ mod checks;
 mod hostile;
 mod network;
 mod organization;
+mod readme;
 mod server;
 mod sign_in;
 mod throttling;
