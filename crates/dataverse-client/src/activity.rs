@@ -135,8 +135,8 @@ impl Instance {
     /// never creates a second activity.
     ///
     /// Fails with [`ErrorKind::RecordNotFound`] if the regarding record does not exist, and with
-    /// [`ErrorKind::UnknownTable`] if its table does not or cannot be regarded by activities. After any other error the
-    /// activity may exist: repeat the call with the same id.
+    /// [`ErrorKind::UnknownTable`] if its table does not exist or activities cannot be regarding its rows. After any other
+    /// error the activity may exist: repeat the call with the same id.
     pub async fn create_activity(&self, id: Uuid, activity: &Activity) -> Result<Creation, Error> {
         let fail = |kind| Err(self.api.error(kind));
         if let Some(target) = &activity.regarding
@@ -147,8 +147,8 @@ impl Instance {
         {
             return fail(ErrorKind::UnknownTable);
         }
-        let ask = ApiRequest::create(&format!("socialactivities({id})"), &activity.body());
-        let response = self.api.request(ask).await?;
+        let request = ApiRequest::create(&format!("socialactivities({id})"), &activity.body());
+        let response = self.api.request(request).await?;
         match response.status.as_u16() {
             204 => return Ok(Creation::Created),
             // A representation, although none was requested, must be that of this row.

@@ -176,14 +176,14 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// Whether a pooled connection has carried a response. A failure on one that has may only mean that the server closed
 /// it while idle, so the request is repeated once on a new connection.
 #[derive(Clone, Default)]
-pub(crate) struct Reused(Arc<AtomicBool>);
+pub(crate) struct Used(Arc<AtomicBool>);
 
-impl Reused {
+impl Used {
     pub(crate) fn mark(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn get(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -191,18 +191,18 @@ impl Reused {
 /// An established connection: TLS, or a stream in memory.
 pub(crate) struct HostStream {
     io: TokioIo<Box<dyn Stream>>,
-    reused: Reused,
+    used: Used,
 }
 
 impl HostStream {
     fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self { io: TokioIo::new(Box::new(stream)), reused: Reused::default() }
+        Self { io: TokioIo::new(Box::new(stream)), used: Used::default() }
     }
 }
 
 impl Connection for HostStream {
     fn connected(&self) -> Connected {
-        Connected::new().extra(self.reused.clone())
+        Connected::new().extra(self.used.clone())
     }
 }
 

@@ -13,7 +13,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::config::{Clock, Config, ConfigError};
-use crate::connector::{ConnectError, Connector, Reused};
+use crate::connector::{ConnectError, Connector, Used};
 use crate::error::{ErrorKind, UnexpectedResponse, Unreachable};
 use crate::guard::Guard;
 use crate::origin::OriginError;
@@ -79,8 +79,8 @@ impl HttpClient {
         *request.headers_mut() = outgoing.headers.clone();
         request.headers_mut().insert(header::USER_AGENT, self.user_agent.clone());
         let response = self.client.request(request).await.map_err(|e| Failure::of_request(&e))?;
-        if let Some(reused) = response.extensions().get::<Reused>() {
-            reused.mark();
+        if let Some(used) = response.extensions().get::<Used>() {
+            used.mark();
         }
         let (head, body) = response.into_parts();
         let status = head.status.as_u16();
@@ -104,7 +104,7 @@ impl HttpClient {
 }
 
 enum Failure {
-    /// The other side had closed the pooled connection before the request arrived.
+    /// A pooled connection failed before the response, most likely because the server closed it while idle.
     StaleConnection,
     Is(ErrorKind),
 }
@@ -143,7 +143,7 @@ impl Failure {
         if let Some(connection) = error.connect_info() {
             connection.get_extras(&mut extensions);
         }
-        if extensions.get::<Reused>().is_some_and(Reused::get) {
+        if extensions.get::<Used>().is_some_and(Used::is_used) {
             Self::StaleConnection
         } else {
             Self::Is(ErrorKind::Unreachable(Unreachable::Reset))
