@@ -19,6 +19,7 @@ use crate::{
     },
     telemetry::{api_requests::ApiMetricsLayer, logs},
 };
+use dataverse_client::ConfigError;
 use kube::{
     client::{ClientBuilder, retry::RetryPolicy},
     config::{KubeConfigOptions, Kubeconfig},
@@ -190,7 +191,7 @@ async fn lead(args: &Args) -> Result<(), Stop> {
         held = Some(candidate.leadership());
         election = Some(candidate);
     }
-    let longest = dynamics.longest_request();
+    let longest = dynamics.request_timeout();
     let predecessor = match acquired {
         Acquired::Taken => Some(longest),
         Acquired::HandedOver => None,
@@ -349,16 +350,27 @@ fn dynamics_client(args: &Args, endpoints: &Endpoints) -> Result<dataverse_clien
     if !args.allow_hosts.is_empty() {
         config.allow_hosts.clone_from(&args.allow_hosts);
     }
-    config.deadlines =
-        dataverse_client::Deadlines::with_request(Duration::from_secs(args.instance_timeout.into()));
+    config.timeouts =
+        dataverse_client::Timeouts::with_request(Duration::from_secs(args.instance_timeout.into()));
     let metrics = endpoints.metrics.clone();
-    config.observe = Arc::new(move |observed| observe(&metrics, observed));
+    config.observer = Arc::new(move |observed| observe(&metrics, observed));
     config.connect_to = args.connect_to.iter().cloned().collect::<HashMap<_, _>>();
     if let Some(path) = &args.ca_file {
         config.extra_roots = std::fs::read(path)
             .map_err(|e| Stop::usage(format!("{} cannot be read: {e}", path.display())))?;
     }
-    dataverse_client::Client::new(&config).map_err(Stop::usage)
+    dataverse_client::Client::new(&config).map_err(|error| Stop::usage(with_flag(&error)))
+}
+
+/// The client names the fields of its configuration; this adds the flag behind the field.
+fn with_flag(error: &ConfigError) -> String {
+    let flag = match error {
+        ConfigError::AllowHosts { .. } => "--allow-host",
+        ConfigError::ConnectTo { .. } => "--connect-to",
+        ConfigError::ExtraRoots | ConfigError::NoRoots => "--ca-file",
+        ConfigError::UserAgent | ConfigError::Tls(_) => return error.to_string(),
+    };
+    format!("{flag}: {error}")
 }
 
 /// A parser's complaint shows the lines around the fault, and in a kubeconfig these hold tokens.

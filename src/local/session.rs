@@ -180,7 +180,7 @@ fn over_https(served: &Served, hosts: &BTreeSet<String>) -> dataverse_client::Co
         .chain(services.map(str::to_owned))
         .map(|host| (host, served.address()))
         .collect();
-    let nowhere: dataverse_client::Resolve =
+    let nowhere: dataverse_client::Resolver =
         Arc::new(|host| Box::pin(std::future::ready(Err(no_instance(&host)))));
     dataverse_client::Config {
         connect_to,

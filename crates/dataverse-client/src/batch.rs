@@ -1,4 +1,4 @@
-//! Many reads in one `$batch`: multipart out, multipart in, all or nothing.
+//! Many reads in one `$batch`: encodes and decodes multipart bodies, all or nothing.
 
 use std::time::SystemTime;
 
@@ -6,50 +6,57 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
-use super::client::{API, Ask, Remote};
-use super::error::{Error, Kind, Rubbish};
-use super::exchange::{Answer, retry_after};
+use crate::api::{Api, ApiRequest, WEB_API_ROOT};
+use crate::error::{Error, ErrorKind, UnexpectedResponse};
+use crate::transport::{HttpResponse, retry_after};
 
-/// What Dataverse takes in one batch.
-pub(super) const MOST: usize = 1000;
+/// Dataverse's limit per batch.
+pub(crate) const MAX_READS: usize = 1000;
 
-/// One read inside a batch.
-pub(super) struct Read {
-    /// Below the API root.
-    pub(super) path: String,
-    pub(super) prefer: Option<&'static str>,
+/// One read in a batch.
+pub(crate) struct Read {
+    /// Path below the Web API root.
+    pub(crate) path: String,
+    pub(crate) prefer: Option<&'static str>,
 }
 
-impl Remote {
-    /// Sends at most [`MOST`] reads and returns as many answers in the same order, or an error. A batch answer that is
-    /// cut short or does not fit is an error as a whole: a missing answer must not shift the others (R27).
-    pub(super) async fn batch(&self, reads: &[Read]) -> Result<Vec<Answer>, Error> {
+impl Api {
+    /// Sends at most [`MAX_READS`] reads and returns their responses in the same order. A batch response that is
+    /// truncated or has another number of parts is an error as a whole: otherwise a missing part would assign the
+    /// others to the wrong rows.
+    pub(crate) async fn batch(&self, reads: &[Read]) -> Result<Vec<HttpResponse>, Error> {
         let boundary = format!("batch_{}", Uuid::new_v4());
         let content_type = HeaderValue::from_str(&format!("multipart/mixed; boundary={boundary}"))
             .expect("a UUID is a valid header value");
-        let answer = self.ask(Ask::batch(content_type, encode(reads, &boundary))).await?;
-        if answer.status != StatusCode::OK {
-            return Err(self.error(match answer.refusal() {
-                // The batch endpoint is no row: whatever is missing, it is not what was asked about.
-                Kind::RecordNotFound => Kind::Other { status: answer.status.as_u16(), code: answer.code() },
+        let response = self.request(ApiRequest::batch(content_type, encode(reads, &boundary))).await?;
+        if response.status != StatusCode::OK {
+            return Err(self.error(match response.error_kind() {
+                // Says that `$batch` was not found, not one of the rows.
+                ErrorKind::RecordNotFound => {
+                    ErrorKind::Other { status: response.status.as_u16(), code: response.code() }
+                }
                 kind => kind,
             }));
         }
-        let answers = answer
+        let responses = response
             .boundary()
             .and_then(|boundary| {
-                decode(&answer.body, boundary, reads.len(), self.now())
-                    .ok_or(Kind::Rubbish { status: answer.status.as_u16(), why: Rubbish::Batch })
+                decode(&response.body, boundary, reads.len(), self.shared.now().into()).ok_or(
+                    ErrorKind::UnexpectedResponse {
+                        status: response.status.as_u16(),
+                        reason: UnexpectedResponse::IncompleteBatch,
+                    },
+                )
             })
             .map_err(|kind| self.error(kind))?;
-        // A part can be told to wait while the batch as a whole is answered.
-        for part in answers.iter().filter(|a| !a.status.is_success()) {
-            let kind = part.refusal();
-            if matches!(kind, Kind::Throttled { .. }) {
+        // A part can be throttled although the batch as a whole succeeds.
+        for part in responses.iter().filter(|a| !a.status.is_success()) {
+            let kind = part.error_kind();
+            if matches!(kind, ErrorKind::Throttled { .. }) {
                 self.throttled(kind);
             }
         }
-        Ok(answers)
+        Ok(responses)
     }
 }
 
@@ -59,7 +66,7 @@ fn encode(reads: &[Read], boundary: &str) -> Bytes {
         body.push_str("--");
         body.push_str(boundary);
         body.push_str("\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nGET ");
-        body.push_str(API);
+        body.push_str(WEB_API_ROOT);
         body.push('/');
         body.push_str(&read.path);
         body.push_str(
@@ -78,27 +85,27 @@ fn encode(reads: &[Read], boundary: &str) -> Bytes {
     Bytes::from(body)
 }
 
-/// Exactly `expected` answers, each complete, and the closing delimiter; anything else is `None`.
-fn decode(body: &Bytes, boundary: &str, expected: usize, now: SystemTime) -> Option<Vec<Answer>> {
+/// Exactly `expected` complete responses and the closing delimiter; otherwise `None`.
+fn decode(body: &Bytes, boundary: &str, expected: usize, now: SystemTime) -> Option<Vec<HttpResponse>> {
     let delimiter = format!("--{boundary}");
-    let mut answers = Vec::with_capacity(expected);
+    let mut responses = Vec::with_capacity(expected);
     let mut at = find_delimiter(body, 0, delimiter.as_bytes())?;
     loop {
         let after = at + delimiter.len();
         if body[after..].starts_with(b"--") {
-            return (answers.len() == expected).then_some(answers);
+            return (responses.len() == expected).then_some(responses);
         }
-        if answers.len() == expected {
+        if responses.len() == expected {
             return None;
         }
         let start = after + line_end(&body[after..])?;
         let next = find_delimiter(body, start, delimiter.as_bytes())?;
-        answers.push(part(&body.slice(start..next), now)?);
+        responses.push(part(&body.slice(start..next), now)?);
         at = next;
     }
 }
 
-/// The next delimiter at the beginning of a line.
+/// Position of the next delimiter at the beginning of a line.
 fn find_delimiter(body: &[u8], from: usize, delimiter: &[u8]) -> Option<usize> {
     let mut at = from;
     loop {
@@ -110,14 +117,14 @@ fn find_delimiter(body: &[u8], from: usize, delimiter: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of a line that may only hold blanks, with its end.
+/// Length of the rest of the delimiter line, which may only hold whitespace.
 fn line_end(bytes: &[u8]) -> Option<usize> {
     let end = bytes.iter().position(|b| *b == b'\n')?;
     bytes[..end].iter().all(u8::is_ascii_whitespace).then_some(end + 1)
 }
 
-/// One part: its own headers, then a whole HTTP answer.
-fn part(bytes: &Bytes, now: SystemTime) -> Option<Answer> {
+/// Decodes one part: its own headers, then an HTTP response.
+fn part(bytes: &Bytes, now: SystemTime) -> Option<HttpResponse> {
     let mut slots = [httparse::EMPTY_HEADER; 16];
     let httparse::Status::Complete((outer, headers)) = httparse::parse_headers(bytes, &mut slots).ok()?
     else {
@@ -140,7 +147,7 @@ fn part(bytes: &Bytes, now: SystemTime) -> Option<Answer> {
         let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
         map.append(name, HeaderValue::from_bytes(header.value).ok()?);
     }
-    // The line break before the next delimiter belongs to the delimiter; JSON does not mind blanks.
+    // The body may end in the line break that belongs to the next delimiter, which JSON ignores.
     let body = inner.slice(head..);
     let announced = map.get(http::header::CONTENT_LENGTH).map(|l| l.to_str().ok()?.parse::<usize>().ok());
     let body = match announced {
@@ -154,7 +161,7 @@ fn part(bytes: &Bytes, now: SystemTime) -> Option<Answer> {
         None => body,
     };
     let retry_after = retry_after(&map, now);
-    Some(Answer { status, headers: map, body, retry_after })
+    Some(HttpResponse { status, headers: map, body, retry_after })
 }
 
 #[cfg(test)]
@@ -171,20 +178,20 @@ mod tests {
         {}\r\n--b--\r\n";
 
     fn decoded(text: &str, expected: usize) -> Option<Vec<u16>> {
-        let answers =
+        let responses =
             decode(&Bytes::copy_from_slice(text.as_bytes()), "b", expected, SystemTime::UNIX_EPOCH)?;
-        Some(answers.iter().map(|a| a.status.as_u16()).collect())
+        Some(responses.iter().map(|a| a.status.as_u16()).collect())
     }
 
     #[test]
-    fn answers_come_back_in_order() {
+    fn parts_keep_their_order() {
         assert_eq!(decoded(TWO, 2), Some(vec![200, 404]));
-        let answers = decode(&Bytes::from_static(TWO.as_bytes()), "b", 2, SystemTime::UNIX_EPOCH).unwrap();
-        assert_eq!(answers[1].body.as_ref(), b"{}");
+        let responses = decode(&Bytes::from_static(TWO.as_bytes()), "b", 2, SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(responses[1].body.as_ref(), b"{}");
     }
 
     #[test]
-    fn r27_a_batch_cut_anywhere_is_no_answer() {
+    fn truncated_batch_is_an_error() {
         for end in 0..TWO.len() - 4 {
             assert_eq!(decoded(&TWO[..end], 2), None, "cut at {end}");
         }
@@ -195,12 +202,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), n in 0usize..4) {
+        fn any_bytes_decode_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), n in 0usize..4) {
             let _ = decode(&Bytes::from(bytes), "b", n, SystemTime::UNIX_EPOCH);
         }
 
         #[test]
-        fn a_damaged_batch_is_read_without_panic(at in 0..TWO.len(), byte in any::<u8>()) {
+        fn damaged_batch_decodes_without_panic(at in 0..TWO.len(), byte in any::<u8>()) {
             let mut damaged = TWO.as_bytes().to_vec();
             damaged[at] = byte;
             let _ = decode(&Bytes::from(damaged), "b", 2, SystemTime::UNIX_EPOCH);

@@ -1,28 +1,32 @@
-//! Are the activities and records of many links still there? One `$batch` for hundreds of links (R23–R25, R27).
+//! Reads many activities and their records in one `$batch`.
 
 use uuid::Uuid;
 
-use super::batch::{MOST, Read};
-use super::client::Instance;
-use super::error::{Error, Kind};
-use super::exchange::Answer;
-use super::organization::{WHO_AM_I, WhoAmI};
-use super::row::{ActivityRow, RecordRef, WITH_LOOKUP_NAMES, activity_path, record_path, record_row, row};
+use crate::batch::{MAX_READS, Read};
+use crate::client::Instance;
+use crate::error::{Error, ErrorKind, UnexpectedResponse};
+use crate::organization::{WHO_AM_I, WhoAmI};
+use crate::row::{
+    ActivityRow, LOOKUP_NAMES, RecordPresence, RecordRef, activity_path, parse_activity, parse_record,
+    record_path,
+};
+use crate::transport::HttpResponse;
 
-/// One link to look at.
+/// An activity to read, and optionally its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckRequest {
-    /// The organisation it was made in. What another one says is no answer (R27).
+    /// The organization it belongs to. Responses of another organization are not used: after a reset or copy of the
+    /// environment every row would seem to be missing.
     pub organization: Uuid,
-    /// Its activity.
+    /// Id of the activity.
     pub activity: Uuid,
-    /// Its record, if one is known.
+    /// The record, if it is to be read too.
     pub record: Option<RecordRef>,
 }
 
-/// What was found of one link.
+/// The result of one [`CheckRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckAnswer {
+pub struct CheckResult {
     /// The activity.
     pub activity: ActivityPresence,
     /// The record.
@@ -32,129 +36,120 @@ pub struct CheckAnswer {
 /// Whether an activity exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActivityPresence {
-    /// It does, and this is what it is about.
-    Found(ActivityRow),
-    /// The instance itself says that it does not (0x80040217).
-    NotFound,
-    /// Not known.
-    Unknown(Error),
-}
-
-/// Whether a record exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecordPresence {
     /// It does.
-    Found,
-    /// The instance itself says that it does not (0x80040217).
+    Found(ActivityRow),
+    /// Dataverse reports that it does not (0x80040217).
     NotFound,
-    /// No record was named; one the activity is regarding is to be taken for existing.
-    NotAsked,
-    /// Not known.
+    /// The read failed; says nothing about the activity.
     Unknown(Error),
 }
 
 impl Instance {
-    /// Looks at any number of links, at most 1,000 rows per request. One answer per request, in order.
+    /// Reads any number of activities and records, 1,000 rows per batch. The results are in the order of the requests.
     ///
-    /// Fails only if nothing at all was learnt; once a batch has been answered, links of a later batch that fails are
-    /// `Unknown` with its error.
-    pub async fn check(&self, links: &[CheckRequest]) -> Result<Vec<CheckAnswer>, Error> {
-        let mut answers = Vec::with_capacity(links.len());
+    /// An error means that the first batch failed. If a later one fails, the remaining results are `Unknown`.
+    pub async fn check(&self, requests: &[CheckRequest]) -> Result<Vec<CheckResult>, Error> {
+        let mut results = Vec::with_capacity(requests.len());
         let mut failed: Option<Error> = None;
-        for chunk in chunks(links) {
-            // What stopped one batch stops the next: an instance that is down is not asked again and again.
+        for chunk in chunks(requests) {
+            // An instance that is down is not sent the remaining batches.
             if let Some(error) = &failed {
-                answers.extend(chunk.iter().map(|link| CheckAnswer::unknown(link, error)));
+                results.extend(chunk.iter().map(|request| CheckResult::unknown(request, error)));
                 continue;
             }
             match self.api.batch(&batch(chunk)).await {
                 Ok(parts) => {
                     let mut parts = parts.iter();
-                    let who = parts.next().map_or_else(|| Err(NO_PART), Answer::json::<WhoAmI>);
-                    for link in chunk {
-                        let answer = self.judge(link, &mut parts);
+                    let who = parts.next().map_or_else(|| Err(NO_PART), HttpResponse::json::<WhoAmI>);
+                    for request in chunk {
+                        let result = self.check_result(request, &mut parts);
                         let wrong = match &who {
-                            Ok(who) if who.organization_id == link.organization => None,
-                            Ok(_) => Some(Kind::AnotherOrganization),
+                            Ok(who) if who.organization_id == request.organization => None,
+                            Ok(_) => Some(ErrorKind::OrganizationMismatch),
                             Err(kind) => Some(kind.clone()),
                         };
-                        answers.push(match wrong {
-                            None => answer,
-                            Some(kind) => CheckAnswer::unknown(link, &self.api.error(kind)),
+                        results.push(match wrong {
+                            None => result,
+                            Some(kind) => CheckResult::unknown(request, &self.api.error(kind)),
                         });
                     }
                 }
-                Err(error) if answers.is_empty() => return Err(error),
+                Err(error) if results.is_empty() => return Err(error),
                 Err(error) => {
-                    answers.extend(chunk.iter().map(|link| CheckAnswer::unknown(link, &error)));
+                    results.extend(chunk.iter().map(|request| CheckResult::unknown(request, &error)));
                     failed = Some(error);
                 }
             }
         }
-        Ok(answers)
+        Ok(results)
     }
 
-    fn judge<'a>(&self, link: &CheckRequest, parts: &mut impl Iterator<Item = &'a Answer>) -> CheckAnswer {
+    fn check_result<'a>(
+        &self,
+        request: &CheckRequest,
+        parts: &mut impl Iterator<Item = &'a HttpResponse>,
+    ) -> CheckResult {
         let missing = || self.api.error(NO_PART);
-        let activity = match parts.next().map(|part| row(part, link.activity)) {
+        let activity = match parts.next().map(|part| parse_activity(part, request.activity)) {
             Some(Ok(row)) => ActivityPresence::Found(row),
-            Some(Err(Kind::RecordNotFound)) => ActivityPresence::NotFound,
+            Some(Err(ErrorKind::RecordNotFound)) => ActivityPresence::NotFound,
             Some(Err(kind)) => ActivityPresence::Unknown(self.api.error(kind)),
             None => ActivityPresence::Unknown(missing()),
         };
-        let record = match &link.record {
-            None => RecordPresence::NotAsked,
+        let record = match &request.record {
+            None => RecordPresence::NotRequested,
             Some(record) if record_path(record).is_none() => {
-                RecordPresence::Unknown(self.api.error(Kind::RecordTypeUnknown))
+                RecordPresence::Unknown(self.api.error(ErrorKind::UnknownTable))
             }
-            Some(record) => match parts.next().map(|part| record_row(part, record)) {
+            Some(record) => match parts.next().map(|part| parse_record(part, record)) {
                 Some(Ok(())) => RecordPresence::Found,
-                Some(Err(Kind::RecordNotFound)) => RecordPresence::NotFound,
+                Some(Err(ErrorKind::RecordNotFound)) => RecordPresence::NotFound,
                 Some(Err(kind)) => RecordPresence::Unknown(self.api.error(kind)),
                 None => RecordPresence::Unknown(missing()),
             },
         };
-        CheckAnswer { activity, record }
+        CheckResult { activity, record }
     }
 }
 
-impl CheckAnswer {
-    fn unknown(link: &CheckRequest, error: &Error) -> Self {
-        let record = match link.record {
+impl CheckResult {
+    fn unknown(request: &CheckRequest, error: &Error) -> Self {
+        let record = match request.record {
             Some(_) => RecordPresence::Unknown(error.clone()),
-            None => RecordPresence::NotAsked,
+            None => RecordPresence::NotRequested,
         };
         Self { activity: ActivityPresence::Unknown(error.clone()), record }
     }
 }
 
-/// An answer with fewer parts than were asked for.
-const NO_PART: Kind = Kind::Rubbish { status: 200, why: super::error::Rubbish::Batch };
+/// Not reached: `Api::batch` has checked the number of parts.
+const NO_PART: ErrorKind =
+    ErrorKind::UnexpectedResponse { status: 200, reason: UnexpectedResponse::IncompleteBatch };
 
-/// Who answers, and then what about each link: in one request, because in two the URL may change hands between them.
-fn batch(links: &[CheckRequest]) -> Vec<Read> {
+/// `WhoAmI` and the rows in one batch, so that the organization cannot change between them.
+fn batch(requests: &[CheckRequest]) -> Vec<Read> {
     let who = Read { path: WHO_AM_I.to_owned(), prefer: None };
-    std::iter::once(who).chain(links.iter().flat_map(reads)).collect()
+    std::iter::once(who).chain(requests.iter().flat_map(reads)).collect()
 }
 
-/// The reads one link needs: its activity, and its record if that has a usable name.
-fn reads(link: &CheckRequest) -> impl Iterator<Item = Read> + use<> {
-    let activity = Read { path: activity_path(link.activity), prefer: Some(WITH_LOOKUP_NAMES) };
-    let record = link.record.as_ref().and_then(record_path).map(|path| Read { path, prefer: None });
+/// The reads of one request: the activity, and the record if its names are valid.
+fn reads(request: &CheckRequest) -> impl Iterator<Item = Read> + use<> {
+    let activity = Read { path: activity_path(request.activity), prefer: Some(LOOKUP_NAMES) };
+    let record = request.record.as_ref().and_then(record_path).map(|path| Read { path, prefer: None });
     std::iter::once(activity).chain(record)
 }
 
-/// As many links at a time as fit into one batch.
-fn chunks(links: &[CheckRequest]) -> impl Iterator<Item = &[CheckRequest]> {
-    let mut rest = links;
+/// The requests, in chunks that fit into one batch.
+fn chunks(requests: &[CheckRequest]) -> impl Iterator<Item = &[CheckRequest]> {
+    let mut rest = requests;
     std::iter::from_fn(move || {
-        // Who answers is a read, too.
+        // `WhoAmI` is a read, too.
         let mut rows = 1;
         let fit = rest
             .iter()
-            .take_while(|link| {
-                rows += 1 + usize::from(link.record.is_some());
-                rows <= MOST
+            .take_while(|request| {
+                rows += 1 + usize::from(request.record.is_some());
+                rows <= MAX_READS
             })
             .count();
         let (chunk, after) = rest.split_at(fit);
@@ -168,23 +163,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_never_holds_more_than_a_thousand_rows() {
+    fn batches_hold_at_most_1000_rows() {
         let record = |i: usize| RecordRef {
             entity_set: "leads".into(),
             id_attribute: "leadid".into(),
             id: Uuid::from_u128(i as u128),
         };
         for every in [1, 2, 3, usize::MAX] {
-            let links: Vec<CheckRequest> = (0..2345)
+            let requests: Vec<CheckRequest> = (0..2345)
                 .map(|i| CheckRequest {
                     organization: Uuid::nil(),
                     activity: Uuid::from_u128(i as u128),
                     record: (i % every == 0).then(|| record(i)),
                 })
                 .collect();
-            let sizes: Vec<usize> = chunks(&links).map(|c| batch(c).len()).collect();
-            assert!(sizes.iter().all(|s| *s <= MOST && *s > 0));
-            assert_eq!(chunks(&links).map(<[_]>::len).sum::<usize>(), links.len());
+            let sizes: Vec<usize> = chunks(&requests).map(|c| batch(c).len()).collect();
+            assert!(sizes.iter().all(|s| *s <= MAX_READS && *s > 0));
+            assert_eq!(chunks(&requests).map(<[_]>::len).sum::<usize>(), requests.len());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the operator decides once for all instances: hosts, roots, deadlines, caps, transport, clock.
+//! Configuration shared by all instances: hosts, trusted roots, timeouts, size limits, transport, clock.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,51 +10,51 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::io::DuplexStream;
 
-use super::observed::Observe;
-use super::origin::OriginError;
+use crate::instrument::Observer;
+use crate::origin::OriginError;
 
-/// The host suffixes of the public clouds: commercial, the two of the US government, China.
+/// The host suffixes of Microsoft's clouds: commercial, the two of the US government, China.
 pub const DEFAULT_ALLOW_HOSTS: [&str; 4] =
     [".dynamics.com", ".microsoftdynamics.us", ".appsplatform.us", ".dynamics.cn"];
 
-/// Tells the time, for token lifetimes, assertions and the throttling gate. Deadlines on I/O do not use it.
+/// The current time, used for token lifetimes, assertions and throttling. [`Timeouts`] are real time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Resolves a host name to addresses; called once per connection.
-pub type Resolve = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
+/// Resolves a host name to addresses. Called once per connection.
+pub type Resolver = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
-/// Opens a stream to a host inside this process; an error counts as a refused connection.
+/// Opens a stream to a host inside this process. An error counts as a refused connection.
 pub type InMemoryDial = Arc<dyn Fn(&str) -> io::Result<DuplexStream> + Send + Sync>;
 
-/// How bytes travel.
+/// How connections are made.
 #[derive(Clone)]
 pub enum Transport {
-    /// TCP and TLS. Names are resolved by the operating system unless a resolver is given.
+    /// TCP and TLS.
     Network {
-        /// `None`: the operating system's.
-        resolve: Option<Resolve>,
+        /// `None` uses the operating system's resolver.
+        resolve: Option<Resolver>,
     },
-    /// Plain HTTP/1.1 over streams inside this process, for tests that pause the clock. The allow-list holds
-    /// here too; there are no addresses to check.
+    /// Plain HTTP/1.1 over streams inside this process, for tests. [`Config::allow_hosts`] applies here too; there are
+    /// no addresses to check.
     InMemory(InMemoryDial),
 }
 
 /// Time limits, all in real time.
 #[derive(Debug, Clone, Copy)]
-pub struct Deadlines {
-    /// Name, TCP and TLS together, for one connection.
+pub struct Timeouts {
+    /// One connection: DNS, TCP and TLS together.
     pub connect: Duration,
     /// One token request.
     pub sign_in: Duration,
-    /// One request to an instance in total: waiting for a slot, a token, sending, the whole answer, and the one
-    /// repetition after a 401. When it has passed, the request is over.
+    /// One request to an instance in total: waiting for a slot, signing in, sending, reading the response, and the one
+    /// repetition after a 401.
     pub request: Duration,
-    /// The same for one `$batch`.
+    /// As `request`, for a `$batch`, a page of the change feed or the discovery list.
     pub batch: Duration,
 }
 
-impl Deadlines {
-    /// With this limit for one request, and the others to match: none within a request is longer than the request.
+impl Timeouts {
+    /// Limits derived from that of a single request.
     pub fn with_request(request: Duration) -> Self {
         Self {
             connect: request.min(Duration::from_secs(10)),
@@ -65,51 +65,52 @@ impl Deadlines {
     }
 }
 
-impl Default for Deadlines {
+impl Default for Timeouts {
     fn default() -> Self {
         Self::with_request(Duration::from_secs(60))
     }
 }
 
-/// Caps on answer bodies, in bytes, enforced while they stream in.
+/// Limits on response bodies in bytes, enforced while reading.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
-    /// An ordinary answer.
-    pub answer: usize,
-    /// A `$batch`, a page of the change feed, a discovery list.
+    /// An ordinary response.
+    pub response: usize,
+    /// A `$batch`, a page of the change feed or the discovery list.
     pub batch: usize,
 }
 
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self { answer: 1 << 20, batch: 8 << 20 }
+        Self { response: 1 << 20, batch: 8 << 20 }
     }
 }
 
-/// Operator-level configuration of the [`super::Client`]. Nothing here may come from a resource of the cluster.
+/// Configuration of a [`Client`](crate::Client). Do not fill it from user input: it decides which hosts and addresses
+/// may be called.
 #[derive(Clone)]
 pub struct Config {
-    /// Host suffixes an instance may have: `.dynamics.com` is everything below it, `crm.example.com` itself too.
+    /// Host suffixes an instance may have. `.dynamics.com` matches every host below it, `crm.example.com` also itself.
     pub allow_hosts: Vec<String>,
-    /// Hosts reached at a fixed address, like curl's `--connect-to`: the only way past the address guard, and the
-    /// only way to a port other than 443.
+    /// Hosts reached at a fixed address instead of through DNS, like curl's `--connect-to`. Only these may have a
+    /// private address or a port other than 443.
     pub connect_to: HashMap<String, SocketAddr>,
-    /// PEM certificates (any number, one after the other) trusted besides the operating system's.
+    /// PEM certificates to trust in addition to the operating system's.
     pub extra_roots: Vec<u8>,
     /// Time limits.
-    pub deadlines: Deadlines,
+    pub timeouts: Timeouts,
     /// Size limits.
     pub body_limits: BodyLimits,
-    /// Requests under way at one time per instance and identity.
+    /// Maximum concurrent requests per instance and identity.
     pub concurrency: usize,
     /// The `User-Agent` of every request.
     pub user_agent: String,
-    /// Real network or streams in memory.
+    /// Network, or streams in memory.
     pub transport: Transport,
-    /// The time.
+    /// Source of the current time.
     pub clock: Clock,
-    /// Is told of every request.
-    pub observe: Observe,
+    /// Receives an event for every request, for metrics.
+    pub observer: Observer,
 }
 
 impl Default for Config {
@@ -118,36 +119,44 @@ impl Default for Config {
             allow_hosts: DEFAULT_ALLOW_HOSTS.map(str::to_owned).to_vec(),
             connect_to: HashMap::new(),
             extra_roots: Vec::new(),
-            deadlines: Deadlines::default(),
+            timeouts: Timeouts::default(),
             body_limits: BodyLimits::default(),
             concurrency: 8,
             user_agent: concat!("dataverse-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             transport: Transport::Network { resolve: None },
             clock: Arc::new(Timestamp::now),
-            observe: Arc::new(|_| {}),
+            observer: Arc::new(|_| {}),
         }
     }
 }
 
-/// Why a [`Config`] cannot be used.
+/// Why a [`Config`] cannot be used. Messages name its fields.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// An entry of the allow-list or of `connect_to` is not a host name of at least two labels.
-    #[error("{entry:?} in --allow-host or --connect-to is not a usable host name: {why}")]
-    Host {
+    /// An entry of [`Config::allow_hosts`] is not a host name of at least two labels.
+    #[error("{entry:?} in allow_hosts is not a usable host name: {reason}")]
+    AllowHosts {
         /// The entry.
         entry: String,
         /// What is wrong with it.
-        why: OriginError,
+        reason: OriginError,
     },
-    /// The extra roots are not PEM certificates.
-    #[error("the file of --ca-file holds something that is not a PEM certificate")]
+    /// A key of [`Config::connect_to`] is not a host name of at least two labels.
+    #[error("{entry:?} in connect_to is not a usable host name: {reason}")]
+    ConnectTo {
+        /// The key.
+        entry: String,
+        /// What is wrong with it.
+        reason: OriginError,
+    },
+    /// [`Config::extra_roots`] holds something that is not a PEM certificate.
+    #[error("extra_roots holds something that is not a PEM certificate")]
     ExtraRoots,
-    /// The `User-Agent` is not a header value.
-    #[error("user_agent holds a character that no HTTP header may have")]
+    /// [`Config::user_agent`] is not a valid header value.
+    #[error("user_agent holds a character that is not allowed in an HTTP header")]
     UserAgent,
-    /// Nothing to trust.
-    #[error("the operating system has no root certificates; install ca-certificates or give --ca-file")]
+    /// Neither the operating system nor [`Config::extra_roots`] has a root certificate.
+    #[error("the operating system has no root certificates; install ca-certificates or set extra_roots")]
     NoRoots,
     /// TLS could not be set up.
     #[error("TLS cannot be set up: {0}")]

@@ -1,4 +1,7 @@
-//! One connection: admitted host, resolved once, every address checked, connected to exactly that address, TLS.
+//! Opens one connection: checks the host, resolves it once, checks every address, connects to it, starts TLS.
+//!
+//! hyper-util's `HttpConnector` does not fit: an explicit port in the URL would replace the port of `connect_to`, and
+//! its errors do not tell name, address and timeout apart.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,43 +23,43 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-use super::config::{Config, ConfigError, InMemoryDial, Resolve, Transport};
-use super::guard::{Guard, is_public};
-use super::origin::Origin;
+use crate::config::{Config, ConfigError, InMemoryDial, Resolver, Transport};
+use crate::guard::{Guard, is_public};
+use crate::origin::Origin;
 
-/// Why a connection was not made. Travels through hyper as a boxed error and is found again by type.
+/// Why a connection was not made. hyper boxes it; `transport` finds it again by type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ConnectFault {
-    #[error("host not allowed")]
+pub(crate) enum ConnectError {
+    #[error("the host is not allowed")]
     HostNotAllowed,
-    #[error("address not allowed")]
+    #[error("the address is not allowed")]
     AddressNotAllowed,
-    #[error("no address")]
+    #[error("the host name has no address")]
     Dns,
-    #[error("no connection")]
+    #[error("no address accepts a connection")]
     Connect,
-    #[error("no TLS")]
+    #[error("the TLS handshake failed")]
     Tls,
-    #[error("too slow")]
+    #[error("the connection was not made in time")]
     Timeout,
 }
 
 #[derive(Clone)]
 enum Dial {
-    Network { tls: TlsConnector, resolve: Resolve },
+    Network { tls: TlsConnector, resolve: Resolver },
     InMemory(InMemoryDial),
 }
 
-/// Makes connections for the pool.
+/// Opens connections for hyper's pool.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     guard: Arc<Guard>,
     dial: Dial,
-    deadline: Duration,
+    timeout: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(config: &Config, guard: Arc<Guard>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(config: &Config, guard: Arc<Guard>) -> Result<Self, ConfigError> {
         let dial = match &config.transport {
             Transport::InMemory(dial) => Dial::InMemory(dial.clone()),
             Transport::Network { resolve } => Dial::Network {
@@ -64,72 +67,73 @@ impl Connector {
                 resolve: resolve.clone().unwrap_or_else(|| Arc::new(|host| Box::pin(system_resolver(host)))),
             },
         };
-        Ok(Self { guard, dial, deadline: config.deadlines.connect })
+        Ok(Self { guard, dial, timeout: config.timeouts.connect })
     }
 
-    async fn connect(self, uri: Uri) -> Result<Wire, ConnectFault> {
-        // Checked when the handle was made, and again here: no way to a socket leads around the guard.
+    async fn connect(&self, uri: Uri) -> Result<HostStream, ConnectError> {
+        // `Client::instance` has checked the host already; checked again here so that no socket bypasses the guard.
         let origin = Origin::parse(&format!(
             "{}://{}",
             uri.scheme_str().unwrap_or_default(),
             uri.authority().map_or("", |a| a.as_str())
         ))
-        .map_err(|_| ConnectFault::HostNotAllowed)?;
-        self.guard.admit(&origin).map_err(|_| ConnectFault::HostNotAllowed)?;
-        let limit = self.deadline;
-        tokio::time::timeout(limit, self.dial(&origin)).await.unwrap_or(Err(ConnectFault::Timeout))
+        .map_err(|_| ConnectError::HostNotAllowed)?;
+        self.guard.admit(&origin).map_err(|_| ConnectError::HostNotAllowed)?;
+        tokio::time::timeout(self.timeout, self.dial(&origin)).await.unwrap_or(Err(ConnectError::Timeout))
     }
 
-    async fn dial(self, origin: &Origin) -> Result<Wire, ConnectFault> {
+    async fn dial(&self, origin: &Origin) -> Result<HostStream, ConnectError> {
         match &self.dial {
-            Dial::InMemory(dial) => dial(origin.host()).map(Wire::new).map_err(|_| ConnectFault::Connect),
+            Dial::InMemory(dial) => {
+                dial(origin.host()).map(HostStream::new).map_err(|_| ConnectError::Connect)
+            }
             Dial::Network { tls, resolve } => {
                 let addresses = match self.guard.pinned(origin.host()) {
                     Some(pinned) => vec![pinned],
                     None => checked_addresses(resolve, origin).await?,
                 };
-                let tcp = first_connection(&addresses, self.deadline).await?;
-                // Small requests and answers: waiting to fill a packet only adds latency.
+                let tcp = first_connection(&addresses, self.timeout).await?;
                 let _ = tcp.set_nodelay(true);
                 let name = ServerName::try_from(origin.host().to_owned())
-                    .map_err(|_| ConnectFault::HostNotAllowed)?;
-                tls.connect(name, tcp).await.map(Wire::new).map_err(|_| ConnectFault::Tls)
+                    .map_err(|_| ConnectError::HostNotAllowed)?;
+                tls.connect(name, tcp).await.map(HostStream::new).map_err(|_| ConnectError::Tls)
             }
         }
     }
 }
 
-/// Resolves once and refuses the name if *any* of its addresses is not public: a name that mixes both is an attempt.
-async fn checked_addresses(resolve: &Resolve, origin: &Origin) -> Result<Vec<SocketAddr>, ConnectFault> {
-    let addresses = resolve(origin.host().to_owned()).await.map_err(|_| ConnectFault::Dns)?;
+/// Resolves the name once and refuses it if *any* address is not public: a name with public and private addresses
+/// is a sign of DNS rebinding.
+async fn checked_addresses(resolve: &Resolver, origin: &Origin) -> Result<Vec<SocketAddr>, ConnectError> {
+    let addresses = resolve(origin.host().to_owned()).await.map_err(|_| ConnectError::Dns)?;
     if addresses.is_empty() {
-        return Err(ConnectFault::Dns);
+        return Err(ConnectError::Dns);
     }
     if !addresses.iter().copied().all(is_public) {
-        return Err(ConnectFault::AddressNotAllowed);
+        return Err(ConnectError::AddressNotAllowed);
     }
     Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, origin.port())).collect())
 }
 
-/// Tries the addresses in order, each with its share of the time, so that one black hole does not eat it all.
-async fn first_connection(addresses: &[SocketAddr], deadline: Duration) -> Result<TcpStream, ConnectFault> {
+/// Tries the addresses in order, each with a share of the time, so that one that drops packets does not use it all.
+async fn first_connection(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStream, ConnectError> {
     let shares = u32::try_from(addresses.len()).unwrap_or(u32::MAX).clamp(1, 4);
-    let mut fault = ConnectFault::Connect;
+    let mut error = ConnectError::Connect;
     for address in addresses {
-        match tokio::time::timeout(deadline / shares, TcpStream::connect(address)).await {
+        match tokio::time::timeout(timeout / shares, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(_)) => fault = ConnectFault::Connect,
-            Err(_) => fault = ConnectFault::Timeout,
+            Ok(Err(_)) => error = ConnectError::Connect,
+            Err(_) => error = ConnectError::Timeout,
         }
     }
-    Err(fault)
+    Err(error)
 }
 
 async fn system_resolver(host: String) -> io::Result<Vec<IpAddr>> {
     Ok(tokio::net::lookup_host((host, 443)).await?.map(|a| a.ip()).collect())
 }
 
-/// Trusts the operating system's roots and the operator's extra ones; HTTP/1.1 only.
+/// Trusts the operating system's roots and `extra_roots`; HTTP/1.1 only.
 fn tls(extra_roots: &[u8]) -> Result<ClientConfig, ConfigError> {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(extra_roots) {
@@ -138,7 +142,7 @@ fn tls(extra_roots: &[u8]) -> Result<ClientConfig, ConfigError> {
     if roots.is_empty() && !extra_roots.iter().all(u8::is_ascii_whitespace) {
         return Err(ConfigError::ExtraRoots);
     }
-    // A single odd certificate in the system's store is no reason to refuse the others.
+    // One certificate of the system's store that cannot be parsed must not make all others unusable.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         return Err(ConfigError::NoRoots);
@@ -152,56 +156,57 @@ fn tls(extra_roots: &[u8]) -> Result<ClientConfig, ConfigError> {
 }
 
 impl tower::Service<Uri> for Connector {
-    type Response = Wire;
-    type Error = ConnectFault;
-    type Future = BoxFuture<'static, Result<Wire, ConnectFault>>;
+    type Response = HostStream;
+    type Error = ConnectError;
+    type Future = BoxFuture<'static, Result<HostStream, ConnectError>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectFault>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(uri))
+        let connector = self.clone();
+        Box::pin(async move { connector.connect(uri).await })
     }
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Whether a pooled connection has answered before. A connection the server closed while it was idle looks like a
-/// broken one; only then is it right to try again at once.
+/// Whether a pooled connection has carried a response. A failure on one that has may only mean that the server closed
+/// it while idle, so the request is repeated once on a new connection.
 #[derive(Clone, Default)]
-pub(super) struct Served(Arc<AtomicBool>);
+pub(crate) struct Used(Arc<AtomicBool>);
 
-impl Served {
-    pub(super) fn mark(&self) {
+impl Used {
+    pub(crate) fn mark(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn before(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// One established connection.
-pub(super) struct Wire {
+/// An established connection: TLS, or a stream in memory.
+pub(crate) struct HostStream {
     io: TokioIo<Box<dyn Stream>>,
-    served: Served,
+    used: Used,
 }
 
-impl Wire {
+impl HostStream {
     fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self { io: TokioIo::new(Box::new(stream)), served: Served::default() }
+        Self { io: TokioIo::new(Box::new(stream)), used: Used::default() }
     }
 }
 
-impl Connection for Wire {
+impl Connection for HostStream {
     fn connected(&self) -> Connected {
-        Connected::new().extra(self.served.clone())
+        Connected::new().extra(self.used.clone())
     }
 }
 
-impl Read for Wire {
+impl Read for HostStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -211,7 +216,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for HostStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }

@@ -1,4 +1,4 @@
-//! Who we sign in as: a client secret, a certificate or a federated token, checked before anything is sent.
+//! Credentials: a client secret, a certificate or a federated token, validated before anything is sent.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,71 +14,72 @@ use tokio_rustls::rustls::{crypto, sign::CertifiedKey};
 use url::form_urlencoded;
 use uuid::Uuid;
 
-/// How an application proves who it is. `Debug` shows the ids and `[REDACTED]`; there is no `Display` or `Serialize`.
+/// Credentials of an application (Microsoft Entra ID). `Debug` shows the ids and redacts the secret; there is no
+/// `Display` or `Serialize`.
 #[derive(Debug, Clone)]
 pub enum Credentials {
     /// A client secret.
     ClientSecret {
-        /// Tenant: a GUID or a domain name.
+        /// Tenant id: a GUID or a domain name of the tenant.
         tenant_id: String,
         /// Application (client) id: a GUID.
         client_id: String,
         /// The secret.
         secret: SecretString,
     },
-    /// A certificate registered with the application; a fresh assertion is signed for each token.
+    /// A certificate registered with the application. Signs a new assertion for each token request.
     Certificate {
-        /// Tenant: a GUID or a domain name.
+        /// Tenant id: a GUID or a domain name of the tenant.
         tenant_id: String,
         /// Application (client) id: a GUID.
         client_id: String,
         /// Certificate(s) and their RSA private key, PEM, in any order.
         pem: SecretString,
     },
-    /// A token of another issuer that the application trusts (workload identity).
+    /// A token of another issuer the application trusts (workload identity federation).
     FederatedToken {
-        /// Tenant: a GUID or a domain name.
+        /// Tenant id: a GUID or a domain name of the tenant.
         tenant_id: String,
         /// Application (client) id: a GUID.
         client_id: String,
-        /// The token, sent as client assertion.
+        /// The token, sent as a client assertion.
         token: SecretString,
     },
 }
 
-/// Why credentials cannot even be tried. Names the field; never holds its content.
+/// Why credentials are not well formed. Names the field, never its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum CredentialFault {
-    /// Neither GUID nor domain name.
+pub enum CredentialError {
+    /// The tenant id is neither a GUID nor a domain name.
     #[error("the tenant id must be a GUID or a domain name of the tenant")]
     TenantId,
-    /// Not a GUID.
+    /// The client id is not a GUID.
     #[error("the client id must be a GUID")]
     ClientId,
-    /// Empty.
+    /// The secret, certificate or token is empty.
     #[error("the client secret or federated token is empty")]
     Empty,
-    /// No certificate, or one that cannot be read.
+    /// The PEM has no certificate, or one that cannot be read.
     #[error("the PEM holds no readable certificate")]
     NoCertificate,
-    /// No private key, or one that cannot be read.
+    /// The PEM has no private key, or one that cannot be read.
     #[error("the PEM holds no readable private key")]
     NoKey,
-    /// A key that cannot sign RS256.
+    /// The private key cannot sign RS256.
     #[error("the private key must be RSA with at least 2048 bits")]
     NotRsa,
-    /// The key belongs to none of the certificates.
+    /// The private key belongs to none of the certificates.
     #[error("the private key belongs to none of the certificates in the PEM")]
     KeyMismatch,
 }
 
-/// Tells two credentials apart without holding them: a SHA-256 over every field.
+/// Identifies credentials without holding them: a SHA-256 over every field.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl std::fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not even the hash of a secret belongs in a log: a weak one could be guessed from it.
+        // A weak secret could be guessed from a logged hash.
         f.write_str("Fingerprint")
     }
 }
@@ -92,12 +93,12 @@ impl Credentials {
         }
     }
 
-    /// Equal for equal credentials; changes with any field, the secret included.
+    /// The fingerprint of all fields, the secret included.
     pub fn fingerprint(&self) -> Fingerprint {
         let (kind, tenant, client, secret) = self.parts();
         let mut hash = Sha256::new();
         for field in [kind, tenant, client, secret.expose_secret()] {
-            // With its length, so that no two lists of fields run together into the same bytes.
+            // Prefixed with its length, so that moving text between fields changes the hash.
             hash.update((field.len() as u64).to_be_bytes());
             hash.update(field);
         }
@@ -111,23 +112,23 @@ enum Proof {
     Token(SecretString),
 }
 
-/// Credentials that were checked. No `Debug`.
-pub(super) struct Signer {
-    pub(super) tenant: String,
-    pub(super) client: String,
-    pub(super) fingerprint: Fingerprint,
+/// Validated credentials, ready to sign in with. No `Debug`.
+pub(crate) struct Signer {
+    pub(crate) tenant: String,
+    pub(crate) client: String,
+    pub(crate) fingerprint: Fingerprint,
     proof: Proof,
 }
 
 impl Signer {
-    pub(super) fn new(credentials: &Credentials) -> Result<Self, CredentialFault> {
+    pub(crate) fn new(credentials: &Credentials) -> Result<Self, CredentialError> {
         let (_, tenant, client, secret) = credentials.parts();
         if !is_tenant(tenant) {
-            return Err(CredentialFault::TenantId);
+            return Err(CredentialError::TenantId);
         }
-        let client: Uuid = client.parse().map_err(|_| CredentialFault::ClientId)?;
+        let client: Uuid = client.parse().map_err(|_| CredentialError::ClientId)?;
         if secret.expose_secret().trim().is_empty() {
-            return Err(CredentialFault::Empty);
+            return Err(CredentialError::Empty);
         }
         let proof = match credentials {
             Credentials::ClientSecret { secret, .. } => Proof::Secret(secret.clone()),
@@ -142,13 +143,13 @@ impl Signer {
         })
     }
 
-    /// The form of a token request. `audience` is the URL it is sent to.
-    pub(super) fn form(
+    /// The form body of a token request to the URL `audience`.
+    pub(crate) fn form(
         &self,
         scope: &str,
         audience: &str,
         now: Timestamp,
-    ) -> Result<String, CredentialFault> {
+    ) -> Result<String, CredentialError> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
         form.append_pair("client_id", &self.client);
@@ -169,26 +170,26 @@ impl Signer {
         Ok(form.finish())
     }
 
-    /// A JWT signed with the certificate's key, good for ten minutes (RFC 7523).
+    /// A JWT signed with the certificate's key, valid for ten minutes (RFC 7523).
     fn assertion(
         &self,
         key: &RsaKeyPair,
         thumbprint: &str,
         audience: &str,
         now: Timestamp,
-    ) -> Result<String, CredentialFault> {
+    ) -> Result<String, CredentialError> {
         let now = now.as_second();
         let header = serde_json::json!({"alg": "RS256", "typ": "JWT", "x5t#S256": thumbprint});
         let claims = serde_json::json!({
             "aud": audience, "iss": self.client, "sub": self.client, "jti": Uuid::new_v4(),
-            // A minute back, because the authority's clock may be behind ours.
+            // One minute in the past, since the authority's clock may be behind.
             "nbf": now - 60, "iat": now, "exp": now + 600,
         });
         let encode = |v: &serde_json::Value| URL_SAFE_NO_PAD.encode(v.to_string());
         let mut token = format!("{}.{}", encode(&header), encode(&claims));
         let mut signature = vec![0; key.public().modulus_len()];
         key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), token.as_bytes(), &mut signature)
-            .map_err(|_| CredentialFault::NotRsa)?;
+            .map_err(|_| CredentialError::NotRsa)?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
         Ok(token)
@@ -197,30 +198,33 @@ impl Signer {
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// Reads certificate and key, and finds the certificate the key belongs to.
-fn certificate(pem: &[u8]) -> Result<Proof, CredentialFault> {
+/// Parses certificates and key, and finds the certificate the key belongs to.
+fn certificate(pem: &[u8]) -> Result<Proof, CredentialError> {
     let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .map_err(|_| CredentialFault::NoCertificate)?;
+        .map_err(|_| CredentialError::NoCertificate)?;
     if certificates.is_empty() {
-        return Err(CredentialFault::NoCertificate);
+        return Err(CredentialError::NoCertificate);
     }
-    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| CredentialFault::NoKey)?;
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| CredentialError::NoKey)?;
     let rsa = match &key {
         PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
         PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-        _ => return Err(CredentialFault::NotRsa),
+        _ => return Err(CredentialError::NotRsa),
     }
-    .map_err(|_| CredentialFault::NotRsa)?;
+    .map_err(|_| CredentialError::NotRsa)?;
     let provider = crypto::ring::default_provider();
-    let own = certificates
+    let matching = certificates
         .into_iter()
         .find(|c| CertifiedKey::from_der(vec![c.clone()], key.clone_key(), &provider).is_ok())
-        .ok_or(CredentialFault::KeyMismatch)?;
-    Ok(Proof::Certificate { key: Box::new(rsa), thumbprint: URL_SAFE_NO_PAD.encode(Sha256::digest(&own)) })
+        .ok_or(CredentialError::KeyMismatch)?;
+    Ok(Proof::Certificate {
+        key: Box::new(rsa),
+        thumbprint: URL_SAFE_NO_PAD.encode(Sha256::digest(&matching)),
+    })
 }
 
-/// A GUID or a domain name: something that is one path segment and names one tenant (`common` does not).
+/// Whether a text is a GUID or a domain name: one path segment that names one tenant, unlike `common`.
 fn is_tenant(text: &str) -> bool {
     let domain = |text: &str| {
         text.len() <= 253
@@ -239,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tenant_is_one_safe_path_segment() {
+    fn tenant_id_is_one_path_segment() {
         for tenant in ["5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c11", "contoso.onmicrosoft.com", "contoso.com"] {
             assert!(is_tenant(tenant), "{tenant}");
         }
@@ -261,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_changes_with_every_field() {
+    fn fingerprint_covers_every_field() {
         let with = |tenant: &str, client: &str, secret: &str| {
             Credentials::ClientSecret {
                 tenant_id: tenant.into(),

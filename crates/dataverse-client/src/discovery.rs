@@ -1,52 +1,53 @@
-//! What the Global Discovery Service says about an instance: the only source of positive evidence for `Expired`.
+//! The Global Discovery Service, the only source that tells an expired instance from one that is down.
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use url::Url;
 use uuid::Uuid;
 
-use super::client::{Ask, Instance};
-use super::error::Error;
+use crate::api::ApiRequest;
+use crate::client::Instance;
+use crate::error::Error;
 
-/// What the service says about one instance.
+/// An instance as listed by the discovery service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Discovered {
-    /// The organisation.
+pub struct DiscoveredInstance {
+    /// Id of its organization.
     pub organization_id: Uuid,
     /// Whether it is enabled.
     pub state: DiscoveredState,
-    /// Why it is not (`InstanceLocked` 0 … `InstancePickerReady` 6), as the service's own number.
+    /// The service's `StatusMessage`, from 0 (`InstanceLocked`) to 6 (`InstancePickerReady`).
     pub status_message: Option<i64>,
-    /// When its trial ends or ended; absent if it is no trial.
+    /// End of its trial; `None` if it is no trial.
     pub trial_expires: Option<Timestamp>,
 }
 
-/// `State`.
+/// The service's `State`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiscoveredState {
-    /// 0.
+    /// 0: in use.
     Enabled,
-    /// 1.
+    /// 1: disabled.
     Disabled,
     /// Any other number.
     Unknown,
 }
 
-impl Discovered {
-    /// Positive evidence that the instance has expired: disabled, and its trial is over.
+impl DiscoveredInstance {
+    /// Whether the instance has expired: it is disabled and its trial is over.
     pub fn expired(&self, now: Timestamp) -> bool {
         self.state == DiscoveredState::Disabled && self.trial_expires.is_some_and(|at| at <= now)
     }
 }
 
 #[derive(Deserialize)]
-struct List {
-    value: Vec<Entry>,
+struct InstanceList {
+    value: Vec<ListedInstance>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+struct ListedInstance {
     id: Uuid,
     #[serde(default)]
     api_url: Option<String>,
@@ -59,7 +60,7 @@ struct Entry {
     trial_expiration_date: Option<String>,
 }
 
-impl Entry {
+impl ListedInstance {
     fn is_at(&self, host: &str) -> bool {
         [&self.api_url, &self.url]
             .into_iter()
@@ -73,17 +74,18 @@ const ROOT: &str = "/api/discovery/v2.0";
 const LIST: &str = "Instances?$select=Id,ApiUrl,Url,State,StatusMessage,TrialExpirationDate";
 
 impl Instance {
-    /// Looks this instance up: by organisation id if that is known, else by host. `None`: the service does not list it
-    /// for this application, which is evidence of nothing (it omits disabled users and filtered environments).
-    pub async fn discover(&self, organization: Option<Uuid>) -> Result<Option<Discovered>, Error> {
-        let answer = self.directory.send(Ask::get(LIST).bulk(), ROOT).await?;
-        let List { value } = answer.json().map_err(|k| self.directory.error(k))?;
+    /// Looks this instance up by organization id or, without one, by host. `None` if the service does not list it for
+    /// this application, which says nothing about the instance: the list omits environments the user is disabled in or
+    /// filtered from.
+    pub async fn discover(&self, organization: Option<Uuid>) -> Result<Option<DiscoveredInstance>, Error> {
+        let response = self.discovery.request_below(ROOT, ApiRequest::get(LIST).bulk()).await?;
+        let InstanceList { value } = response.json().map_err(|k| self.discovery.error(k))?;
         let host = self.origin().host();
         let entry = value.into_iter().find(|entry| match organization {
             Some(id) => entry.id == id,
             None => entry.is_at(host),
         });
-        Ok(entry.map(|entry| Discovered {
+        Ok(entry.map(|entry| DiscoveredInstance {
             organization_id: entry.id,
             state: match entry.state {
                 0 => DiscoveredState::Enabled,
@@ -96,7 +98,7 @@ impl Instance {
     }
 }
 
-/// A date; the year 1 stands for "none".
+/// A date; the year 1 means none.
 fn date(text: &str) -> Option<Timestamp> {
     let at: Timestamp = text.parse().ok()?;
     (at > Timestamp::UNIX_EPOCH).then_some(at)

@@ -1,15 +1,15 @@
-//! What can go wrong, as one closed set. No value here carries text of the other side, a URL, a token or post text.
+//! Errors, as a closed set. None holds text of the other side, a URL, a token or post text, so all can be logged.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::credentials::CredentialFault;
-use super::origin::OriginError;
+use crate::credentials::CredentialError;
+use crate::origin::OriginError;
 
-/// Who was being talked to.
+/// The service a call was made to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Peer {
-    /// The Dynamics instance.
+pub enum Endpoint {
+    /// The Dataverse instance.
     Instance,
     /// The token endpoint of the instance's cloud.
     SignIn,
@@ -17,7 +17,7 @@ pub enum Peer {
     Discovery,
 }
 
-impl fmt::Display for Peer {
+impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Instance => "the instance",
@@ -27,180 +27,181 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A failed call: who, and what.
+/// A failed call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{peer}: {kind}")]
+#[error("{endpoint}: {kind}")]
 pub struct Error {
-    /// Who was being talked to.
-    pub peer: Peer,
-    /// What happened.
-    pub kind: Kind,
+    /// The service that failed.
+    pub endpoint: Endpoint,
+    /// What went wrong.
+    pub kind: ErrorKind,
 }
 
 impl Error {
-    pub(super) fn instance(kind: Kind) -> Self {
-        Self { peer: Peer::Instance, kind }
+    pub(crate) fn instance(kind: ErrorKind) -> Self {
+        Self { endpoint: Endpoint::Instance, kind }
     }
 
-    /// What the failure says about the connection as a whole (semantics: Downtime only on evidence about the
-    /// instance itself; unusable credentials or hosts leave the state as last known).
-    pub fn meaning(&self) -> Meaning {
-        match (&self.kind, self.peer) {
-            (Kind::HostNotAllowed(_) | Kind::AddressNotAllowed, _) => Meaning::HostUnusable,
-            (Kind::CredentialsUnusable(_) | Kind::CredentialsRejected { .. }, _) => {
-                Meaning::CredentialsUnusable
+    /// What the error says about the instance and the credentials as a whole.
+    pub fn class(&self) -> ErrorClass {
+        match (&self.kind, self.endpoint) {
+            (ErrorKind::HostNotAllowed(_) | ErrorKind::AddressNotAllowed, _) => ErrorClass::HostNotAllowed,
+            (ErrorKind::CredentialsUnusable(_) | ErrorKind::CredentialsRejected { .. }, _) => {
+                ErrorClass::CredentialsUnusable
             }
-            (Kind::Throttled { .. } | Kind::Busy, _) => Meaning::Wait,
-            (_, Peer::SignIn) => Meaning::SignInUnavailable,
-            (_, Peer::Discovery) => Meaning::NoEvidence,
-            (Kind::NotAMember { .. } | Kind::AccessDenied { .. }, _) => Meaning::CredentialsUnusable,
+            (ErrorKind::Throttled { .. } | ErrorKind::Busy, _) => ErrorClass::RetryLater,
+            (_, Endpoint::SignIn) => ErrorClass::SignInUnavailable,
+            (_, Endpoint::Discovery) => ErrorClass::DiscoveryUnavailable,
+            (ErrorKind::NotAMember { .. } | ErrorKind::AccessDenied { .. }, _) => {
+                ErrorClass::CredentialsUnusable
+            }
             (
-                Kind::OrganizationDisabled
-                | Kind::OrganizationUnavailable { .. }
-                | Kind::AdministrationMode
-                | Kind::ServiceUnavailable { .. }
-                | Kind::Unreachable(_)
-                | Kind::Rubbish { .. }
-                | Kind::RedirectRefused { .. },
-                Peer::Instance,
-            ) => Meaning::InstanceDown,
+                ErrorKind::OrganizationDisabled
+                | ErrorKind::OrganizationUnavailable { .. }
+                | ErrorKind::AdministrationMode
+                | ErrorKind::ServiceUnavailable { .. }
+                | ErrorKind::Unreachable(_)
+                | ErrorKind::UnexpectedResponse { .. }
+                | ErrorKind::RedirectRefused { .. },
+                Endpoint::Instance,
+            ) => ErrorClass::InstanceDown,
             (
-                Kind::SocialDataRefused
-                | Kind::RecordNotFound
-                | Kind::AnotherOrganization
-                | Kind::RecordTypeUnknown
-                | Kind::Other { .. },
-                Peer::Instance,
-            ) => Meaning::RequestRefused,
+                ErrorKind::SocialDataRefused
+                | ErrorKind::RecordNotFound
+                | ErrorKind::OrganizationMismatch
+                | ErrorKind::UnknownTable
+                | ErrorKind::Other { .. },
+                Endpoint::Instance,
+            ) => ErrorClass::RequestRefused,
         }
     }
 
-    /// How long the other side asked us to stay away, if it did.
+    /// The `Retry-After` of the response, if there was one.
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.kind {
-            Kind::Throttled { retry_after } => Some(*retry_after),
-            Kind::ServiceUnavailable { retry_after, .. } => *retry_after,
+            ErrorKind::Throttled { retry_after } => Some(*retry_after),
+            ErrorKind::ServiceUnavailable { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
 }
 
-/// What an [`Error`] says about a connection.
+/// What an [`Error`] means for later calls with the same handle. See [`Error::class`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Meaning {
-    /// The instance itself is not usable: `Downtime`.
+pub enum ErrorClass {
+    /// The instance is down, disabled or in administration mode, or something else answers at its address.
     InstanceDown,
-    /// The credentials do not work (any more).
+    /// The credentials do not work, or the application user lacks rights.
     CredentialsUnusable,
-    /// The operator's rules forbid the host or the address it leads to.
-    HostUnusable,
-    /// No token can be had now; says nothing about the instance or the credentials.
+    /// The configuration does not allow the host, or the address it resolves to.
+    HostNotAllowed,
+    /// The sign-in service failed; says nothing about the instance or the credentials.
     SignInUnavailable,
-    /// The discovery service did not answer: no evidence of anything.
-    NoEvidence,
-    /// Come back later; nothing is wrong.
-    Wait,
-    /// The instance works and refuses this one request. (Of a health probe, which every instance must answer, a
-    /// refusal means that it is not usable.)
+    /// The discovery service failed; says nothing about the instance.
+    DiscoveryUnavailable,
+    /// Throttled, or all slots are taken.
+    RetryLater,
+    /// The instance works and rejects this request. [`Instance::health`](crate::Instance::health) is never rejected by
+    /// a usable instance.
     RequestRefused,
 }
 
-/// What happened. Closed on purpose: a status message is chosen by kind, never copied from an answer (T5).
+/// What went wrong. Callers choose their messages by kind; text of a response is never passed on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Kind {
-    /// The URL is not one the operator admits.
+pub enum ErrorKind {
+    /// [`Config::allow_hosts`](crate::Config::allow_hosts) does not allow the host, or the URL is not an origin.
     #[error("{0}")]
     HostNotAllowed(OriginError),
-    /// The name leads to an address that is not on the public internet.
-    #[error("the host name leads to a private, local or reserved address, which is refused")]
+    /// The host name resolves to an address that is not on the public internet.
+    #[error("the host name resolves to a private, local or reserved address, which is refused")]
     AddressNotAllowed,
-    /// The credentials cannot even be tried.
+    /// The credentials are not well formed. Nothing was sent.
     #[error("{0}")]
-    CredentialsUnusable(CredentialFault),
-    /// 401 of the instance, or a refusal of the token endpoint.
+    CredentialsUnusable(CredentialError),
+    /// 401 of the instance after a retry with a new token, or an error response of the token endpoint.
     #[error("the credentials were rejected ({reason}{})", aadsts.map(|n| format!(", AADSTS{n}")).unwrap_or_default())]
     CredentialsRejected {
-        /// The refusal, as far as it is a standard one.
+        /// The OAuth error.
         reason: Rejection,
-        /// The number behind `AADSTS`, if the token endpoint gave one.
+        /// The number of the `AADSTS` code, if the token endpoint sent one.
         aadsts: Option<u32>,
     },
     /// The application user is missing, disabled or without business unit (0x80072560, 0x8004A112, 0x80040225).
-    #[error("the application user does not exist in the organisation or is disabled ({code})")]
+    #[error("the application user does not exist in the organization or is disabled ({code})")]
     NotAMember {
         /// Which of the three.
         code: ErrorCode,
     },
-    /// 403 for want of a privilege.
+    /// 403: a privilege is missing.
     #[error("the application user lacks a privilege{}", in_brackets(*code))]
     AccessDenied {
-        /// The Dataverse code, if there was one.
+        /// The Dataverse error code, if there was one.
         code: Option<ErrorCode>,
     },
-    /// 0x8004A104: disabled on the instance's own side (by an administrator, expired, cleaned up).
-    #[error("the organisation is disabled on its own side")]
+    /// 0x8004A104: the organization is disabled by an administrator, has expired, or is due for cleanup.
+    #[error("the organization is disabled")]
     OrganizationDisabled,
-    /// The organisation is being moved, is not configured, or is unknown to its scale group.
-    #[error("the organisation is not available ({code})")]
+    /// The organization is being moved, is not configured, or is unknown to its scale group.
+    #[error("the organization is not available ({code})")]
     OrganizationUnavailable {
         /// 0x8004B044, 0x8004D253 or 0x8004B067.
         code: ErrorCode,
     },
-    /// Only administrators get in.
-    #[error("the organisation is in administration mode")]
+    /// Administration mode: only administrators can sign in.
+    #[error("the organization is in administration mode")]
     AdministrationMode,
-    /// 0x80060621: the organisation does not accept social data.
-    #[error("the organisation does not accept social data")]
+    /// 0x80060621: the organization does not accept social data.
+    #[error("the organization does not accept social data")]
     SocialDataRefused,
-    /// 429, or one of the three service protection codes; or our own gate while such an answer is in force.
-    #[error("it asks to wait {} s before the next request", retry_after.as_secs())]
+    /// 429 or one of the three service protection codes. Also returned, without a request, until the wait has passed.
+    #[error("throttled; retry after {} s", retry_after.as_secs())]
     Throttled {
-        /// How long from now; at most an hour, whatever was asked.
+        /// The remaining wait; at most an hour.
         retry_after: Duration,
     },
-    /// All request slots of this instance stayed taken until the deadline. Nothing was sent.
-    #[error("too many requests to it are under way; nothing was sent")]
+    /// All [`Config::concurrency`](crate::Config::concurrency) slots stayed taken until the timeout. Nothing was sent.
+    #[error("too many requests are in flight; nothing was sent")]
     Busy,
-    /// 502, 503, 504, or another 5xx that is not from the application itself.
+    /// 502, 503, 504, or another 5xx without an error body of the Web API.
     #[error("the service is not available (HTTP {status})")]
     ServiceUnavailable {
         /// The HTTP status.
         status: u16,
-        /// `Retry-After`, capped, if sent.
+        /// `Retry-After`, at most an hour, if sent.
         retry_after: Option<Duration>,
     },
-    /// No answer arrived.
+    /// No complete response arrived.
     #[error("{0}")]
     Unreachable(Unreachable),
-    /// Something answered that is not the Web API.
-    #[error("the answer is not one of the Web API: {why} (HTTP {status})")]
-    Rubbish {
+    /// The response is not one of the Web API: a proxy, a gateway or another server answered.
+    #[error("unexpected response: {reason} (HTTP {status})")]
+    UnexpectedResponse {
         /// The HTTP status; 0 if there was none.
         status: u16,
         /// What is wrong with it.
-        why: Rubbish,
+        reason: UnexpectedResponse,
     },
-    /// The row does not exist, told by Dataverse itself (0x80040217). Never from a bare 404 (R27).
+    /// 0x80040217: the row does not exist. Never inferred from a bare 404, which any gateway can send.
     #[error("the record does not exist")]
     RecordNotFound,
-    /// Another organisation answers than the one the question is about: the URL has changed hands (R27).
-    #[error("another organisation answers at this address")]
-    AnotherOrganization,
-    /// No such table or entity set, or not one that social activities can be regarding.
-    #[error("the record type is unknown, or not related to social activities")]
-    RecordTypeUnknown,
-    /// A redirect, which is never followed.
-    #[error("it answered with a redirect (HTTP {status}), which is not followed")]
+    /// Another organization answers than the one given: the environment was reset or copied, or its URL reused.
+    #[error("another organization answers at this address")]
+    OrganizationMismatch,
+    /// The table or entity set does not exist, or social activities cannot be regarding its rows.
+    #[error("the table does not exist, or is not related to social activities")]
+    UnknownTable,
+    /// A redirect. Redirects are never followed.
+    #[error("redirected (HTTP {status}); redirects are not followed")]
     RedirectRefused {
         /// The HTTP status.
         status: u16,
     },
-    /// Everything else.
+    /// Any other error of the Web API.
     #[error("the request was refused (HTTP {status}{})", code.map(|c| format!(", {c}")).unwrap_or_default())]
     Other {
         /// The HTTP status.
         status: u16,
-        /// The Dataverse code, if there was one.
+        /// The Dataverse error code, if there was one.
         code: Option<ErrorCode>,
     },
 }
@@ -209,10 +210,10 @@ fn in_brackets(code: Option<ErrorCode>) -> String {
     code.map(|c| format!(" ({c})")).unwrap_or_default()
 }
 
-/// Standard refusals of a token endpoint (RFC 6749), and the 401 of an instance.
+/// Why credentials were rejected: the OAuth error of the token endpoint (RFC 6749), or a 401 of the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Rejection {
-    /// The instance refused a fresh token.
+    /// The instance rejected a new token.
     #[error("the instance does not accept the token")]
     Unauthorized,
     /// `invalid_client`: wrong or expired secret, certificate or assertion.
@@ -230,61 +231,61 @@ pub enum Rejection {
     /// `invalid_scope` or `invalid_resource`: no such instance in this tenant.
     #[error("invalid_resource")]
     InvalidResource,
-    /// Any other word.
-    #[error("refused")]
+    /// Any other error.
+    #[error("other")]
     Other,
 }
 
-/// Why no answer arrived.
+/// Why no complete response arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unreachable {
-    /// The name cannot be resolved.
+    /// The host name cannot be resolved.
     #[error("the host name cannot be resolved")]
     Dns,
     /// No address accepts a connection.
-    #[error("it accepts no connection")]
+    #[error("no address accepts a connection")]
     Connect,
-    /// The TLS handshake failed: certificate not trusted, wrong name, no common version.
-    #[error("the TLS handshake failed; its certificate may not be trusted here")]
+    /// The TLS handshake failed: the certificate is not trusted or for another name, or there is no common version.
+    #[error("the TLS handshake failed; the certificate may not be trusted")]
     Tls,
-    /// The connection broke before the answer was complete.
-    #[error("the connection broke before the answer was complete")]
+    /// The connection broke before the response was complete.
+    #[error("the connection broke before the response was complete")]
     Reset,
-    /// The deadline of the request passed.
-    #[error("it did not answer in time")]
+    /// A timeout of [`Timeouts`](crate::Timeouts) passed.
+    #[error("no response in time")]
     Timeout,
 }
 
-/// What is wrong with an answer.
+/// Why a response is not one of the Web API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Rubbish {
-    /// A web page.
-    #[error("a web page")]
+pub enum UnexpectedResponse {
+    /// An HTML page.
+    #[error("an HTML page")]
     Html,
-    /// Neither JSON nor a web page.
+    /// Neither JSON nor HTML.
     #[error("an unexpected content type")]
     ContentType,
-    /// A content encoding that was not asked for.
-    #[error("an encoding that was not asked for")]
+    /// A `Content-Encoding`, although none was requested.
+    #[error("a content encoding that was not requested")]
     Encoding,
     /// Not JSON, or JSON of another shape.
-    #[error("a body that cannot be read")]
-    Unreadable,
-    /// A body over the cap.
-    #[error("a body larger than accepted")]
+    #[error("a body that cannot be decoded")]
+    Undecodable,
+    /// A body over its [`BodyLimits`](crate::BodyLimits).
+    #[error("a body over the size limit")]
     TooLarge,
-    /// No body where one belongs.
+    /// No body where one is required.
     #[error("an empty body")]
     Empty,
-    /// Not HTTP, or headers over the cap.
+    /// Not HTTP, or headers over the size limit.
     #[error("headers that are too large or not HTTP")]
-    Head,
-    /// A row other than the one asked for.
-    #[error("a row other than the one asked for")]
+    InvalidHead,
+    /// Another row than the requested one.
+    #[error("another row than the requested one")]
     OtherRow,
-    /// A batch answer that is cut short or does not fit the questions.
+    /// A batch response that is truncated or does not match the batch.
     #[error("an incomplete batch")]
-    Batch,
+    IncompleteBatch,
 }
 
 /// A Dataverse error code, shown as `0x80040217`.
@@ -292,21 +293,22 @@ pub enum Rubbish {
 pub struct ErrorCode(pub u32);
 
 impl ErrorCode {
-    pub(super) const OBJECT_DOES_NOT_EXIST: Self = Self(0x8004_0217);
-    pub(super) const ORGANIZATION_DISABLED: Self = Self(0x8004_A104);
-    pub(super) const SOCIAL_CARE_DISABLED: Self = Self(0x8006_0621);
-    pub(super) const THROTTLED: [Self; 3] = [Self(0x8007_2321), Self(0x8007_2322), Self(0x8007_2326)];
-    pub(super) const NOT_A_MEMBER: [Self; 3] = [Self(0x8007_2560), Self(0x8004_A112), Self(0x8004_0225)];
-    pub(super) const ORGANIZATION_UNAVAILABLE: [Self; 3] =
+    pub(crate) const OBJECT_DOES_NOT_EXIST: Self = Self(0x8004_0217);
+    pub(crate) const ORGANIZATION_DISABLED: Self = Self(0x8004_A104);
+    pub(crate) const SOCIAL_CARE_DISABLED: Self = Self(0x8006_0621);
+    pub(crate) const THROTTLED: [Self; 3] = [Self(0x8007_2321), Self(0x8007_2322), Self(0x8007_2326)];
+    pub(crate) const NOT_A_MEMBER: [Self; 3] = [Self(0x8007_2560), Self(0x8004_A112), Self(0x8004_0225)];
+    pub(crate) const ORGANIZATION_UNAVAILABLE: [Self; 3] =
         [Self(0x8004_B044), Self(0x8004_D253), Self(0x8004_B067)];
-    /// A token that has run out, told with whatever status.
-    pub(super) const TOKEN_EXPIRED: Self = Self(0x8005_F101);
-    /// No such segment (entity set) or no such table in the metadata cache.
-    pub(super) const NO_SUCH_TABLE: [Self; 3] = [Self(0x8006_088A), Self(0x8006_0888), Self(0x8004_1102)];
-    /// A key that is taken already, by whichever key of the table.
-    pub(super) const DUPLICATE: [Self; 2] = [Self(0x8006_0892), Self(0x8004_0237)];
+    /// An expired token, sent with various statuses.
+    pub(crate) const TOKEN_EXPIRED: Self = Self(0x8005_F101);
+    /// No such entity set, or no such table in the metadata cache.
+    pub(crate) const NO_SUCH_TABLE: [Self; 3] = [Self(0x8006_088A), Self(0x8006_0888), Self(0x8004_1102)];
+    /// The primary key or an alternate key is taken.
+    pub(crate) const DUPLICATE: [Self; 2] = [Self(0x8006_0892), Self(0x8004_0237)];
 
-    /// Reads `0x80040217`, `80040217` is not a code, `-2147220969` and `2147746327` are.
+    /// Parses the hexadecimal form with `0x`, or the signed or unsigned decimal form: `0x80040217`, `-2147220969` and
+    /// `2147746327` are the same code.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
@@ -316,8 +318,8 @@ impl ErrorCode {
         Self::from_number(number)
     }
 
-    /// The signed or unsigned decimal form.
-    pub(super) fn from_number(number: i64) -> Option<Self> {
+    /// Converts the signed or unsigned decimal form.
+    pub(crate) fn from_number(number: i64) -> Option<Self> {
         i32::try_from(number).map(i32::cast_unsigned).or_else(|_| u32::try_from(number)).ok().map(Self)
     }
 }
@@ -339,7 +341,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_read_in_hex_and_decimal() {
+    fn error_codes_parse_in_hex_and_decimal() {
         for text in ["0x80040217", "0X80040217", "-2147220969", "2147746327", " 0x80040217 "] {
             assert_eq!(ErrorCode::parse(text), Some(ErrorCode::OBJECT_DOES_NOT_EXIST), "{text}");
         }

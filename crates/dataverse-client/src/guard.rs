@@ -1,17 +1,18 @@
-//! Where a connection may go: the operator's host allow-list, and the addresses that are never an instance (T1).
+//! Which hosts and addresses may be connected to: the allow-list, and the public internet only (SSRF protection).
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::cloud::Service;
-use super::origin::{Origin, OriginError, parse_host};
+use crate::cloud::is_cloud_service;
+use crate::config::{Config, ConfigError};
+use crate::origin::{Origin, OriginError, parse_host};
 
-/// One entry of the allow-list.
+/// One entry of `allow_hosts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Suffix {
     /// Lower case, without a leading dot.
     name: String,
-    /// Whether the name itself counts, or only what is below it.
+    /// Whether the name itself matches, not only hosts below it.
     itself: bool,
 }
 
@@ -25,7 +26,7 @@ impl Suffix {
     }
 
     /// Matches whole labels only: `evil-dynamics.com` is not below `dynamics.com`.
-    fn covers(&self, host: &str) -> bool {
+    fn matches(&self, host: &str) -> bool {
         match host.strip_suffix(self.name.as_str()) {
             Some("") => self.itself,
             Some(front) => front.ends_with('.'),
@@ -34,40 +35,42 @@ impl Suffix {
     }
 }
 
-/// The operator's word on hosts. Nothing in it comes from a resource of the cluster.
+/// The hosts that may be connected to.
 #[derive(Debug, Clone, Default)]
-pub struct Guard {
+pub(crate) struct Guard {
     suffixes: Vec<Suffix>,
     connect_to: HashMap<String, SocketAddr>,
 }
 
 impl Guard {
-    /// Suffixes are `.dynamics.com` (everything below it) or `crm.example.com` (it and everything below it);
-    /// `connect_to` maps a host to the address used instead of DNS.
-    /// The error carries the entry that cannot be read.
-    pub fn new(
-        allow_hosts: &[String],
-        connect_to: &HashMap<String, SocketAddr>,
-    ) -> Result<Self, (String, OriginError)> {
-        let named = |text: &String, error| (text.clone(), error);
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
         Ok(Self {
-            suffixes: allow_hosts
+            suffixes: config
+                .allow_hosts
                 .iter()
-                .map(|s| Suffix::parse(s).map_err(|e| named(s, e)))
-                .collect::<Result<_, _>>()?,
-            connect_to: connect_to
+                .map(|entry| {
+                    Suffix::parse(entry)
+                        .map_err(|reason| ConfigError::AllowHosts { entry: entry.clone(), reason })
+                })
+                .collect::<Result<_, ConfigError>>()?,
+            connect_to: config
+                .connect_to
                 .iter()
-                .map(|(host, to)| Ok((parse_host(host).map_err(|e| named(host, e))?, *to)))
-                .collect::<Result<_, _>>()?,
+                .map(|(entry, to)| {
+                    let host = parse_host(entry)
+                        .map_err(|reason| ConfigError::ConnectTo { entry: entry.clone(), reason })?;
+                    Ok((host, *to))
+                })
+                .collect::<Result<_, ConfigError>>()?,
         })
     }
 
-    /// Whether a connection to this origin is allowed at all.
-    pub fn admit(&self, origin: &Origin) -> Result<(), OriginError> {
-        if Service::at(origin.host()).is_some() && origin.port() == 443 {
+    /// Checks the host and port of an origin. The cloud's own services are always allowed.
+    pub(crate) fn admit(&self, origin: &Origin) -> Result<(), OriginError> {
+        if is_cloud_service(origin.host()) && origin.port() == 443 {
             return Ok(());
         }
-        if !self.suffixes.iter().any(|s| s.covers(origin.host())) {
+        if !self.suffixes.iter().any(|s| s.matches(origin.host())) {
             return Err(OriginError::HostNotAllowed);
         }
         if origin.port() != 443 && self.pinned(origin.host()).is_none() {
@@ -76,16 +79,16 @@ impl Guard {
         Ok(())
     }
 
-    /// The address the operator pinned this host to: used as it stands, loopback included.
-    pub fn pinned(&self, host: &str) -> Option<SocketAddr> {
+    /// The address of this host in `connect_to`, which is used without a check, loopback included.
+    pub(crate) fn pinned(&self, host: &str) -> Option<SocketAddr> {
         self.connect_to.get(host).copied()
     }
 }
 
-/// Whether an address belongs to the public internet. Everything else is refused: loopback, private, link-local
-/// (where clouds serve credentials), shared (CGNAT), unique-local, multicast, documentation, reserved, tunnels
-/// that carry an address inside (6to4, Teredo) and IPv4 written as IPv6.
-pub fn is_public(address: IpAddr) -> bool {
+/// Whether an address is on the public internet. False for loopback, private, link-local (where clouds serve
+/// credentials), shared (CGNAT), unique-local, multicast, documentation and reserved addresses, for tunnels that embed
+/// an address (6to4, Teredo), and for IPv4-mapped IPv6.
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => is_public_v6(v6),
@@ -104,13 +107,13 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
         || (a == 192 && b == 88 && c == 99)
         || (a == 198 && (b == 18 || b == 19))
         || a >= 224
-        // Azure's platform endpoint has a public-looking address and hands out machine configuration.
+        // Azure's platform endpoint looks public and serves machine configuration.
         || [a, b, c, d] == [168, 63, 129, 16])
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let segments = ip.segments();
-    // NAT64 is how an IPv6-only cluster reaches the IPv4 internet: judge the address inside.
+    // NAT64, which IPv6-only networks use to reach the IPv4 internet: check the embedded address.
     if segments[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
         let inside = u32::from(segments[6]) << 16 | u32::from(segments[7]);
         return is_public_v4(Ipv4Addr::from_bits(inside));
@@ -181,14 +184,14 @@ mod tests {
     #[test]
     fn suffixes_match_whole_labels() {
         let below = Suffix::parse(".dynamics.com").unwrap();
-        assert!(below.covers("contoso.crm.dynamics.com"));
-        assert!(!below.covers("dynamics.com"));
-        assert!(!below.covers("evil-dynamics.com"));
-        assert!(!below.covers("dynamics.com.evil.net"));
+        assert!(below.matches("contoso.crm.dynamics.com"));
+        assert!(!below.matches("dynamics.com"));
+        assert!(!below.matches("evil-dynamics.com"));
+        assert!(!below.matches("dynamics.com.evil.net"));
         let with_itself = Suffix::parse("crm.example.org").unwrap();
-        assert!(with_itself.covers("crm.example.org"));
-        assert!(with_itself.covers("a.crm.example.org"));
-        assert!(!with_itself.covers("xcrm.example.org"));
+        assert!(with_itself.matches("crm.example.org"));
+        assert!(with_itself.matches("a.crm.example.org"));
+        assert!(!with_itself.matches("xcrm.example.org"));
         for empty in ["", ".", "..", "com", ".com"] {
             assert!(Suffix::parse(empty).is_err(), "{empty:?} would allow too much");
         }

@@ -1,24 +1,41 @@
-//! The instance's Web API: sign-in, organisation, activities, throttling, guard. Knows nothing of Kubernetes.
+//! An asynchronous client for the Dataverse Web API, for services that create social activities and keep track of them.
 //!
-//! One [`Client`] is shared by all instances; [`Client::instance`] binds an [`Origin`] to [`Credentials`] and
-//! gives the handle everything else hangs on. The path of a request, from the outside in:
+//! Start with [`Client`], which is shared by all instances of a process. [`Client::instance`] binds an [`Origin`] to
+//! [`Credentials`]; every call is a method of the returned [`Instance`]:
 //!
-//! | file | what it holds |
+//! | call | purpose |
 //! |---|---|
-//! | `organization`, `metadata`, `activity`, `row`, `check`, `changes`, `discovery` | what can be asked, one file per subject |
-//! | `batch` | many questions in one request |
-//! | `client` | the handles; one request with token, gate, slot and deadline |
-//! | `lane` | the gate closed by a 429 and the concurrency cap, per instance and identity |
-//! | `cloud`, `token`, `credentials` | sign-in: a credential goes to its cloud's sign-in service alone, a token to its host alone |
-//! | `answer`, `error` | what an answer means; errors that carry no text of the other side |
-//! | `exchange` | one HTTP exchange: caps, failures, `Retry-After` |
-//! | `observed` | what is told of all this to whoever counts |
-//! | `connector`, `guard`, `origin` | where a connection may go |
+//! | [`Instance::health`], [`Instance::organization`] | which organization answers, and its state |
+//! | [`Instance::metadata`] | tables and their relationship to social activities |
+//! | [`Instance::create_activity`] | create a social activity under an id chosen by the caller |
+//! | [`Instance::read_activity`], [`Instance::record_exists`] | read one row |
+//! | [`Instance::check`] | read many rows in one `$batch` |
+//! | [`Instance::changes`] | follow the change feed of social activities |
+//! | [`Instance::discover`] | look the instance up in the Global Discovery Service |
+//!
+//! # Safety of requests
+//!
+//! - A credential is sent to the sign-in service of its cloud only, a token to the host it was requested for only.
+//!   Redirects are never followed.
+//! - Hosts must match [`Config::allow_hosts`], and their names must resolve to public addresses. A process that takes
+//!   URLs from its users therefore cannot be made to call its own network (SSRF).
+//! - Responses are bounded in size and time, see [`BodyLimits`] and [`Timeouts`].
+//! - Errors hold no text of the other side, no URL, no token and no post text. `Debug` output holds no secret.
+//! - A row counts as missing only if Dataverse says so with its own error code; a bare 404 is an error.
+//!
+//! # Throttling
+//!
+//! After a 429 or a service protection error, nothing is sent to the instance under that identity until `Retry-After`
+//! has passed; calls fail at once with [`ErrorKind::Throttled`]. [`Config::concurrency`] bounds the requests in flight.
+//! The client does not retry a failed call, except once after a 401 (with a new token) and once when a pooled
+//! connection turns out to be closed.
+
+#![warn(missing_docs)]
 
 mod activity;
-mod answer;
+mod api;
 mod batch;
-mod changes;
+mod change_feed;
 mod check;
 mod client;
 mod cloud;
@@ -27,31 +44,34 @@ mod connector;
 mod credentials;
 mod discovery;
 mod error;
-mod exchange;
-pub mod guard;
-mod lane;
+mod guard;
+mod instrument;
 mod metadata;
-mod observed;
 mod organization;
 mod origin;
+mod response;
 mod row;
+mod throttle;
 mod token;
+mod transport;
 
 pub use activity::{
     Activity, AdditionalParams, Community, Creation, MessageType, RegardingTarget, Sentiment,
 };
-pub use changes::{ActivityChanges, DeltaToken};
-pub use check::{ActivityPresence, CheckAnswer, CheckRequest, RecordPresence};
+pub use change_feed::{ActivityChanges, DeltaToken};
+pub use check::{ActivityPresence, CheckRequest, CheckResult};
 pub use client::{Client, Instance};
 pub use cloud::Cloud;
 pub use config::{
-    BodyLimits, Clock, Config, ConfigError, DEFAULT_ALLOW_HOSTS, Deadlines, InMemoryDial, Resolve, Transport,
+    BodyLimits, Clock, Config, ConfigError, DEFAULT_ALLOW_HOSTS, InMemoryDial, Resolver, Timeouts, Transport,
 };
-pub use credentials::{CredentialFault, Credentials, Fingerprint, SecretString};
-pub use discovery::{Discovered, DiscoveredState};
-pub use error::{Error, ErrorCode, Kind, Meaning, Peer, Rejection, Rubbish, Unreachable};
-pub use metadata::RecordTypeMetadata;
-pub use observed::{Observe, Observed, Operation, Outcome};
+pub use credentials::{CredentialError, Credentials, Fingerprint, SecretString};
+pub use discovery::{DiscoveredInstance, DiscoveredState};
+pub use error::{
+    Endpoint, Error, ErrorClass, ErrorCode, ErrorKind, Rejection, UnexpectedResponse, Unreachable,
+};
+pub use instrument::{ClientEvent, Observer, Operation, RequestOutcome};
+pub use metadata::TableMetadata;
 pub use organization::{Health, Organization, OrganizationState};
 pub use origin::{Origin, OriginError};
-pub use row::{ActivityReading, ActivityRow, RecordRef, Regarding};
+pub use row::{ActivityReading, ActivityRow, RecordPresence, RecordRef, Regarding};

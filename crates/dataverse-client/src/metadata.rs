@@ -1,33 +1,33 @@
-//! Tables: which exist, how they are addressed, and whether a social activity can be regarding their rows (R4).
+//! Table metadata: existence, names, and the relationship to social activities.
 
 use std::collections::HashMap;
 
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::answer::one_line;
-use super::batch::{MOST, Read};
-use super::client::Instance;
-use super::error::{Error, Kind, Rubbish};
-use super::exchange::Answer;
-use super::row::is_name;
+use crate::batch::{MAX_READS, Read};
+use crate::client::Instance;
+use crate::error::{Error, ErrorKind, UnexpectedResponse};
+use crate::response::one_line;
+use crate::row::is_name;
+use crate::transport::HttpResponse;
 
-/// What is known of one table.
+/// Metadata of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordTypeMetadata {
-    /// Logical name, as asked.
+pub struct TableMetadata {
+    /// Logical name, as requested.
     pub logical_name: String,
-    /// Whether the table exists. If not, everything below is empty.
+    /// Whether the table exists. If not, all other fields are empty.
     pub exists: bool,
-    /// How its rows are addressed (`incidents`).
+    /// Entity set, as used in URLs (`incidents`).
     pub entity_set_name: String,
-    /// Its id column (`incidentid`).
+    /// Primary id column (`incidentid`).
     pub primary_id_attribute: String,
-    /// Its name for people, in the application user's language.
+    /// Display name in the application user's language.
     pub display_name: Option<String>,
-    /// Whether an activity can be regarding a row of it, so that links to it can be made.
+    /// Whether social activities can be regarding its rows.
     pub related_to_social_activity: bool,
-    /// The property that points from the activity to it; absent if not related.
+    /// Navigation property from the activity to this table; `None` if not related.
     pub navigation_property: Option<String>,
 }
 
@@ -72,15 +72,15 @@ const RELATIONSHIPS: &str = "EntityDefinitions(LogicalName='socialactivity')/Man
     ?$select=ReferencedEntity,ReferencingAttribute,ReferencingEntityNavigationPropertyName";
 
 impl Instance {
-    /// Reads the metadata of tables, in one request whatever their number (at most 999; more are an error). The result
-    /// has one entry per table, in order; a table that is gone is an entry, not an error.
-    pub async fn metadata(&self, tables: &[String]) -> Result<Vec<RecordTypeMetadata>, Error> {
-        let asked: Vec<&String> = tables.iter().filter(|t| is_name(t)).collect();
-        if asked.len() >= MOST {
-            return Err(self.api.error(Kind::RecordTypeUnknown));
+    /// Reads the metadata of at most 999 tables in one batch; more are an error. The result has one entry per table, in
+    /// order. A table that does not exist is an entry with `exists: false`, not an error.
+    pub async fn metadata(&self, tables: &[String]) -> Result<Vec<TableMetadata>, Error> {
+        let valid: Vec<&String> = tables.iter().filter(|t| is_name(t)).collect();
+        if valid.len() >= MAX_READS {
+            return Err(self.api.error(ErrorKind::UnknownTable));
         }
         let relationships = Read { path: RELATIONSHIPS.to_owned(), prefer: None };
-        let definitions = asked.iter().map(|table| Read {
+        let definitions = valid.iter().map(|table| Read {
             path: format!(
                 "EntityDefinitions(LogicalName='{table}')\
                  ?$select=LogicalName,EntitySetName,PrimaryIdAttribute,DisplayName"
@@ -88,30 +88,30 @@ impl Instance {
             prefer: None,
         });
         let reads: Vec<Read> = std::iter::once(relationships).chain(definitions).collect();
-        let answers = self.api.batch(&reads).await?;
+        let responses = self.api.batch(&reads).await?;
         let fail = |kind| self.api.error(kind);
-        let mut answers = answers.iter();
-        let related = match answers.next() {
-            Some(answer) => regarding_properties(answer).map_err(fail)?,
+        let mut responses = responses.iter();
+        let related = match responses.next() {
+            Some(response) => regarding_properties(response).map_err(fail)?,
             None => HashMap::new(),
         };
         let mut found = HashMap::new();
-        for (table, answer) in asked.into_iter().zip(answers) {
-            found.insert(table, definition(answer, table).map_err(fail)?);
+        for (table, response) in valid.into_iter().zip(responses) {
+            found.insert(table, definition(response, table).map_err(fail)?);
         }
         Ok(tables
             .iter()
             .map(|table| match found.get(table) {
                 Some(Some(definition)) => definition.described(table, &related),
-                _ => RecordTypeMetadata::missing(table),
+                _ => TableMetadata::missing(table),
             })
             .collect())
     }
 }
 
-/// Table → property, for every table a social activity can be regarding.
-fn regarding_properties(answer: &Answer) -> Result<HashMap<String, Option<String>>, Kind> {
-    let Relationships { value } = answer.json()?;
+/// Navigation property by table, for every table a social activity can be regarding.
+fn regarding_properties(response: &HttpResponse) -> Result<HashMap<String, Option<String>>, ErrorKind> {
+    let Relationships { value } = response.json()?;
     Ok(value
         .into_iter()
         .filter(|r| r.referencing_attribute.eq_ignore_ascii_case("regardingobjectid"))
@@ -122,36 +122,38 @@ fn regarding_properties(answer: &Answer) -> Result<HashMap<String, Option<String
         .collect())
 }
 
-/// The table's definition; `None` if the Web API itself says that there is none.
-fn definition(answer: &Answer, table: &str) -> Result<Option<Definition>, Kind> {
-    let kind = match answer.json::<Definition>() {
+/// The definition of a table; `None` if the Web API reports that it does not exist.
+fn definition(response: &HttpResponse, table: &str) -> Result<Option<Definition>, ErrorKind> {
+    let kind = match response.json::<Definition>() {
         Ok(definition) => {
             let fits = definition.logical_name.eq_ignore_ascii_case(table)
                 && is_name(&definition.entity_set_name)
                 && is_name(&definition.primary_id_attribute);
-            return if fits { Ok(Some(definition)) } else { Err(other_row(answer)) };
+            return if fits { Ok(Some(definition)) } else { Err(other_row(response)) };
         }
         Err(kind) => kind,
     };
     match kind {
-        Kind::RecordNotFound | Kind::RecordTypeUnknown => Ok(None),
-        // The code for an unknown table differs between versions; a 404 in the Web API's own words is enough here,
-        // where nothing is ever deleted on the strength of it.
-        Kind::Other { .. } if answer.status == StatusCode::NOT_FOUND && answer.told_by_web_api() => Ok(None),
+        ErrorKind::RecordNotFound | ErrorKind::UnknownTable => Ok(None),
+        // The code for an unknown table differs between versions. Any 404 with an error body is accepted here, since
+        // metadata is no evidence of a missing row.
+        ErrorKind::Other { .. } if response.status == StatusCode::NOT_FOUND && response.has_error_body() => {
+            Ok(None)
+        }
         kind => Err(kind),
     }
 }
 
-fn other_row(answer: &Answer) -> Kind {
-    Kind::Rubbish { status: answer.status.as_u16(), why: Rubbish::OtherRow }
+fn other_row(response: &HttpResponse) -> ErrorKind {
+    ErrorKind::UnexpectedResponse { status: response.status.as_u16(), reason: UnexpectedResponse::OtherRow }
 }
 
 impl Definition {
-    fn described(&self, table: &str, related: &HashMap<String, Option<String>>) -> RecordTypeMetadata {
+    fn described(&self, table: &str, related: &HashMap<String, Option<String>>) -> TableMetadata {
         let label =
             self.display_name.as_ref().and_then(|d| d.user_localized_label.as_ref()?.label.as_deref());
         let property = related.get(&table.to_ascii_lowercase());
-        RecordTypeMetadata {
+        TableMetadata {
             logical_name: table.to_owned(),
             exists: true,
             entity_set_name: self.entity_set_name.clone(),
@@ -163,7 +165,7 @@ impl Definition {
     }
 }
 
-impl RecordTypeMetadata {
+impl TableMetadata {
     fn missing(table: &str) -> Self {
         Self {
             logical_name: table.to_owned(),

@@ -1,67 +1,68 @@
-//! The organisation behind an instance: who it is, what it speaks, whether it is up and takes social data (R2).
+//! The organization of an instance: identity, names, language, state, and whether it accepts social data.
 
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::answer::one_line;
-use super::client::{Ask, Instance};
-use super::error::{Error, Kind, Rubbish};
+use crate::api::ApiRequest;
+use crate::client::Instance;
+use crate::error::{Error, ErrorKind, UnexpectedResponse};
+use crate::response::one_line;
 
-/// What the organisation says about its own state. (The Web API's enum; the Deployment SDK has another of the same
-/// name with other numbers.)
+/// State of an organization, as in the Web API's `OrganizationState`. The Deployment SDK's enum of the same name has
+/// other numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrganizationState {
-    /// 0.
+    /// 0: in use.
     Enabled,
-    /// 1, or `isdisabled`.
+    /// 1, or the column `isdisabled`.
     Disabled,
 }
 
-/// The answer of the cheap probe: two requests.
+/// The result of [`Instance::health`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// Which organisation answers at this URL.
+    /// The organization at this URL.
     pub organization_id: Uuid,
-    /// The application user we are there.
+    /// The application user that is signed in.
     pub user_id: Uuid,
-    /// The organisation's name.
+    /// Name of the organization.
     pub name: String,
-    /// LCID of its language, for example 1033.
+    /// LCID of its base language, for example 1033.
     pub language: Option<i32>,
-    /// Whether it lets social data in.
+    /// Whether it accepts social data.
     pub accepts_social_data: bool,
-    /// As it says itself.
+    /// Its state.
     pub state: OrganizationState,
 }
 
-/// All that is shown of an organisation.
+/// The result of [`Instance::organization`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organization {
-    /// Its id: what links and tombstones remember.
+    /// Id of the organization, which stays the same when the URL changes.
     pub organization_id: Uuid,
-    /// The name people see.
+    /// Display name.
     pub friendly_name: String,
-    /// The name machines see.
+    /// Unique name.
     pub unique_name: String,
     /// Version of the instance, for example `9.2.24101.00197`.
     pub version: String,
-    /// LCID of its language.
+    /// LCID of its base language.
     pub language: Option<i32>,
-    /// Whether it lets social data in.
+    /// Whether it accepts social data.
     pub accepts_social_data: bool,
-    /// As it says itself.
+    /// Its state.
     pub state: OrganizationState,
 }
 
-/// Asks for [`WhoAmI`].
-pub(super) const WHO_AM_I: &str = "WhoAmI";
+/// The path of [`WhoAmI`].
+pub(crate) const WHO_AM_I: &str = "WhoAmI";
 
-/// Who asks, and which organisation answers.
+/// The signed-in user and the organization.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct WhoAmI {
+pub(crate) struct WhoAmI {
     user_id: Uuid,
-    pub(super) organization_id: Uuid,
+    pub(crate) organization_id: Uuid,
 }
 
 #[derive(Deserialize)]
@@ -77,13 +78,13 @@ struct Detail {
     friendly_name: String,
     unique_name: String,
     organization_version: String,
-    state: State,
+    state: EnumMember,
 }
 
-/// Enum members come as names; a number is accepted too.
+/// Enum members are sent as names; a number is accepted too.
 #[derive(Deserialize, PartialEq)]
 #[serde(untagged)]
-enum State {
+enum EnumMember {
     Number(i64),
     Name(String),
 }
@@ -106,40 +107,40 @@ impl Row {
     }
 }
 
-/// As long as an organisation's name can be in Dataverse, and in a status.
-const LONGEST_NAME: usize = 160;
+/// Dataverse's limit for the name of an organization.
+const MAX_NAME: usize = 160;
 
 const CURRENT: &str = "RetrieveCurrentOrganization(AccessType=@p1)\
                        ?@p1=Microsoft.Dynamics.CRM.EndpointAccessType'Default'";
 
 impl Instance {
-    /// The cheap probe: `WhoAmI` and one row. Also tells whether the credentials work.
+    /// A cheap health probe: `WhoAmI` and one row. Fails if the credentials do not work.
     pub async fn health(&self) -> Result<Health, Error> {
-        let answer = self.api.ask(Ask::get(WHO_AM_I)).await?;
-        let who: WhoAmI = answer.json().map_err(|k| self.api.error(k))?;
+        let response = self.api.request(ApiRequest::get(WHO_AM_I)).await?;
+        let who: WhoAmI = response.json().map_err(|k| self.api.error(k))?;
         let row = self.organization_row(who.organization_id).await?;
         Ok(Health {
             organization_id: who.organization_id,
             user_id: who.user_id,
             state: row.state(),
-            name: one_line(&row.name.unwrap_or_default(), LONGEST_NAME),
+            name: one_line(&row.name.unwrap_or_default(), MAX_NAME),
             language: row.languagecode,
             accepts_social_data: row.disablesocialcare != Some(true),
         })
     }
 
-    /// The organisation in full: two requests.
+    /// Reads the organization: two requests.
     pub async fn organization(&self) -> Result<Organization, Error> {
-        let answer = self.api.ask(Ask::get(CURRENT)).await?;
-        let Current { detail } = answer.json().map_err(|k| self.api.error(k))?;
+        let response = self.api.request(ApiRequest::get(CURRENT)).await?;
+        let Current { detail } = response.json().map_err(|k| self.api.error(k))?;
         let row = self.organization_row(detail.organization_id).await?;
         let disabled = match &detail.state {
-            State::Number(n) => *n == 1,
-            State::Name(name) => name.eq_ignore_ascii_case("disabled"),
+            EnumMember::Number(n) => *n == 1,
+            EnumMember::Name(name) => name.eq_ignore_ascii_case("disabled"),
         };
         Ok(Organization {
             organization_id: detail.organization_id,
-            friendly_name: one_line(&detail.friendly_name, LONGEST_NAME),
+            friendly_name: one_line(&detail.friendly_name, MAX_NAME),
             unique_name: one_line(&detail.unique_name, 128),
             version: one_line(&detail.organization_version, 64),
             language: row.languagecode,
@@ -152,12 +153,14 @@ impl Instance {
         let path = format!(
             "organizations({id})?$select=name,languagecode,isdisabled,disabledreason,disablesocialcare"
         );
-        let answer = self.api.ask(Ask::get(&path)).await?;
-        let row: Row = answer.json().map_err(|k| self.api.error(k))?;
+        let response = self.api.request(ApiRequest::get(&path)).await?;
+        let row: Row = response.json().map_err(|k| self.api.error(k))?;
         if row.organizationid == id {
             Ok(row)
         } else {
-            Err(self.api.error(Kind::Rubbish { status: 200, why: Rubbish::OtherRow }))
+            Err(self
+                .api
+                .error(ErrorKind::UnexpectedResponse { status: 200, reason: UnexpectedResponse::OtherRow }))
         }
     }
 }

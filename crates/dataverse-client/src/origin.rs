@@ -1,23 +1,23 @@
-//! The `https://host` origin of an instance: what a URL must look like before anything is done with it (T1).
+//! The `https://host` origin of an instance, parsed so strictly that no two parsers can disagree about the host.
 
 use std::fmt;
 
 use url::Host;
 
-/// Why a text is not the origin of an instance. Never repeats the text, which may hold a password.
+/// Why a text is not a usable origin. Does not repeat the text, which may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum OriginError {
-    /// Longer than any host name can make it.
+    /// Longer than 300 characters.
     #[error("the URL is longer than 300 characters")]
     TooLong,
-    /// Blanks, control characters or letters outside ASCII, which some parsers drop or transcribe.
-    #[error("the URL holds blanks, control characters or letters outside ASCII; write the plain host name")]
+    /// Whitespace, control or non-ASCII characters, which some parsers drop or transcribe.
+    #[error("the URL contains whitespace, control or non-ASCII characters")]
     NotAscii,
     /// Not `https://`.
     #[error("the URL must begin with https://")]
     NotHttps,
     /// `user:password@host`.
-    #[error("the URL must not hold a user name or password")]
+    #[error("the URL must not contain a user name or password")]
     UserInfo,
     /// Anything after the host but a single `/`.
     #[error("the URL must end after the host name: no path, query or fragment")]
@@ -26,26 +26,27 @@ pub enum OriginError {
     #[error("the URL must name a host, not an IP address")]
     IpLiteral,
     /// `xn--…`, which can look like another name.
-    #[error("internationalised host names (xn--…) are not accepted")]
+    #[error("internationalized host names (xn--…) are not accepted")]
     Punycode,
-    /// `host.`: another spelling of the same host would escape comparisons by name.
+    /// `host.`: another spelling of the same host, which would escape comparisons by name.
     #[error("the host name must not end in a dot")]
     TrailingDot,
-    /// No dot in the name: a name of the local network.
+    /// No dot in the name, as in names of a local network.
     #[error("the host name must be fully qualified")]
     NotQualified,
     /// Not a host name.
-    #[error("the URL does not hold a valid host name and port")]
+    #[error("the URL does not contain a valid host name and port")]
     Malformed,
-    /// A port other than 443.
-    #[error("only port 443 is accepted; the operator may name the host in --connect-to")]
+    /// A port other than 443, for a host that is not in [`Config::connect_to`](crate::Config::connect_to).
+    #[error("only port 443 is accepted, except for hosts in connect_to")]
     PortNotAllowed,
-    /// The host does not end in any suffix of the operator's allow-list.
-    #[error("the host is not on the operator's allow-list (--allow-host)")]
+    /// The host matches no entry of [`Config::allow_hosts`](crate::Config::allow_hosts).
+    #[error("the host is not in allow_hosts")]
     HostNotAllowed,
 }
 
-/// A parsed `https://host[:port]`, lower case. Parsing alone admits nobody: [`super::guard::Guard::admit`] does.
+/// A parsed `https://host[:port]`, in lower case. Parsing does not consult [`Config::allow_hosts`](crate::Config);
+/// [`Client::admit`](crate::Client::admit) does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
     host: String,
@@ -53,7 +54,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Parses an origin. Stricter than a browser on purpose: what two parsers could read differently is refused.
+    /// Parses an origin. Stricter than a browser: anything that two parsers could read differently is refused, so this
+    /// does not build on `url::Url`, which repairs such input.
     pub fn parse(text: &str) -> Result<Self, OriginError> {
         if text.len() > 300 {
             return Err(OriginError::TooLong);
@@ -91,7 +93,7 @@ impl Origin {
         &self.host
     }
 
-    /// The port, 443 unless one was written.
+    /// The port; 443 by default.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -123,14 +125,14 @@ fn parse_port(text: &str) -> Result<u16, OriginError> {
     }
 }
 
-/// A host name in its one spelling, or why it is refused.
-pub(super) fn parse_host(text: &str) -> Result<String, OriginError> {
+/// A host name in lower case, or why it is refused.
+pub(crate) fn parse_host(text: &str) -> Result<String, OriginError> {
     let lower = text.to_ascii_lowercase();
     if lower.ends_with('.') {
         return Err(OriginError::TrailingDot);
     }
-    // A name whose last label is a number is an address to every browser and to getaddrinfo: 2130706433,
-    // 0x7f.1, 017700000001. The `url` crate knows those forms; what it rejects among them is one still.
+    // Browsers and getaddrinfo read a name whose last label is a number as an address: 2130706433, 0x7f.1,
+    // 017700000001. The `url` crate parses or rejects those; both count as an address here.
     let numeric_end = lower
         .rsplit('.')
         .next()

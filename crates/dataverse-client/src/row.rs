@@ -1,15 +1,16 @@
-//! Reading social activities and records: only the row asked for, missing only on the instance's own word (R27).
+//! Reads single activities and records. A response must be about the requested row, and a row is missing only if
+//! Dataverse's own error code says so.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::check::RecordPresence;
-use super::client::{Ask, Instance};
-use super::error::{Error, Kind, Rubbish};
-use super::exchange::Answer;
+use crate::api::ApiRequest;
+use crate::client::Instance;
+use crate::error::{Error, ErrorKind, UnexpectedResponse};
+use crate::transport::HttpResponse;
 
-/// What an activity is about.
+/// The record an activity is regarding.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Regarding {
     /// Logical name of the record's table.
@@ -18,10 +19,10 @@ pub struct Regarding {
     pub id: Uuid,
 }
 
-/// What is read of an activity.
+/// The columns read of an activity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActivityRow {
-    /// The record it is tied to; `None` is an explicit null.
+    /// The record it is regarding; `None` is an explicit null.
     pub regarding: Option<Regarding>,
     /// 0 open, 1 completed, 2 canceled.
     pub state_code: Option<i32>,
@@ -29,88 +30,101 @@ pub struct ActivityRow {
     pub status_code: Option<i32>,
 }
 
-/// A record to look for.
+/// A record to look up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecordRef {
     /// Entity set of its table.
     pub entity_set: String,
-    /// Primary id column of its table, so that one column is read instead of the whole row.
+    /// Primary id column of its table, the only column to read.
     pub id_attribute: String,
     /// Its id.
     pub id: Uuid,
 }
 
-/// An activity and its record.
+/// Whether a record exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordPresence {
+    /// It does.
+    Found,
+    /// Dataverse reports that it does not (0x80040217).
+    NotFound,
+    /// No record was named in the request.
+    NotRequested,
+    /// The read failed; says nothing about the record.
+    Unknown(Error),
+}
+
+/// The result of [`Instance::read_activity`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActivityReading {
-    /// `None`: the instance itself says there is no such activity.
+    /// `None` if Dataverse reports that the activity does not exist (0x80040217).
     pub activity: Option<ActivityRow>,
-    /// Whether the record exists.
+    /// Whether the record exists; never `Unknown` here.
     pub record: RecordPresence,
 }
 
-/// Asks for the table's name beside each lookup value.
-pub(super) const WITH_LOOKUP_NAMES: &str =
+/// Requests the table name for each lookup value.
+pub(crate) const LOOKUP_NAMES: &str =
     "odata.include-annotations=\"Microsoft.Dynamics.CRM.lookuplogicalname\"";
 
 impl Instance {
-    /// Reads one activity and, if one is named, the record. Two requests at most.
+    /// Reads one activity and, if given, a record: at most two requests.
     pub async fn read_activity(
         &self,
         id: Uuid,
         record: Option<&RecordRef>,
     ) -> Result<ActivityReading, Error> {
-        let answer = self.api.ask(Ask::get(&activity_path(id)).prefer(WITH_LOOKUP_NAMES)).await?;
-        let activity = present(row(&answer, id)).map_err(|k| self.api.error(k))?;
+        let response = self.api.request(ApiRequest::get(&activity_path(id)).prefer(LOOKUP_NAMES)).await?;
+        let activity = found(parse_activity(&response, id)).map_err(|k| self.api.error(k))?;
         let record = match record {
-            None => RecordPresence::NotAsked,
+            None => RecordPresence::NotRequested,
             Some(record) if self.record_exists(record).await? => RecordPresence::Found,
             Some(_) => RecordPresence::NotFound,
         };
         Ok(ActivityReading { activity, record })
     }
 
-    /// Whether a record exists: `false` only if the instance itself says that it does not (R27).
+    /// Whether a record exists; `false` only if Dataverse reports so (0x80040217).
     pub async fn record_exists(&self, record: &RecordRef) -> Result<bool, Error> {
-        let path = record_path(record).ok_or_else(|| self.api.error(Kind::RecordTypeUnknown))?;
-        let answer = self.api.ask(Ask::get(&path)).await?;
-        Ok(present(record_row(&answer, record)).map_err(|k| self.api.error(k))?.is_some())
+        let path = record_path(record).ok_or_else(|| self.api.error(ErrorKind::UnknownTable))?;
+        let response = self.api.request(ApiRequest::get(&path)).await?;
+        Ok(found(parse_record(&response, record)).map_err(|k| self.api.error(k))?.is_some())
     }
 }
 
-/// A missing row as `None`.
-pub(super) fn present<T>(read: Result<T, Kind>) -> Result<Option<T>, Kind> {
+/// Turns a missing row into `None`.
+fn found<T>(read: Result<T, ErrorKind>) -> Result<Option<T>, ErrorKind> {
     match read {
         Ok(row) => Ok(Some(row)),
-        Err(Kind::RecordNotFound) => Ok(None),
+        Err(ErrorKind::RecordNotFound) => Ok(None),
         Err(kind) => Err(kind),
     }
 }
 
-pub(super) fn activity_path(id: Uuid) -> String {
+pub(crate) fn activity_path(id: Uuid) -> String {
     format!("socialactivities({id})?$select=activityid,_regardingobjectid_value,statecode,statuscode")
 }
 
-/// `None` if the names cannot be names: they must never add to a URL what is not a name (T10).
-pub(super) fn record_path(record: &RecordRef) -> Option<String> {
+/// `None` if a name is not valid: it could otherwise add a path segment or a query to the URL.
+pub(crate) fn record_path(record: &RecordRef) -> Option<String> {
     let RecordRef { entity_set, id_attribute, id } = record;
     (is_name(entity_set) && is_name(id_attribute))
         .then(|| format!("{entity_set}({id})?$select={id_attribute}"))
 }
 
-/// Whether a text can be the name of a table, an entity set or a column.
-pub(super) fn is_name(text: &str) -> bool {
+/// Whether a text is valid as the name of a table, an entity set or a column.
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !text.as_bytes()[0].is_ascii_digit()
 }
 
-/// One row of `socialactivities`, as far as it was selected.
+/// The selected columns of one row of `socialactivities`.
 #[derive(Deserialize)]
-pub(super) struct RawActivity {
-    pub(super) activityid: Uuid,
-    /// Told apart: absent (not an answer to our question) and null (no record).
-    #[serde(rename = "_regardingobjectid_value", deserialize_with = "explicit")]
+pub(crate) struct RawActivity {
+    pub(crate) activityid: Uuid,
+    /// Required, but nullable: an absent column must not read as "regarding nothing".
+    #[serde(rename = "_regardingobjectid_value", deserialize_with = "nullable")]
     regarding: Option<Uuid>,
     #[serde(rename = "_regardingobjectid_value@Microsoft.Dynamics.CRM.lookuplogicalname")]
     regarding_type: Option<String>,
@@ -118,14 +132,14 @@ pub(super) struct RawActivity {
     statuscode: Option<i32>,
 }
 
-/// `deserialize_with` makes the key itself required, unlike a plain `Option`.
-fn explicit<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Uuid>, D::Error> {
+/// Unlike for a plain `Option`, `deserialize_with` makes the key required.
+fn nullable<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Uuid>, D::Error> {
     Option::deserialize(d)
 }
 
 impl RawActivity {
-    /// `None` if a record is named without its table: half an answer must not pass for one.
-    pub(super) fn row(self) -> Option<ActivityRow> {
+    /// `None` if the record's id comes without the name of its table.
+    pub(crate) fn row(self) -> Option<ActivityRow> {
         let regarding = match (self.regarding, self.regarding_type) {
             (None, _) => None,
             (Some(id), Some(name)) if is_name(&name) => Some(Regarding { logical_name: name, id }),
@@ -135,24 +149,27 @@ impl RawActivity {
     }
 }
 
-/// Reads an activity and insists that it is the one asked for.
-pub(super) fn row(answer: &Answer, id: Uuid) -> Result<ActivityRow, Kind> {
-    let raw: RawActivity = answer.json()?;
-    let status = answer.status.as_u16();
+/// Parses an activity; another one than requested is an error.
+pub(crate) fn parse_activity(response: &HttpResponse, id: Uuid) -> Result<ActivityRow, ErrorKind> {
+    let raw: RawActivity = response.json()?;
+    let status = response.status.as_u16();
     if raw.activityid != id {
-        return Err(Kind::Rubbish { status, why: Rubbish::OtherRow });
+        return Err(ErrorKind::UnexpectedResponse { status, reason: UnexpectedResponse::OtherRow });
     }
-    raw.row().ok_or(Kind::Rubbish { status, why: Rubbish::Unreadable })
+    raw.row().ok_or(ErrorKind::UnexpectedResponse { status, reason: UnexpectedResponse::Undecodable })
 }
 
-/// Reads a record and insists that it is the one asked for.
-pub(super) fn record_row(answer: &Answer, record: &RecordRef) -> Result<(), Kind> {
-    let row: Map<String, Value> = answer.json()?;
+/// Parses a record; another one than requested is an error.
+pub(crate) fn parse_record(response: &HttpResponse, record: &RecordRef) -> Result<(), ErrorKind> {
+    let row: Map<String, Value> = response.json()?;
     let id = row.get(&record.id_attribute).and_then(Value::as_str).and_then(|t| t.parse::<Uuid>().ok());
     if id == Some(record.id) {
         Ok(())
     } else {
-        Err(Kind::Rubbish { status: answer.status.as_u16(), why: Rubbish::OtherRow })
+        Err(ErrorKind::UnexpectedResponse {
+            status: response.status.as_u16(),
+            reason: UnexpectedResponse::OtherRow,
+        })
     }
 }
 
@@ -161,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_cannot_add_to_a_url() {
+    fn names_cannot_extend_a_url() {
         for name in ["incident", "new_Ticket", "_x", "a1"] {
             assert!(is_name(name), "{name}");
         }
@@ -174,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_column_is_not_a_missing_record() {
+    fn absent_column_is_not_regarding_nothing() {
         let read = |text: &str| serde_json::from_str::<RawActivity>(text).ok().and_then(RawActivity::row);
         let id = Uuid::nil();
         assert!(read(&format!(r#"{{"activityid":"{id}"}}"#)).is_none());

@@ -1,4 +1,4 @@
-//! Access tokens: one request at a time per origin and credential, kept until shortly before they run out.
+//! Cache of access tokens: one token request at a time per origin and credential, renewal shortly before expiry.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,179 +10,182 @@ use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-use super::answer::TokenRefusal;
-use super::config::Clock;
-use super::credentials::Fingerprint;
-use super::error::{Error, Kind, Meaning, Peer, Rubbish};
-use super::exchange::{Answer, sensitive};
-use super::origin::Origin;
+use crate::config::Clock;
+use crate::credentials::Fingerprint;
+use crate::error::{Endpoint, Error, ErrorClass, ErrorKind, UnexpectedResponse};
+use crate::origin::Origin;
+use crate::response::TokenError;
+use crate::transport::{HttpResponse, sensitive};
 
-/// Renewed this long before it runs out, so that no request sets out with a token that dies on the way.
-const MARGIN: SignedDuration = SignedDuration::from_mins(5);
-/// How long a token that is still good is used when it cannot be renewed, before renewing is tried again.
-const PAUSE: SignedDuration = SignedDuration::from_secs(30);
+/// Tokens are renewed this long before they expire, so that none expires during a request.
+const RENEWAL_MARGIN: SignedDuration = SignedDuration::from_mins(5);
+/// Time between attempts to renew a token that is still valid.
+const RENEWAL_RETRY: SignedDuration = SignedDuration::from_secs(30);
 
 /// An access token. No `Debug`.
 #[derive(Clone)]
-pub(super) struct Token {
+pub(crate) struct Token {
     /// `Bearer …`, marked sensitive.
-    pub(super) header: HeaderValue,
-    /// Tells a refused token from the one that has replaced it meanwhile.
+    pub(crate) header: HeaderValue,
+    /// Tells a rejected token from the one that has replaced it.
     serial: u64,
     renew_at: Timestamp,
-    runs_out_at: Timestamp,
+    expires_at: Timestamp,
 }
 
-/// Whose token, for what. The credential is part of it: who knows only the ids of an application must not get a
-/// token that somebody else's secret has earned.
-pub(super) type Key = (Origin, Fingerprint);
+/// Origin and credential of a token. With the ids of an application alone in the key, a caller without its secret would
+/// get the token of one that has it.
+pub(crate) type TokenKey = (Origin, Fingerprint);
 
 #[derive(Default)]
-pub(super) struct Tokens {
-    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+pub(crate) struct Tokens {
+    entries: Mutex<HashMap<TokenKey, Arc<Entry>>>,
     serials: AtomicU64,
 }
 
 #[derive(Default)]
-struct Slot {
-    state: tokio::sync::Mutex<State>,
-    /// Requests that have ended.
-    ended: AtomicU64,
+struct Entry {
+    state: tokio::sync::Mutex<TokenState>,
+    /// Number of token requests that have finished.
+    finished: AtomicU64,
 }
 
 #[derive(Default)]
-struct State {
+struct TokenState {
     token: Option<Token>,
-    failed: Option<Failed>,
+    failed: Option<FailedSignIn>,
 }
 
-struct Failed {
+struct FailedSignIn {
     error: Error,
     number: u64,
     until: Timestamp,
 }
 
-impl State {
-    fn still_good(&self, now: Timestamp) -> Option<Token> {
-        self.token.clone().filter(|t| now < t.runs_out_at)
+impl TokenState {
+    fn valid_token(&self, now: Timestamp) -> Option<Token> {
+        self.token.clone().filter(|t| now < t.expires_at)
     }
 }
 
 impl Tokens {
-    /// The token, cached or fetched. Callers that wait for the same fetch share its result, failure included:
-    /// a hundred links with a wrong secret must not become a hundred attempts to sign in.
-    pub(super) async fn get<F>(
+    /// The cached token, or a new one. Concurrent callers share one token request and its result, errors included:
+    /// a wrong secret must not cause one sign-in attempt per caller.
+    pub(crate) async fn get<F>(
         &self,
-        key: &Key,
+        key: &TokenKey,
         clock: &Clock,
         fetch: impl FnOnce() -> F,
     ) -> Result<Token, Error>
     where
-        F: Future<Output = Result<Answer, Kind>>,
+        F: Future<Output = Result<HttpResponse, ErrorKind>>,
     {
-        let slot = self.slot(key, clock());
-        let ended_before = slot.ended.load(Ordering::Acquire);
-        let mut state = slot.state.lock().await;
+        let entry = self.entry(key, clock());
+        let finished_before = entry.finished.load(Ordering::Acquire);
+        let mut state = entry.state.lock().await;
         let now = clock();
         if let Some(token) = state.token.as_ref().filter(|t| now < t.renew_at) {
             return Ok(token.clone());
         }
         if let Some(failed) = &state.failed
-            && (failed.number > ended_before || now < failed.until)
+            && (failed.number > finished_before || now < failed.until)
         {
-            return state.still_good(now).ok_or_else(|| failed.error_at(now));
+            return state.valid_token(now).ok_or_else(|| failed.error_at(now));
         }
         let fetched = match fetch().await {
-            Ok(answer) => self.read(&answer, clock()),
+            Ok(response) => self.parse(&response, clock()),
             Err(kind) => Err(kind),
         };
-        let number = slot.ended.fetch_add(1, Ordering::AcqRel) + 1;
+        let number = entry.finished.fetch_add(1, Ordering::AcqRel) + 1;
         match fetched {
             Ok(token) => {
-                *state = State { token: Some(token.clone()), failed: None };
+                *state = TokenState { token: Some(token.clone()), failed: None };
                 Ok(token)
             }
             Err(kind) => {
-                let error = Error { peer: Peer::SignIn, kind };
-                let still_good = state
-                    .still_good(now)
-                    .filter(|_| matches!(error.meaning(), Meaning::SignInUnavailable | Meaning::Wait));
-                let pause = match (&error.kind, &still_good) {
-                    (Kind::Throttled { retry_after }, _) => {
-                        SignedDuration::try_from(*retry_after).unwrap_or(PAUSE)
+                let error = Error { endpoint: Endpoint::SignIn, kind };
+                let valid_token = state.valid_token(now).filter(|_| {
+                    matches!(error.class(), ErrorClass::SignInUnavailable | ErrorClass::RetryLater)
+                });
+                let pause = match (&error.kind, &valid_token) {
+                    (ErrorKind::Throttled { retry_after }, _) => {
+                        SignedDuration::try_from(*retry_after).unwrap_or(RENEWAL_RETRY)
                     }
-                    (_, Some(_)) => PAUSE,
-                    // Without a token each caller's own backoff decides when to try again.
+                    (_, Some(_)) => RENEWAL_RETRY,
+                    // Without a valid token, callers decide when to retry.
                     (_, None) => SignedDuration::ZERO,
                 };
                 let until = now.saturating_add(pause).unwrap_or(now);
-                state.failed = Some(Failed { error: error.clone(), number, until });
-                if still_good.is_none() {
+                state.failed = Some(FailedSignIn { error: error.clone(), number, until });
+                if valid_token.is_none() {
                     state.token = None;
                 }
-                still_good.ok_or(error)
+                valid_token.ok_or(error)
             }
         }
     }
 
-    /// Drops a token its host has refused, unless another has replaced it already.
-    pub(super) async fn forget(&self, key: &Key, token: &Token, now: Timestamp) {
-        let slot = self.slot(key, now);
-        let mut state = slot.state.lock().await;
+    /// Drops a rejected token, unless it has been replaced already.
+    pub(crate) async fn forget(&self, key: &TokenKey, token: &Token, now: Timestamp) {
+        let entry = self.entry(key, now);
+        let mut state = entry.state.lock().await;
         if state.token.as_ref().is_some_and(|t| t.serial == token.serial) {
             state.token = None;
         }
     }
 
-    fn slot(&self, key: &Key, now: Timestamp) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(key) {
-            return slot.clone();
+    fn entry(&self, key: &TokenKey, now: Timestamp) -> Arc<Entry> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.get(key) {
+            return entry.clone();
         }
-        // Federated tokens rotate, and each is a new key: drop what can no longer be of use.
-        slots.retain(|_, slot| {
-            Arc::strong_count(slot) > 1
-                || slot.state.try_lock().map_or(true, |s| {
-                    s.still_good(now).is_some() || s.failed.as_ref().is_some_and(|f| now < f.until)
+        // Federated tokens rotate, and each is a new key: drop expired entries.
+        entries.retain(|_, entry| {
+            Arc::strong_count(entry) > 1
+                || entry.state.try_lock().map_or(true, |s| {
+                    s.valid_token(now).is_some() || s.failed.as_ref().is_some_and(|f| now < f.until)
                 })
         });
-        slots.entry(key.clone()).or_default().clone()
+        entries.entry(key.clone()).or_default().clone()
     }
 
-    fn read(&self, answer: &Answer, now: Timestamp) -> Result<Token, Kind> {
-        if !answer.status.is_success() {
-            return Err(TokenRefusal::of(answer));
+    fn parse(&self, response: &HttpResponse, now: Timestamp) -> Result<Token, ErrorKind> {
+        if !response.status.is_success() {
+            return Err(TokenError::kind_of(response));
         }
-        let granted: Granted = answer.json()?;
-        let unreadable = || Kind::Rubbish { status: answer.status.as_u16(), why: Rubbish::Unreadable };
+        let granted: TokenResponse = response.json()?;
+        let undecodable = || ErrorKind::UnexpectedResponse {
+            status: response.status.as_u16(),
+            reason: UnexpectedResponse::Undecodable,
+        };
         let bearer = granted.token_type.eq_ignore_ascii_case("bearer");
         let token = &granted.access_token;
-        // Exactly what RFC 6750 allows in the header; anything else would be somebody else's text in our request.
+        // The characters RFC 6750 allows; anything else could inject a header.
         let plain = !token.is_empty()
             && token.len() <= 32 << 10
             && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b));
         if !bearer || !plain {
-            return Err(unreadable());
+            return Err(undecodable());
         }
-        let header = sensitive(&format!("Bearer {token}")).ok_or_else(unreadable)?;
+        let header = sensitive(&format!("Bearer {token}")).ok_or_else(undecodable)?;
         let life = SignedDuration::from_secs(granted.expires_in.seconds().clamp(0, 86_400));
-        // A token that lives shorter than twice the margin is renewed at half its life.
-        let renew_after = if life > MARGIN * 2 { life - MARGIN } else { life / 2 };
+        // A token that is valid for less than twice the margin is renewed after half that time.
+        let renew_after = if life > RENEWAL_MARGIN * 2 { life - RENEWAL_MARGIN } else { life / 2 };
         let after = |d| now.saturating_add(d).unwrap_or(now);
         Ok(Token {
             header,
             serial: self.serials.fetch_add(1, Ordering::Relaxed),
             renew_at: after(renew_after),
-            runs_out_at: after(life),
+            expires_at: after(life),
         })
     }
 }
 
-impl Failed {
-    /// The failure, with the wait that is left of it.
+impl FailedSignIn {
+    /// The error, with the remaining wait.
     fn error_at(&self, now: Timestamp) -> Error {
         let mut error = self.error.clone();
-        if let Kind::Throttled { retry_after } = &mut error.kind {
+        if let ErrorKind::Throttled { retry_after } = &mut error.kind {
             let left = Duration::try_from(self.until.duration_since(now)).unwrap_or_default();
             *retry_after = left.max(Duration::from_secs(1));
         }
@@ -191,13 +194,13 @@ impl Failed {
 }
 
 #[derive(Deserialize)]
-struct Granted {
+struct TokenResponse {
     token_type: String,
     access_token: String,
     expires_in: Seconds,
 }
 
-/// Some authorities send the number as a string.
+/// A number, which some authorities send as a string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Seconds {

@@ -1,15 +1,15 @@
-//! Creating and reading activities: once per id, never twice; missing rows only on the instance's own word (R27).
+//! Creating and reading activities: at most once per id, and missing only by Dataverse's own error code.
 
 use std::sync::Arc;
 
 use dataverse_client::{
-    Activity, AdditionalParams, Community, Creation, ErrorCode, Kind, Meaning, MessageType, RecordPresence,
-    RecordRef, Regarding, RegardingTarget, Rubbish, Sentiment, Unreachable,
+    Activity, AdditionalParams, Community, Creation, ErrorClass, ErrorCode, ErrorKind, MessageType,
+    RecordPresence, RecordRef, Regarding, RegardingTarget, Sentiment, UnexpectedResponse, Unreachable,
 };
 use rstest::rstest;
 use serde_json::Value;
 
-use super::server::{CANARY, HOST, Reply, World, activity_row, id};
+use super::server::{CANARY, HOST, Reply, Server, activity_row, id};
 
 fn post() -> Activity {
     Activity {
@@ -31,7 +31,7 @@ fn post() -> Activity {
     }
 }
 
-fn about(record: u128) -> Activity {
+fn regarding(record: u128) -> Activity {
     Activity {
         regarding: Some(RegardingTarget {
             logical_name: "incident".into(),
@@ -43,20 +43,20 @@ fn about(record: u128) -> Activity {
     }
 }
 
-fn answering(reply: fn() -> Reply) -> Arc<World> {
-    World::new(move |seen| (seen.host == HOST).then(reply))
+fn server_with(reply: fn() -> Reply) -> Arc<Server> {
+    Server::new(move |request| (request.host == HOST).then(reply))
 }
 
 #[tokio::test]
-async fn a_creation_never_updates_and_carries_the_post() {
-    let world = answering(|| Reply::empty(204));
-    assert_eq!(world.instance().create_activity(id(7), &about(9)).await, Ok(Creation::Created));
-    let seen = &world.seen_by(HOST)[0];
-    assert_eq!(seen.method, "PATCH");
-    assert_eq!(seen.path, format!("/api/data/v9.2/socialactivities({})", id(7)));
-    assert_eq!(seen.header("if-none-match"), "*");
-    assert_eq!(seen.header("content-type"), "application/json");
-    let body: Value = serde_json::from_str(&seen.body).unwrap();
+async fn creation_sends_the_post_and_never_updates() {
+    let server = server_with(|| Reply::empty(204));
+    assert_eq!(server.instance().create_activity(id(7), &regarding(9)).await, Ok(Creation::Created));
+    let request = &server.requests_to(HOST)[0];
+    assert_eq!(request.method, "PATCH");
+    assert_eq!(request.path, format!("/api/data/v9.2/socialactivities({})", id(7)));
+    assert_eq!(request.header("if-none-match"), "*");
+    assert_eq!(request.header("content-type"), "application/json");
+    let body: Value = serde_json::from_str(&request.body).unwrap();
     assert_eq!(body["subject"], "Screen broken");
     assert_eq!(body["posturl"], "https://social.example/p/1");
     assert_eq!(body["postid"], "rumour-17");
@@ -76,18 +76,18 @@ async fn a_creation_never_updates_and_carries_the_post() {
 }
 
 #[tokio::test]
-async fn a_412_means_it_exists_and_is_adopted() {
+async fn status_412_means_already_exists() {
     for code in ["", "0x80060891"] {
-        let world = World::new(move |seen| (seen.host == HOST).then(|| Reply::error(412, code)));
-        assert_eq!(world.instance().create_activity(id(1), &post()).await, Ok(Creation::AlreadyExists));
+        let server = Server::new(move |request| (request.host == HOST).then(|| Reply::error(412, code)));
+        assert_eq!(server.instance().create_activity(id(1), &post()).await, Ok(Creation::AlreadyExists));
     }
 }
 
 #[tokio::test]
-async fn a_412_of_a_stranger_is_not_adopted() {
+async fn status_412_without_error_body_is_unexpected() {
     for reply in [|| Reply::html(412), || Reply::empty(412)] {
-        let error = answering(reply).instance().create_activity(id(1), &post()).await.unwrap_err();
-        assert!(matches!(error.kind, Kind::Rubbish { status: 412, .. }), "{error}");
+        let error = server_with(reply).instance().create_activity(id(1), &post()).await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::UnexpectedResponse { status: 412, .. }), "{error}");
     }
 }
 
@@ -95,29 +95,29 @@ async fn a_412_of_a_stranger_is_not_adopted() {
 #[case(412, "0x80060892")]
 #[case(500, "0x80040237")]
 #[tokio::test]
-async fn a_taken_key_is_adopted_only_if_it_is_our_id(#[case] status: u16, #[case] code: &'static str) {
+async fn duplicate_key_exists_only_if_the_id_does(#[case] status: u16, #[case] code: &'static str) {
     for exists in [true, false] {
-        let world = World::new(move |seen| match seen.method.as_str() {
+        let server = Server::new(move |request| match request.method.as_str() {
             "PATCH" => Some(Reply::error(status, code)),
             "GET" if exists => Some(Reply::json(200, activity_row(id(1), None))),
             "GET" => Some(Reply::error(404, "0x80040217")),
             _ => None,
         });
-        let created = world.instance().create_activity(id(1), &post()).await;
+        let created = server.instance().create_activity(id(1), &post()).await;
         if exists {
             assert_eq!(created, Ok(Creation::AlreadyExists));
         } else {
             let code = ErrorCode::parse(code);
-            assert_eq!(created.unwrap_err().kind, Kind::Other { status, code });
+            assert_eq!(created.unwrap_err().kind, ErrorKind::Other { status, code });
         }
     }
 }
 
 #[tokio::test]
-async fn an_answer_lost_on_the_way_is_an_error_and_the_next_call_adopts() {
+async fn retry_after_a_lost_response_finds_the_activity() {
     let mut stored = false;
-    let world = World::new(move |seen| {
-        (seen.host == HOST).then(|| {
+    let server = Server::new(move |request| {
+        (request.host == HOST).then(|| {
             if std::mem::replace(&mut stored, true) {
                 Reply::error(412, "")
             } else {
@@ -125,69 +125,73 @@ async fn an_answer_lost_on_the_way_is_an_error_and_the_next_call_adopts() {
             }
         })
     });
-    let instance = world.instance();
+    let instance = server.instance();
     let error = instance.create_activity(id(1), &post()).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Unreachable(Unreachable::Reset));
+    assert_eq!(error.kind, ErrorKind::Unreachable(Unreachable::Reset));
     assert_eq!(instance.create_activity(id(1), &post()).await, Ok(Creation::AlreadyExists));
 }
 
 #[tokio::test]
-async fn a_web_page_is_no_creation() {
-    let error = answering(|| Reply::html(200)).instance().create_activity(id(1), &post()).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Rubbish { status: 200, why: Rubbish::Html });
+async fn html_page_is_not_a_creation() {
+    let error =
+        server_with(|| Reply::html(200)).instance().create_activity(id(1), &post()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::UnexpectedResponse { status: 200, reason: UnexpectedResponse::Html });
 }
 
 #[rstest]
-#[case(|| Reply::error(404, "0x80040217"), Kind::RecordNotFound)]
-#[case(|| Reply::html(404), Kind::Rubbish { status: 404, why: Rubbish::Html })]
-#[case(|| Reply::error(404, "0x8006088a"), Kind::RecordTypeUnknown)]
+#[case(|| Reply::error(404, "0x80040217"), ErrorKind::RecordNotFound)]
+#[case(|| Reply::html(404), ErrorKind::UnexpectedResponse { status: 404, reason: UnexpectedResponse::Html })]
+#[case(|| Reply::error(404, "0x8006088a"), ErrorKind::UnknownTable)]
 #[case(
     || Reply::json(400, serde_json::json!({"error": {"code": "0x80048d19", "message":
         "An undeclared property 'regardingobjectid_x_socialactivity' which only has property annotations"}})),
-    Kind::RecordTypeUnknown
+    ErrorKind::UnknownTable
 )]
-#[case(|| Reply::error(403, "0x80060621"), Kind::SocialDataRefused)]
-#[case(|| Reply::error(400, "0x80044331"), Kind::Other { status: 400, code: Some(ErrorCode(0x8004_4331)) })]
+#[case(|| Reply::error(403, "0x80060621"), ErrorKind::SocialDataRefused)]
+#[case(|| Reply::error(400, "0x80044331"), ErrorKind::Other { status: 400, code: Some(ErrorCode(0x8004_4331)) })]
 #[tokio::test]
-async fn refused_creations_are_told_apart(#[case] reply: fn() -> Reply, #[case] kind: Kind) {
-    let error = answering(reply).instance().create_activity(id(1), &about(9)).await.unwrap_err();
+async fn creation_errors_are_distinguished(#[case] reply: fn() -> Reply, #[case] kind: ErrorKind) {
+    let error = server_with(reply).instance().create_activity(id(1), &regarding(9)).await.unwrap_err();
     assert_eq!(error.kind, kind);
-    if !matches!(kind, Kind::Rubbish { .. }) {
-        assert_eq!(error.meaning(), Meaning::RequestRefused);
+    if !matches!(kind, ErrorKind::UnexpectedResponse { .. }) {
+        assert_eq!(error.class(), ErrorClass::RequestRefused);
     }
 }
 
 #[tokio::test]
-async fn without_a_regarding_record_none_can_be_missing() {
-    let error = answering(|| Reply::error(404, "0x80040217"))
+async fn missing_record_needs_a_regarding_record() {
+    let error = server_with(|| Reply::error(404, "0x80040217"))
         .instance()
         .create_activity(id(1), &post())
         .await
         .unwrap_err();
-    assert!(matches!(error.kind, Kind::Other { status: 404, .. }), "{error}");
+    assert!(matches!(error.kind, ErrorKind::Other { status: 404, .. }), "{error}");
 }
 
 #[tokio::test]
-async fn t10_a_table_name_that_is_none_is_never_sent() {
-    let world = answering(|| Reply::empty(204));
-    let mut activity = about(9);
+async fn invalid_table_name_is_not_sent() {
+    let server = server_with(|| Reply::empty(204));
+    let mut activity = regarding(9);
     activity.regarding.as_mut().unwrap().entity_set = "incidents(1)/x".into();
-    let error = world.instance().create_activity(id(1), &activity).await.unwrap_err();
-    assert_eq!(error.kind, Kind::RecordTypeUnknown);
-    assert!(world.seen().is_empty());
+    let error = server.instance().create_activity(id(1), &activity).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::UnknownTable);
+    assert!(server.requests().is_empty());
 }
 
 #[tokio::test]
-async fn reading_tells_regarding_state_and_record() {
-    let world = World::new(|seen| {
-        if seen.path.contains("socialactivities") {
-            assert!(seen.header("prefer").contains("lookuplogicalname"));
+async fn read_returns_regarding_state_and_record() {
+    let server = Server::new(|request| {
+        if request.path.contains("socialactivities") {
+            assert!(request.header("prefer").contains("lookuplogicalname"));
             return Some(Reply::json(200, activity_row(id(1), Some(id(9)))));
         }
-        seen.path.contains("incidents(").then(|| Reply::json(200, serde_json::json!({"incidentid": id(9)})))
+        request
+            .path
+            .contains("incidents(")
+            .then(|| Reply::json(200, serde_json::json!({"incidentid": id(9)})))
     });
     let record = RecordRef { entity_set: "incidents".into(), id_attribute: "incidentid".into(), id: id(9) };
-    let reading = world.instance().read_activity(id(1), Some(&record)).await.unwrap();
+    let reading = server.instance().read_activity(id(1), Some(&record)).await.unwrap();
     let row = reading.activity.unwrap();
     assert_eq!(row.regarding, Some(Regarding { logical_name: "incident".into(), id: id(9) }));
     assert_eq!((row.state_code, row.status_code), (Some(0), Some(4)));
@@ -207,20 +211,17 @@ async fn reading_tells_regarding_state_and_record() {
 #[case(|| Reply::json(200, serde_json::json!({"activityid": id(1)})), false)]
 #[case(|| Reply::error(403, "0x8004A104"), false)]
 #[tokio::test]
-async fn r27_only_the_instances_own_word_makes_an_activity_missing(
-    #[case] reply: fn() -> Reply,
-    #[case] gone: bool,
-) {
-    match answering(reply).instance().read_activity(id(1), None).await {
+async fn activity_is_missing_only_by_error_code(#[case] reply: fn() -> Reply, #[case] gone: bool) {
+    match server_with(reply).instance().read_activity(id(1), None).await {
         Ok(reading) => {
             assert!(gone && reading.activity.is_none());
-            assert_eq!(reading.record, RecordPresence::NotAsked);
+            assert_eq!(reading.record, RecordPresence::NotRequested);
         }
         Err(error) => assert!(!gone, "{error}"),
     }
 }
 
 #[test]
-fn t5_an_activity_prints_without_its_text() {
-    assert!(!format!("{:?}", about(9)).contains(CANARY));
+fn activity_debug_output_has_no_text() {
+    assert!(!format!("{:?}", regarding(9)).contains(CANARY));
 }

@@ -1,60 +1,62 @@
-//! Hostile and broken answers: bounded in size and time, and never repeated in an error (T5, T6, R27).
+//! Hostile and broken responses: bounded in size and time, and never repeated in an error.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use dataverse_client::{Activity, Client, Config, Kind, Meaning, Peer, Rubbish, Transport, Unreachable};
+use dataverse_client::{
+    Activity, Client, Config, Endpoint, ErrorClass, ErrorKind, Transport, UnexpectedResponse, Unreachable,
+};
 use rstest::rstest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::server::{CANARY, HOST, LOGIN, Reply, UPSTREAM, World, id, instance_at};
+use super::server::{CANARY, HOST, LOGIN, Reply, Server, UPSTREAM, id, instance_at};
 use super::sign_in::healthy;
 
-fn rubbish(status: u16, why: Rubbish) -> Kind {
-    Kind::Rubbish { status, why }
+fn unexpected(status: u16, reason: UnexpectedResponse) -> ErrorKind {
+    ErrorKind::UnexpectedResponse { status, reason }
 }
 
 #[rstest]
-#[case::page(|| Reply::html(200), rubbish(200, Rubbish::Html))]
-#[case::missing_page(|| Reply::html(404), rubbish(404, Rubbish::Html))]
-#[case::forbidden_page(|| Reply::html(403), rubbish(403, Rubbish::Html))]
-#[case::empty(|| Reply::empty(200), rubbish(200, Rubbish::Empty))]
-#[case::no_content(|| Reply::empty(204), rubbish(204, Rubbish::Empty))]
-#[case::empty_404(|| Reply::empty(404), rubbish(404, Rubbish::Empty))]
-#[case::text(|| Reply::typed(200, "text/plain", UPSTREAM), rubbish(200, Rubbish::ContentType))]
-#[case::not_json(|| Reply::json(200, UPSTREAM), rubbish(200, Rubbish::Unreadable))]
-#[case::other_shape(|| Reply::json(200, "{}"), rubbish(200, Rubbish::Unreadable))]
-#[case::deep(|| Reply::json(200, "[".repeat(100_000)), rubbish(200, Rubbish::Unreadable))]
-#[case::endless(|| Reply::json(200, "").endless(), rubbish(200, Rubbish::TooLarge))]
+#[case::page(|| Reply::html(200), unexpected(200, UnexpectedResponse::Html))]
+#[case::missing_page(|| Reply::html(404), unexpected(404, UnexpectedResponse::Html))]
+#[case::forbidden_page(|| Reply::html(403), unexpected(403, UnexpectedResponse::Html))]
+#[case::empty(|| Reply::empty(200), unexpected(200, UnexpectedResponse::Empty))]
+#[case::no_content(|| Reply::empty(204), unexpected(204, UnexpectedResponse::Empty))]
+#[case::empty_404(|| Reply::empty(404), unexpected(404, UnexpectedResponse::Empty))]
+#[case::text(|| Reply::typed(200, "text/plain", UPSTREAM), unexpected(200, UnexpectedResponse::ContentType))]
+#[case::not_json(|| Reply::json(200, UPSTREAM), unexpected(200, UnexpectedResponse::Undecodable))]
+#[case::other_shape(|| Reply::json(200, "{}"), unexpected(200, UnexpectedResponse::Undecodable))]
+#[case::deep(|| Reply::json(200, "[".repeat(100_000)), unexpected(200, UnexpectedResponse::Undecodable))]
+#[case::endless(|| Reply::json(200, "").endless(), unexpected(200, UnexpectedResponse::TooLarge))]
 #[case::two_gigabytes(
     || Reply::json(200, "").stalled("{").with("content-length", "2147483648"),
-    rubbish(200, Rubbish::TooLarge)
+    unexpected(200, UnexpectedResponse::TooLarge)
 )]
 #[case::compressed(
     || Reply::json(200, UPSTREAM).with("content-encoding", "gzip"),
-    rubbish(200, Rubbish::Encoding)
+    unexpected(200, UnexpectedResponse::Encoding)
 )]
 #[case::huge_header(
     || Reply::json(200, "{}").with("x-large", &"x".repeat(200_000)),
-    rubbish(0, Rubbish::Head)
+    unexpected(0, UnexpectedResponse::InvalidHead)
 )]
-#[case::broken_body(|| Reply::json(200, "").broken("{"), Kind::Unreachable(Unreachable::Reset))]
+#[case::broken_body(|| Reply::json(200, "").broken("{"), ErrorKind::Unreachable(Unreachable::Reset))]
 #[case::redirect(
     || Reply::empty(302).with("location", "https://evil.crm.dynamics.com/"),
-    Kind::RedirectRefused { status: 302 }
+    ErrorKind::RedirectRefused { status: 302 }
 )]
-#[case::unavailable(|| Reply::html(503), Kind::ServiceUnavailable { status: 503, retry_after: None })]
-#[case::gateway(|| Reply::empty(502), Kind::ServiceUnavailable { status: 502, retry_after: None })]
-#[case::disabled(|| Reply::error(403, "0x8004A104"), Kind::OrganizationDisabled)]
+#[case::unavailable(|| Reply::html(503), ErrorKind::ServiceUnavailable { status: 503, retry_after: None })]
+#[case::gateway(|| Reply::empty(502), ErrorKind::ServiceUnavailable { status: 502, retry_after: None })]
+#[case::disabled(|| Reply::error(403, "0x8004A104"), ErrorKind::OrganizationDisabled)]
 #[tokio::test]
-async fn t6_a_hostile_answer_is_downtime_and_nothing_of_it_is_repeated(
+async fn hostile_response_is_downtime_without_its_text(
     #[case] reply: fn() -> Reply,
-    #[case] kind: Kind,
+    #[case] kind: ErrorKind,
 ) {
-    let world = World::new(move |seen| (seen.host == HOST).then(reply));
-    let error = world.instance().health().await.unwrap_err();
-    assert_eq!((error.peer, error.kind.clone()), (Peer::Instance, kind));
-    assert_eq!(error.meaning(), Meaning::InstanceDown);
+    let server = Server::new(move |request| (request.host == HOST).then(reply));
+    let error = server.instance().health().await.unwrap_err();
+    assert_eq!((error.endpoint, error.kind.clone()), (Endpoint::Instance, kind));
+    assert_eq!(error.class(), ErrorClass::InstanceDown);
     let printed = format!("{error} {error:?}");
     for word in [UPSTREAM, CANARY, "token-1", "https://", "select"] {
         assert!(!printed.contains(word), "{printed}");
@@ -62,41 +64,42 @@ async fn t6_a_hostile_answer_is_downtime_and_nothing_of_it_is_repeated(
 }
 
 #[tokio::test]
-async fn t1_a_redirect_is_not_followed_and_the_other_host_gets_nothing() {
-    let world = World::new(|seen| {
-        (seen.host == HOST).then(|| Reply::empty(307).with("location", "https://evil.net/"))
+async fn redirect_of_the_instance_is_not_followed() {
+    let server = Server::new(|request| {
+        (request.host == HOST).then(|| Reply::empty(307).with("location", "https://evil.net/"))
     });
-    world.instance().create_activity(id(1), &Activity::default()).await.unwrap_err();
-    assert!(world.seen().iter().all(|s| s.host == HOST || s.host == LOGIN));
+    server.instance().create_activity(id(1), &Activity::default()).await.unwrap_err();
+    assert!(server.requests().iter().all(|s| s.host == HOST || s.host == LOGIN));
 }
 
 #[tokio::test]
-async fn t2_a_redirect_of_the_token_endpoint_carries_no_credential_away() {
-    let world = World::new(|seen| {
-        (seen.host == LOGIN).then(|| Reply::empty(307).with("location", "https://evil.net/"))
+async fn redirect_of_the_token_endpoint_is_not_followed() {
+    let server = Server::new(|request| {
+        (request.host == LOGIN).then(|| Reply::empty(307).with("location", "https://evil.net/"))
     });
-    let error = world.instance().health().await.unwrap_err();
-    assert_eq!((error.peer, error.kind), (Peer::SignIn, Kind::RedirectRefused { status: 307 }));
-    assert!(world.seen().iter().all(|s| s.host == LOGIN));
-    assert_eq!(world.seen().len(), 1);
+    let error = server.instance().health().await.unwrap_err();
+    assert_eq!((error.endpoint, error.kind), (Endpoint::SignIn, ErrorKind::RedirectRefused { status: 307 }));
+    assert!(server.requests().iter().all(|s| s.host == LOGIN));
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn t6_a_body_that_dribbles_past_the_deadline_is_given_up() {
-    let world = World::new(|seen| (seen.host == HOST).then(|| Reply::json(200, "").stalled("{\"UserId\":")));
-    let client = Client::new(&world.impatient()).unwrap();
+async fn slow_body_times_out() {
+    let server =
+        Server::new(|request| (request.host == HOST).then(|| Reply::json(200, "").stalled("{\"UserId\":")));
+    let client = Client::new(&server.short_timeouts()).unwrap();
     let error = instance_at(&client, HOST).health().await.unwrap_err();
-    assert_eq!(error.kind, Kind::Unreachable(Unreachable::Timeout));
-    assert_eq!(error.meaning(), Meaning::InstanceDown);
+    assert_eq!(error.kind, ErrorKind::Unreachable(Unreachable::Timeout));
+    assert_eq!(error.class(), ErrorClass::InstanceDown);
 }
 
-/// A client whose instance connections are handled by `raw`; sign-in works.
+/// A client whose connections to the instance are handled by `raw`; sign-in works.
 fn raw(
-    world: &Arc<World>,
+    server: &Arc<Server>,
     config: Config,
     raw: impl Fn(tokio::io::DuplexStream) -> io::Result<()> + Send + Sync + 'static,
 ) -> Client {
-    let server = world.clone();
+    let server = server.clone();
     Client::new(&Config {
         transport: Transport::InMemory(Arc::new(move |host| {
             let (ours, theirs) = tokio::io::duplex(64 << 10);
@@ -113,40 +116,40 @@ fn raw(
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_named() {
-    let world = World::new(|_| None);
-    let client = raw(&world, world.config(), |_| Err(io::ErrorKind::ConnectionRefused.into()));
+async fn refused_connection_is_unreachable() {
+    let server = Server::new(|_| None);
+    let client = raw(&server, server.config(), |_| Err(io::ErrorKind::ConnectionRefused.into()));
     let error = instance_at(&client, HOST).health().await.unwrap_err();
-    assert_eq!(error.kind, Kind::Unreachable(Unreachable::Connect));
+    assert_eq!(error.kind, ErrorKind::Unreachable(Unreachable::Connect));
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_before_the_answer_is_named() {
-    let world = World::new(|_| None);
-    let client = raw(&world, world.config(), |stream| {
+async fn connection_closed_before_the_response_is_a_reset() {
+    let server = Server::new(|_| None);
+    let client = raw(&server, server.config(), |stream| {
         drop(stream);
         Ok(())
     });
     let error = instance_at(&client, HOST).health().await.unwrap_err();
-    assert_eq!(error.kind, Kind::Unreachable(Unreachable::Reset));
+    assert_eq!(error.kind, ErrorKind::Unreachable(Unreachable::Reset));
 }
 
 #[tokio::test]
-async fn t6_a_server_that_never_answers_ends_at_the_deadline() {
+async fn silent_server_times_out() {
     let held = Mutex::new(Vec::new());
-    let world = World::new(|_| None);
-    let client = raw(&world, world.impatient(), move |stream| {
+    let server = Server::new(|_| None);
+    let client = raw(&server, server.short_timeouts(), move |stream| {
         held.lock().unwrap().push(stream);
         Ok(())
     });
     let error = instance_at(&client, HOST).health().await.unwrap_err();
-    assert_eq!(error.kind, Kind::Unreachable(Unreachable::Timeout));
+    assert_eq!(error.kind, ErrorKind::Unreachable(Unreachable::Timeout));
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_speak_http_is_rubbish() {
-    let world = World::new(|_| None);
-    let client = raw(&world, world.config(), |mut stream| {
+async fn non_http_server_is_unexpected() {
+    let server = Server::new(|_| None);
+    let client = raw(&server, server.config(), |mut stream| {
         tokio::spawn(async move {
             let mut request = [0; 1024];
             let _ = stream.read(&mut request).await;
@@ -155,14 +158,14 @@ async fn a_server_that_does_not_speak_http_is_rubbish() {
         Ok(())
     });
     let error = instance_at(&client, HOST).health().await.unwrap_err();
-    assert_eq!(error.kind, rubbish(0, Rubbish::Head));
+    assert_eq!(error.kind, unexpected(0, UnexpectedResponse::InvalidHead));
 }
 
 #[tokio::test]
-async fn a_connection_closed_while_idle_is_not_downtime() {
-    // Answers one request per connection and then closes without saying so, as a restarted server does.
-    let world = World::new(healthy);
-    let client = raw(&world, world.config(), |mut stream| {
+async fn connection_closed_while_idle_is_retried() {
+    // Responds to one request per connection, then reads the next and closes, like a server that is restarted.
+    let server = Server::new(healthy);
+    let client = raw(&server, server.config(), |mut stream| {
         tokio::spawn(async move {
             let mut request = vec![0; 8192];
             let read = stream.read(&mut request).await.unwrap_or(0);
@@ -177,7 +180,6 @@ async fn a_connection_closed_while_idle_is_not_downtime() {
                 body.len()
             );
             let _ = stream.write_all((head + &body).as_bytes()).await;
-            // The next request on this connection is read and never answered.
             let _ = stream.read(&mut request).await;
         });
         Ok(())
@@ -186,7 +188,7 @@ async fn a_connection_closed_while_idle_is_not_downtime() {
 }
 
 #[tokio::test]
-async fn t5_no_log_line_holds_a_secret_or_a_token() {
+async fn logs_hold_no_secret_or_token() {
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
     impl io::Write for Lines {
@@ -206,8 +208,8 @@ async fn t5_no_log_line_holds_a_secret_or_a_token() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     tracing::trace!("listening");
-    let world = World::new(healthy);
-    world.instance().health().await.unwrap();
+    let server = Server::new(healthy);
+    server.instance().health().await.unwrap();
     let text = String::from_utf8_lossy(&lines.0.lock().unwrap()).into_owned();
     assert!(text.contains("listening"), "the log must be captured for this test to mean anything");
     for word in [CANARY, "token-1", "Bearer"] {

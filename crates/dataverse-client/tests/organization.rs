@@ -1,9 +1,11 @@
-//! Health, organisation, metadata and discovery (R2, R4), within their budget of requests.
+//! Health, organization, metadata and discovery, and the number of requests they take.
 
-use dataverse_client::{DiscoveredState, Kind, Meaning, OrganizationState, Peer, Rubbish};
+use dataverse_client::{
+    DiscoveredState, Endpoint, ErrorClass, ErrorKind, OrganizationState, UnexpectedResponse,
+};
 use serde_json::json;
 
-use super::server::{HOST, LOGIN, Reply, Seen, World, batch, id};
+use super::server::{HOST, LOGIN, Recorded, Reply, Server, batch, id};
 use super::sign_in::healthy;
 
 const DISCOVERY: &str = "globaldisco.crm.dynamics.com";
@@ -18,24 +20,24 @@ fn current(state: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn a_health_probe_is_two_requests() {
-    let world = World::new(healthy);
-    let health = world.instance().health().await.unwrap();
+async fn health_takes_two_requests() {
+    let server = Server::new(healthy);
+    let health = server.instance().health().await.unwrap();
     assert_eq!((health.organization_id, health.user_id), (id(3), id(2)));
     assert_eq!((health.name.as_str(), health.language), ("Contoso", Some(1033)));
     assert!(health.accepts_social_data);
     assert_eq!(health.state, OrganizationState::Enabled);
-    assert_eq!(world.seen_by(HOST).len(), 2);
+    assert_eq!(server.requests_to(HOST).len(), 2);
 }
 
 #[tokio::test]
-async fn r2_an_instance_tells_who_the_organisation_is_and_r4_what_its_tables_are() {
-    let world = World::new(|seen| {
-        if seen.path.contains("RetrieveCurrentOrganization") {
+async fn organization_and_metadata_are_read() {
+    let server = Server::new(|request| {
+        if request.path.contains("RetrieveCurrentOrganization") {
             return Some(current("Enabled"));
         }
-        if seen.path.ends_with("/$batch") {
-            return Some(batch(seen, |path| match path.split('?').next().unwrap() {
+        if request.path.ends_with("/$batch") {
+            return Some(batch(request, |path| match path.split('?').next().unwrap() {
                 "EntityDefinitions(LogicalName='socialactivity')/ManyToOneRelationships" => (
                     200,
                     json!({"value": [
@@ -60,10 +62,10 @@ async fn r2_an_instance_tells_who_the_organisation_is_and_r4_what_its_tables_are
                 _ => (404, json!({"error": {"code": "0x80060888", "message": "x"}})),
             }));
         }
-        healthy(seen)
+        healthy(request)
     });
     let tables: Vec<String> = ["incident", "systemuser", "new_gone", "bad'name"].map(String::from).to_vec();
-    let instance = world.instance();
+    let instance = server.instance();
     let organization = instance.organization().await.unwrap();
     assert_eq!(organization.organization_id, id(3));
     assert_eq!(organization.friendly_name, "ContosoLtd", "one line");
@@ -85,17 +87,17 @@ async fn r2_an_instance_tells_who_the_organisation_is_and_r4_what_its_tables_are
     assert_eq!(found[0].navigation_property.as_deref(), Some("regardingobjectid_incident_socialactivity"));
     assert!(found[1].exists && !found[1].related_to_social_activity);
     assert!(!found[2].exists && !found[3].exists);
-    assert_eq!(world.seen_by(HOST).len(), 3, "tables are one request, whatever their number");
-    assert!(world.seen().iter().all(|s| !s.body.contains("bad'name")));
+    assert_eq!(server.requests_to(HOST).len(), 3, "all tables take one request");
+    assert!(server.requests().iter().all(|s| !s.body.contains("bad'name")));
 }
 
 #[tokio::test]
-async fn an_organisation_says_that_it_is_disabled_and_takes_no_social_data() {
-    let world = World::new(|seen| {
-        if seen.path.contains("RetrieveCurrentOrganization") {
+async fn disabled_organization_refuses_social_data() {
+    let server = Server::new(|request| {
+        if request.path.contains("RetrieveCurrentOrganization") {
             return Some(current("Disabled"));
         }
-        if seen.path.contains("organizations(") {
+        if request.path.contains("organizations(") {
             return Some(Reply::json(
                 200,
                 json!({"organizationid": id(3), "name": "x", "languagecode": 1031, "disablesocialcare": true}),
@@ -103,26 +105,29 @@ async fn an_organisation_says_that_it_is_disabled_and_takes_no_social_data() {
         }
         None
     });
-    let organization = world.instance().organization().await.unwrap();
+    let organization = server.instance().organization().await.unwrap();
     assert_eq!(organization.state, OrganizationState::Disabled);
     assert!(!organization.accepts_social_data);
     assert_eq!(organization.language, Some(1031));
 }
 
 #[tokio::test]
-async fn an_organisation_row_of_another_organisation_is_not_taken() {
-    let world = World::new(|seen| {
-        if seen.path.contains("organizations(") {
+async fn row_of_another_organization_is_unexpected() {
+    let server = Server::new(|request| {
+        if request.path.contains("organizations(") {
             return Some(Reply::json(200, json!({"organizationid": id(4), "name": "x"})));
         }
-        healthy(seen)
+        healthy(request)
     });
-    let error = world.instance().health().await.unwrap_err();
-    assert_eq!(error.kind, Kind::Rubbish { status: 200, why: Rubbish::OtherRow });
+    let error = server.instance().health().await.unwrap_err();
+    assert_eq!(
+        error.kind,
+        ErrorKind::UnexpectedResponse { status: 200, reason: UnexpectedResponse::OtherRow }
+    );
 }
 
-fn listed(seen: &Seen) -> Option<Reply> {
-    (seen.host == DISCOVERY).then(|| {
+fn listed(request: &Recorded) -> Option<Reply> {
+    (request.host == DISCOVERY).then(|| {
         Reply::json(
             200,
             json!({"value": [
@@ -136,9 +141,9 @@ fn listed(seen: &Seen) -> Option<Reply> {
 }
 
 #[tokio::test]
-async fn discovery_is_the_evidence_for_expired() {
-    let world = World::new(listed);
-    let instance = world.instance();
+async fn discovery_tells_expired_instances() {
+    let server = Server::new(listed);
+    let instance = server.instance();
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
     for organization in [None, Some(id(3))] {
         let found = instance.discover(organization).await.unwrap().unwrap();
@@ -151,17 +156,17 @@ async fn discovery_is_the_evidence_for_expired() {
     assert_eq!((other.state, other.trial_expires), (DiscoveredState::Enabled, None));
     assert!(!other.expired(now));
     assert_eq!(instance.discover(Some(id(77))).await.unwrap(), None);
-    // The directory gets a token of its own, never the instance's.
-    let scopes: Vec<String> = world.seen_by(LOGIN).iter().map(|s| s.form("scope").unwrap()).collect();
+    // The discovery service gets a token of its own.
+    let scopes: Vec<String> = server.requests_to(LOGIN).iter().map(|s| s.form("scope").unwrap()).collect();
     assert_eq!(scopes, [format!("https://{DISCOVERY}/.default")]);
-    assert!(world.seen_by(DISCOVERY)[0].path.starts_with("/api/discovery/v2.0/Instances"));
+    assert!(server.requests_to(DISCOVERY)[0].path.starts_with("/api/discovery/v2.0/Instances"));
 }
 
 #[tokio::test]
-async fn a_directory_that_fails_is_evidence_of_nothing() {
+async fn failed_discovery_is_no_evidence() {
     for reply in [|| Reply::html(200), || Reply::error(403, "0x80072560"), || Reply::empty(503)] {
-        let world = World::new(move |seen| (seen.host == DISCOVERY).then(reply));
-        let error = world.instance().discover(None).await.unwrap_err();
-        assert_eq!((error.peer, error.meaning()), (Peer::Discovery, Meaning::NoEvidence));
+        let server = Server::new(move |request| (request.host == DISCOVERY).then(reply));
+        let error = server.instance().discover(None).await.unwrap_err();
+        assert_eq!((error.endpoint, error.class()), (Endpoint::Discovery, ErrorClass::DiscoveryUnavailable));
     }
 }

@@ -1,4 +1,4 @@
-//! A scripted HTTP/1.1 server for every host at once, behind in-memory streams; it remembers all it was sent.
+//! A scripted HTTP/1.1 server for all hosts, over in-memory streams, that records its requests.
 
 use std::convert::Infallible;
 use std::io;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dataverse_client::{Client, Config, Credentials, Deadlines, Instance, Origin, Transport};
+use dataverse_client::{Client, Config, Credentials, Instance, Origin, Timeouts, Transport};
 use futures::StreamExt;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -22,14 +22,14 @@ pub const HOST: &str = "contoso.crm.dynamics.com";
 pub const LOGIN: &str = "login.microsoftonline.com";
 pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 pub const CLIENT: &str = "66666666-7777-8888-9999-aaaaaaaaaaaa";
-/// Must never be seen anywhere but in a body sent to the token authority.
+/// The secret. May appear only in the body of a token request.
 pub const CANARY: &str = "canary-4f6e1c";
-/// Stands in hostile answers; must never be seen in an error.
+/// Text of hostile responses. May not appear in an error.
 pub const UPSTREAM: &str = "upstream-words";
 
-/// One request as it arrived.
+/// A received request.
 #[derive(Clone)]
-pub struct Seen {
+pub struct Recorded {
     pub host: String,
     pub method: String,
     pub path: String,
@@ -37,17 +37,17 @@ pub struct Seen {
     pub body: String,
 }
 
-impl Seen {
+impl Recorded {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |v| v.to_str().unwrap())
     }
 
-    /// Everything of it as one text.
+    /// The whole request as text.
     pub fn text(&self) -> String {
         format!("{} {} {:?} {}", self.method, self.path, self.headers, self.body)
     }
 
-    /// The fields of a form.
+    /// One field of a form body.
     pub fn form(&self, name: &str) -> Option<String> {
         url::form_urlencoded::parse(self.body.as_bytes())
             .find(|(n, _)| n == name)
@@ -63,11 +63,11 @@ pub struct Reply {
 
 enum Body {
     Whole(String),
-    /// The same text for ever.
+    /// Repeats the text without end.
     Endless(String),
-    /// A beginning, then nothing.
+    /// Sends the text, then nothing more.
     Stalled(String),
-    /// A beginning, then the connection breaks.
+    /// Sends the text, then breaks the connection.
     Broken(String),
 }
 
@@ -141,33 +141,33 @@ impl Reply {
     }
 }
 
-type Script = Box<dyn FnMut(&Seen) -> Option<Reply> + Send>;
+type Script = Box<dyn FnMut(&Recorded) -> Option<Reply> + Send>;
 
-/// All hosts there are.
-pub struct World {
-    seen: Mutex<Vec<Seen>>,
+/// The server behind all hosts.
+pub struct Server {
+    requests: Mutex<Vec<Recorded>>,
     script: Mutex<Script>,
     now: Mutex<Timestamp>,
 }
 
-impl World {
-    /// The script answers; where it returns `None`, the token endpoint grants `token-<n>` for an hour and everything
-    /// else is a 404 of the Web API without a code.
-    pub fn new(script: impl FnMut(&Seen) -> Option<Reply> + Send + 'static) -> Arc<Self> {
+impl Server {
+    /// Responds as scripted. Where the script returns `None`, the token endpoint grants `token-<n>` for an hour, and any
+    /// other request gets a 404 of the Web API without a code.
+    pub fn new(script: impl FnMut(&Recorded) -> Option<Reply> + Send + 'static) -> Arc<Self> {
         Arc::new(Self {
-            seen: Mutex::default(),
+            requests: Mutex::default(),
             script: Mutex::new(Box::new(script)),
             now: Mutex::new("2026-01-01T00:00:00Z".parse().unwrap()),
         })
     }
 
     pub fn config(self: &Arc<Self>) -> Config {
-        let world = self.clone();
+        let server = self.clone();
         let clock = self.clone();
         Config {
             transport: Transport::InMemory(Arc::new(move |_host| {
                 let (ours, theirs) = tokio::io::duplex(64 << 10);
-                tokio::spawn(world.clone().serve(theirs));
+                tokio::spawn(server.clone().serve(theirs));
                 Ok(ours)
             })),
             clock: Arc::new(move || *clock.now.lock().unwrap()),
@@ -175,11 +175,11 @@ impl World {
         }
     }
 
-    /// A client that gives up soon, for servers that never answer.
-    pub fn impatient(self: &Arc<Self>) -> Config {
+    /// Short timeouts, for servers that never respond.
+    pub fn short_timeouts(self: &Arc<Self>) -> Config {
         let soon = Duration::from_millis(300);
         Config {
-            deadlines: Deadlines { connect: soon, sign_in: soon, request: soon, batch: soon },
+            timeouts: Timeouts { connect: soon, sign_in: soon, request: soon, batch: soon },
             ..self.config()
         }
     }
@@ -188,7 +188,7 @@ impl World {
         Client::new(&self.config()).unwrap()
     }
 
-    /// The instance at [`HOST`], with a secret that is the canary.
+    /// The instance at [`HOST`].
     pub fn instance(self: &Arc<Self>) -> Instance {
         instance_at(&self.client(), HOST)
     }
@@ -198,32 +198,31 @@ impl World {
         *now = now.checked_add(by).unwrap();
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.requests.lock().unwrap().clone()
     }
 
-    /// The requests one host got.
-    pub fn seen_by(&self, host: &str) -> Vec<Seen> {
-        self.seen().into_iter().filter(|s| s.host == host).collect()
+    /// The requests to one host.
+    pub fn requests_to(&self, host: &str) -> Vec<Recorded> {
+        self.requests().into_iter().filter(|s| s.host == host).collect()
     }
 
     /// Serves one connection.
     pub async fn serve(self: Arc<Self>, io: impl AsyncRead + AsyncWrite + Unpin) {
-        let service = service_fn(move |request| self.clone().answer(request));
-        // How a connection ends is the client's affair.
+        let service = service_fn(move |request| self.clone().response(request));
         let _ = hyper::server::conn::http1::Builder::new()
             .max_buf_size(4 << 20)
             .serve_connection(TokioIo::new(io), service)
             .await;
     }
 
-    async fn answer(
+    async fn response(
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<BoxBody<Bytes, io::Error>>, Infallible> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        let seen = Seen {
+        let request = Recorded {
             host: head.headers["host"].to_str().unwrap().to_owned(),
             method: head.method.to_string(),
             path: head.uri.to_string(),
@@ -231,19 +230,19 @@ impl World {
             body: String::from_utf8(body.to_vec()).unwrap(),
         };
         let tokens = {
-            let mut all = self.seen.lock().unwrap();
-            all.push(seen.clone());
+            let mut all = self.requests.lock().unwrap();
+            all.push(request.clone());
             all.iter().filter(|s| s.host == LOGIN).count()
         };
-        let reply = (self.script.lock().unwrap())(&seen);
+        let reply = (self.script.lock().unwrap())(&request);
         let reply = reply.unwrap_or_else(|| {
-            if seen.host.starts_with("login.") { token(tokens) } else { Reply::error(404, "") }
+            if request.host.starts_with("login.") { token(tokens) } else { Reply::error(404, "") }
         });
         Ok(reply.into_response())
     }
 }
 
-/// A granted token.
+/// A token response.
 pub fn token(number: usize) -> Reply {
     Reply::json(
         200,
@@ -275,11 +274,11 @@ pub fn activity_row(activity: Uuid, incident: Option<Uuid>) -> serde_json::Value
     row
 }
 
-/// Answers a `$batch` by asking `part` for (status, body) of each path in it.
-pub fn batch(seen: &Seen, part: impl Fn(&str) -> (u16, serde_json::Value)) -> Reply {
+/// A `$batch` response with the status and body that `part` returns for each path.
+pub fn batch(request: &Recorded, part: impl Fn(&str) -> (u16, serde_json::Value)) -> Reply {
     use std::fmt::Write as _;
     let mut body = String::new();
-    for line in seen.body.lines() {
+    for line in request.body.lines() {
         let Some(path) = line.strip_prefix("GET /api/data/v9.2/").and_then(|l| l.strip_suffix(" HTTP/1.1"))
         else {
             continue;

@@ -1,25 +1,25 @@
-//! Manners: a 429 silences us for as long as asked, and at most so many requests are under way (T6).
+//! Throttling: `Retry-After` is honored, and requests in flight are bounded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dataverse_client::{Client, Config, Credentials, Kind, Meaning, Origin, Peer};
+use dataverse_client::{Client, Config, Credentials, Endpoint, ErrorClass, ErrorKind, Origin};
 use rstest::rstest;
 
-use super::server::{CANARY, HOST, LOGIN, Reply, TENANT, World, instance_at};
+use super::server::{CANARY, HOST, LOGIN, Reply, Server, TENANT, instance_at};
 use super::sign_in::healthy;
 
-/// Throttles the first request to the instance, then is healthy.
-fn once(first: fn() -> Reply) -> Arc<World> {
+/// Sends `first` as the first response of the instance, and is healthy afterwards.
+fn once(first: fn() -> Reply) -> Arc<Server> {
     let mut first = Some(first);
-    World::new(move |seen| {
-        if seen.host == HOST
+    Server::new(move |request| {
+        if request.host == HOST
             && let Some(reply) = first.take()
         {
             return Some(reply());
         }
-        healthy(seen)
+        healthy(request)
     })
 }
 
@@ -32,34 +32,31 @@ fn once(first: fn() -> Reply) -> Arc<World> {
 #[case(|| Reply::error(503, "-2147015898").with("retry-after", "7"), 7)]
 #[case(|| Reply::error(400, "0x80072321"), 30)]
 #[tokio::test]
-async fn t6_after_a_429_nothing_is_sent_until_the_time_has_passed(
-    #[case] first: fn() -> Reply,
-    #[case] wait: u64,
-) {
-    let world = once(first);
-    let client = world.client();
+async fn nothing_is_sent_until_retry_after_has_passed(#[case] first: fn() -> Reply, #[case] wait: u64) {
+    let server = once(first);
+    let client = server.client();
     let error = instance_at(&client, HOST).health().await.unwrap_err();
-    assert_eq!(error.kind, Kind::Throttled { retry_after: Duration::from_secs(wait) });
-    assert_eq!(error.meaning(), Meaning::Wait);
-    let sent = world.seen().len();
+    assert_eq!(error.kind, ErrorKind::Throttled { retry_after: Duration::from_secs(wait) });
+    assert_eq!(error.class(), ErrorClass::RetryLater);
+    let sent = server.requests().len();
 
-    // A new handle knows as well, although the old one is gone.
-    world.advance(Duration::from_secs(wait - 1));
+    // A new handle is throttled too, although the first one is dropped.
+    server.advance(Duration::from_secs(wait - 1));
     let error = instance_at(&client, HOST).health().await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
-    assert_eq!(world.seen().len(), sent, "nothing was sent");
+    assert_eq!(server.requests().len(), sent, "nothing was sent");
 
-    world.advance(Duration::from_secs(1));
+    server.advance(Duration::from_secs(1));
     instance_at(&client, HOST).health().await.unwrap();
 }
 
 #[tokio::test]
-async fn one_throttled_instance_does_not_hold_up_another() {
-    let world = once(|| Reply::empty(429).with("retry-after", "60"));
-    let client = world.client();
+async fn throttling_is_per_instance_and_identity() {
+    let server = once(|| Reply::empty(429).with("retry-after", "60"));
+    let client = server.client();
     instance_at(&client, HOST).health().await.unwrap_err();
     instance_at(&client, "fabrikam.crm.dynamics.com").health().await.unwrap();
-    // Nor another identity at the same one: Dataverse counts per user.
+    // Another identity at the same instance is not throttled: Dataverse counts per user.
     let other = Credentials::ClientSecret {
         tenant_id: TENANT.into(),
         client_id: "00000000-0000-0000-0000-000000000001".into(),
@@ -74,34 +71,34 @@ async fn one_throttled_instance_does_not_hold_up_another() {
 }
 
 #[tokio::test]
-async fn t6_slots_are_bounded_and_waiting_for_one_ends_at_the_deadline_unsent() {
+async fn waiting_for_a_slot_times_out_unsent() {
     let mut first = true;
-    let world = World::new(move |seen| {
+    let server = Server::new(move |request| {
         let stall = || Reply::json(200, "").stalled("{");
-        (seen.host == HOST).then(|| if std::mem::take(&mut first) { Reply::empty(404) } else { stall() })
+        (request.host == HOST).then(|| if std::mem::take(&mut first) { Reply::empty(404) } else { stall() })
     });
-    let client = Client::new(&Config { concurrency: 3, ..world.impatient() }).unwrap();
+    let client = Client::new(&Config { concurrency: 3, ..server.short_timeouts() }).unwrap();
     let instance = instance_at(&client, HOST);
-    // One that goes first gets the token, so that all the others stand at the slots alone.
+    // The first call caches the token, so that the others wait for slots only.
     instance.health().await.unwrap_err();
-    let answers = futures::future::join_all((0..10).map(|_| instance.health())).await;
-    assert_eq!(world.seen_by(HOST).len(), 1 + 3, "three slots, three requests");
-    let busy = answers.iter().filter(|a| a.as_ref().unwrap_err().kind == Kind::Busy).count();
-    assert_eq!(busy, 7, "{answers:?}");
+    let responses = futures::future::join_all((0..10).map(|_| instance.health())).await;
+    assert_eq!(server.requests_to(HOST).len(), 1 + 3, "three slots, three requests");
+    let busy = responses.iter().filter(|a| a.as_ref().unwrap_err().kind == ErrorKind::Busy).count();
+    assert_eq!(busy, 7, "{responses:?}");
 }
 
 #[tokio::test]
-async fn nobody_without_a_token_takes_a_slot() {
+async fn sign_in_takes_no_slot() {
     let refused = Arc::new(AtomicUsize::new(0));
     let count = refused.clone();
-    let world = World::new(move |seen| {
-        if seen.host == LOGIN && seen.form("client_secret").as_deref() != Some(CANARY) {
+    let server = Server::new(move |request| {
+        if request.host == LOGIN && request.form("client_secret").as_deref() != Some(CANARY) {
             count.fetch_add(1, Ordering::Relaxed);
             return Some(Reply::json(200, "").stalled("{"));
         }
-        healthy(seen)
+        healthy(request)
     });
-    let client = Client::new(&Config { concurrency: 1, ..world.config() }).unwrap();
+    let client = Client::new(&Config { concurrency: 1, ..server.config() }).unwrap();
     let guess = Credentials::ClientSecret {
         tenant_id: TENANT.into(),
         client_id: super::server::CLIENT.into(),
@@ -117,11 +114,11 @@ async fn nobody_without_a_token_takes_a_slot() {
 }
 
 #[tokio::test]
-async fn a_503_carries_its_wait_and_does_not_close_the_gate() {
-    let world = once(|| Reply::html(503).with("retry-after", "40"));
-    let instance = world.instance();
+async fn status_503_has_retry_after_but_no_pause() {
+    let server = once(|| Reply::html(503).with("retry-after", "40"));
+    let instance = server.instance();
     let error = instance.health().await.unwrap_err();
-    assert_eq!(error.peer, Peer::Instance);
+    assert_eq!(error.endpoint, Endpoint::Instance);
     assert_eq!(error.retry_after(), Some(Duration::from_secs(40)));
     instance.health().await.unwrap();
 }

@@ -1,9 +1,9 @@
-//! T1: what may be an instance's URL, and what only looks like one.
+//! Which URLs are accepted as those of an instance.
 
 use dataverse_client::{Config, OriginError, Transport};
 use rstest::rstest;
 
-use super::server::World;
+use super::server::Server;
 
 #[rstest]
 #[case("https://contoso.crm.dynamics.com", "https://contoso.crm.dynamics.com")]
@@ -13,8 +13,8 @@ use super::server::World;
 #[case("https://agency.crm.appsplatform.us", "https://agency.crm.appsplatform.us")]
 #[case("https://agency.crm9.dynamics.com", "https://agency.crm9.dynamics.com")]
 #[case("https://org.crm.dynamics.cn", "https://org.crm.dynamics.cn")]
-fn t1_public_instances_are_admitted(#[case] url: &str, #[case] origin: &str) {
-    let client = World::new(|_| None).client();
+fn urls_of_instances_are_admitted(#[case] url: &str, #[case] origin: &str) {
+    let client = Server::new(|_| None).client();
     assert_eq!(client.admit(url).unwrap().to_string(), origin);
 }
 
@@ -35,7 +35,7 @@ fn t1_public_instances_are_admitted(#[case] url: &str, #[case] origin: &str) {
 #[case("https://example.com", OriginError::HostNotAllowed)]
 #[case("https://kubernetes.default.svc", OriginError::HostNotAllowed)]
 #[case("https://metadata.google.internal", OriginError::HostNotAllowed)]
-// The authority and the directory are no instances.
+// Sign-in and discovery services.
 #[case("https://login.microsoftonline.com", OriginError::HostNotAllowed)]
 #[case("https://globaldisco.crm.dynamics.com", OriginError::HostNotAllowed)]
 #[case("https://globaldisco.crm9.dynamics.com", OriginError::HostNotAllowed)]
@@ -69,7 +69,7 @@ fn t1_public_instances_are_admitted(#[case] url: &str, #[case] origin: &str) {
 #[case("https://contoso.crm.dynаmics.com", OriginError::NotAscii)]
 #[case("https://contoso。crm。dynamics。com", OriginError::NotAscii)]
 #[case("https://contoso.crm.dynamics.com\u{200b}", OriginError::NotAscii)]
-// What some parsers drop.
+// Characters that some parsers drop.
 #[case("https://contoso.crm.dyna\tmics.com", OriginError::NotAscii)]
 #[case("https://contoso.crm.dynamics.com\r\nHost: evil", OriginError::NotAscii)]
 #[case(" https://contoso.crm.dynamics.com", OriginError::NotAscii)]
@@ -98,21 +98,21 @@ fn t1_public_instances_are_admitted(#[case] url: &str, #[case] origin: &str) {
 #[case("https://contoso.crm.dynamics.com:+443", OriginError::Malformed)]
 #[case("https://contoso.crm.dynamics.com:99999", OriginError::Malformed)]
 #[case("https://contoso.crm.dynamics.com:443:443", OriginError::Malformed)]
-fn t1_hostile_urls_are_refused(#[case] url: &str, #[case] why: OriginError) {
-    let client = World::new(|_| None).client();
+fn hostile_urls_are_refused(#[case] url: &str, #[case] why: OriginError) {
+    let client = Server::new(|_| None).client();
     assert_eq!(client.admit(url), Err(why), "{url}");
 }
 
 #[test]
-fn t1_a_very_long_url_is_refused() {
-    let client = World::new(|_| None).client();
+fn very_long_url_is_refused() {
+    let client = Server::new(|_| None).client();
     assert_eq!(client.admit(&format!("https://{}.dynamics.com", "a".repeat(400))), Err(OriginError::TooLong));
 }
 
 #[test]
-fn the_operator_decides_about_hosts_and_ports() {
-    let world = World::new(|_| None);
-    let mut config = Config { allow_hosts: vec!["crm.example.org".into()], ..world.config() };
+fn allow_hosts_and_connect_to_decide() {
+    let server = Server::new(|_| None);
+    let mut config = Config { allow_hosts: vec!["crm.example.org".into()], ..server.config() };
     config.connect_to.insert("crm.example.org".into(), "127.0.0.1:8443".parse().unwrap());
     let client = dataverse_client::Client::new(&config).unwrap();
     assert!(client.admit("https://crm.example.org:8443").is_ok());
@@ -127,12 +127,12 @@ fn the_operator_decides_about_hosts_and_ports() {
 #[case("com")]
 #[case("*.dynamics.com")]
 #[case("https://dynamics.com")]
-fn an_allow_list_that_would_admit_anything_is_refused(#[case] entry: &str) {
+fn allow_list_entry_must_be_a_domain(#[case] entry: &str) {
     let config = Config {
         allow_hosts: vec![entry.into()],
         transport: Transport::InMemory(std::sync::Arc::new(|_| Err(std::io::ErrorKind::Other.into()))),
         ..Config::default()
     };
     let error = dataverse_client::Client::new(&config).unwrap_err();
-    assert!(error.to_string().contains("--allow-host"), "{error}");
+    assert!(error.to_string().contains("in allow_hosts"), "{error}");
 }

@@ -21,7 +21,7 @@ use crate::{
         facts::ConnectionFacts,
     },
 };
-use dataverse_client::{Instance, Kind as Error, Meaning, Rejection, Unreachable};
+use dataverse_client::{Instance, ErrorKind, ErrorClass, Rejection, Unreachable};
 use kube::ResourceExt;
 use std::sync::Arc;
 use tracing::warn;
@@ -165,12 +165,12 @@ async fn finish(context: &Context, connection: &DynamicsConnection, uid: &str, f
 /// `types`: metadata of the tables asked for, or none if it could not be read.
 fn full(
     organization: dataverse_client::Organization,
-    types: Option<&[dataverse_client::RecordTypeMetadata]>,
+    types: Option<&[dataverse_client::TableMetadata]>,
     asked: &[String],
     connection: &DynamicsConnection,
     now: jiff::Timestamp,
 ) -> Found {
-    let usable = |t: &&dataverse_client::RecordTypeMetadata| t.exists && t.related_to_social_activity;
+    let usable = |t: &&dataverse_client::TableMetadata| t.exists && t.related_to_social_activity;
     let existing = types.unwrap_or_default().iter().filter(|t| t.exists);
     let annotations = connection.metadata.annotations.as_ref();
     Found {
@@ -219,7 +219,7 @@ fn brief(health: dataverse_client::Health, known: Option<&Organization>) -> Foun
 }
 
 /// How rows of the table are addressed.
-pub fn address(metadata: &dataverse_client::RecordTypeMetadata) -> Table {
+pub fn address(metadata: &dataverse_client::TableMetadata) -> Table {
     Table {
         entity_set: metadata.entity_set_name.clone(),
         id_attribute: metadata.primary_id_attribute.clone(),
@@ -229,26 +229,26 @@ pub fn address(metadata: &dataverse_client::RecordTypeMetadata) -> Table {
 
 /// An error of the client in the words of the domain: one for one, no judgment.
 fn failure(error: &dataverse_client::Error) -> ProbeFailure {
-    match (&error.kind, error.meaning()) {
-        (Error::OrganizationDisabled, _) => ProbeFailure::OrganizationDisabled { ended: false },
-        (Error::AdministrationMode, _) => ProbeFailure::AdministrationMode,
-        (Error::HostNotAllowed(_), _) => ProbeFailure::HostNotAllowed,
-        (Error::AddressNotAllowed, _) => ProbeFailure::AddressNotAllowed,
-        (Error::CredentialsUnusable(fault), _) => ProbeFailure::SecretInvalid(fault.to_string()),
+    match (&error.kind, error.class()) {
+        (ErrorKind::OrganizationDisabled, _) => ProbeFailure::OrganizationDisabled { ended: false },
+        (ErrorKind::AdministrationMode, _) => ProbeFailure::AdministrationMode,
+        (ErrorKind::HostNotAllowed(_), _) => ProbeFailure::HostNotAllowed,
+        (ErrorKind::AddressNotAllowed, _) => ProbeFailure::AddressNotAllowed,
+        (ErrorKind::CredentialsUnusable(fault), _) => ProbeFailure::SecretInvalid(fault.to_string()),
         // No such instance in that tenant: it is the instance that is missing, not the credentials that are wrong.
-        (Error::CredentialsRejected { reason: Rejection::InvalidResource, .. }, _) => {
+        (ErrorKind::CredentialsRejected { reason: Rejection::InvalidResource, .. }, _) => {
             ProbeFailure::Unreachable
         }
-        (Error::CredentialsRejected { .. }, _) => ProbeFailure::CredentialsRejected,
-        (Error::NotAMember { .. } | Error::AccessDenied { .. }, _) => ProbeFailure::AccessDenied,
-        (_, Meaning::SignInUnavailable) => ProbeFailure::SignInUnavailable,
-        (_, Meaning::Wait | Meaning::NoEvidence) => ProbeFailure::Throttled,
-        (Error::Unreachable(Unreachable::Tls), _) => ProbeFailure::Certificate,
+        (ErrorKind::CredentialsRejected { .. }, _) => ProbeFailure::CredentialsRejected,
+        (ErrorKind::NotAMember { .. } | ErrorKind::AccessDenied { .. }, _) => ProbeFailure::AccessDenied,
+        (_, ErrorClass::SignInUnavailable) => ProbeFailure::SignInUnavailable,
+        (_, ErrorClass::RetryLater | ErrorClass::DiscoveryUnavailable) => ProbeFailure::Throttled,
+        (ErrorKind::Unreachable(Unreachable::Tls), _) => ProbeFailure::Certificate,
         (
-            Error::ServiceUnavailable { .. } | Error::Unreachable(_) | Error::OrganizationUnavailable { .. },
+            ErrorKind::ServiceUnavailable { .. } | ErrorKind::Unreachable(_) | ErrorKind::OrganizationUnavailable { .. },
             _,
         ) => ProbeFailure::Unreachable,
-        (Error::Other { .. }, _) => ProbeFailure::Failing,
+        (ErrorKind::Other { .. }, _) => ProbeFailure::Failing,
         _ => ProbeFailure::UnexpectedResponse,
     }
 }

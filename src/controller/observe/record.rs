@@ -10,7 +10,7 @@ use crate::{
     },
     telemetry::Metrics,
 };
-use dataverse_client::Observed;
+use dataverse_client::ClientEvent;
 use tracing::{debug, info};
 
 impl Context {
@@ -57,11 +57,11 @@ pub fn word<T>(result: &Result<T, ApiError>) -> &'static str {
 }
 
 /// Counts what the client of the instances does.
-pub fn observe(metrics: &Metrics, observed: &Observed<'_>) {
-    match observed {
-        Observed::Exchanged { host, operation, outcome, took } => {
+pub fn observe(metrics: &Metrics, event: &ClientEvent<'_>) {
+    match event {
+        ClientEvent::RequestFinished { host, operation, outcome, took } => {
             metrics.instance_request(host, operation.as_str(), outcome.as_str(), *took);
         }
-        Observed::Throttled { host } => metrics.instance_throttled(host),
+        ClientEvent::Throttled { host } => metrics.instance_throttled(host),
     }
 }

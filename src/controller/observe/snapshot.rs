@@ -69,8 +69,8 @@ impl Observer {
             queue: self.queue.now(),
             retrying: self.failures.len(),
             creations: self.runtime.creations(),
-            throttled: self.dataverse.waits(),
-            services: Cloud::discoveries().map(str::to_owned).collect(),
+            throttled: self.dataverse.throttled_hosts(),
+            services: Cloud::discovery_hosts().map(str::to_owned).collect(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         record::{self, ActivityState, RecordState},
     },
 };
-use dataverse_client::{ActivityPresence, CheckAnswer, CheckRequest, Instance, RecordPresence, RecordRef};
+use dataverse_client::{ActivityPresence, CheckResult, CheckRequest, Instance, RecordPresence, RecordRef};
 use std::collections::{BTreeSet, HashMap};
 use tracing::debug;
 use uuid::Uuid;
@@ -107,7 +107,7 @@ async fn ask(
     uid: &str,
     instance: &Instance,
     questions: Vec<Question<'_>>,
-) -> Result<Vec<CheckAnswer>, dataverse_client::Error> {
+) -> Result<Vec<CheckResult>, dataverse_client::Error> {
     let types = questions.iter().filter_map(|one| Some(one.record?.0));
     let tables = tables(context, uid, instance, types).await;
     let request = |one: Question<'_>| CheckRequest {
@@ -172,11 +172,11 @@ fn record(record: Option<(&str, Uuid)>, tables: &HashMap<String, Table>) -> Opti
 }
 
 /// An answer in the words of the domain; `None` when it says nothing for certain (R27).
-fn activity_state(answer: &CheckAnswer) -> Option<ActivityState> {
+fn activity_state(answer: &CheckResult) -> Option<ActivityState> {
     let record_exists = match &answer.record {
         RecordPresence::Found => Some(true),
         RecordPresence::NotFound => Some(false),
-        RecordPresence::NotAsked | RecordPresence::Unknown(_) => None,
+        RecordPresence::NotRequested | RecordPresence::Unknown(_) => None,
     };
     match &answer.activity {
         ActivityPresence::Found(row) => Some(ActivityState::Exists {

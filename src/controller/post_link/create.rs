@@ -14,7 +14,7 @@ use crate::{
     },
     domain::post_link::{ActivityCreation, CreationResult, activity_id},
 };
-use dataverse_client::{Creation, Instance, Kind as Error, Meaning, RegardingTarget};
+use dataverse_client::{Creation, Instance, ErrorKind, ErrorClass, RegardingTarget};
 use jiff::SignedDuration;
 use kube::{Api, ResourceExt};
 use std::time::Duration;
@@ -91,7 +91,7 @@ async fn attempt(
     let Some(instance) = context.runtime.handle(&creation.connection) else {
         return failed(Reason::ConnectionNotReady);
     };
-    if let Some(wait) = instance.asks_to_wait() {
+    if let Some(wait) = instance.throttled_for() {
         let wait = SignedDuration::try_from(wait).ok();
         return Some((CreationResult::Failed(Reason::Throttled), wait));
     }
@@ -161,8 +161,8 @@ async fn send(
             let (kind, uid) = (key.kind.as_str(), basis.link);
             debug!(kind, namespace = %key.namespace, name = %key.name, %uid, %error, "an activity was not created");
             let of_instance =
-                [Meaning::InstanceDown, Meaning::CredentialsUnusable, Meaning::SignInUnavailable];
-            if of_instance.contains(&error.meaning()) {
+                [ErrorClass::InstanceDown, ErrorClass::CredentialsUnusable, ErrorClass::SignInUnavailable];
+            if of_instance.contains(&error.class()) {
                 probe::start_health(context, &key.namespace, &creation.connection);
             }
             refused(&error)
@@ -183,8 +183,8 @@ async fn regarding(
             match types.first().filter(|t| t.exists) {
                 Some(metadata) => probe::address(metadata),
                 None => {
-                    let (peer, kind) = (dataverse_client::Peer::Instance, Error::RecordTypeUnknown);
-                    return Err(dataverse_client::Error { peer, kind });
+                    let (endpoint, kind) = (dataverse_client::Endpoint::Instance, ErrorKind::UnknownTable);
+                    return Err(dataverse_client::Error { endpoint, kind });
                 }
             }
         }
@@ -198,13 +198,13 @@ async fn regarding(
 }
 
 fn refused(error: &dataverse_client::Error) -> Attempt {
-    let reason = match (&error.kind, error.meaning()) {
-        (Error::SocialDataRefused, _) => Reason::SocialDataRefused,
-        (Error::RecordNotFound, _) => Reason::RecordNotFound,
-        (Error::RecordTypeUnknown, _) => Reason::RecordTypeNotOffered,
-        (_, Meaning::Wait) => Reason::Throttled,
-        (_, Meaning::InstanceDown) => Reason::InstanceDowntime,
-        (_, Meaning::RequestRefused) => Reason::PostRefused,
+    let reason = match (&error.kind, error.class()) {
+        (ErrorKind::SocialDataRefused, _) => Reason::SocialDataRefused,
+        (ErrorKind::RecordNotFound, _) => Reason::RecordNotFound,
+        (ErrorKind::UnknownTable, _) => Reason::RecordTypeNotOffered,
+        (_, ErrorClass::RetryLater) => Reason::Throttled,
+        (_, ErrorClass::InstanceDown) => Reason::InstanceDowntime,
+        (_, ErrorClass::RequestRefused) => Reason::PostRefused,
         _ => Reason::ConnectionNotReady,
     };
     let wait = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());

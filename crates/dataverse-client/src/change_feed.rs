@@ -1,21 +1,22 @@
-//! The change feed of social activities: what changed since last time, in one request whatever the number of links.
+//! The change feed of social activities (`odata.track-changes`).
 
 use serde::Deserialize;
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 use uuid::Uuid;
 
-use super::client::{Ask, Instance};
-use super::error::{Error, Kind, Rubbish};
-use super::exchange::Answer;
-use super::row::{ActivityRow, RawActivity};
+use crate::api::ApiRequest;
+use crate::client::Instance;
+use crate::error::{Error, ErrorKind, UnexpectedResponse};
+use crate::row::{ActivityRow, RawActivity};
+use crate::transport::HttpResponse;
 
-/// Where the feed was left: opaque, good for about a week, kept in memory only.
+/// A position in the change feed. Opaque; Dataverse accepts it for seven days by default.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeltaToken {
     /// `$deltatoken` or `$skiptoken`.
     parameter: &'static str,
-    /// As it stood in the link, still percent-encoded.
+    /// Percent-encoded, as in the link.
     value: String,
 }
 
@@ -25,16 +26,16 @@ impl std::fmt::Debug for DeltaToken {
     }
 }
 
-/// One page of the feed.
+/// One page of the change feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActivityChanges {
-    /// Activities that are new or different (in the first round: all there are).
+    /// Created and updated activities. The first round returns every activity.
     pub changed: Vec<(Uuid, ActivityRow)>,
-    /// Activities that are gone. A hint to look with [`Instance::check`], which alone is proof (R27).
+    /// Ids of deleted activities. Confirm with [`Instance::check`], which also verifies the organization.
     pub deleted: Vec<Uuid>,
-    /// Where to go on.
+    /// Position after this page.
     pub token: DeltaToken,
-    /// Whether another page is waiting: call again at once.
+    /// Whether another page is available now.
     pub more: bool,
 }
 
@@ -60,23 +61,27 @@ struct Removed {
 }
 
 impl Instance {
-    /// The next page of changes; `None` starts with everything there is.
+    /// The next page of changes since a position; `None` starts with every activity.
     ///
-    /// An error that means [`super::Meaning::RequestRefused`] says that the token is too old or that the table does
-    /// not track changes: start over, or fall back on [`Instance::check`].
+    /// Needs change tracking on the `socialactivity` table and organization-wide read access to it. An error of class
+    /// [`ErrorClass::RequestRefused`](crate::ErrorClass::RequestRefused) means that the token has expired or the table
+    /// does not track changes: start over, or use [`Instance::check`].
     pub async fn changes(&self, since: Option<&DeltaToken>) -> Result<ActivityChanges, Error> {
         let path = match since {
             None => COLUMNS.to_owned(),
             Some(token) => format!("{COLUMNS}&{}={}", token.parameter, token.value),
         };
-        let answer = self.api.ask(Ask::get(&path).prefer(PREFER).bulk()).await?;
-        page(&answer).map_err(|kind| self.api.error(kind))
+        let response = self.api.request(ApiRequest::get(&path).prefer(PREFER).bulk()).await?;
+        page(&response).map_err(|kind| self.api.error(kind))
     }
 }
 
-fn page(answer: &Answer) -> Result<ActivityChanges, Kind> {
-    let Page { value, next_link, delta_link } = answer.json()?;
-    let unreadable = || Kind::Rubbish { status: answer.status.as_u16(), why: Rubbish::Unreadable };
+fn page(response: &HttpResponse) -> Result<ActivityChanges, ErrorKind> {
+    let Page { value, next_link, delta_link } = response.json()?;
+    let undecodable = || ErrorKind::UnexpectedResponse {
+        status: response.status.as_u16(),
+        reason: UnexpectedResponse::Undecodable,
+    };
     let (token, more) = match (next_link, delta_link) {
         (Some(link), _) => (token(&link, "$skiptoken"), true),
         (None, Some(link)) => (token(&link, "$deltatoken"), false),
@@ -85,26 +90,26 @@ fn page(answer: &Answer) -> Result<ActivityChanges, Kind> {
     let mut changes = ActivityChanges {
         changed: Vec::new(),
         deleted: Vec::new(),
-        token: token.ok_or_else(unreadable)?,
+        token: token.ok_or_else(undecodable)?,
         more,
     };
     for item in value {
         if item.get("reason").is_some() {
-            let removed: Removed = serde_json::from_value(item).map_err(|_| unreadable())?;
+            let removed: Removed = serde_json::from_value(item).map_err(|_| undecodable())?;
             if removed.reason != "deleted" || !removed.context.ends_with("/$deletedEntity") {
-                return Err(unreadable());
+                return Err(undecodable());
             }
             changes.deleted.push(removed.id);
         } else {
-            let raw: RawActivity = serde_json::from_value(item).map_err(|_| unreadable())?;
+            let raw: RawActivity = serde_json::from_value(item).map_err(|_| undecodable())?;
             let id = raw.activityid;
-            changes.changed.push((id, raw.row().ok_or_else(unreadable)?));
+            changes.changed.push((id, raw.row().ok_or_else(undecodable)?));
         }
     }
     Ok(changes)
 }
 
-/// Only the token is taken from the link, never the link: it could lead anywhere.
+/// Extracts the token from a link. The link itself is never followed, since it could name any host.
 fn token(link: &str, parameter: &'static str) -> Option<DeltaToken> {
     let url = Url::parse(link).ok()?;
     let value = url.query()?.split('&').find_map(|pair| {
@@ -122,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_token_is_taken_from_a_link() {
+    fn only_the_token_of_a_link_is_used() {
         let link = "https://evil.example/api?%24select=x&%24deltatoken=919042%2108%2f22%2f2017%2008%3a10";
         assert_eq!(token(link, "$deltatoken").unwrap().value, "919042%2108%2f22%2f2017%2008%3a10");
         assert!(token(link, "$skiptoken").is_none());
