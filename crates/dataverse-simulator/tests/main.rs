@@ -12,6 +12,7 @@ mod data;
 mod discovery;
 mod dispatch;
 mod faults;
+mod layout;
 mod metadata;
 mod reading;
 mod record_creation;
