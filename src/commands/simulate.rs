@@ -8,7 +8,7 @@ use crate::{
     local::tree::{Tree, is_of_the_simulated_world},
     manifests,
 };
-use dataverse_simulator::{SimulatedInstanceDocument, World};
+use dataverse_simulator::{SimulatedInstance, Simulator};
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> Outcome {
 }
 
 /// Reads the documents; what is wrong with them is told on stderr.
-fn read(files: &[PathBuf]) -> Result<Vec<SimulatedInstanceDocument>, Outcome> {
+fn read(files: &[PathBuf]) -> Result<Vec<SimulatedInstance>, Outcome> {
     let (mut documents, mut errors) = (Vec::new(), Vec::new());
     for file in files {
         match manifests::load(file) {
@@ -86,15 +86,12 @@ fn read(files: &[PathBuf]) -> Result<Vec<SimulatedInstanceDocument>, Outcome> {
     Ok(tree.instances)
 }
 
-async fn serve(
-    args: &Args,
-    instances: &[SimulatedInstanceDocument],
-) -> Result<(), Box<dyn std::error::Error>> {
-    let world = World::new();
-    for warning in world.apply(instances)? {
+async fn serve(args: &Args, instances: &[SimulatedInstance]) -> Result<(), Box<dyn std::error::Error>> {
+    let simulator = Simulator::new();
+    for warning in simulator.apply(instances)? {
         tell(format_args!("warning: {warning}"));
     }
-    let served = world.serve_tls(args.listen).await?;
+    let served = simulator.serve_tls(args.listen).await?;
     if let Some(path) = &args.ca_out {
         fs::write(path, served.ca_pem()).map_err(|e| format!("{} cannot be written: {e}", path.display()))?;
     }
@@ -108,7 +105,7 @@ async fn serve(
             _ = hang_up.recv() => {
                 // A file that cannot be read changes nothing: the world stays as it is.
                 if let Ok(instances) = read(&args.files) {
-                    match world.reload(&instances) {
+                    match simulator.reload(&instances) {
                         Ok(warnings) => warnings.iter().for_each(|w| tell(format_args!("warning: {w}"))),
                         Err(error) => tell(format_args!("error: {error}")),
                     }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{api::names::GROUP, manifests::Document};
 use base64::Engine;
-use dataverse_simulator::SimulatedInstanceDocument;
+use dataverse_simulator::SimulatedInstance;
 use kube::{
     Api,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective},
@@ -45,7 +45,7 @@ pub struct Report {
 #[derive(Default)]
 pub struct Applier {
     applied: BTreeSet<Id>,
-    instances: Vec<SimulatedInstanceDocument>,
+    instances: Vec<SimulatedInstance>,
     /// Prune before applying, as Argo CD does within a wave.
     pub prune_first: bool,
 }
@@ -117,10 +117,8 @@ impl Applier {
     /// done.
     fn simulate(&mut self, tree: &Tree) {
         let mut kept = std::mem::take(&mut self.instances);
-        let again = |kept: &SimulatedInstanceDocument| {
-            tree.instances
-                .iter()
-                .any(|new| new.metadata.name == kept.metadata.name || new.spec.host == kept.spec.host)
+        let again = |kept: &SimulatedInstance| {
+            tree.instances.iter().any(|new| new.name == kept.name || new.spec.host == kept.spec.host)
         };
         kept.retain(|instance| !tree.problems.is_empty() && !again(instance));
         for instance in &mut kept {

@@ -6,5 +6,6 @@ pub mod policies;
 pub mod report;
 pub mod session;
 pub mod settle;
+pub mod simulated_instance;
 pub mod tree;
 mod warnings;

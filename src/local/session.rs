@@ -7,7 +7,7 @@ use crate::{
     controller::{Controller, Settings, clock::Clock},
     telemetry::Metrics,
 };
-use dataverse_simulator::{Served, World, service_at, services_of};
+use dataverse_simulator::{Server, Simulator, service_at, services_of};
 use jiff::{SignedDuration, Timestamp};
 use kube_memory::schema::{SchemaError, policies::Policies};
 use kube_memory::{Actor, Line, MemoryApi, Options, SchemaAdmission};
@@ -74,7 +74,7 @@ pub struct Session {
     /// The in-memory API.
     pub api: MemoryApi,
     /// The simulated instances.
-    pub world: World,
+    pub world: Simulator,
     /// The clock of everything.
     pub clock: Clock,
     /// The definitions, for columns.
@@ -87,7 +87,7 @@ pub struct Session {
     pub administrator: kube::Client,
     /// What the API warned the applicant of.
     pub warnings: Warnings,
-    _served: Option<Served>,
+    _served: Option<Server>,
 }
 
 impl Session {
@@ -112,7 +112,7 @@ impl Session {
         let options =
             Options { clock: now.clone(), admission: schemas.clone(), seed: 1, ..Options::default() };
         let api = MemoryApi::new(&crds::all(), options)?;
-        let world = World::with_clock(now.clone());
+        let world = Simulator::with_clock(now.clone());
         let served = if wiring.in_memory {
             None
         } else {
@@ -172,7 +172,7 @@ fn admission() -> Result<Arc<SchemaAdmission>, SchemaError> {
 }
 
 /// Every host leads to the simulated instances or nowhere: `local` never talks to the outside.
-fn over_https(served: &Served, hosts: &BTreeSet<String>) -> dataverse_client::Config {
+fn over_https(served: &Server, hosts: &BTreeSet<String>) -> dataverse_client::Config {
     let services = services_of(hosts.iter().map(String::as_str));
     let connect_to: HashMap<String, SocketAddr> = hosts
         .iter()
@@ -190,7 +190,7 @@ fn over_https(served: &Served, hosts: &BTreeSet<String>) -> dataverse_client::Co
     }
 }
 
-fn in_memory(world: &World, hosts: &BTreeSet<String>) -> dataverse_client::Config {
+fn in_memory(world: &Simulator, hosts: &BTreeSet<String>) -> dataverse_client::Config {
     let (connect, hosts) = (world.connector(), hosts.clone());
     let dial: dataverse_client::InMemoryDial = Arc::new(move |host| {
         if hosts.contains(host) || service_at(host).is_some() {

@@ -1,4 +1,5 @@
 //! A commit's documents, sorted by what they are: objects to apply, and the simulated world.
+use super::simulated_instance::{self, API_VERSION, KIND};
 use crate::{
     api::names::GROUP,
     manifests::{Document, ManifestError},
@@ -6,16 +7,13 @@ use crate::{
 
 use kube_memory::name_faults_of;
 
-use dataverse_simulator::{KIND, SimulatedInstanceDocument};
+use dataverse_simulator::SimulatedInstance;
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
-
-/// The `apiVersion` of a `SimulatedInstance`: a kind that `local` and `simulate` read, and no cluster stores.
-const API_VERSION: &str = "local.postlink.dev/v1alpha1";
 
 /// Which object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +72,7 @@ pub struct Tree {
     /// The objects: namespaces and Secrets first, else in the order of the files.
     pub items: Vec<Item>,
     /// The simulated instances.
-    pub instances: Vec<SimulatedInstanceDocument>,
+    pub instances: Vec<SimulatedInstance>,
     /// What cannot be applied, each as a sentence that begins with the place.
     pub problems: Vec<String>,
     /// What is none of our business.
@@ -157,26 +155,18 @@ impl Tree {
                 .push(format!("{place}: it is no {KIND} of {API_VERSION}, the only kind of that group"));
             return;
         }
-        match serde_path_to_error::deserialize::<_, SimulatedInstanceDocument>(&document.value) {
-            Ok(instance) => match instance.validate() {
-                Ok(()) => self.serve(document, instance),
-                Err(errors) => self.problems.extend(
-                    errors
-                        .iter()
-                        .map(|e| format!("{}: {}: {}", document.place(&e.field), e.field, e.message)),
-                ),
-            },
-            Err(error) => {
-                let (field, why) = unreadable(&error);
-                self.problems.push(format!("{}: {field}: {why}", document.place(&field)));
-            }
+        match simulated_instance::read(document) {
+            Ok(instance) => self.serve(document, instance),
+            Err(errors) => self.problems.extend(
+                errors.iter().map(|(field, why)| format!("{}: {field}: {why}", document.place(field))),
+            ),
         }
     }
 
-    fn serve(&mut self, document: &Document, instance: SimulatedInstanceDocument) {
+    fn serve(&mut self, document: &Document, instance: SimulatedInstance) {
         let host = &instance.spec.host;
         if let Some(other) = self.instances.iter().find(|other| other.spec.host == *host) {
-            let (place, first) = (document.place("spec.host"), &other.metadata.name);
+            let (place, first) = (document.place("spec.host"), &other.name);
             self.problems.push(format!("{place}: spec.host: {KIND} {first} has the host {host} already"));
             return;
         }
@@ -193,19 +183,4 @@ impl Tree {
 pub fn is_of_the_simulated_world(document: &Document) -> bool {
     let api_version = document.value["apiVersion"].as_str().unwrap_or_default();
     api_version.split('/').next() == API_VERSION.split('/').next()
-}
-
-/// The field that cannot be read, and why.
-fn unreadable(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
-    let (mut field, why) = (error.path().to_string(), error.inner().to_string());
-    // The path of an unknown field ends with what it stands in.
-    let unknown = why.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-    if let Some(unknown) = unknown.filter(|name| !field.ends_with(*name)) {
-        field = if field == "." { unknown.to_owned() } else { format!("{field}.{unknown}") };
-    }
-    if field.ends_with("clientSecret") && why.starts_with("invalid type") {
-        // What stands there is a secret all the same.
-        return (field, "it is no text; put it in quotes".to_owned());
-    }
-    (field, why)
 }

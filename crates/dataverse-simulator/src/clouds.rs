@@ -1,15 +1,15 @@
-//! The hosts beside the instances, cloud by cloud. What the client knows of them is not used: a slip there is to be
-//! noticed here.
+//! The hosts of each cloud beside the instances. Written down independently of any client, so that a mistake there
+//! shows here.
 
-/// A cloud: suffix of its instances' hosts, host of its sign-in service, host of its discovery service.
-pub(super) struct Cloud {
-    below: &'static str,
+/// A cloud: the domain of its instances, and the hosts of its services.
+pub(crate) struct Cloud {
+    domain: &'static str,
     pub sign_in: &'static str,
     pub discovery: &'static str,
 }
 
-const fn cloud(below: &'static str, sign_in: &'static str, discovery: &'static str) -> Cloud {
-    Cloud { below, sign_in, discovery }
+const fn cloud(domain: &'static str, sign_in: &'static str, discovery: &'static str) -> Cloud {
+    Cloud { domain, sign_in, discovery }
 }
 
 const COMMERCIAL: Cloud = cloud("", "login.microsoftonline.com", "globaldisco.crm.dynamics.com");
@@ -20,31 +20,31 @@ const OTHERS: [Cloud; 4] = [
     cloud("crm.dynamics.cn", "login.partner.microsoftonline.cn", "globaldisco.crm.dynamics.cn"),
 ];
 
-/// What is at a host that is no instance.
+/// A service that all instances of a cloud share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// The token endpoint of a cloud.
+pub enum CloudService {
+    /// The token endpoint.
     SignIn,
-    /// The global discovery service of a cloud.
+    /// The global discovery service.
     Discovery,
 }
 
-/// The cloud of an instance, or of a discovery service.
-pub(super) fn cloud_of(host: &str) -> &'static Cloud {
+/// The cloud of an instance or of a discovery service.
+pub(crate) fn cloud_of(host: &str) -> &'static Cloud {
     let domain = host.split_once('.').map_or("", |(_, domain)| domain);
-    OTHERS.iter().find(|cloud| cloud.below == domain).unwrap_or(&COMMERCIAL)
+    OTHERS.iter().find(|cloud| cloud.domain == domain).unwrap_or(&COMMERCIAL)
 }
 
-/// Which service a host is, if it is one.
-pub fn service_at(host: &str) -> Option<Service> {
+/// The service at a host; `None` if the host can be that of an instance.
+pub fn service_at(host: &str) -> Option<CloudService> {
     OTHERS.iter().chain([&COMMERCIAL]).find_map(|cloud| match host {
-        _ if host == cloud.sign_in => Some(Service::SignIn),
-        _ if host == cloud.discovery => Some(Service::Discovery),
+        _ if host == cloud.sign_in => Some(CloudService::SignIn),
+        _ if host == cloud.discovery => Some(CloudService::Discovery),
         _ => None,
     })
 }
 
-/// The services that instances at these hosts need, and those of the commercial cloud.
+/// The hosts of the services that instances at these hosts need, and those of the commercial cloud.
 pub fn services_of<'a>(hosts: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'static str> {
     hosts.map(cloud_of).chain([&COMMERCIAL]).flat_map(|cloud| [cloud.sign_in, cloud.discovery])
 }

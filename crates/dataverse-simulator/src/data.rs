@@ -1,4 +1,4 @@
-//! The data of one organisation: rows, versions, deletions. It outlives every document.
+//! The data of one organization: rows, versions, deletions. It outlives the specification of its instance.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::tables::ACTIVITY;
+use crate::tables::ACTIVITY;
 
-/// A pointer to a row.
+/// A reference to a row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowReference {
     /// Logical name of the table.
@@ -17,9 +17,9 @@ pub struct RowReference {
     pub id: Uuid,
 }
 
-/// One row. Absent values are null.
+/// A row. An absent value is null.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub values: Map<String, Value>,
     pub lookups: BTreeMap<String, RowReference>,
     pub version: u64,
@@ -35,46 +35,46 @@ impl Row {
     }
 }
 
-/// That a row went, for the change feed.
+/// The deletion of a row, for change tracking.
 #[derive(Clone, Debug)]
-pub(super) struct Deletion {
+pub(crate) struct Deletion {
     pub table: String,
     pub id: Uuid,
     pub version: u64,
 }
 
-/// An activity whose record is not made yet.
+/// A record that is to be created for an activity.
 #[derive(Clone, Debug)]
-pub(super) struct Conversion {
+pub(crate) struct PendingRecord {
     pub due: Timestamp,
     pub activity: Uuid,
     pub table: String,
 }
 
-/// Everything an organisation holds.
+/// Everything an organization stores.
 #[derive(Clone, Debug)]
-pub(super) struct OrganisationData {
+pub(crate) struct OrganizationData {
     pub id: Uuid,
     tables: BTreeMap<String, BTreeMap<Uuid, Row>>,
-    bin: BTreeMap<RowReference, Row>,
+    recycle_bin: BTreeMap<RowReference, Row>,
     deletions: Vec<Deletion>,
     version: u64,
-    pub conversions: Vec<Conversion>,
+    pub pending_records: Vec<PendingRecord>,
 }
 
-impl OrganisationData {
+impl OrganizationData {
     pub fn new(id: Uuid) -> Self {
         Self {
             id,
             tables: BTreeMap::new(),
-            bin: BTreeMap::new(),
+            recycle_bin: BTreeMap::new(),
             deletions: Vec::new(),
             version: 1_000_000,
-            conversions: Vec::new(),
+            pending_records: Vec::new(),
         }
     }
 
-    /// The newest version number; every write takes the next one, across all tables.
+    /// The latest version number. Each write takes the next one, across all tables.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -83,7 +83,7 @@ impl OrganisationData {
         self.tables.get(table)?.get(&id)
     }
 
-    /// Rows of a table, ordered by key.
+    /// The rows of a table, ordered by key.
     pub fn rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &Row)> {
         self.tables.get(table).into_iter().flatten().map(|(id, row)| (*id, row))
     }
@@ -92,7 +92,7 @@ impl OrganisationData {
         self.deletions.iter().filter(move |deletion| deletion.table == table)
     }
 
-    /// Inserts or replaces a row; a new one gets its creation time.
+    /// Inserts or replaces a row, with a new version and the times of creation and modification.
     pub fn put(&mut self, table: &str, id: Uuid, mut row: Row, now: Timestamp) {
         self.version += 1;
         row.version = self.version;
@@ -102,7 +102,7 @@ impl OrganisationData {
         self.tables.entry(table.to_owned()).or_default().insert(id, row);
     }
 
-    /// Deletes a row and keeps it in the bin. With `cascade` the activities regarding it go too.
+    /// Moves a row to the recycle bin, with `cascade` also the activities that regard it. False if there is no such row.
     pub fn delete(&mut self, table: &str, id: Uuid, cascade: bool) -> bool {
         let Some(row) = self.tables.get_mut(table).and_then(|rows| rows.remove(&id)) else { return false };
         self.version += 1;
@@ -118,33 +118,38 @@ impl OrganisationData {
                 self.delete(ACTIVITY, activity, false);
             }
         }
-        self.bin.insert(reference, row);
+        self.recycle_bin.insert(reference, row);
         true
     }
 
-    /// Deleted rows of a table.
+    /// The rows of a table in the recycle bin.
     pub fn deleted_rows(&self, table: &str) -> impl Iterator<Item = (Uuid, &Row)> {
-        self.bin.iter().filter(move |(reference, _)| reference.table == table).map(|(r, row)| (r.id, row))
+        self.recycle_bin
+            .iter()
+            .filter(move |(reference, _)| reference.table == table)
+            .map(|(r, row)| (r.id, row))
     }
 
     pub fn was_deleted(&self, table: &str, id: Uuid) -> bool {
-        self.bin.contains_key(&RowReference { table: table.to_owned(), id })
+        self.recycle_bin.contains_key(&RowReference { table: table.to_owned(), id })
     }
 
-    /// Brings a deleted row back as it was. False if its id has been used again meanwhile: with the
-    /// recycle bin on, re-using an id blocks restoring.
+    /// Restores a row from the recycle bin. False if it is not there, or if its id has been reused: in Dataverse, that
+    /// prevents restoring.
     pub fn restore(&mut self, table: &str, id: Uuid, now: Timestamp) -> bool {
         if self.get(table, id).is_some() {
             return false;
         }
-        let Some(row) = self.bin.remove(&RowReference { table: table.to_owned(), id }) else { return false };
+        let Some(row) = self.recycle_bin.remove(&RowReference { table: table.to_owned(), id }) else {
+            return false;
+        };
         self.put(table, id, row, now);
         true
     }
 }
 
-/// A time as the Web API writes it: whole seconds, UTC.
-pub(super) fn web_time(time: Timestamp) -> String {
+/// A time as the Web API writes it: in UTC, without fractions of a second.
+pub(crate) fn web_time(time: Timestamp) -> String {
     let whole = Timestamp::from_second(time.as_second()).unwrap_or(time);
     whole.to_string()
 }

@@ -1,54 +1,59 @@
-//! The global discovery service: the only place that tells an expired instance from a disabled one.
+//! The global discovery service. Only here does an expired instance differ from a disabled one.
 
 use http::{HeaderMap, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Refusal, json_answer};
-use super::clouds::cloud_of;
-use super::data::web_time;
-use super::document::InstanceState;
-use super::filter::{Filter, Type};
-use super::organization::{environment_id, tenant_id, url_name};
-use super::query::Query;
-use super::sign_in::Verdict;
-use super::world::{Instance, State};
+use crate::access_tokens::TokenStatus;
+use crate::clouds::cloud_of;
+use crate::data::web_time;
+use crate::instance::{Instance, tenant_id};
+use crate::odata::filter::{Filter, PropertyType};
+use crate::odata::query::Query;
+use crate::response::{HttpResponse, ODataError, json_response, unauthorized};
+use crate::spec::InstanceState;
+use crate::state::SimulatorState;
 
 const ROOT: &str = "/api/discovery/v2.0/";
 
 /// Answers a request to the discovery host.
-pub(super) fn answer(
-    state: &State,
+pub(crate) fn answer(
+    state: &SimulatorState,
     now: Timestamp,
     host: &str,
     method: &Method,
     uri: &http::Uri,
     headers: &HeaderMap,
-) -> Answer {
-    if state.tokens.judge(headers, host, now) != Verdict::Valid {
-        return super::gate::unauthorized(host);
+) -> HttpResponse {
+    if state.access_tokens.check(headers, host, now) != TokenStatus::Valid {
+        return unauthorized(host);
     }
-    instances(state, host, method, uri).unwrap_or_else(Answer::from)
+    instances(state, host, method, uri).unwrap_or_else(HttpResponse::from)
 }
 
-/// Those of the host's own cloud.
-fn instances(state: &State, host: &str, method: &Method, uri: &http::Uri) -> Result<Answer, Refusal> {
+/// Lists the instances of the host's cloud.
+fn instances(
+    state: &SimulatorState,
+    host: &str,
+    method: &Method,
+    uri: &http::Uri,
+) -> Result<HttpResponse, ODataError> {
     if method != Method::GET {
-        return Err(Refusal::method_not_allowed("GET"));
+        return Err(ODataError::method_not_allowed("GET"));
     }
     let path = percent_decode_str(uri.path()).decode_utf8_lossy();
-    let Some(rest) = path.strip_prefix(ROOT) else { return Err(Refusal::no_segment(path.as_ref())) };
-    let key = rest.strip_prefix("Instances").ok_or_else(|| Refusal::no_segment(rest))?;
+    let Some(rest) = path.strip_prefix(ROOT) else { return Err(ODataError::no_segment(path.as_ref())) };
+    let key = rest.strip_prefix("Instances").ok_or_else(|| ODataError::no_segment(rest))?;
     let query = Query::parse(uri.query().unwrap_or_default())?;
-    query.allow_only(&["$select", "$filter", "$top"])?;
+    query.allow_only(&["$select", "$filter"])?;
     let mut filters = Vec::new();
     if let Some(key) = key.strip_prefix('(').and_then(|key| key.strip_suffix(')')) {
-        // A key filters the list: discovery always answers with an array.
+        // A key only filters the list: the response is an array even then.
         let condition = key.split_once('=').map_or_else(|| ("Id", key), |(name, value)| (name, value));
         filters.push(format!("{} eq {}", condition.0, condition.1));
     } else if !key.is_empty() {
-        return Err(Refusal::no_segment(rest));
+        return Err(ODataError::no_segment(rest));
     }
     filters.extend(query.get("$filter").map(str::to_owned));
     let filters =
@@ -56,12 +61,11 @@ fn instances(state: &State, host: &str, method: &Method, uri: &http::Uri) -> Res
     let select = query.select()?;
     for name in select.iter().flatten() {
         if type_of(name).is_none() {
-            return Err(Refusal::bad_query(format!(
+            return Err(ODataError::bad_query(format!(
                 "Could not find a property named '{name}' on type 'Instance'."
             )));
         }
     }
-    let top = query.number("$top")?.unwrap_or(usize::MAX);
     let values: Vec<Value> = state
         .instances
         .values()
@@ -72,7 +76,6 @@ fn instances(state: &State, host: &str, method: &Method, uri: &http::Uri) -> Res
             let value = |name: &str| object.get(name).cloned().unwrap_or(Value::Null);
             filters.iter().all(|filter| filter.matches(&value))
         })
-        .take(top)
         .map(|object| match &select {
             None => Value::Object(object),
             Some(names) => {
@@ -85,22 +88,22 @@ fn instances(state: &State, host: &str, method: &Method, uri: &http::Uri) -> Res
         "@odata.context": format!("https://{host}{ROOT}$metadata#Instances{columns}"),
         "value": values,
     });
-    Ok(json_answer(StatusCode::OK, &body))
+    Ok(json_response(StatusCode::OK, &body))
 }
 
-fn type_of(name: &str) -> Option<Type> {
+fn type_of(name: &str) -> Option<PropertyType> {
     Some(match name {
-        "Id" | "TenantId" => Type::Guid,
-        "State" | "StatusMessage" | "OrganizationType" => Type::Number,
-        "IsUserSysAdmin" => Type::Flag,
-        "TrialExpirationDate" | "LastUpdated" => Type::Time,
+        "Id" | "TenantId" => PropertyType::Guid,
+        "State" | "StatusMessage" | "OrganizationType" => PropertyType::Number,
+        "IsUserSysAdmin" => PropertyType::Flag,
+        "TrialExpirationDate" | "LastUpdated" => PropertyType::Time,
         "ApiUrl" | "Url" | "UrlName" | "UniqueName" | "FriendlyName" | "EnvironmentId" | "Region"
-        | "Version" | "Purpose" | "SchemaType" | "DatacenterId" | "DatacenterName" => Type::Text,
+        | "Version" | "Purpose" | "SchemaType" | "DatacenterId" | "DatacenterName" => PropertyType::Text,
         _ => return None,
     })
 }
 
-/// Real instances have their Web API under `<name>.api.crm….`; the application URL is the plain host.
+/// The Web API of a real instance has the host `<name>.api.crm….`; the application has the host itself.
 fn api_url(host: &str) -> String {
     match host.split_once('.') {
         Some((name, domain)) if domain.starts_with("crm") && domain.contains("dynamics.") => {
@@ -110,7 +113,7 @@ fn api_url(host: &str) -> String {
     }
 }
 
-fn described(state: &State, instance: &Instance) -> Map<String, Value> {
+fn described(state: &SimulatorState, instance: &Instance) -> Map<String, Value> {
     let spec = &instance.spec;
     let disabled = matches!(spec.state, InstanceState::Disabled | InstanceState::Expired);
     let trial_end = spec.trial_expiration_date.or_else(|| {
@@ -120,7 +123,7 @@ fn described(state: &State, instance: &Instance) -> Map<String, Value> {
     let body = json!({
         "Id": spec.organization.id,
         "UniqueName": spec.organization.unique_name,
-        "UrlName": url_name(instance),
+        "UrlName": instance.url_name(),
         "FriendlyName": spec.organization.name,
         "State": i32::from(disabled),
         "StatusMessage": if disabled { 4 } else { 6 },
@@ -131,7 +134,7 @@ fn described(state: &State, instance: &Instance) -> Map<String, Value> {
         "SchemaType": "Full",
         "OrganizationType": 0,
         "TenantId": tenant_id(),
-        "EnvironmentId": environment_id(instance).to_string(),
+        "EnvironmentId": instance.environment_id().to_string(),
         "DatacenterId": Value::Null,
         "DatacenterName": Value::Null,
         "Region": "NA",

@@ -1,31 +1,31 @@
-//! Faults a test injects into the next answers of a host.
+//! Faults that a test injects into the next requests to a host.
 
-/// What goes wrong with an answer.
+/// How a request fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The request is not carried out; this status comes instead, with a body that is not `OData`.
+    /// The request is not carried out. The response has this status and a body that is not OData.
     Status {
-        /// HTTP status.
+        /// The HTTP status.
         status: u16,
-        /// `Retry-After`, as written.
+        /// The header `Retry-After`, as written.
         retry_after: Option<String>,
     },
-    /// The request is not carried out and not answered until [`World::release_hanging`] lets it go on.
+    /// The request is neither carried out nor answered until [`Simulator::release_hanging`] continues it.
     ///
-    /// [`World::release_hanging`]: super::World::release_hanging
+    /// [`Simulator::release_hanging`]: crate::Simulator::release_hanging
     Hang,
-    /// The connection is closed, and the request was not carried out.
+    /// The request is not carried out, and the connection is closed.
     DropBefore,
-    /// The request **is carried out**, then the connection is closed without an answer.
+    /// The request **is carried out**, and the connection is closed without a response.
     DropAfter,
-    /// The request is carried out, and the answer's body breaks off in the middle.
+    /// The request is carried out, and the body of the response breaks off in the middle.
     Truncate,
-    /// The request is not carried out; 200 with bytes that call themselves JSON.
-    Garbage,
+    /// The request is not carried out. The response is 200 with malformed JSON.
+    MalformedJson,
 }
 
-/// Which requests a fault hits: the next `times` to `host` that `only` matches.
-pub(super) struct ArmedFault {
+/// A fault for the next `times` requests to `host` that match `only`.
+pub(crate) struct ArmedFault {
     pub host: String,
     pub fault: Fault,
     pub times: u32,
@@ -34,7 +34,7 @@ pub(super) struct ArmedFault {
 }
 
 /// Takes the fault for a request, if one is armed.
-pub(super) fn take(armed: &mut Vec<ArmedFault>, host: &str, line: &str) -> Option<Fault> {
+pub(crate) fn take(armed: &mut Vec<ArmedFault>, host: &str, line: &str) -> Option<Fault> {
     let index = armed.iter().position(|fault| {
         fault.host == host && fault.only.as_ref().is_none_or(|part| line.contains(part.as_str()))
     })?;

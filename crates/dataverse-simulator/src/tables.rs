@@ -1,12 +1,12 @@
-//! The tables of an instance: their columns, what each accepts, and who may regard whom.
+//! The tables of an instance: columns with types and limits, lookups, and which tables an activity can regard.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::document::{CustomTable, SimulatedInstanceSpec};
+use crate::spec::{CustomTable, InstanceSpec};
 
-/// Logical names and entity sets of the tables the stand-in brings along.
-pub(super) const BUILT_IN: [(&str, &str); 6] = [
+/// Logical name and entity set of each built-in table.
+pub(crate) const BUILT_IN: [(&str, &str); 6] = [
     ("socialactivity", "socialactivities"),
     ("socialprofile", "socialprofiles"),
     ("incident", "incidents"),
@@ -15,16 +15,16 @@ pub(super) const BUILT_IN: [(&str, &str); 6] = [
     ("organization", "organizations"),
 ];
 
-/// Logical name of the activity table.
-pub(super) const ACTIVITY: &str = "socialactivity";
+/// The logical name of the activity table.
+pub(crate) const ACTIVITY: &str = "socialactivity";
 
-/// What a column holds, with the limits Dataverse enforces.
+/// The type of a column, with the limits that Dataverse enforces.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum ColumnType {
     Guid,
-    /// At most this many UTF-16 code units: .NET counts those, not characters.
+    /// At most this many UTF-16 code units, which .NET counts instead of characters.
     Text(usize),
-    /// A choice.
+    /// One of these numbers.
     Choice(&'static [i64]),
     Integer,
     Number,
@@ -34,33 +34,33 @@ pub(super) enum Kind {
 
 /// When a column may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Writes {
+pub(crate) enum Writable {
     Always,
     OnCreate,
     OnUpdate,
     Never,
 }
 
-/// One column that is not a lookup.
+/// A column that is not a lookup.
 #[derive(Clone, Debug)]
-pub(super) struct Column {
+pub(crate) struct Column {
     pub name: Cow<'static, str>,
-    pub kind: Kind,
-    pub writes: Writes,
+    pub kind: ColumnType,
+    pub writable: Writable,
 }
 
-/// One lookup column with the navigation property of each table it may point to.
+/// A lookup column, with a navigation property for each table it can reference.
 #[derive(Clone, Debug)]
-pub(super) struct Lookup {
+pub(crate) struct Lookup {
     pub name: &'static str,
-    /// (navigation property, logical name of the table).
+    /// Navigation property and logical name of each table.
     pub targets: Vec<(String, String)>,
     pub writable: bool,
 }
 
-/// One table of an instance.
+/// A table of an instance.
 #[derive(Clone, Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     pub logical_name: String,
     pub set: String,
     pub primary_id: String,
@@ -77,13 +77,13 @@ impl Table {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The lookup that `_name_value` reads.
+    /// The lookup behind the property `_name_value`.
     pub fn lookup_of_value(&self, property: &str) -> Option<&Lookup> {
         let name = property.strip_prefix('_')?.strip_suffix("_value")?;
         self.lookups.iter().find(|lookup| lookup.name == name)
     }
 
-    /// The lookup and target table behind a navigation property.
+    /// The lookup and the target table behind a navigation property.
     pub fn navigation(&self, property: &str) -> Option<(&Lookup, &str)> {
         self.lookups.iter().find_map(|lookup| {
             lookup
@@ -101,12 +101,12 @@ impl Table {
 
 /// The tables of one instance.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Catalogue {
+pub(crate) struct Catalog {
     tables: BTreeMap<String, Table>,
 }
 
-impl Catalogue {
-    pub fn of(spec: &SimulatedInstanceSpec) -> Self {
+impl Catalog {
+    pub fn of(spec: &InstanceSpec) -> Self {
         let mut tables: Vec<Table> = vec![incident(), lead(), contact(), social_profile(), organization()];
         tables.retain(|table| !spec.absent_tables.contains(&table.logical_name));
         let custom = spec.tables.iter().zip(10_000..).map(|(table, code)| custom(table, code));
@@ -124,7 +124,7 @@ impl Catalogue {
         self.tables.get(logical_name)
     }
 
-    /// By entity set; the comparison is case-sensitive, as in `OData`.
+    /// The table of an entity set; names are case-sensitive, as in OData.
     pub fn by_set(&self, set: &str) -> Option<&Table> {
         self.tables.values().find(|table| table.set == set)
     }
@@ -134,26 +134,26 @@ impl Catalogue {
     }
 }
 
-/// Navigation property by which an activity regards a row of `table`.
-pub(super) fn regarding_navigation(table: &str) -> String {
+/// The navigation property from an activity to the row of `table` it regards.
+pub(crate) fn regarding_navigation(table: &str) -> String {
     format!("regardingobjectid_{table}_socialactivity")
 }
 
-fn column(name: &'static str, kind: Kind, writes: Writes) -> Column {
-    Column { name: Cow::Borrowed(name), kind, writes }
+fn column(name: &'static str, kind: ColumnType, writable: Writable) -> Column {
+    Column { name: Cow::Borrowed(name), kind, writable }
 }
 
 fn bookkeeping() -> [Column; 3] {
     [
-        column("createdon", Kind::Time, Writes::Never),
-        column("modifiedon", Kind::Time, Writes::Never),
-        column("versionnumber", Kind::Integer, Writes::Never),
+        column("createdon", ColumnType::Time, Writable::Never),
+        column("modifiedon", ColumnType::Time, Writable::Never),
+        column("versionnumber", ColumnType::Integer, Writable::Never),
     ]
 }
 
 fn social_activity(regarding: Vec<(String, String)>) -> Table {
-    use Kind::{Choice, Flag, Guid, Number, Text, Time};
-    use Writes::{Always, Never, OnCreate, OnUpdate};
+    use ColumnType::{Choice, Flag, Guid, Number, Text, Time};
+    use Writable::{Always, Never, OnCreate, OnUpdate};
     let mut columns = vec![
         column("activityid", Guid, OnCreate),
         column("subject", Text(200), Always),
@@ -207,8 +207,8 @@ fn social_activity(regarding: Vec<(String, String)>) -> Table {
 }
 
 fn social_profile() -> Table {
-    use Kind::{Choice, Flag, Guid, Number, Text};
-    use Writes::{Always, OnCreate, OnUpdate};
+    use ColumnType::{Choice, Flag, Guid, Number, Text};
+    use Writable::{Always, OnCreate, OnUpdate};
     let mut columns = vec![
         column("socialprofileid", Guid, OnCreate),
         column("profilename", Text(100), Always),
@@ -238,15 +238,15 @@ fn social_profile() -> Table {
     }
 }
 
-/// A business table: primary key, name, a description, state and bookkeeping.
-fn business(names: [&'static str; 4], type_code: i64, extra: Vec<Column>) -> Table {
+/// A record table: primary key, name, description, state, `extra` columns, bookkeeping.
+fn record_table(names: [&'static str; 4], type_code: i64, extra: Vec<Column>) -> Table {
     let [logical_name, set, primary_id, primary_name] = names;
     let mut columns = vec![
-        column(primary_id, Kind::Guid, Writes::OnCreate),
-        column(primary_name, Kind::Text(200), Writes::Always),
-        column("description", Kind::Text(2000), Writes::Always),
-        column("statecode", Kind::Integer, Writes::OnUpdate),
-        column("statuscode", Kind::Integer, Writes::Always),
+        column(primary_id, ColumnType::Guid, Writable::OnCreate),
+        column(primary_name, ColumnType::Text(200), Writable::Always),
+        column("description", ColumnType::Text(2000), Writable::Always),
+        column("statecode", ColumnType::Integer, Writable::OnUpdate),
+        column("statuscode", ColumnType::Integer, Writable::Always),
     ];
     columns.extend(extra);
     columns.extend(bookkeeping());
@@ -265,11 +265,11 @@ fn business(names: [&'static str; 4], type_code: i64, extra: Vec<Column>) -> Tab
 
 fn incident() -> Table {
     let extra = vec![
-        column("ticketnumber", Kind::Text(100), Writes::Never),
-        column("caseorigincode", Kind::Choice(&[1, 2, 3, 2483, 3986]), Writes::Always),
-        column("prioritycode", Kind::Choice(&[1, 2, 3]), Writes::Always),
+        column("ticketnumber", ColumnType::Text(100), Writable::Never),
+        column("caseorigincode", ColumnType::Choice(&[1, 2, 3, 2483, 3986]), Writable::Always),
+        column("prioritycode", ColumnType::Choice(&[1, 2, 3]), Writable::Always),
     ];
-    let mut table = business(["incident", "incidents", "incidentid", "title"], 112, extra);
+    let mut table = record_table(["incident", "incidents", "incidentid", "title"], 112, extra);
     table.lookups.push(Lookup {
         name: "customerid",
         targets: vec![("customerid_contact".to_owned(), "contact".to_owned())],
@@ -280,18 +280,18 @@ fn incident() -> Table {
 
 fn lead() -> Table {
     let extra = vec![
-        column("fullname", Kind::Text(160), Writes::Never),
-        column("firstname", Kind::Text(50), Writes::Always),
-        column("lastname", Kind::Text(50), Writes::Always),
+        column("fullname", ColumnType::Text(160), Writable::Never),
+        column("firstname", ColumnType::Text(50), Writable::Always),
+        column("lastname", ColumnType::Text(50), Writable::Always),
     ];
-    business(["lead", "leads", "leadid", "subject"], 4, extra)
+    record_table(["lead", "leads", "leadid", "subject"], 4, extra)
 }
 
 fn contact() -> Table {
-    business(["contact", "contacts", "contactid", "fullname"], 2, Vec::new())
+    record_table(["contact", "contacts", "contactid", "fullname"], 2, Vec::new())
 }
 
-/// Only its metadata and key; its one row is answered apart, from the document.
+/// For metadata and `$select` only: the one row is derived from the specification, not stored.
 fn organization() -> Table {
     Table {
         logical_name: "organization".to_owned(),
@@ -302,19 +302,19 @@ fn organization() -> Table {
         is_custom: false,
         has_activities: false,
         columns: [
-            ("organizationid", Kind::Guid),
-            ("name", Kind::Text(160)),
-            ("languagecode", Kind::Integer),
-            ("localeid", Kind::Integer),
-            ("isdisabled", Kind::Flag),
-            ("disabledreason", Kind::Text(500)),
-            ("disablesocialcare", Kind::Flag),
-            ("organizationstate", Kind::Choice(&[0, 1, 2, 3])),
-            ("createdon", Kind::Time),
-            ("modifiedon", Kind::Time),
-            ("versionnumber", Kind::Integer),
+            ("organizationid", ColumnType::Guid),
+            ("name", ColumnType::Text(160)),
+            ("languagecode", ColumnType::Integer),
+            ("localeid", ColumnType::Integer),
+            ("isdisabled", ColumnType::Flag),
+            ("disabledreason", ColumnType::Text(500)),
+            ("disablesocialcare", ColumnType::Flag),
+            ("organizationstate", ColumnType::Choice(&[0, 1, 2, 3])),
+            ("createdon", ColumnType::Time),
+            ("modifiedon", ColumnType::Time),
+            ("versionnumber", ColumnType::Integer),
         ]
-        .map(|(name, kind)| column(name, kind, Writes::Never))
+        .map(|(name, kind)| column(name, kind, Writable::Never))
         .to_vec(),
         lookups: Vec::new(),
     }
@@ -324,15 +324,15 @@ fn custom(table: &CustomTable, type_code: i64) -> Table {
     let mut columns = vec![
         Column {
             name: Cow::Owned(table.primary_id_attribute.clone()),
-            kind: Kind::Guid,
-            writes: Writes::OnCreate,
+            kind: ColumnType::Guid,
+            writable: Writable::OnCreate,
         },
-        column("statecode", Kind::Choice(&[0, 1]), Writes::OnUpdate),
-        column("statuscode", Kind::Choice(&[1, 2]), Writes::Always),
+        column("statecode", ColumnType::Choice(&[0, 1]), Writable::OnUpdate),
+        column("statuscode", ColumnType::Choice(&[1, 2]), Writable::Always),
     ];
     if let Some(name) = &table.primary_name_attribute {
         let name = Cow::Owned(name.clone());
-        columns.push(Column { name, kind: Kind::Text(100), writes: Writes::Always });
+        columns.push(Column { name, kind: ColumnType::Text(100), writable: Writable::Always });
     }
     columns.extend(bookkeeping());
     Table {

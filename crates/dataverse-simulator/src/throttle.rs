@@ -1,32 +1,32 @@
-//! Service protection limits: a sliding window of requests, and how many run at once.
+//! Service protection limits: requests in a sliding window, and concurrent requests.
 
 use std::collections::VecDeque;
 
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 
-use super::answer::Refusal;
-use super::document::Throttle;
+use crate::response::ODataError;
+use crate::spec::Throttle;
 
 const WINDOW: SignedDuration = SignedDuration::from_mins(5);
-/// What `Retry-After` says when too many requests run at once.
+/// `Retry-After` when too many requests are concurrent.
 const CONCURRENCY_PAUSE_SECONDS: i64 = 5;
 
-/// The requests of the last five minutes. Refused ones count as well: pushing on makes the wait longer.
+/// The requests of the last five minutes. Refused requests count too: a client that does not wait prolongs the wait.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(crate) struct RequestWindow {
     requests: VecDeque<Timestamp>,
 }
 
-impl Window {
-    /// Counts a request; `running` includes it.
-    pub fn admit(&mut self, limits: Throttle, running: u32, now: Timestamp) -> Result<u32, Refusal> {
+impl RequestWindow {
+    /// Counts a request and returns how many more the window admits. `in_flight` includes this request.
+    pub fn admit(&mut self, limits: Throttle, in_flight: u32, now: Timestamp) -> Result<u32, ODataError> {
         while self.requests.front().is_some_and(|first| now.duration_since(*first) >= WINDOW) {
             self.requests.pop_front();
         }
         self.requests.push_back(now);
-        if running > limits.concurrent {
-            return Err(refusal(
+        if in_flight > limits.concurrent {
+            return Err(too_many(
                 "0x80072326",
                 format!("Number of concurrent requests exceeded the limit of {}.", limits.concurrent),
                 CONCURRENCY_PAUSE_SECONDS,
@@ -37,11 +37,11 @@ impl Window {
         if count <= limit {
             return Ok(u32::try_from(limit - count).unwrap_or(u32::MAX));
         }
-        // Room for one more is there when all but limit - 1 of these have left the window.
+        // The next request is admitted once all but limit - 1 of these have left the window.
         let leaving = self.requests[count - limit];
         let left = WINDOW - now.duration_since(leaving);
         let seconds = left.as_secs() + i64::from(left.subsec_nanos() > 0);
-        Err(refusal(
+        Err(too_many(
             "0x80072322",
             format!("Number of requests exceeded the limit of {limit} over time window of 300 seconds."),
             seconds.max(1),
@@ -49,8 +49,9 @@ impl Window {
     }
 }
 
-fn refusal(code: &'static str, message: String, seconds: i64) -> Refusal {
-    Refusal::new(StatusCode::TOO_MANY_REQUESTS, code, message).with_header("retry-after", seconds.to_string())
+fn too_many(code: &'static str, message: String, seconds: i64) -> ODataError {
+    ODataError::new(StatusCode::TOO_MANY_REQUESTS, code, message)
+        .with_header("retry-after", seconds.to_string())
 }
 
 #[cfg(test)]
@@ -64,20 +65,20 @@ mod tests {
     const LIMITS: Throttle = Throttle { requests_per_five_minutes: 2, concurrent: 2 };
 
     #[test]
-    fn waiting_as_long_as_told_is_enough() {
-        let mut window = Window::default();
+    fn waiting_for_retry_after_is_enough() {
+        let mut window = RequestWindow::default();
         assert_eq!(window.admit(LIMITS, 1, at(0)).unwrap(), 1);
         assert_eq!(window.admit(LIMITS, 1, at(100)).unwrap(), 0);
-        let refusal = window.admit(LIMITS, 1, at(150)).unwrap_err();
-        assert_eq!(refusal.code, "0x80072322");
-        // The refused request counts, so the one at 0 and the one at 100 must both be gone.
-        assert_eq!(refusal.headers, [("retry-after", "250".to_owned())]);
+        let error = window.admit(LIMITS, 1, at(150)).unwrap_err();
+        assert_eq!(error.code, "0x80072322");
+        // The refused request counts too, so those at 0 and at 100 must both have left the window.
+        assert_eq!(error.headers, [("retry-after", "250".to_owned())]);
         assert!(window.admit(LIMITS, 1, at(400)).is_ok());
     }
 
     #[test]
-    fn too_many_at_once_are_refused_with_their_own_code() {
-        let mut window = Window::default();
+    fn concurrency_limit_has_its_own_code() {
+        let mut window = RequestWindow::default();
         assert_eq!(window.admit(LIMITS, 3, at(0)).unwrap_err().code, "0x80072326");
     }
 }

@@ -3,7 +3,7 @@
 use http_body_util::Full;
 use serde_json::json;
 
-use super::wire::{HOST, ORGANIZATION, Reply, Wire, activity, id};
+use super::client::{HOST, ORGANIZATION, Reply, TestClient, activity, id};
 
 const PART: &str = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n";
 
@@ -21,18 +21,18 @@ fn patch(path: &str, body: &str) -> String {
     ))
 }
 
-async fn post(wire: &Wire, headers: &[(&str, &str)], body: String) -> Reply {
-    let mut request = wire.request("POST", "$batch", None);
+async fn post(client: &TestClient, headers: &[(&str, &str)], body: String) -> Reply {
+    let mut request = client.request("POST", "$batch", None);
     if !headers.iter().any(|(name, _)| *name == "content-type") {
         request = request.header("content-type", "multipart/mixed; boundary=\"b\"");
     }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    wire.send(HOST, request.body(Full::from(body)).unwrap()).await.unwrap()
+    client.send(HOST, request.body(Full::from(body)).unwrap()).await.unwrap()
 }
 
-/// The status lines inside a batch answer, in order.
+/// The statuses in a batch response, in order.
 fn statuses(reply: &Reply) -> Vec<u16> {
     let text = reply.text();
     text.lines()
@@ -41,39 +41,39 @@ fn statuses(reply: &Reply) -> Vec<u16> {
         .collect()
 }
 
-const GO_ON: (&str, &str) = ("prefer", "odata.continue-on-error");
+const CONTINUE: (&str, &str) = ("prefer", "odata.continue-on-error");
 
 #[tokio::test]
-async fn parts_are_done_and_answered_in_order() {
-    let wire = Wire::to(&json!({})).await;
+async fn batch_parts_are_answered_in_order() {
+    let client = TestClient::new(&json!({})).await;
     let body = get(&activity(id(1)))
         + &patch(&activity(id(1)), r#"{"subject":"a"}"#)
         + &patch(&activity(id(1)), r#"{"subject":"a"}"#)
         + &get(&format!("{}?$select=subject", activity(id(1))))
         + "--b--\r\n";
-    let reply = post(&wire, &[GO_ON], body).await;
+    let reply = post(&client, &[CONTINUE], body).await;
     assert_eq!(reply.status, 200);
     assert_eq!(statuses(&reply), [404, 204, 412, 200]);
     assert!(reply.header("content-type").starts_with("multipart/mixed; boundary=batchresponse_"));
-    let record = wire.world.requests().pop().unwrap();
+    let record = client.simulator.requests().pop().unwrap();
     assert_eq!(record.parts.len(), 4);
     assert_eq!(record.parts[1], format!("PATCH {}", activity(id(1))));
 }
 
 #[tokio::test]
-async fn without_the_preference_the_first_error_ends_the_batch() {
-    let wire = Wire::to(&json!({})).await;
+async fn first_error_ends_the_batch() {
+    let client = TestClient::new(&json!({})).await;
     let body =
         get("WhoAmI") + &get(&activity(id(1))) + &patch(&activity(id(1)), r#"{"subject":"a"}"#) + "--b--\r\n";
-    let reply = post(&wire, &[], body).await;
+    let reply = post(&client, &[], body).await;
     assert_eq!(reply.status, 404);
     assert_eq!(statuses(&reply), [200, 404]);
-    assert!(wire.world.activities(ORGANIZATION).is_empty());
+    assert!(client.simulator.activities(ORGANIZATION).is_empty());
 }
 
 #[tokio::test]
-async fn malformed_batches_are_refused_whole() {
-    let wire = Wire::to(&json!({})).await;
+async fn malformed_batches_are_refused() {
+    let client = TestClient::new(&json!({})).await;
     let good = get("WhoAmI");
     let create = patch(&activity(id(1)), r#"{"subject":"a"}"#);
     for (name, body) in [
@@ -87,34 +87,35 @@ async fn malformed_batches_are_refused_whole() {
         ("no version", good.replace(" HTTP/1.1", "") + "--b--\r\n"),
         ("other host", create.replace(HOST, "fabrikam.crm.dynamics.com") + "--b--\r\n"),
         ("nested", part("POST /api/data/v9.2/$batch HTTP/1.1\r\n\r\n") + "--b--\r\n"),
+        ("reference", part("GET $1 HTTP/1.1\r\n\r\n") + "--b--\r\n"),
     ] {
-        assert_eq!(post(&wire, &[], body).await.status, 400, "{name}");
+        assert_eq!(post(&client, &[], body).await.status, 400, "{name}");
     }
-    let reply = post(&wire, &[("content-type", "application/json")], good.clone() + "--b--\r\n").await;
+    let reply = post(&client, &[("content-type", "application/json")], good.clone() + "--b--\r\n").await;
     assert_eq!(reply.status, 400);
-    assert!(wire.world.activities(ORGANIZATION).is_empty());
+    assert!(client.simulator.activities(ORGANIZATION).is_empty());
 }
 
 #[tokio::test]
-async fn a_batch_has_at_most_1000_requests_and_counts_as_one() {
-    let wire = Wire::to(&json!({"throttle": {"requestsPerFiveMinutes": 2}})).await;
+async fn batch_is_limited_to_1000_and_counts_once() {
+    let client = TestClient::new(&json!({"throttle": {"requestsPerFiveMinutes": 2}})).await;
     let of = |count: usize| get("WhoAmI").repeat(count) + "--b--\r\n";
-    let reply = post(&wire, &[], of(1000)).await;
+    let reply = post(&client, &[], of(1000)).await;
     assert_eq!((reply.status.as_u16(), statuses(&reply).len()), (200, 1000));
-    assert_eq!(post(&wire, &[], of(1001)).await.status, 400);
-    assert_eq!(wire.get("WhoAmI").await.status, 429);
+    assert_eq!(post(&client, &[], of(1001)).await.status, 400);
+    assert_eq!(client.get("WhoAmI").await.status, 429);
 }
 
 #[tokio::test]
-async fn a_part_with_a_body_must_say_that_it_is_json() {
-    let wire = Wire::to(&json!({})).await;
+async fn batch_part_needs_a_content_type() {
+    let client = TestClient::new(&json!({})).await;
     let create = patch(&activity(id(1)), "{}").replace("Content-Type: application/json\r\n", "");
-    assert_eq!(statuses(&post(&wire, &[GO_ON], create + "--b--\r\n").await), [400]);
+    assert_eq!(statuses(&post(&client, &[CONTINUE], create + "--b--\r\n").await), [400]);
 }
 
 #[tokio::test]
-async fn a_change_set_is_all_or_nothing() {
-    let wire = Wire::to(&json!({})).await;
+async fn change_set_is_all_or_nothing() {
+    let client = TestClient::new(&json!({})).await;
     let set = |second: &str| {
         let operation = |number: u32, path: &str, body: &str| {
             format!(
@@ -127,12 +128,12 @@ async fn a_change_set_is_all_or_nothing() {
             operation(2, &activity(id(2)), second)
         )
     };
-    let reply = post(&wire, &[GO_ON], set(r#"{"nonsense":1}"#)).await;
+    let reply = post(&client, &[CONTINUE], set(r#"{"nonsense":1}"#)).await;
     assert_eq!(statuses(&reply), [400]);
-    assert!(wire.world.activities(ORGANIZATION).is_empty(), "the first one was taken back");
-    let reply = post(&wire, &[GO_ON], set("{}")).await;
+    assert!(client.simulator.activities(ORGANIZATION).is_empty(), "the first operation was rolled back");
+    let reply = post(&client, &[CONTINUE], set("{}")).await;
     assert_eq!(statuses(&reply), [204, 204]);
-    assert_eq!(wire.world.activities(ORGANIZATION).len(), 2);
+    assert_eq!(client.simulator.activities(ORGANIZATION).len(), 2);
     let with_get = set("{}").replace("PATCH", "GET");
-    assert_eq!(post(&wire, &[GO_ON], with_get).await.status, 400);
+    assert_eq!(post(&client, &[CONTINUE], with_get).await.status, 400);
 }

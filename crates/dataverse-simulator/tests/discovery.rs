@@ -4,11 +4,11 @@ use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::wire::{DISCOVERY_HOST, HOST, ORGANIZATION, START, Wire, id};
+use super::client::{DISCOVERY_HOST, HOST, ORGANIZATION, START, TestClient, id};
 
 #[tokio::test]
-async fn r18_only_an_expired_instance_has_a_trial_end_in_the_past() {
-    let wire = Wire::to(&json!({})).await;
+async fn only_expired_instances_have_a_past_trial_end() {
+    let client = TestClient::new(&json!({})).await;
     for (state, number, past) in [
         ("Enabled", 0, false),
         ("Disabled", 1, false),
@@ -16,26 +16,26 @@ async fn r18_only_an_expired_instance_has_a_trial_end_in_the_past() {
         ("Maintenance", 0, false),
         ("Unreachable", 0, false),
     ] {
-        wire.apply(&json!({"state": state}));
-        let body = wire.discover(&format!("Instances?$filter=Id%20eq%20{ORGANIZATION}")).await.json();
+        client.apply(&json!({"state": state}));
+        let body = client.discover(&format!("Instances?$filter=Id%20eq%20{ORGANIZATION}")).await.json();
         let instance = &body["value"][0];
         assert_eq!(instance["State"], number, "{state}");
         let ended =
             instance["TrialExpirationDate"].as_str().map(|text| text.parse::<jiff::Timestamp>().unwrap());
         assert_eq!(ended.is_some_and(|end| end.as_second() < START), past, "{state}");
     }
-    wire.apply(&json!({"state": "Enabled", "trialExpirationDate": "2027-01-01T00:00:00Z"}));
-    let body = wire.discover("Instances?$select=TrialExpirationDate").await.json();
+    client.apply(&json!({"state": "Enabled", "trialExpirationDate": "2027-01-01T00:00:00Z"}));
+    let body = client.discover("Instances?$select=TrialExpirationDate").await.json();
     assert_eq!(body["value"], json!([{"TrialExpirationDate": "2027-01-01T00:00:00Z"}]));
 }
 
 #[tokio::test]
-async fn instances_are_found_by_id_url_and_unique_name_with_case() {
-    let wire = Wire::to(&json!({})).await;
+async fn instances_are_found_by_id_url_and_name() {
+    let client = TestClient::new(&json!({})).await;
     let count = |query: String| {
-        let wire = &wire;
+        let client = &client;
         async move {
-            let body = wire.discover(&query.replace(' ', "%20")).await.json();
+            let body = client.discover(&query.replace(' ', "%20")).await.json();
             body["value"].as_array().unwrap_or_else(|| panic!("{query}: {body}")).len()
         }
     };
@@ -50,28 +50,28 @@ async fn instances_are_found_by_id_url_and_unique_name_with_case() {
         1
     );
     assert_eq!(count("Instances?$filter=State eq 0 and UniqueName eq 'contoso'".to_owned()).await, 1);
-    wire.world.apply(&[]).unwrap();
+    client.simulator.apply(&[]).unwrap();
     assert_eq!(count("Instances".to_owned()).await, 0);
 }
 
 #[tokio::test]
-async fn discovery_wants_its_own_token_and_known_names() {
-    let wire = Wire::to(&json!({})).await;
+async fn discovery_needs_its_own_token() {
+    let client = TestClient::new(&json!({})).await;
     let request = Request::get("/api/discovery/v2.0/Instances")
         .header("host", DISCOVERY_HOST)
-        .header("authorization", format!("Bearer {}", wire.token))
+        .header("authorization", format!("Bearer {}", client.token))
         .body(Full::default())
         .unwrap();
-    assert_eq!(wire.send(DISCOVERY_HOST, request).await.unwrap().status, 401);
+    assert_eq!(client.send(DISCOVERY_HOST, request).await.unwrap().status, 401);
     for path in [
         "Instances?$filter=Nonsense%20eq%201",
         "Instances?$select=Nonsense",
         "Instances?$filter=Id%20eq%20'5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c11'",
         "Instances?$orderby=Id",
     ] {
-        assert_eq!(wire.discover(path).await.status, 400, "{path}");
+        assert_eq!(client.discover(path).await.status, 400, "{path}");
     }
-    assert_eq!(wire.discover("Other").await.status, 404);
-    let described = wire.discover("Instances").await.json();
+    assert_eq!(client.discover("Other").await.status, 404);
+    let described = client.discover("Instances").await.json();
     assert_ne!(described["value"][0]["EnvironmentId"], Value::Null);
 }

@@ -1,20 +1,23 @@
-//! Tests of `dataverse_simulator`: each strictness rule has a case, over in-memory streams.
+//! Tests of the simulator: every promise of its README has a case, over in-memory streams.
 
 #![allow(
     clippy::unwrap_used,
-    reason = "a test that cannot go on fails; its helpers are not #[test] themselves"
+    reason = "clippy allows unwrap only in functions with #[test], and not in what they call"
 )]
 
 mod batch;
 mod change_feed;
+mod client;
+mod data;
 mod discovery;
-mod documents;
+mod dispatch;
 mod faults;
-mod gate;
+mod layout;
 mod metadata;
-mod people;
 mod reading;
+mod record_creation;
 mod sign_in;
+mod specs;
 mod tls;
-mod wire;
+mod user_actions;
 mod writing;

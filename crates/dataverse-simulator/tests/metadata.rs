@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::wire::Wire;
+use super::client::TestClient;
 
-async fn wire() -> Wire {
-    Wire::to(&json!({"tables": [
+async fn client() -> TestClient {
+    TestClient::new(&json!({"tables": [
         {"logicalName": "new_idea", "entitySetName": "new_ideas", "primaryIdAttribute": "new_ideaid"},
         {"logicalName": "new_lonely", "entitySetName": "new_lonelies", "primaryIdAttribute": "new_lonelyid", "hasActivities": false},
     ]}))
@@ -13,10 +13,10 @@ async fn wire() -> Wire {
 }
 
 #[tokio::test]
-async fn r04_a_table_tells_its_set_key_and_columns() {
-    let wire = wire().await;
+async fn definition_has_set_key_and_columns() {
+    let client = client().await;
     let path = "EntityDefinitions(LogicalName='new_idea')?$select=LogicalName,EntitySetName,PrimaryIdAttribute,HasActivities,ChangeTrackingEnabled&$expand=Attributes($select=LogicalName,AttributeType)";
-    let table = wire.get(path).await.json();
+    let table = client.get(path).await.json();
     assert_eq!(
         (&table["EntitySetName"], &table["PrimaryIdAttribute"]),
         (&json!("new_ideas"), &json!("new_ideaid"))
@@ -31,9 +31,9 @@ async fn r04_a_table_tells_its_set_key_and_columns() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_not_there_is_404_and_a_wrong_question_400() {
-    let wire = wire().await;
-    let reply = wire.get("EntityDefinitions(LogicalName='new_gone')").await;
+async fn unknown_table_is_404_and_bad_query_400() {
+    let client = client().await;
+    let reply = client.get("EntityDefinitions(LogicalName='new_gone')").await;
     assert_eq!(reply.refusal(), (404, "0x80040217".to_owned()));
     for path in [
         "EntityDefinitions(LogicalName='lead')?$select=Nonsense",
@@ -42,18 +42,18 @@ async fn a_table_that_is_not_there_is_404_and_a_wrong_question_400() {
         "EntityDefinitions?$filter=Nonsense%20eq%20'x'",
         "EntityDefinitions?$top=1",
     ] {
-        assert_eq!(wire.get(path).await.status, 400, "{path}");
+        assert_eq!(client.get(path).await.status, 400, "{path}");
     }
-    wire.apply(&json!({"absentTables": ["lead"]}));
-    assert_eq!(wire.get("EntityDefinitions(LogicalName='lead')").await.status, 404);
-    assert_eq!(wire.get("leads").await.status, 404);
+    client.apply(&json!({"absentTables": ["lead"]}));
+    assert_eq!(client.get("EntityDefinitions(LogicalName='lead')").await.status, 404);
+    assert_eq!(client.get("leads").await.status, 404);
 }
 
 #[tokio::test]
-async fn the_tables_an_activity_can_regard_are_seen_in_its_relationships() {
-    let wire = wire().await;
+async fn relationships_list_the_regarding_tables() {
+    let client = client().await;
     let path = "EntityDefinitions(LogicalName='socialactivity')?$select=LogicalName&$expand=ManyToOneRelationships($select=ReferencedEntity,ReferencingEntityNavigationPropertyName;$filter=ReferencingAttribute%20eq%20'regardingobjectid')";
-    let table = wire.get(path).await.json();
+    let table = client.get(path).await.json();
     let mut seen: Vec<(String, String)> = table["ManyToOneRelationships"]
         .as_array()
         .unwrap()
@@ -68,17 +68,17 @@ async fn the_tables_an_activity_can_regard_are_seen_in_its_relationships() {
         .map(|table| (table.to_owned(), format!("regardingobjectid_{table}_socialactivity")));
     assert_eq!(seen, expected);
     let path = "EntityDefinitions(LogicalName='socialactivity')/ManyToOneRelationships?$filter=ReferencedEntity%20eq%20'lead'";
-    let relationship = wire.get(path).await.json()["value"][0].clone();
+    let relationship = client.get(path).await.json()["value"][0].clone();
     assert_eq!(relationship["CascadeConfiguration"]["Delete"], "Cascade");
     let path = "EntityDefinitions(LogicalName='new_lonely')/OneToManyRelationships";
-    assert_eq!(wire.get(path).await.json()["value"], json!([]));
+    assert_eq!(client.get(path).await.json()["value"], json!([]));
 }
 
 #[tokio::test]
-async fn tables_are_listed_by_name() {
-    let wire = wire().await;
+async fn definitions_are_filtered_by_name() {
+    let client = client().await;
     let path = "EntityDefinitions?$select=LogicalName,EntitySetName&$filter=LogicalName%20eq%20'incident'%20or%20LogicalName%20eq%20'new_idea'%20or%20LogicalName%20eq%20'gone'";
-    let body = wire.get(path).await.json();
+    let body = client.get(path).await.json();
     let names: Vec<_> = body["value"].as_array().unwrap().iter().map(|t| t["LogicalName"].clone()).collect();
     assert_eq!(names, ["incident", "new_idea"]);
 }

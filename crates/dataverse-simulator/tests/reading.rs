@@ -1,34 +1,39 @@
-//! Reading rows, and what an instance tells about itself.
+//! Reading rows, and the functions about the instance.
 
 use serde_json::{Value, json};
 
-use super::wire::{HOST, ORGANIZATION, Wire, activity, id};
+use super::client::{HOST, ORGANIZATION, TestClient, activity, id};
 
 const LOOKUP: &str = "_regardingobjectid_value@Microsoft.Dynamics.CRM.lookuplogicalname";
+const NAVIGATION: &str = "_regardingobjectid_value@Microsoft.Dynamics.CRM.associatednavigationproperty";
 
 #[tokio::test]
-async fn r23_a_link_is_checked_by_one_read_with_the_annotation_asked_for() {
-    let wire = Wire::to(&json!({})).await;
-    wire.link(id(1), "one", "incident").await;
+async fn annotations_are_included_on_request_only() {
+    let client = TestClient::new(&json!({})).await;
+    client.link(id(1), "one", "incident").await;
     let path = format!("{}?$select=_regardingobjectid_value,statecode,statuscode", activity(id(1)));
-    let plain = wire.get(&path).await.json();
-    assert_eq!(plain[LOOKUP], Value::Null, "annotations come only when asked for");
+    let plain = client.get(&path).await.json();
+    assert_eq!(plain[LOOKUP], Value::Null, "annotations are included on request only");
     let prefer = [("prefer", "odata.include-annotations=\"Microsoft.Dynamics.CRM.lookuplogicalname\"")];
-    let reply = wire.call("GET", &path, &prefer, None).await;
+    let reply = client.call("GET", &path, &prefer, None).await;
     let row = reply.json();
     assert_eq!(row[LOOKUP], "incident");
-    assert_eq!(row["_regardingobjectid_value"], json!(wire.world.records(ORGANIZATION, "incident")[0]));
+    assert_eq!(row.get(NAVIGATION), None, "another annotation");
+    let all = [("prefer", "odata.include-annotations=\"*\"")];
+    let row_with_all = client.call("GET", &path, &all, None).await.json();
+    assert_eq!(row_with_all[NAVIGATION], "regardingobjectid_incident_socialactivity");
+    assert_eq!(row["_regardingobjectid_value"], json!(client.simulator.records(ORGANIZATION, "incident")[0]));
     assert_eq!((&row["statecode"], &row["statuscode"]), (&json!(1), &json!(1)));
-    assert_eq!(row["activityid"], json!(id(1)), "the key always comes along");
-    assert_eq!(row.get("subject"), None, "what is not selected does not");
+    assert_eq!(row["activityid"], json!(id(1)), "the key is always included");
+    assert_eq!(row.get("subject"), None, "what is not selected is not");
     assert!(reply.header("preference-applied").contains("lookuplogicalname"));
-    assert_eq!(wire.get(&activity(id(2))).await.refusal(), (404, "0x80040217".to_owned()));
+    assert_eq!(client.get(&activity(id(2))).await.refusal(), (404, "0x80040217".to_owned()));
 }
 
 #[tokio::test]
 async fn unknown_columns_and_options_are_refused() {
-    let wire = Wire::to(&json!({})).await;
-    wire.link(id(1), "one", "incident").await;
+    let client = TestClient::new(&json!({})).await;
+    client.link(id(1), "one", "incident").await;
     for path in [
         "socialactivities?$select=regardingobjectid",
         "socialactivities?$select=subject,",
@@ -47,33 +52,33 @@ async fn unknown_columns_and_options_are_refused() {
         "socialactivities(1)",
         "socialactivities(",
     ] {
-        assert_eq!(wire.get(path).await.refusal(), (400, "0x80060888".to_owned()), "{path}");
+        assert_eq!(client.get(path).await.refusal(), (400, "0x80060888".to_owned()), "{path}");
     }
     let path = format!("{}?$filter=postid%20eq%20'x'", activity(id(1)));
-    assert_eq!(wire.get(&path).await.status, 400, "no filter on a single row");
+    assert_eq!(client.get(&path).await.status, 400, "no filter on a single row");
 }
 
-fn posts(reply: &super::wire::Reply) -> Vec<String> {
+fn posts(reply: &super::client::Reply) -> Vec<String> {
     let body = reply.json();
     let rows = body["value"].as_array().unwrap_or_else(|| panic!("no list: {body}"));
     rows.iter().map(|row| row["postid"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn five_posts() -> Wire {
-    let wire = Wire::to(&json!({"convertsTo": "None"})).await;
+async fn five_posts() -> TestClient {
+    let client = TestClient::new(&json!({"convertsTo": "None"})).await;
     for number in 1..=5 {
-        wire.link(id(number), &format!("post-{number}"), "incident").await;
+        client.link(id(number), &format!("post-{number}"), "incident").await;
     }
-    wire
+    client
 }
 
 #[tokio::test]
-async fn lists_are_filtered_sorted_and_cut_into_pages() {
-    let wire = five_posts().await;
+async fn lists_are_filtered_sorted_and_paged() {
+    let client = five_posts().await;
     let list = |query: &str| {
         let path = format!("socialactivities?$select=postid&{}", query.replace(' ', "%20"));
-        let wire = &wire;
-        async move { posts(&wire.call("GET", &path, &[], None).await) }
+        let client = &client;
+        async move { posts(&client.call("GET", &path, &[], None).await) }
     };
     assert_eq!(list("$filter=postid eq 'post-2' or postid eq 'post-4'").await, ["post-2", "post-4"]);
     assert_eq!(list("$filter=postid eq 'POST-2'").await, ["post-2"], "strings compare without case");
@@ -92,7 +97,7 @@ async fn lists_are_filtered_sorted_and_cut_into_pages() {
     let mut path = "socialactivities?$select=postid".to_owned();
     let mut seen = Vec::new();
     loop {
-        let reply = wire.call("GET", &path, &prefer, None).await;
+        let reply = client.call("GET", &path, &prefer, None).await;
         seen.extend(posts(&reply));
         let root = format!("https://{HOST}/api/data/v9.2/");
         match reply.json()["@odata.nextLink"].as_str() {
@@ -104,70 +109,59 @@ async fn lists_are_filtered_sorted_and_cut_into_pages() {
 }
 
 #[tokio::test]
-async fn an_unchanged_row_is_not_sent_again() {
-    let wire = five_posts().await;
-    let etag = wire.get(&activity(id(1))).await.header("etag").to_owned();
-    let reply = wire.call("GET", &activity(id(1)), &[("if-none-match", &etag)], None).await;
+async fn unchanged_row_is_not_modified() {
+    let client = five_posts().await;
+    let etag = client.get(&activity(id(1))).await.header("etag").to_owned();
+    let reply = client.call("GET", &activity(id(1)), &[("if-none-match", &etag)], None).await;
     assert_eq!(reply.status, 304);
-    let reply = wire.call("GET", &activity(id(1)), &[("if-none-match", "null")], None).await;
+    let reply = client.call("GET", &activity(id(1)), &[("if-none-match", "null")], None).await;
     assert_eq!(reply.status, 200);
 }
 
 #[tokio::test]
-async fn the_record_can_be_read_along_with_the_activity() {
-    let wire = Wire::to(&json!({})).await;
-    wire.link(id(1), "one", "incident").await;
+async fn lookups_can_be_expanded_and_followed() {
+    let client = TestClient::new(&json!({})).await;
+    client.link(id(1), "one", "incident").await;
     let path = format!(
         "{}?$select=postid&$expand=regardingobjectid_incident_socialactivity($select=title),regardingobjectid_lead_socialactivity($select=leadid)",
         activity(id(1))
     );
-    let row = wire.get(&path).await.json();
+    let row = client.get(&path).await.json();
     assert_eq!(row["regardingobjectid_incident_socialactivity"]["title"], "About one");
     assert_eq!(row["regardingobjectid_lead_socialactivity"], Value::Null);
     let path = format!("{}/regardingobjectid_incident_socialactivity?$select=title", activity(id(1)));
-    assert_eq!(wire.get(&path).await.json()["title"], "About one");
+    assert_eq!(client.get(&path).await.json()["title"], "About one");
 }
 
 #[tokio::test]
-async fn r02_an_instance_tells_its_name_language_and_version() {
-    let wire = Wire::to(&json!({})).await;
-    assert_eq!(wire.get("WhoAmI").await.json()["OrganizationId"], json!(ORGANIZATION));
+async fn organization_has_name_language_and_version() {
+    let client = TestClient::new(&json!({})).await;
+    assert_eq!(client.get("WhoAmI").await.json()["OrganizationId"], json!(ORGANIZATION));
     let path =
         format!("organizations({ORGANIZATION})?$select=name,languagecode,isdisabled,organizationstate");
-    let row = wire.get(&path).await.json();
+    let row = client.get(&path).await.json();
     assert_eq!((&row["name"], &row["languagecode"]), (&json!("Contoso Ltd"), &json!(1033)));
     assert_eq!((&row["isdisabled"], &row["organizationstate"]), (&json!(false), &json!(3)));
-    assert_eq!(wire.get(&format!("organizations({})", id(1))).await.status, 404);
-    assert_eq!(wire.get(&format!("organizations({ORGANIZATION})?$select=expiry")).await.status, 400);
+    let all = client.get("organizations?$select=name").await.json();
+    assert_eq!(all["value"][0]["name"], "Contoso Ltd");
+    assert_eq!(client.get(&format!("organizations({})", id(1))).await.status, 404);
+    assert_eq!(client.get(&format!("organizations({ORGANIZATION})?$select=expiry")).await.status, 400);
 
     let good =
         "RetrieveCurrentOrganization(AccessType=@p1)?@p1=Microsoft.Dynamics.CRM.EndpointAccessType'Default'";
-    let detail = wire.get(good).await.json()["Detail"].clone();
+    let detail = client.get(good).await.json()["Detail"].clone();
     assert_eq!(detail["OrganizationVersion"], "9.2.24101.00197");
     assert_eq!(detail["State"], "Enabled");
     assert_eq!(detail["UniqueName"], "contoso");
+    let inline =
+        "RetrieveCurrentOrganization(AccessType=Microsoft.Dynamics.CRM.EndpointAccessType'Internet')";
+    assert_eq!(client.get(inline).await.status, 200);
     for (path, status) in [
         ("RetrieveCurrentOrganization(AccessType=@p1)", 400),
         ("RetrieveCurrentOrganization(AccessType=@p1)?@p1='Default'", 400),
         ("RetrieveCurrentOrganization", 404),
         ("RetrieveCurrentOrganization()", 404),
     ] {
-        assert_eq!(wire.get(path).await.status, status, "{path}");
+        assert_eq!(client.get(path).await.status, status, "{path}");
     }
-}
-
-#[tokio::test]
-async fn an_author_gets_one_profile_however_often_they_post() {
-    let wire = Wire::to(&json!({})).await;
-    wire.link(id(1), "one", "incident").await;
-    wire.link(id(2), "two", "incident").await;
-    let profiles =
-        wire.get("socialprofiles?$select=profilename,influencescore,_customerid_value").await.json();
-    let profiles = profiles["value"].as_array().unwrap().clone();
-    assert_eq!(profiles.len(), 1);
-    assert_eq!((&profiles[0]["profilename"], &profiles[0]["influencescore"]), (&json!("@ada"), &json!(41.0)));
-    let row = wire.get(&format!("{}?$select=_postfromprofileid_value", activity(id(1)))).await.json();
-    assert_eq!(row["_postfromprofileid_value"], profiles[0]["socialprofileid"]);
-    let path = format!("contacts({})", profiles[0]["_customerid_value"].as_str().unwrap());
-    assert_eq!(wire.get(&path).await.json()["fullname"], "Ada L");
 }

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::wire::{DISCOVERY_HOST, HOST, SECRET, START, TENANT, Wire, access_token, contoso};
+use super::client::{DISCOVERY_HOST, HOST, SECRET, START, TENANT, TestClient, access_token, contoso};
 
 const CLIENT: &str = "9c1c7f0e-0000-4000-8000-000000000001";
 
@@ -24,45 +24,45 @@ fn form<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     form
 }
 
-fn error(reply: &super::wire::Reply) -> (u16, String, u64) {
+fn error(reply: &super::client::Reply) -> (u16, String, u64) {
     let body = reply.json();
     let error = body["error"].as_str().unwrap_or_default().to_owned();
     (reply.status.as_u16(), error, body["error_codes"][0].as_u64().unwrap_or(0))
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_an_hour_of_the_worlds_clock() {
-    let wire = Wire::to(&json!({})).await;
-    let reply = wire.grant(TENANT, &form(&[])).await;
+async fn token_expires_after_an_hour() {
+    let client = TestClient::new(&json!({})).await;
+    let reply = client.grant(TENANT, &form(&[])).await;
     assert_eq!(reply.json()["expires_in"], 3599);
     assert_eq!(reply.json()["token_type"], "Bearer");
-    wire.advance(3599);
-    assert_eq!(wire.get("WhoAmI").await.status, 200);
-    wire.advance(1);
-    assert_eq!(wire.get("WhoAmI").await.refusal(), (401, "0x8005F101".to_owned()));
+    client.advance(3599);
+    assert_eq!(client.get("WhoAmI").await.status, 200);
+    client.advance(1);
+    assert_eq!(client.get("WhoAmI").await.refusal(), (401, "0x8005F101".to_owned()));
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_an_invalid_client() {
-    let wire = Wire::to(&json!({})).await;
-    let reply = wire.grant(TENANT, &form(&[("client_secret", "wrong")])).await;
+async fn wrong_secret_is_an_invalid_client() {
+    let client = TestClient::new(&json!({})).await;
+    let reply = client.grant(TENANT, &form(&[("client_secret", "wrong")])).await;
     assert_eq!(error(&reply), (401, "invalid_client".to_owned(), 7_000_215));
     assert!(reply.json()["error_description"].as_str().unwrap().starts_with("AADSTS7000215: "));
     assert!(!reply.text().contains("wrong"), "the secret is not repeated");
 }
 
 #[tokio::test]
-async fn an_instance_without_a_secret_of_its_own_accepts_any() {
-    let wire = Wire::to(&json!({})).await;
-    let mut document = contoso(&json!({}));
-    document.spec.client_secret = None;
-    wire.world.apply(&[document]).unwrap();
-    assert_eq!(wire.grant(TENANT, &form(&[("client_secret", "anything")])).await.status, 200);
+async fn instance_without_a_secret_accepts_any() {
+    let client = TestClient::new(&json!({})).await;
+    let mut instance = contoso(&json!({}));
+    instance.spec.client_secret = None;
+    client.simulator.apply(&[instance]).unwrap();
+    assert_eq!(client.grant(TENANT, &form(&[("client_secret", "anything")])).await.status, 200);
 }
 
 #[tokio::test]
-async fn forms_that_entra_refuses_are_refused() {
-    let wire = Wire::to(&json!({})).await;
+async fn invalid_token_requests_are_refused() {
+    let client = TestClient::new(&json!({})).await;
     for (changes, expected) in [
         (vec![("grant_type", "password")], (400, "unsupported_grant_type", 70_003)),
         (vec![("grant_type", "")], (400, "invalid_request", 900_144)),
@@ -77,42 +77,42 @@ async fn forms_that_entra_refuses_are_refused() {
             (400, "invalid_request", 28_000),
         ),
     ] {
-        let reply = wire.grant(TENANT, &form(&changes)).await;
+        let reply = client.grant(TENANT, &form(&changes)).await;
         let (status, name, number) = expected;
         assert_eq!(error(&reply), (status, name.to_owned(), number), "{changes:?}");
     }
-    assert_eq!(error(&wire.grant("common", &form(&[])).await).2, 50_059);
-    assert_eq!(error(&wire.grant("not_a_tenant", &form(&[])).await).0, 400);
+    assert_eq!(error(&client.grant("common", &form(&[])).await).2, 50_059);
+    assert_eq!(error(&client.grant("not_a_tenant", &form(&[])).await).0, 400);
 }
 
 #[tokio::test]
-async fn a_token_is_bound_to_its_host() {
-    let mut wire = Wire::to(&json!({})).await;
-    let reply = wire.token_for(DISCOVERY_HOST, SECRET).await;
-    wire.token = access_token(&reply);
-    let reply = wire.get("WhoAmI").await;
+async fn token_is_bound_to_its_host() {
+    let mut client = TestClient::new(&json!({})).await;
+    let reply = client.token_for(DISCOVERY_HOST, SECRET).await;
+    client.token = access_token(&reply);
+    let reply = client.get("WhoAmI").await;
     assert_eq!(reply.status, 401);
     assert!(reply.header("www-authenticate").starts_with("Bearer "));
     assert_eq!(reply.json(), Value::Null, "a 401 of the web server is not OData");
 }
 
 #[tokio::test]
-async fn a_cloud_knows_no_instance_of_another() {
+async fn sign_in_refuses_instances_of_other_clouds() {
     let host = "contoso.crm.appsplatform.us";
-    let wire = Wire::to(&json!({})).await;
-    wire.apply(&json!({"host": host}));
-    let refused = wire.token_for(host, SECRET).await;
+    let client = TestClient::new(&json!({})).await;
+    client.apply(&json!({"host": host}));
+    let refused = client.token_for(host, SECRET).await;
     assert_eq!(error(&refused), (400, "invalid_resource".to_owned(), 500_011));
-    assert!(wire.world.hosts().contains("login.microsoftonline.us"));
-    assert!(wire.world.hosts().contains("globaldisco.crm.appsplatform.us"));
+    assert!(client.simulator.hosts().contains("login.microsoftonline.us"));
+    assert!(client.simulator.hosts().contains("globaldisco.crm.appsplatform.us"));
 }
 
 #[tokio::test]
-async fn an_instance_that_was_taken_away_is_still_known_to_sign_in() {
-    let wire = Wire::to(&json!({})).await;
-    wire.world.apply(&[]).unwrap();
-    assert_eq!(wire.token_for(HOST, SECRET).await.status, 200);
-    assert!(wire.try_call("GET", "WhoAmI", &[], None).await.is_err());
+async fn sign_in_still_knows_removed_instances() {
+    let client = TestClient::new(&json!({})).await;
+    client.simulator.apply(&[]).unwrap();
+    assert_eq!(client.token_for(HOST, SECRET).await.status, 200);
+    assert!(client.try_call("GET", "WhoAmI", &[], None).await.is_err());
 }
 
 fn jwt(header: &Value, claims: &Value) -> String {
@@ -120,18 +120,18 @@ fn jwt(header: &Value, claims: &Value) -> String {
     format!("{}.{}.{}", part(header), part(claims), URL_SAFE_NO_PAD.encode("signature"))
 }
 
-async fn assert_grant(wire: &Wire, assertion: &str) -> (u16, String, u64) {
+async fn assert_grant(client: &TestClient, assertion: &str) -> (u16, String, u64) {
     let changes = [
         ("client_secret", ""),
         ("client_assertion", assertion),
         ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
     ];
-    error(&wire.grant(TENANT, &form(&changes)).await)
+    error(&client.grant(TENANT, &form(&changes)).await)
 }
 
 #[tokio::test]
-async fn a_certificate_assertion_must_be_about_this_client_this_endpoint_and_now() {
-    let wire = Wire::to(&json!({})).await;
+async fn certificate_assertion_claims_are_checked() {
+    let client = TestClient::new(&json!({})).await;
     let header = json!({"alg": "RS256", "typ": "JWT", "x5t": "dGh1bWI"});
     let endpoint = format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token");
     let good =
@@ -141,7 +141,7 @@ async fn a_certificate_assertion_must_be_about_this_client_this_endpoint_and_now
         claims[name] = value;
         jwt(&header, &claims)
     };
-    assert_eq!(assert_grant(&wire, &jwt(&header, &good)).await.0, 200);
+    assert_eq!(assert_grant(&client, &jwt(&header, &good)).await.0, 200);
     for (assertion, number) in [
         (with("aud", json!("https://elsewhere")), 700_023),
         (with("sub", json!("somebody")), 700_021),
@@ -151,13 +151,13 @@ async fn a_certificate_assertion_must_be_about_this_client_this_endpoint_and_now
         (jwt(&json!({"alg": "none", "x5t": "x"}), &good), 50_027),
         ("only.two".to_owned(), 50_027),
     ] {
-        assert_eq!(assert_grant(&wire, &assertion).await, (401, "invalid_client".to_owned(), number));
+        assert_eq!(assert_grant(&client, &assertion).await, (401, "invalid_client".to_owned(), number));
     }
 }
 
 #[tokio::test]
-async fn a_federated_assertion_must_be_made_for_the_token_exchange() {
-    let wire = Wire::to(&json!({})).await;
+async fn federated_assertion_needs_the_exchange_audience() {
+    let client = TestClient::new(&json!({})).await;
     let header = json!({"alg": "RS256", "kid": "cluster"});
     let claims = |audience: Value| {
         json!({
@@ -168,12 +168,12 @@ async fn a_federated_assertion_must_be_made_for_the_token_exchange() {
         })
     };
     let good = jwt(&header, &claims(json!(["api://AzureADTokenExchange"])));
-    assert_eq!(assert_grant(&wire, &good).await.0, 200);
+    assert_eq!(assert_grant(&client, &good).await.0, 200);
     let other = jwt(&header, &claims(json!(["https://kubernetes.default.svc"])));
-    assert_eq!(assert_grant(&wire, &other).await, (400, "invalid_request".to_owned(), 700_212));
+    assert_eq!(assert_grant(&client, &other).await, (400, "invalid_request".to_owned(), 700_212));
 }
 
-/// An RSA key made for these tests alone, and a certificate around it.
+/// An RSA key that only these tests use, and a certificate for it.
 fn certified() -> (ring::signature::RsaKeyPair, rcgen::Certificate) {
     let pem = include_str!("client.key.pem");
     let key = rcgen::KeyPair::from_pem(pem).unwrap();
@@ -183,9 +183,9 @@ fn certified() -> (ring::signature::RsaKeyPair, rcgen::Certificate) {
 }
 
 #[tokio::test]
-async fn with_a_registered_certificate_the_signature_is_verified() {
+async fn registered_certificate_verifies_the_signature() {
     let (key, certificate) = certified();
-    let wire = Wire::to(&json!({"clientCertificate": certificate.pem()})).await;
+    let client = TestClient::new(&json!({"clientCertificate": certificate.pem()})).await;
     let print = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, bytes));
     let header = json!({"alg": "RS256", "typ": "JWT", "x5t#S256": print(certificate.der())});
     let endpoint = format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token");
@@ -198,7 +198,7 @@ async fn with_a_registered_certificate_the_signature_is_verified() {
         format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature))
     };
     let good = signed(&header, &claims);
-    assert_eq!(assert_grant(&wire, &good).await.0, 200);
+    assert_eq!(assert_grant(&client, &good).await.0, 200);
     let unregistered = json!({"alg": "RS256", "typ": "JWT", "x5t#S256": print(b"another certificate")});
     let (_, signature) = good.rsplit_once('.').unwrap();
     let (unsigned, _) = signed(
@@ -209,6 +209,6 @@ async fn with_a_registered_certificate_the_signature_is_verified() {
     .map(|(unsigned, signature)| (unsigned.to_owned(), signature.to_owned()))
     .unwrap();
     for wrong in [jwt(&header, &claims), signed(&unregistered, &claims), format!("{unsigned}.{signature}")] {
-        assert_eq!(assert_grant(&wire, &wrong).await, (401, "invalid_client".to_owned(), 700_027));
+        assert_eq!(assert_grant(&client, &wrong).await, (401, "invalid_client".to_owned(), 700_027));
     }
 }

@@ -172,7 +172,7 @@ impl Stage {
     async fn commit(&mut self, documents: &[Document]) -> Vec<String> {
         let tree = self.tree(documents);
         for instance in &tree.instances {
-            self.organizations.insert(instance.metadata.name.clone(), instance.spec.organization.id);
+            self.organizations.insert(instance.name.clone(), instance.spec.organization.id);
         }
         let mut wrong: Vec<String> =
             tree.ignored.iter().map(|ignored| format!("not a document of a scenario: {ignored}")).collect();
