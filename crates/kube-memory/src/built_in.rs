@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::answer::FieldError;
-use super::metadata;
-use super::names::{NameRule, qualified_name};
-use super::resource::Resource;
+use crate::field_error::FieldError;
+use crate::metadata;
+use crate::names::{NameRule, qualified_name};
+use crate::resource::Resource;
 
 /// How names of the kind are checked.
 pub(crate) fn name_rule(resource: &Resource) -> NameRule {

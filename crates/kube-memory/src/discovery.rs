@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::core::Core;
-use super::resource::Resource;
+use crate::resource::Resource;
+use crate::server::Server;
 
 /// The document at a path, if there is one.
-pub(crate) fn answer(core: &Core, path: &[String]) -> Option<Value> {
+pub(crate) fn answer(server: &Server, path: &[String]) -> Option<Value> {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let resources = core.catalogue.all();
+    let resources = server.registry.all();
     match path.as_slice() {
         ["api"] => Some(json!({"kind": "APIVersions", "versions": ["v1"],
             "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": "127.0.0.1"}]})),

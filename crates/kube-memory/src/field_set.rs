@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::field_types::Type;
+use crate::field_types::Type;
 
 /// A set of field paths. Path elements are kept in their `FieldsV1` form: `f:name`, `k:{"type":"Ready"}`, `v:"x"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_survives_its_json_form() {
+    fn field_set_survives_json() {
         let object = json!({"spec": {"a": 1, "tags": {"k": "v"}, "items": [{"n": "1", "v": 2}]}});
         let set = fields_of(&schema(), &object);
         assert_eq!(FieldSet::from_json(&set.to_json()), set);
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_applied_and_is_no_longer_goes_with_its_container() {
+    fn prune_removes_fields_no_longer_applied() {
         let last = fields_of(&schema(), &json!({"spec": {"a": 1, "link": {"x": 1}}}));
         let now = fields_of(&schema(), &json!({"spec": {"a": 1}}));
         let mut object = json!({"spec": {"a": 1, "link": {"x": 1}}, "status": {"z": 1}});
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_struct_is_owned_as_well_as_its_fields() {
+    fn new_struct_is_owned_with_its_fields() {
         let comparison = Comparison::of(&schema(), &json!({}), &json!({"spec": {"a": 1}}));
         assert_eq!(comparison.added.to_json(), json!({"f:spec": {".": {}, "f:a": {}}}));
     }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::answer::FieldError;
-use super::names::{label_value, qualified_name};
-use super::store::Stored;
+use crate::field_error::FieldError;
+use crate::names::{label_value, qualified_name};
+use crate::store::StoredObject;
 
 /// One requirement on an object's labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LabelTerm {
+pub(crate) enum LabelRequirement {
     In(String, BTreeSet<String>),
     NotIn(String, BTreeSet<String>),
     Exists(String),
@@ -17,8 +17,8 @@ pub(crate) enum LabelTerm {
     Less(String, i64),
 }
 
-impl LabelTerm {
-    pub fn matches(&self, stored: &Stored) -> bool {
+impl LabelRequirement {
+    pub fn matches(&self, stored: &StoredObject) -> bool {
         let number = |key: &str| stored.label(key).and_then(|v| v.parse::<i64>().ok());
         match self {
             Self::In(key, values) => stored.label(key).is_some_and(|v| values.contains(v)),
@@ -56,7 +56,7 @@ struct Parser<'a> {
 }
 
 /// Reads a selector.
-pub(crate) fn parse(text: &str) -> Result<Vec<LabelTerm>, String> {
+pub(crate) fn parse(text: &str) -> Result<Vec<LabelRequirement>, String> {
     let mut parser = Parser { tokens: tokens(text), at: 0 };
     let mut terms = Vec::new();
     loop {
@@ -89,7 +89,7 @@ impl<'a> Parser<'a> {
         token
     }
 
-    fn requirement(&mut self) -> Result<LabelTerm, String> {
+    fn requirement(&mut self) -> Result<LabelRequirement, String> {
         let absent = self.next() == "!";
         if absent {
             self.take();
@@ -104,10 +104,10 @@ impl<'a> Parser<'a> {
         }
         let key = key.to_owned();
         if absent {
-            return Ok(LabelTerm::Absent(key));
+            return Ok(LabelRequirement::Absent(key));
         }
         if ["", ","].contains(&self.next()) {
-            return Ok(LabelTerm::Exists(key));
+            return Ok(LabelRequirement::Exists(key));
         }
         let operator = self.take();
         let values = match operator {
@@ -120,7 +120,7 @@ impl<'a> Parser<'a> {
             let bound = value.parse().map_err(|_| {
                 fault("values[0]", value, "for 'Gt', 'Lt' operators, the value must be an integer")
             })?;
-            let of = if operator == ">" { LabelTerm::Greater } else { LabelTerm::Less };
+            let of = if operator == ">" { LabelRequirement::Greater } else { LabelRequirement::Less };
             return Ok(of(key, bound));
         }
         if values.is_empty() {
@@ -133,7 +133,8 @@ impl<'a> Parser<'a> {
                 return Err(fault(&format!("values[{number}][{key}]"), value, &faults.join("; ")));
             }
         }
-        let of = if ["!=", "notin"].contains(&operator) { LabelTerm::NotIn } else { LabelTerm::In };
+        let of =
+            if ["!=", "notin"].contains(&operator) { LabelRequirement::NotIn } else { LabelRequirement::In };
         Ok(of(key, values))
     }
 
@@ -183,8 +184,7 @@ impl<'a> Parser<'a> {
 }
 
 fn fault(field: &str, value: &str, detail: &str) -> String {
-    let error = FieldError::invalid(field, value, detail);
-    format!("{}: {}", error.field, error.body)
+    FieldError::invalid(field, value, detail).to_string()
 }
 
 #[cfg(test)]
@@ -192,19 +192,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn label_selectors_of_every_form_are_read() {
+    fn all_label_selector_forms_parse() {
         let terms = parse("a=b, c!=d,e in (x, y),f notin (z),g,!h,i>3").unwrap();
         assert_eq!(terms.len(), 7);
-        assert_eq!(terms[2], LabelTerm::In("e".into(), ["x".to_owned(), "y".to_owned()].into()));
-        assert_eq!(terms[6], LabelTerm::Greater("i".into(), 3));
+        assert_eq!(terms[2], LabelRequirement::In("e".into(), ["x".to_owned(), "y".to_owned()].into()));
+        assert_eq!(terms[6], LabelRequirement::Greater("i".into(), 3));
         assert_eq!(
             parse("a in (,x)").unwrap(),
-            [LabelTerm::In("a".into(), [String::new(), "x".into()].into())]
+            [LabelRequirement::In("a".into(), [String::new(), "x".into()].into())]
         );
     }
 
     #[test]
-    fn what_is_no_selector_is_told_as_a_server_tells_it() {
+    fn invalid_selectors_get_the_servers_message() {
         for (text, why) in [
             ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
             ("a=b c", "found 'c', expected: ',' or 'end of string'"),

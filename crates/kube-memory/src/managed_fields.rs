@@ -5,10 +5,10 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Outcome, Refusal};
-use super::field_set::{Comparison, FieldSet, fields_of, merged, prune};
-use super::metadata;
-use super::resource::Resource;
+use crate::field_set::{Comparison, FieldSet, fields_of, merged, prune};
+use crate::metadata;
+use crate::resource::Resource;
+use crate::status::{ApiResult, StatusError};
 
 /// Who writes, as `managedFields` tells writers apart.
 #[derive(Clone, Copy, Debug)]
@@ -187,13 +187,13 @@ pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, 
 ///
 /// # Errors
 /// 400 for another kind.
-pub(crate) fn check_type(resource: &Resource, config: &Value) -> Outcome<()> {
+pub(crate) fn check_type(resource: &Resource, config: &Value) -> ApiResult<()> {
     let stated = config["apiVersion"].as_str().unwrap_or_default();
     let kind = config["kind"].as_str().unwrap_or_default();
     if stated == resource.api_version() && kind == resource.kind {
         return Ok(());
     }
-    Err(Refusal::bad_request(format!("invalid object type: {stated}, Kind={kind}")))
+    Err(StatusError::bad_request(format!("invalid object type: {stated}, Kind={kind}")))
 }
 
 /// Server-side apply of `config` over `old`. The answer is the new object, not yet validated.
@@ -206,10 +206,10 @@ pub(crate) fn apply(
     config: &Value,
     writer: Writer<'_>,
     force: bool,
-) -> Outcome<Value> {
+) -> ApiResult<Value> {
     let api_version = resource.api_version();
     if !config["metadata"]["managedFields"].is_null() {
-        return Err(Refusal::bad_request("metadata.managedFields must be nil"));
+        return Err(StatusError::bad_request("metadata.managedFields must be nil"));
     }
     let empty = skeleton(resource);
     let live = without_managed_fields(old.unwrap_or(&empty));
@@ -264,7 +264,7 @@ pub(crate) fn apply(
     Ok(new)
 }
 
-fn conflict(mut conflicts: Vec<(String, Vec<String>)>) -> Outcome<Value> {
+fn conflict(mut conflicts: Vec<(String, Vec<String>)>) -> ApiResult<Value> {
     conflicts.sort();
     let causes: Vec<Value> = conflicts
         .iter()
@@ -287,7 +287,7 @@ fn conflict(mut conflicts: Vec<(String, Vec<String>)>) -> Outcome<Value> {
             format!("Apply failed with {count} conflicts: {}", lines.join("\n"))
         }
     };
-    Err(Refusal::apply_conflict(message, &causes))
+    Err(StatusError::apply_conflict(message, &causes))
 }
 
 /// An object of the kind with nothing in it, as a server's own types print it: structs are always there.

@@ -3,8 +3,8 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
-use super::Error;
-use super::built_in_schemas;
+use crate::built_in_schemas;
+use crate::error::SetupError;
 
 /// A field that a `fieldSelector` may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,11 @@ impl Resource {
     /// `Widget.example.com`, as validation messages call it.
     pub fn qualified_kind(&self) -> String {
         if self.group.is_empty() { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
+    }
+
+    /// The key of an object in the kind's store: `namespace/name`, or `name` for cluster-scoped kinds.
+    pub(crate) fn key(&self, namespace: &str, name: &str) -> String {
+        if self.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
     }
 
     /// The path under which a real server keeps the object in etcd; some error messages quote it.
@@ -165,18 +170,18 @@ fn built_in() -> Vec<Resource> {
 
 /// Every served resource, in a fixed order; positions are the ids used by the store.
 #[derive(Clone, Debug)]
-pub(crate) struct Catalogue {
+pub(crate) struct Registry {
     resources: Vec<Resource>,
     /// How many stores there are.
     pub(crate) stores: usize,
 }
 
-impl Catalogue {
+impl Registry {
     /// The built-in kinds and the served versions of `crds`.
     ///
     /// # Errors
     /// A definition with more than one served version: there is no conversion here.
-    pub(crate) fn new(crds: &[CustomResourceDefinition]) -> Result<Self, Error> {
+    pub(crate) fn new(crds: &[CustomResourceDefinition]) -> Result<Self, SetupError> {
         let mut resources = built_in();
         for crd in crds {
             resources.push(from_crd(crd)?);
@@ -218,15 +223,15 @@ impl Catalogue {
     }
 }
 
-fn from_crd(crd: &CustomResourceDefinition) -> Result<Resource, Error> {
+fn from_crd(crd: &CustomResourceDefinition) -> Result<Resource, SetupError> {
     let spec = &crd.spec;
     let mut served = spec.versions.iter().filter(|v| v.served);
     let (Some(version), None) = (served.next(), served.next()) else {
-        return Err(Error::Versions { plural: spec.names.plural.clone() });
+        return Err(SetupError::Versions { plural: spec.names.plural.clone() });
     };
     let schema = version.schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref());
     let schema = serde_json::to_value(schema)
-        .map_err(|source| Error::Definition { plural: spec.names.plural.clone(), source })?;
+        .map_err(|source| SetupError::Definition { plural: spec.names.plural.clone(), source })?;
     let selectable = version.selectable_fields.iter().flatten().map(|field| {
         let label = field.json_path.trim_start_matches('.').to_owned();
         SelectableField { path: label.split('.').map(str::to_owned).collect(), label }

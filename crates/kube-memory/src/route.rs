@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use http::Method;
 
-use super::resource::{Catalogue, Resource};
+use crate::resource::{Registry, Resource};
 
 /// A request to a resource.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub(crate) fn query(text: Option<&str>) -> HashMap<String, String> {
 }
 
 pub(crate) fn find<'a>(
-    catalogue: &'a Catalogue,
+    registry: &'a Registry,
     method: &Method,
     path: &str,
     query: &HashMap<String, String>,
@@ -45,11 +45,11 @@ pub(crate) fn find<'a>(
     };
     let rest = &segments[segments.len() - rest..];
     let group = if group.is_empty() { "" } else { segments[1].as_str() };
-    route(catalogue, method, group, &version, rest, query).map_or(Target::Unknown, Target::Resource)
+    route(registry, method, group, &version, rest, query).map_or(Target::Unknown, Target::Resource)
 }
 
 fn route<'a>(
-    catalogue: &'a Catalogue,
+    registry: &'a Registry,
     method: &Method,
     group: &str,
     version: &str,
@@ -71,7 +71,7 @@ fn route<'a>(
         [plural, name, subresource] => (*plural, *name, *subresource),
         _ => return None,
     };
-    let resource = catalogue.find(group, version, plural)?;
+    let resource = registry.find(group, version, plural)?;
     let watch = query.get("watch").is_some_and(|w| !matches!(w.as_str(), "false" | "0"));
     let verb = match (method.as_str(), name.is_empty()) {
         ("GET" | "HEAD", false) => "get",

@@ -8,7 +8,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
-use super::http_layer::ApiService;
+use crate::service::ApiService;
 
 /// Serves `service` on `listener` until `stop` completes; then open watches end and requests are finished.
 ///

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::SchemaError;
+use crate::schema::error::SchemaError;
 
 /// One column of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub struct Column {
 
 impl Column {
     /// The column of names, which the server puts before those of the CRD.
-    pub(super) fn of_names() -> Result<Self, SchemaError> {
+    pub(crate) fn of_names() -> Result<Self, SchemaError> {
         Ok(Self {
             name: "Name".into(),
             kind: "string".into(),
@@ -35,7 +35,7 @@ impl Column {
     }
 
     /// The column a CRD without columns gets.
-    pub(super) fn of_ages() -> Result<Self, SchemaError> {
+    pub(crate) fn of_ages() -> Result<Self, SchemaError> {
         Ok(Self {
             name: "Age".into(),
             kind: "date".into(),
@@ -46,7 +46,7 @@ impl Column {
         })
     }
 
-    pub(super) fn from_crd(column: &Value) -> Result<Self, SchemaError> {
+    pub(crate) fn from_crd(column: &Value) -> Result<Self, SchemaError> {
         let text = |name: &str| column.get(name).and_then(Value::as_str).unwrap_or_default();
         let path = text("jsonPath");
         let description = match text("description") {
@@ -116,7 +116,7 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
 
 /// The `JSONPath` of printer columns and selectable fields: fields, indices, `*`, and filters on equality.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct JsonPath(Vec<Step>);
+pub(crate) struct JsonPath(Vec<Step>);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
@@ -127,7 +127,7 @@ enum Step {
 }
 
 impl JsonPath {
-    pub(super) fn parse(text: &str) -> Result<Self, SchemaError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, SchemaError> {
         let wrong = |what: &str| SchemaError::JsonPath { path: text.to_owned(), what: what.to_owned() };
         let mut steps = Vec::new();
         let mut rest = text.trim().strip_prefix('$').unwrap_or(text.trim());
@@ -152,7 +152,7 @@ impl JsonPath {
     }
 
     /// The first match; the server takes only that one.
-    pub(super) fn first<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+    pub(crate) fn first<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         self.all(value).into_iter().next()
     }
 
@@ -165,7 +165,7 @@ impl JsonPath {
     }
 
     /// The names of a path of plain fields, `None` if it holds anything else.
-    pub(super) fn fields(&self) -> Option<Vec<&str>> {
+    pub(crate) fn fields(&self) -> Option<Vec<&str>> {
         self.0
             .iter()
             .map(|step| if let Step::Field(name) = step { Some(name.as_str()) } else { None })

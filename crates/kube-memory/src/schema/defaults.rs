@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::node::Node;
+use crate::schema::node::Node;
 
 /// Removes nulls where the schema has neither `nullable` nor a default: to the server they are absent.
-pub(super) fn prune_nulls(node: Option<&Node>, value: &mut Value) {
+pub(crate) fn prune_nulls(node: Option<&Node>, value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|name, value| {
@@ -27,7 +27,7 @@ pub(super) fn prune_nulls(node: Option<&Node>, value: &mut Value) {
 }
 
 /// Fills in defaults, outer before inner, so that a default's own fields are defaulted too.
-pub(super) fn fill(node: &Node, value: &mut Value) {
+pub(crate) fn fill(node: &Node, value: &mut Value) {
     let replaces = |node: &Node, value: &Value| value.is_null() && !node.nullable;
     match value {
         Value::Object(fields) => {

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::error::{FieldError, FieldErrorKind};
-use super::node::{ListType, Node};
-use super::path::Path;
+use crate::field_error::{FieldError, FieldErrorKind};
+use crate::schema::node::{ListType, Node};
+use crate::schema::path::Path;
 
 /// The old element that has the keys of `item`. Only lists of type `map` can be correlated.
-pub(super) fn counterpart<'old>(node: &Node, item: &Value, old: &'old [Value]) -> Option<&'old Value> {
+pub(crate) fn counterpart<'old>(node: &Node, item: &Value, old: &'old [Value]) -> Option<&'old Value> {
     let ListType::Map(keys) = &node.list else { return None };
     let fields = item.as_object()?;
     old.iter().find(|candidate| {
@@ -18,13 +18,13 @@ pub(super) fn counterpart<'old>(node: &Node, item: &Value, old: &'old [Value]) -
     })
 }
 
-pub(super) fn check_set(items: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
+pub(crate) fn check_set(items: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
     for index in second_occurrences(items.iter().map(Value::to_string)) {
         errors.push(duplicate(&Path::Index(path, index), items[index].clone()));
     }
 }
 
-pub(super) fn check_map(keys: &[String], items: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
+pub(crate) fn check_map(keys: &[String], items: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
     if let Some(index) = items.iter().position(|item| !item.is_object() && !item.is_null()) {
         let detail = "must be an object for an array of list-type map";
         errors.push(FieldError::invalid(Path::Index(path, index), items[index].clone(), detail));

@@ -5,14 +5,16 @@
 //! thread. The texts of errors are those of apiextensions-apiserver, so that an answer given offline is the
 //! answer a cluster gives. Nothing here reads a file or a clock.
 
+mod cel;
 mod columns;
 mod defaults;
 mod error;
 mod formats;
+mod keywords;
 mod lint;
 mod lists;
-mod names;
 mod node;
+mod object_meta;
 mod path;
 pub mod policies;
 mod prune;
@@ -20,82 +22,19 @@ mod rules;
 mod validate;
 mod values;
 
-use std::error::Error;
-
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
 pub use columns::{Column, age};
-pub use error::{FieldError, FieldErrorKind};
+pub use error::SchemaError;
 pub use lint::{lint, lint_json};
 
-use columns::JsonPath;
-use node::Node;
-use path::Path;
-use rules::Old;
-
-/// Why a CRD or a policy cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SchemaError {
-    /// The CRD has no such version.
-    #[error("the CRD {crd} has no version {version}; it has {}", known.join(", "))]
-    NoVersion {
-        /// Name of the CRD.
-        crd: String,
-        /// The version asked for.
-        version: String,
-        /// The versions it has.
-        known: Vec<String>,
-    },
-    /// A part of the CRD or policy is missing or has the wrong type.
-    #[error("{what} is not what Kubernetes expects: {source}")]
-    Shape {
-        /// Which object.
-        what: String,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
-    /// A regular expression does not parse.
-    #[error("{place}: the pattern '{pattern}' is no regular expression: {source}")]
-    Pattern {
-        /// Where it stands.
-        place: String,
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        source: Box<regex::Error>,
-    },
-    /// A CEL expression does not parse.
-    #[error("{place}: the CEL expression `{expression}` does not compile: {source}")]
-    Expression {
-        /// Where it stands.
-        place: String,
-        /// The expression.
-        expression: String,
-        /// What is wrong with it.
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// A `JSONPath` is not of the simple kind that columns and selectable fields take.
-    #[error("the JSONPath `{path}` cannot be used: {what}")]
-    JsonPath {
-        /// The path.
-        path: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// A policy manifest is not YAML.
-    #[error("a policy manifest cannot be read: {0}")]
-    Yaml(String),
-    /// A binding names a policy that is not there.
-    #[error("the binding {binding} is for the policy {policy}, which is not among the policies given")]
-    Unbound {
-        /// The binding.
-        binding: String,
-        /// The policy it names.
-        policy: String,
-    },
-}
+use crate::field_error::FieldError;
+use crate::schema::columns::JsonPath;
+use crate::schema::node::Node;
+use crate::schema::path::Path;
+use crate::schema::rules::Old;
 
 /// One version of one CRD, compiled.
 #[derive(Debug)]
@@ -141,7 +80,7 @@ impl Schema {
             Node::compile(found.pointer("/schema/openAPIV3Schema").unwrap_or(&empty), "openAPIV3Schema")?;
         complete_root(&mut root)?;
         let mut columns = vec![Column::of_names()?];
-        match node::list(found, "additionalPrinterColumns") {
+        match keywords::list(found, "additionalPrinterColumns") {
             [] => columns.push(Column::of_ages()?),
             given => {
                 for column in given {
@@ -150,7 +89,7 @@ impl Schema {
             }
         }
         let mut selectable = Vec::new();
-        for field in node::list(found, "selectableFields") {
+        for field in keywords::list(found, "selectableFields") {
             let path = field.get("jsonPath").and_then(Value::as_str).unwrap_or_default();
             selectable.push((path.trim_start_matches('.').to_owned(), JsonPath::parse(path)?));
         }
@@ -221,7 +160,7 @@ impl Schema {
         if !errors.is_empty() {
             return errors;
         }
-        errors.extend(names::check(object, old));
+        errors.extend(object_meta::check(object, old));
         validate::check(&self.root, object, old, &Path::Root, &mut errors);
         let mut repeated = Vec::new();
         if let Some(old) = old {
@@ -249,7 +188,7 @@ impl Schema {
         for (field, expected) in [("kind", self.kind.clone()), ("apiVersion", self.api_version())] {
             let given = object.get(field).and_then(Value::as_str).unwrap_or_default();
             if given != expected {
-                errors.push(FieldError::invalid(field, given.into(), format!("must be {expected}")));
+                errors.push(FieldError::invalid(field, given, format!("must be {expected}")));
             }
         }
         errors

@@ -3,14 +3,15 @@
 
 use serde_json::{Map, Value};
 
-use super::error::{FieldError, FieldErrorKind};
-use super::formats::Format;
-use super::lists;
-use super::node::{Bounds, ListType, Node, Type};
-use super::path::Path;
+use crate::field_error::{FieldError, FieldErrorKind};
+use crate::schema::formats::Format;
+use crate::schema::keywords::JsonType;
+use crate::schema::lists;
+use crate::schema::node::{Bounds, ListType, Node};
+use crate::schema::path::Path;
 
 /// Checks `value` against `node`. `old` is the stored value this one replaces, where they can be correlated.
-pub(super) fn check(
+pub(crate) fn check(
     node: &Node,
     value: &Value,
     old: Option<&Value>,
@@ -55,13 +56,24 @@ fn drop_repeated(errors: &mut Vec<FieldError>, from: usize) {
     }
 }
 
+/// A violation found by the `OpenAPI` validator, which spells map keys like fields.
+fn open_api(
+    path: &Path<'_>,
+    kind: FieldErrorKind,
+    bad_value: Option<Value>,
+    detail: impl Into<String>,
+) -> FieldError {
+    let field = if path.is_root() { "<nil>".to_owned() } else { path.dotted() };
+    FieldError { field, kind, bad_value, detail: detail.into() }
+}
+
 fn invalid(path: &Path<'_>, value: Value, detail: impl Into<String>) -> FieldError {
-    FieldError::open_api(path, FieldErrorKind::Invalid, Some(value), detail)
+    open_api(path, FieldErrorKind::Invalid, Some(value), detail)
 }
 
 /// A violation the server cannot tie to a field: it is reported on the object itself.
 fn unplaced(detail: String) -> FieldError {
-    FieldError::open_api(&Path::Root, FieldErrorKind::Invalid, Some(Value::from("")), detail)
+    open_api(&Path::Root, FieldErrorKind::Invalid, Some(Value::from("")), detail)
 }
 
 fn json_type(value: &Value) -> &'static str {
@@ -85,7 +97,7 @@ fn number_format(value: &Value) -> &'static str {
 }
 
 /// True for 3 and for 3.0.
-pub(super) fn is_whole(value: &Value) -> bool {
+pub(crate) fn is_whole(value: &Value) -> bool {
     value.as_f64().is_some_and(|number| number.fract() == 0.0)
 }
 
@@ -95,12 +107,12 @@ fn fits(node: &Node, value: &Value) -> bool {
     }
     match node.kind {
         None => true,
-        Some(Type::Object) => value.is_object(),
-        Some(Type::Array) => value.is_array(),
-        Some(Type::String) => value.is_string(),
-        Some(Type::Boolean) => value.is_boolean(),
-        Some(Type::Number) => value.is_number(),
-        Some(Type::Integer) => is_whole(value),
+        Some(JsonType::Object) => value.is_object(),
+        Some(JsonType::Array) => value.is_array(),
+        Some(JsonType::String) => value.is_string(),
+        Some(JsonType::Boolean) => value.is_boolean(),
+        Some(JsonType::Number) => value.is_number(),
+        Some(JsonType::Integer) => is_whole(value),
     }
 }
 
@@ -119,7 +131,7 @@ fn check_type(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fiel
             _ => (node.type_names(), json_type(value)),
         };
         let detail = format!("{} in body must be of type {wanted}: \"{found}\"", path.dotted());
-        errors.push(FieldError::open_api(path, FieldErrorKind::TypeInvalid, Some(found.into()), detail));
+        errors.push(open_api(path, FieldErrorKind::TypeInvalid, Some(found.into()), detail));
     }
 }
 
@@ -135,7 +147,7 @@ fn check_allowed(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<F
         })
         .collect();
     let detail = format!("supported values: {}", names.join(", "));
-    errors.push(FieldError::open_api(path, FieldErrorKind::NotSupported, Some(value.clone()), detail));
+    errors.push(open_api(path, FieldErrorKind::NotSupported, Some(value.clone()), detail));
 }
 
 /// Equality that does not tell 1 from 1.0.
@@ -148,7 +160,7 @@ fn check_text(node: &Node, text: &str, path: &Path<'_>, errors: &mut Vec<FieldEr
     if let Some(most) = node.max_length.filter(|most| length() > *most) {
         let unit = if most == 1 { "byte" } else { "bytes" };
         let detail = format!("may not be more than {most} {unit}");
-        errors.push(FieldError::open_api(path, FieldErrorKind::TooLong, None, detail));
+        errors.push(open_api(path, FieldErrorKind::TooLong, None, detail));
     } else if let Some(least) = node.min_length.filter(|least| length() < *least) {
         let detail = format!("{} in body should be at least {least} chars long", path.dotted());
         errors.push(invalid(path, text.into(), detail));
@@ -161,12 +173,12 @@ fn check_text(node: &Node, text: &str, path: &Path<'_>, errors: &mut Vec<FieldEr
 fn check_format(node: &Node, text: &str, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     if let Some(format) = node.format.filter(|format| !format.accepts(text)) {
         let detail = format!("{} in body must be of type {}: {text:?}", path.dotted(), format.name());
-        errors.push(FieldError::open_api(path, FieldErrorKind::TypeInvalid, Some(text.into()), detail));
+        errors.push(open_api(path, FieldErrorKind::TypeInvalid, Some(text.into()), detail));
     }
 }
 
 fn check_number(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
-    let whole = node.kind == Some(Type::Integer);
+    let whole = node.kind == Some(JsonType::Integer);
     let in_range = match node.format {
         Some(Format::Int32) => value.as_i64().map_or(is_whole(value), |number| i32::try_from(number).is_ok()),
         _ => {
@@ -204,7 +216,7 @@ fn check_number(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fi
 fn too_many(path: &Path<'_>, actual: usize, most: u64) -> FieldError {
     let items = if most == 1 { "item" } else { "items" };
     let detail = format!("must have at most {most} {items}");
-    FieldError::open_api(path, FieldErrorKind::TooMany, Some(actual.into()), detail)
+    open_api(path, FieldErrorKind::TooMany, Some(actual.into()), detail)
 }
 
 fn check_array(
@@ -257,7 +269,7 @@ fn check_object(
         check(field, value, old, &Path::Field(path, name), errors);
     }
     for name in node.required.iter().filter(|name| !fields.contains_key(name.as_str())) {
-        errors.push(FieldError::open_api(&Path::Field(path, name), FieldErrorKind::Required, None, ""));
+        errors.push(open_api(&Path::Field(path, name), FieldErrorKind::Required, None, ""));
     }
 }
 
@@ -286,9 +298,9 @@ fn check_branches(
         let valid = outcomes.iter().filter(|found| found.is_empty()).count();
         if valid != 1 {
             let how = if valid == 0 {
-                "Found none valid".to_owned()
+                "KeyedObject none valid".to_owned()
             } else {
-                format!("Found {valid} valid alternatives")
+                format!("KeyedObject {valid} valid alternatives")
             };
             errors
                 .push(unplaced(format!("{} must validate one and only one schema (oneOf). {how}", quoted())));
@@ -313,7 +325,7 @@ fn check_branches(
 }
 
 /// Repeated elements of sets and repeated keys of list-maps.
-pub(super) fn check_lists(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+pub(crate) fn check_lists(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     if !node.lists_below {
         return;
     }

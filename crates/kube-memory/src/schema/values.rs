@@ -9,14 +9,15 @@ use kube::core::cel::cel::Value as Cel;
 use kube::core::cel::cel::objects::{Key, Map};
 use serde_json::Value;
 
-use super::formats::{Format, duration_nanoseconds};
-use super::node::{Node, Type};
+use crate::schema::formats::{Format, duration_nanoseconds};
+use crate::schema::keywords::JsonType;
+use crate::schema::node::Node;
 
 fn cel_text(text: &str) -> Cel {
     Cel::String(Arc::new(text.to_owned()))
 }
 
-pub(super) fn cel_map(entries: HashMap<Key, Cel>) -> Cel {
+pub(crate) fn cel_map(entries: HashMap<Key, Cel>) -> Cel {
     Cel::Map(Map { map: Arc::new(entries) })
 }
 
@@ -29,7 +30,7 @@ fn number(value: &serde_json::Number) -> Cel {
 }
 
 /// A value without a schema, names as they are written.
-pub(super) fn plain(value: &Value) -> Cel {
+pub(crate) fn plain(value: &Value) -> Cel {
     match value {
         Value::Null => Cel::Null,
         Value::Bool(truth) => Cel::Bool(*truth),
@@ -44,7 +45,7 @@ pub(super) fn plain(value: &Value) -> Cel {
 
 /// A value as a CRD rule sees it: only what the schema declares, typed as it declares.
 #[allow(clippy::cast_possible_truncation, reason = "whole numbers beyond 2^63 failed validation before")]
-pub(super) fn typed(node: &Node, value: &Value) -> Cel {
+pub(crate) fn typed(node: &Node, value: &Value) -> Cel {
     match value {
         Value::Object(fields) => object(node, fields),
         Value::Array(items) => match node.items.as_deref() {
@@ -53,8 +54,8 @@ pub(super) fn typed(node: &Node, value: &Value) -> Cel {
         },
         Value::String(text) => string(node.format, text),
         Value::Number(value) => match (node.kind, value.as_f64()) {
-            (Some(Type::Number), Some(float)) => Cel::Float(float),
-            (Some(Type::Integer), Some(float)) if !value.is_i64() => Cel::Int(float as i64),
+            (Some(JsonType::Number), Some(float)) => Cel::Float(float),
+            (Some(JsonType::Integer), Some(float)) if !value.is_i64() => Cel::Int(float as i64),
             _ => number(value),
         },
         Value::Null | Value::Bool(_) => plain(value),
@@ -122,7 +123,7 @@ const RESERVED: [&str; 21] = [
 ];
 
 /// The identifier a rule uses for a field, or `None` for a name CEL cannot spell.
-pub(super) fn escape(name: &str) -> Option<String> {
+pub(crate) fn escape(name: &str) -> Option<String> {
     if RESERVED.contains(&name) {
         return Some(format!("__{name}__"));
     }
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_escaped_as_the_server_escapes_them() {
+    fn field_names_are_escaped() {
         for (name, expected) in [
             ("recordTypes", Some("recordTypes")),
             ("namespace", Some("__namespace__")),

@@ -13,7 +13,7 @@ fn names(list: &kube::core::ObjectList<DynamicObject>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn pages_show_one_revision_whatever_is_written_in_between() {
+async fn pages_show_one_revision() {
     let api = permissive();
     let widgets = widgets_in(&api);
     for name in ["a", "b", "c", "d", "e"] {
@@ -39,7 +39,7 @@ async fn pages_show_one_revision_whatever_is_written_in_between() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_compacted_revision_is_410_with_a_token_to_go_on() {
+async fn expired_page_is_410_with_a_new_token() {
     let api = permissive();
     let widgets = widgets_in(&api);
     for name in ["a", "b", "c"] {
@@ -64,7 +64,7 @@ async fn a_page_of_a_compacted_revision_is_410_with_a_token_to_go_on() {
 }
 
 #[tokio::test]
-async fn resource_versions_of_lists_mean_what_they_mean_on_a_server() {
+async fn list_honors_resource_version_match() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
@@ -88,7 +88,7 @@ async fn resource_versions_of_lists_mean_what_they_mean_on_a_server() {
 }
 
 #[tokio::test]
-async fn selectors_choose_by_label_name_and_selectable_field() {
+async fn list_selects_by_label_name_and_field() {
     let api = permissive();
     let widgets = widgets_in(&api);
     for (name, owner, tier) in [("a", "ann", "1"), ("b", "bob", "2"), ("c", "ann", "2")] {
@@ -111,10 +111,10 @@ async fn selectors_choose_by_label_name_and_selectable_field() {
 }
 
 #[tokio::test]
-async fn lists_span_namespaces_or_stay_in_one() {
+async fn list_covers_one_or_all_namespaces() {
     let api = permissive();
     create(&widgets_in(&api), "a").await;
-    let client = api.client(kube_memory::Actor::admin());
+    let client = api.client(kube_memory::UserInfo::admin());
     let system: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), "kube-system", &super::widget_resource());
     create(&system, "b").await;
@@ -126,7 +126,7 @@ async fn lists_span_namespaces_or_stay_in_one() {
 }
 
 #[tokio::test]
-async fn metadata_can_be_had_alone() {
+async fn list_returns_partial_metadata() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;

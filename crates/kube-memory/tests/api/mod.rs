@@ -16,7 +16,8 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams}
 use kube::core::{GroupVersionKind, Status};
 use kube::{Client, ResourceExt as _};
 use kube_memory::{
-    Actor, Admission, AdmissionRequest, Denial, FieldError, MemoryApi, Operation, Options, Resource, Verdict,
+    Admission, AdmissionRequest, AdmissionResponse, Denial, FieldError, MemoryApi, Operation, Options,
+    Resource, UserInfo,
 };
 use serde_json::{Value, json};
 
@@ -79,14 +80,20 @@ impl Admission for WidgetRules {
         }
     }
 
-    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
-        let held = request.old_object.is_some_and(|old| old["status"]["held"] == true);
-        if request.operation == Operation::Delete && held && request.actor.user == "person" {
+    fn admit(
+        &self,
+        request: &AdmissionRequest,
+        _: Option<&Value>,
+        old_object: Option<&Value>,
+        _: Option<&Value>,
+    ) -> AdmissionResponse {
+        let held = old_object.is_some_and(|old| old["status"]["held"] == true);
+        if request.operation == Operation::Delete && held && request.user.username == "person" {
             let message = "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: it is held";
-            return Verdict { denied: Some(Denial::invalid(message)), warnings: Vec::new() };
+            return AdmissionResponse { denied: Some(Denial::invalid(message)), warnings: Vec::new() };
         }
         let warnings = if held { vec!["it is \"held\"".to_owned()] } else { Vec::new() };
-        Verdict { denied: None, warnings }
+        AdmissionResponse { denied: None, warnings }
     }
 }
 
@@ -115,7 +122,7 @@ fn widgets_of(client: Client) -> Api<DynamicObject> {
 }
 
 fn widgets_in(api: &MemoryApi) -> Api<DynamicObject> {
-    widgets_of(api.client(Actor::admin()))
+    widgets_of(api.client(UserInfo::admin()))
 }
 
 // By value, or every call would carry an `&` in front of `json!`.

@@ -1,7 +1,8 @@
 //! A small CRD that uses everything our CRDs may use.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube_memory::schema::{FieldError, Schema};
+use kube_memory::FieldError;
+use kube_memory::schema::Schema;
 use serde_json::{Value, json};
 
 /// The CRD as JSON, for tests that change it.

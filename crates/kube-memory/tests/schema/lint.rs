@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::fixture::crd;
 
 #[test]
-fn a_crd_that_installs_has_no_violations() {
+fn valid_crd_has_no_violations() {
     assert_eq!(lint_json(&crd()), Vec::<String>::new());
 }
 
@@ -52,7 +52,7 @@ const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/prop
     "properties": {"name": {"type": "string"}}}), "the fieldPath .nope does not name a declared field")]
 #[case("url", json!({"type": "string", "x-kubernetes-validations": [{"rule": "true", "reason": "Because"}],
     "maxLength": 1}), "the reason Because is not supported")]
-fn each_rule_is_a_sentence(#[case] field: &str, #[case] schema: Value, #[case] expected: &str) {
+fn structural_violations_are_named(#[case] field: &str, #[case] schema: Value, #[case] expected: &str) {
     let mut crd = crd();
     crd.pointer_mut(SPEC).unwrap()[field] = schema;
     let found = lint_json(&crd);

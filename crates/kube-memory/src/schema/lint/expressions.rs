@@ -3,11 +3,11 @@
 
 use serde_json::Value;
 
-use super::super::node::{flag, list};
-use super::super::rules::compile;
-use super::super::values::escape;
+use crate::schema::cel::compile;
+use crate::schema::keywords::{flag, list};
+use crate::schema::values::escape;
 
-pub(super) fn check(root: &Value, found: &mut Vec<String>) {
+pub(crate) fn check(root: &Value, found: &mut Vec<String>) {
     walk(root, "openAPIV3Schema", None, found);
 }
 

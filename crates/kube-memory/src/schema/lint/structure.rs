@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use super::super::defaults;
-use super::super::formats::Format;
-use super::super::node::{Node, flag, list, texts};
-use super::super::path::Path;
-use super::super::{prune, rules, validate};
+use crate::schema::defaults;
+use crate::schema::formats::Format;
+use crate::schema::keywords::{flag, list, texts};
+use crate::schema::node::Node;
+use crate::schema::path::Path;
+use crate::schema::{prune, rules, validate};
 
 const FORBIDDEN: [&str; 8] =
     ["$ref", "id", "definitions", "dependencies", "patternProperties", "additionalItems", "$schema", "const"];
@@ -36,7 +37,7 @@ const AT_ROOT: [&str; 7] = [
     "x-kubernetes-preserve-unknown-fields",
 ];
 
-pub(super) fn check(root: &Value, status: bool, found: &mut Vec<String>) {
+pub(crate) fn check(root: &Value, status: bool, found: &mut Vec<String>) {
     if root.get("type").and_then(Value::as_str) != Some("object") {
         found.push("openAPIV3Schema: the type must be object at the root".into());
     }
