@@ -22,8 +22,10 @@ pub(crate) struct DeleteOptions {
 }
 
 impl DeleteOptions {
+    /// Parses and checks the options.
+    ///
     /// # Errors
-    /// 422 for options that contradict each other or are unknown.
+    /// 422 for options that contradict each other or are not supported.
     pub fn read(options: &Value) -> ApiResult<Self> {
         let mut errors = Vec::new();
         let policy = &options["propagationPolicy"];

@@ -1,4 +1,4 @@
-//! Discovery, version, health and a minimal `OpenAPI` v3: what clients ask before they ask for objects.
+//! Discovery, version, health and a minimal `OpenAPI` v3.
 
 use std::collections::BTreeSet;
 
@@ -96,7 +96,7 @@ fn resource_list(resources: &[Resource], group: &str, version: &str) -> Value {
     }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let mut document = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": list});
-    // The core group's document is older than its own version field.
+    // The document of the core group has no apiVersion.
     if !group.is_empty() {
         document["apiVersion"] = json!("v1");
     }

@@ -1,4 +1,4 @@
-//! `labelSelector`: the language, its parser and its errors, after `k8s.io/apimachinery/pkg/labels/selector.go`.
+//! Parsing and matching of `labelSelector`, after `k8s.io/apimachinery/pkg/labels/selector.go`.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use crate::field_error::FieldError;
 use crate::names::{label_value, qualified_name};
 use crate::store::StoredObject;
 
-/// One requirement on an object's labels.
+/// One requirement of a label selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LabelRequirement {
     In(String, BTreeSet<String>),
@@ -31,7 +31,7 @@ impl LabelRequirement {
     }
 }
 
-/// Words and symbols; `=`, `==`, `!=` and the like are one each.
+/// Splits a selector into words and operators.
 fn tokens(text: &str) -> Vec<&str> {
     const SYMBOLS: [&str; 9] = ["==", "!=", "=", "!", "(", ")", ",", ">", "<"];
     let (mut found, mut rest) = (Vec::new(), text.trim_start());
@@ -49,13 +49,13 @@ fn is_word(token: &str) -> bool {
     !token.is_empty() && !token.starts_with(['=', '!', '(', ')', ',', '>', '<'])
 }
 
-/// A place in the tokens; after the last one comes the empty token.
+/// A position in the tokens. After the last one follows the empty token.
 struct Parser<'a> {
     tokens: Vec<&'a str>,
     at: usize,
 }
 
-/// Reads a selector.
+/// Parses a selector.
 pub(crate) fn parse(text: &str) -> Result<Vec<LabelRequirement>, String> {
     let mut parser = Parser { tokens: tokens(text), at: 0 };
     let mut terms = Vec::new();
@@ -98,9 +98,9 @@ impl<'a> Parser<'a> {
         if !is_word(key) {
             return Err(format!("found '{key}', expected: identifier"));
         }
-        let faults = qualified_name(key);
-        if !faults.is_empty() {
-            return Err(fault("<nil>", key, &faults.join("; ")));
+        let problems = qualified_name(key);
+        if !problems.is_empty() {
+            return Err(invalid("<nil>", key, &problems.join("; ")));
         }
         let key = key.to_owned();
         if absent {
@@ -118,7 +118,7 @@ impl<'a> Parser<'a> {
         if [">", "<"].contains(&operator) {
             let value = values.first().map(String::as_str).unwrap_or_default();
             let bound = value.parse().map_err(|_| {
-                fault("values[0]", value, "for 'Gt', 'Lt' operators, the value must be an integer")
+                invalid("values[0]", value, "for 'Gt', 'Lt' operators, the value must be an integer")
             })?;
             let of = if operator == ">" { LabelRequirement::Greater } else { LabelRequirement::Less };
             return Ok(of(key, bound));
@@ -128,9 +128,9 @@ impl<'a> Parser<'a> {
                 .to_owned());
         }
         for (number, value) in values.iter().enumerate() {
-            let faults = label_value(value);
-            if !faults.is_empty() {
-                return Err(fault(&format!("values[{number}][{key}]"), value, &faults.join("; ")));
+            let problems = label_value(value);
+            if !problems.is_empty() {
+                return Err(invalid(&format!("values[{number}][{key}]"), value, &problems.join("; ")));
             }
         }
         let of =
@@ -148,7 +148,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The list in parentheses; an empty place in it is the empty value.
+    /// The list in parentheses. An empty element is the empty value.
     fn values(&mut self) -> Result<BTreeSet<String>, String> {
         match self.take() {
             "(" => {}
@@ -183,7 +183,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn fault(field: &str, value: &str, detail: &str) -> String {
+fn invalid(field: &str, value: &str, detail: &str) -> String {
     FieldError::invalid(field, value, detail).to_string()
 }
 

@@ -291,7 +291,7 @@ fn position(prefix: &str, options: &ListOptions, current: u64) -> ApiResult<(Str
         let error = FieldError::invalid(
             "resourceVersion",
             options.resource_version.as_str(),
-            &format!("strconv.ParseUint: parsing \"{}\": invalid syntax", options.resource_version),
+            format!("strconv.ParseUint: parsing \"{}\": invalid syntax", options.resource_version),
         );
         StatusError::bad_request(format!("invalid resource version: resourceVersion: {}", error.body()))
     })?;

@@ -1,4 +1,4 @@
-//! `labelSelector` and `fieldSelector`, parsed and matched as a server does.
+//! Parsing and matching of `labelSelector` and `fieldSelector` together.
 
 use crate::label_selector::{self, LabelRequirement};
 use crate::resource::Resource;
@@ -12,7 +12,7 @@ enum Place {
     Selectable(usize),
 }
 
-/// Both selectors of one request.
+/// The label and field selectors of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selection {
     labels: Vec<LabelRequirement>,
@@ -20,6 +20,8 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    /// Parses both selectors.
+    ///
     /// # Errors
     /// 400 when a selector cannot be parsed or names a field that is not selectable.
     pub fn parse(resource: &Resource, labels: &str, fields: &str) -> ApiResult<Self> {
@@ -46,12 +48,12 @@ impl Selection {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    /// The one name that can match, if a term fixes it.
+    /// The only name that can match, if a requirement fixes it.
     pub fn single_name(&self) -> Option<&str> {
         self.fixed(&Place::Name)
     }
 
-    /// The one namespace that can match, if a term fixes it.
+    /// The only namespace that can match, if a requirement fixes it.
     pub fn single_namespace(&self) -> Option<&str> {
         self.fixed(&Place::Namespace)
     }

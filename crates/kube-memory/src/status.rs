@@ -23,6 +23,8 @@ pub(crate) struct StatusError {
 /// The result of a step of a request.
 pub(crate) type ApiResult<T> = Result<T, Box<StatusError>>;
 
+// Errors are returned boxed: a `Status` is large.
+#[allow(clippy::unnecessary_box_returns)]
 impl StatusError {
     fn boxed(code: u16, reason: &'static str, message: String, details: Option<Value>) -> Box<Self> {
         Box::new(Self { code, reason, message, details, continue_token: None })
@@ -83,15 +85,15 @@ impl StatusError {
 
     /// 422 `Invalid` about an object; `kind` is what the message calls it (`Widget.example.com`).
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Box<Self> {
-        let mut clauses: Vec<String> = Vec::with_capacity(errors.len());
+        let mut messages: Vec<String> = Vec::with_capacity(errors.len());
         for error in errors {
-            let clause = error.to_string();
-            if !clauses.contains(&clause) {
-                clauses.push(clause);
+            let message = error.to_string();
+            if !messages.contains(&message) {
+                messages.push(message);
             }
         }
         let what = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
-        let list = match clauses.as_slice() {
+        let list = match messages.as_slice() {
             [] => String::new(),
             [one] => format!(": {one}"),
             many => format!(": [{}]", many.join(", ")),

@@ -94,7 +94,7 @@ impl<'a> Transaction<'a> {
         for (field, must) in [("kind", resource.kind.as_str()), ("apiVersion", api_version.as_str())] {
             let is = object[field].as_str().unwrap_or_default();
             if is != must {
-                errors.push(FieldError::invalid(field, is, &format!("must be {must}")));
+                errors.push(FieldError::invalid(field, is, format!("must be {must}")));
             }
         }
         errors

@@ -1,28 +1,28 @@
-//! The table columns of a CRD: simple `JSONPath`, and ages as kubectl prints them.
+//! Printer columns of a CRD: simple `JSONPath`, and ages as kubectl prints them.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::schema::error::SchemaError;
 
-/// One column of a table.
+/// A printer column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// The heading as the CRD writes it; kubectl prints it in capitals.
+    /// The name in the CRD. kubectl prints it in capitals.
     pub name: String,
-    /// `string`, `integer`, `number`, `boolean` or `date`.
+    /// Type of the column: `string`, `integer`, `number`, `boolean` or `date`.
     pub kind: String,
-    /// `OpenAPI` format; `name` for the column of names.
+    /// `OpenAPI` format. `name` for the column of names.
     pub format: String,
-    /// What the column shows.
+    /// Description of the column.
     pub description: String,
-    /// 0 is always shown, higher ones with `-o wide`.
+    /// 0 is always shown, higher values only with `-o wide`.
     pub priority: i64,
     path: JsonPath,
 }
 
 impl Column {
-    /// The column of names, which the server puts before those of the CRD.
+    /// The column of names, which the server adds before those of the CRD.
     pub(crate) fn of_names() -> Result<Self, SchemaError> {
         Ok(Self {
             name: "Name".into(),
@@ -34,7 +34,7 @@ impl Column {
         })
     }
 
-    /// The column a CRD without columns gets.
+    /// The column of a CRD without columns.
     pub(crate) fn of_ages() -> Result<Self, SchemaError> {
         Ok(Self {
             name: "Age".into(),
@@ -63,7 +63,7 @@ impl Column {
         })
     }
 
-    /// The cell of an object, as it stands in a `meta.k8s.io` Table; null where there is nothing to show.
+    /// The cell of an object, as in a `meta.k8s.io` Table. Null when empty.
     pub fn cell(&self, object: &Value, now: Timestamp) -> Value {
         let Some(value) = self.path.first(object).filter(|value| !value.is_null()) else {
             return Value::Null;
@@ -91,7 +91,7 @@ fn whole(value: &Value) -> Option<i64> {
     value.as_f64().map(|number| number as i64)
 }
 
-/// The time since `then` with two or three significant figures, as kubectl shows ages.
+/// The time since `then` as kubectl prints ages, such as `5m30s` or `3d4h`.
 pub fn age(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second() - then.as_second();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
@@ -114,7 +114,7 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// The `JSONPath` of printer columns and selectable fields: fields, indices, `*`, and filters on equality.
+/// The `JSONPath` of printer columns and selectable fields: fields, indexes, `*` and filters on equality.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct JsonPath(Vec<Step>);
 
@@ -134,7 +134,10 @@ impl JsonPath {
         while !rest.is_empty() {
             if let Some(inner) = rest.strip_prefix('[') {
                 let end = closing(inner).ok_or_else(|| wrong("a bracket is not closed"))?;
-                steps.push(bracket(&inner[..end]).ok_or_else(|| wrong("the bracket is not understood"))?);
+                steps.push(
+                    bracket(&inner[..end])
+                        .ok_or_else(|| wrong("the bracket is neither an index, a name nor a filter"))?,
+                );
                 rest = &inner[end + 1..];
             } else {
                 let Some(name) = rest.strip_prefix('.') else {
@@ -151,7 +154,7 @@ impl JsonPath {
         Ok(Self(steps))
     }
 
-    /// The first match; the server takes only that one.
+    /// The first match. The server ignores further ones.
     pub(crate) fn first<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         self.all(value).into_iter().next()
     }
@@ -164,7 +167,7 @@ impl JsonPath {
         found
     }
 
-    /// The names of a path of plain fields, `None` if it holds anything else.
+    /// The field names of the path. `None` if it has other steps.
     pub(crate) fn fields(&self) -> Option<Vec<&str>> {
         self.0
             .iter()
@@ -199,7 +202,7 @@ impl Step {
     }
 }
 
-/// The end of a bracket, skipping quoted text and inner brackets.
+/// The position of the closing bracket, skipping quoted text and inner brackets.
 fn closing(text: &str) -> Option<usize> {
     let mut quote = None;
     let mut depth = 0;
@@ -216,7 +219,7 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-/// A name up to the next dot or bracket; `\.` is a dot of the name.
+/// A name up to the next dot or bracket. `\.` is a dot in the name.
 fn identifier(text: &str) -> (String, &str) {
     let mut name = String::new();
     let mut characters = text.char_indices();

@@ -1,10 +1,10 @@
-//! Structural defaulting, and the pruning of nulls that comes before it.
+//! Structural defaulting, and the pruning of nulls before it.
 
 use serde_json::Value;
 
 use crate::schema::node::Node;
 
-/// Removes nulls where the schema has neither `nullable` nor a default: to the server they are absent.
+/// Removes nulls where the schema has neither `nullable` nor a default: the server treats them as absent.
 pub(crate) fn prune_nulls(node: Option<&Node>, value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -26,7 +26,7 @@ pub(crate) fn prune_nulls(node: Option<&Node>, value: &mut Value) {
     }
 }
 
-/// Fills in defaults, outer before inner, so that a default's own fields are defaulted too.
+/// Fills in defaults, outer before inner, so that the fields of a default are defaulted too.
 pub(crate) fn fill(node: &Node, value: &mut Value) {
     let replaces = |node: &Node, value: &Value| value.is_null() && !node.nullable;
     match value {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// Why a CRD or a policy cannot be used.
+/// Why a CRD or an admission policy cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The CRD has no such version.
@@ -10,56 +10,56 @@ pub enum SchemaError {
     NoVersion {
         /// Name of the CRD.
         crd: String,
-        /// The version asked for.
+        /// The requested version.
         version: String,
-        /// The versions it has.
+        /// The versions of the CRD.
         known: Vec<String>,
     },
     /// A part of the CRD or policy is missing or has the wrong type.
-    #[error("{what} is not what Kubernetes expects: {source}")]
+    #[error("{what} cannot be decoded: {source}")]
     Shape {
-        /// Which object.
+        /// The object.
         what: String,
-        /// What is wrong.
+        /// The cause.
         source: serde_json::Error,
     },
     /// A regular expression does not parse.
-    #[error("{place}: the pattern '{pattern}' is no regular expression: {source}")]
+    #[error("{place}: the pattern '{pattern}' is not a valid regular expression: {source}")]
     Pattern {
-        /// Where it stands.
+        /// Path in the schema.
         place: String,
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The cause.
         source: Box<regex::Error>,
     },
     /// A CEL expression does not parse.
     #[error("{place}: the CEL expression `{expression}` does not compile: {source}")]
     Expression {
-        /// Where it stands.
+        /// Path in the schema.
         place: String,
         /// The expression.
         expression: String,
-        /// What is wrong with it.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// A `JSONPath` is not of the simple kind that columns and selectable fields take.
-    #[error("the JSONPath `{path}` cannot be used: {what}")]
+    /// A `JSONPath` that columns and selectable fields do not support.
+    #[error("the JSONPath `{path}` is not supported: {what}")]
     JsonPath {
         /// The path.
         path: String,
-        /// What is wrong with it.
+        /// The cause.
         what: String,
     },
-    /// A policy manifest is not YAML.
+    /// A policy manifest is not valid YAML.
     #[error("a policy manifest cannot be read: {0}")]
     Yaml(String),
-    /// A binding names a policy that is not there.
-    #[error("the binding {binding} is for the policy {policy}, which is not among the policies given")]
+    /// A binding refers to an unknown policy.
+    #[error("the binding {binding} refers to the policy {policy}, which does not exist")]
     Unbound {
-        /// The binding.
+        /// Name of the binding.
         binding: String,
-        /// The policy it names.
+        /// Name of the policy.
         policy: String,
     },
 }

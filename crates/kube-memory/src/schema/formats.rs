@@ -1,4 +1,4 @@
-//! The `format`s the API server checks. Others are ignored, as it ignores them.
+//! The formats that the API server checks. It ignores all others.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -32,7 +32,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// The format if the server checks it for this type.
+    /// The format, if the server checks it for this type.
     pub(crate) fn supported(name: &str, kind: Option<JsonType>, int_or_string: bool) -> Option<Self> {
         let normal = name.replace('-', "");
         Some(match (kind, normal.as_str()) {
@@ -63,7 +63,7 @@ impl Format {
         })
     }
 
-    /// The name as the server prints it.
+    /// The name in messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Int32 => "int32",
@@ -89,7 +89,7 @@ impl Format {
         }
     }
 
-    /// Whether a text has this format. Formats of numbers accept every text: the type check speaks for them.
+    /// Whether a string has this format. Formats of numbers accept every string: the type check covers them.
     pub(crate) fn accepts(self, text: &str) -> bool {
         match self {
             Self::Int32 | Self::Int64 | Self::Float | Self::Double | Self::Password => true,
@@ -117,13 +117,13 @@ impl Format {
     }
 }
 
-/// RFC 3339 with a zone, as `strfmt.DateTime` takes it.
+/// RFC 3339 with a zone, as `strfmt.DateTime` parses it.
 pub(crate) fn date_time(text: &str) -> bool {
     let separator = text.as_bytes().get(10);
     matches!(separator, Some(b'T' | b't')) && text.parse::<jiff::Timestamp>().is_ok()
 }
 
-/// Go's `time.ParseDuration` (`1h30m`, `-2.5s`) in nanoseconds; also `1 day` as `strfmt.Duration` does.
+/// A duration in nanoseconds, as Go's `time.ParseDuration` (`1h30m`, `-2.5s`) and `strfmt.Duration` (`1 day`) parse it.
 pub(crate) fn duration_nanoseconds(text: &str) -> Option<i64> {
     if let Some((number, unit)) = text.split_once(' ') {
         let unit = match unit.trim_start().trim_end_matches('s') {

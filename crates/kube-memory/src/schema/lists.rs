@@ -1,5 +1,4 @@
-//! Lists with identity: sets, and maps written as lists. Which elements repeat, and which old element
-//! a new one replaces.
+//! Lists of type set and map: duplicate elements, and the correlation of old and new elements.
 
 use std::collections::HashMap;
 
@@ -9,7 +8,7 @@ use crate::field_error::{FieldError, FieldErrorKind};
 use crate::schema::node::{ListType, Node};
 use crate::schema::path::Path;
 
-/// The old element that has the keys of `item`. Only lists of type `map` can be correlated.
+/// The old element with the keys of `item`. Only lists of type map can be correlated.
 pub(crate) fn counterpart<'old>(node: &Node, item: &Value, old: &'old [Value]) -> Option<&'old Value> {
     let ListType::Map(keys) = &node.list else { return None };
     let fields = item.as_object()?;
@@ -47,7 +46,7 @@ fn duplicate(path: &Path<'_>, value: Value) -> FieldError {
     FieldError::new(path, FieldErrorKind::Duplicate, Some(value), "")
 }
 
-/// The server names each repeated value once, at its second place.
+/// The indexes of the second occurrence of each repeated value: the server reports each value once.
 fn second_occurrences(identities: impl Iterator<Item = String>) -> Vec<usize> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut found = Vec::new();

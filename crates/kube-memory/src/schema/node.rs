@@ -1,4 +1,4 @@
-//! A structural schema, compiled once: patterns and CEL rules parsed, children in order of name.
+//! A structural schema, compiled: patterns and CEL rules parsed, properties in order of name.
 
 use std::collections::BTreeMap;
 
@@ -197,7 +197,7 @@ fn pattern(schema: &Value, place: &str) -> Result<Option<(String, Regex)>, Schem
     Ok(Some((text.to_owned(), regex)))
 }
 
-/// Go's `\d`, `\w`, `\s` and `\b` are ASCII; Rust's take all of Unicode, and would accept a value the server rejects.
+/// Go's `\d`, `\w`, `\s` and `\b` are ASCII. Rust's cover Unicode and would accept values that the server rejects.
 fn as_go_reads(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut characters = pattern.chars();

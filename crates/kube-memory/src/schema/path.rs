@@ -1,8 +1,8 @@
-//! Paths to fields in the API server's spelling, built only when an error is reported.
+//! Paths of fields in the API server's spelling, written only when an error is reported.
 
 use std::fmt::{self, Write as _};
 
-/// A path as a chain of borrowed steps, so that walking an object allocates nothing.
+/// A path as a chain of borrowed steps: walking an object allocates nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Path<'a> {
     /// The object itself.

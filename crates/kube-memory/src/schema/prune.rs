@@ -1,4 +1,4 @@
-//! Removal of fields the schema does not know, with their paths for strict field validation.
+//! Pruning: removal of fields that the schema does not declare.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::schema::path::Path;
 
 const TYPE_AND_METADATA: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
-/// Removes unknown fields of an object and returns their paths, sorted.
+/// Removes undeclared fields of an object. Returns their paths, sorted.
 pub(crate) fn prune(root: &Node, object: &mut Value) -> Vec<String> {
     let mut removed = Vec::new();
     walk(Some(root), object, &Path::Root, true, &mut removed);

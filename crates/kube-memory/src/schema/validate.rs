@@ -1,5 +1,5 @@
-//! `OpenAPI` validation as kube-openapi does it, with the ratcheting of Kubernetes 1.33: an update may keep
-//! an invalid value that it does not touch.
+//! `OpenAPI` validation as in kube-openapi, with the ratcheting of Kubernetes 1.33: an update may keep an invalid value
+//! that it does not change.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use crate::schema::lists;
 use crate::schema::node::{Bounds, ListType, Node};
 use crate::schema::path::Path;
 
-/// Checks `value` against `node`. `old` is the stored value this one replaces, where they can be correlated.
+/// Validates `value` against `node`. `old` is the stored value it replaces, where they can be correlated.
 pub(crate) fn check(
     node: &Node,
     value: &Value,
@@ -41,7 +41,7 @@ pub(crate) fn check(
     if let Value::Object(fields) = value {
         check_object(node, fields, old, path, errors);
     }
-    // A branch of oneOf may repeat what the node itself says; the server reports a sentence once.
+    // A branch of oneOf may repeat an error of the node itself. The server reports it once.
     drop_repeated(errors, before);
 }
 
@@ -71,7 +71,7 @@ fn invalid(path: &Path<'_>, value: Value, detail: impl Into<String>) -> FieldErr
     open_api(path, FieldErrorKind::Invalid, Some(value), detail)
 }
 
-/// A violation the server cannot tie to a field: it is reported on the object itself.
+/// A violation that the server reports on the object, not on a field.
 fn unplaced(detail: String) -> FieldError {
     open_api(&Path::Root, FieldErrorKind::Invalid, Some(Value::from("")), detail)
 }
@@ -123,7 +123,7 @@ fn check_type(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fiel
         fits(node, value)
     };
     if !fine {
-        // Where a format is declared the server compares formats instead, of numbers and booleans at least.
+        // With a declared format the server compares formats of numbers and booleans instead of types.
         let (wanted, found) = match node.format {
             Some(format) if !value.is_null() && !value.is_string() && !value.is_array() => {
                 (format.name(), number_format(value))
@@ -150,7 +150,7 @@ fn check_allowed(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<F
     errors.push(open_api(path, FieldErrorKind::NotSupported, Some(value.clone()), detail));
 }
 
-/// Equality that does not tell 1 from 1.0.
+/// Equality for which 1 is 1.0.
 fn same(left: &Value, right: &Value) -> bool {
     left == right || (left.is_number() && left.as_f64() == right.as_f64())
 }
@@ -263,7 +263,7 @@ fn check_object(
     }
     for (name, value) in fields {
         let Some(field) = node.field(name) else { continue };
-        // The type of an object is not a change anybody can see: it is never excused.
+        // Ratcheting does not apply to the type of the object.
         let fixed = path.is_root() && matches!(name.as_str(), "apiVersion" | "kind");
         let old = old.filter(|_| !fixed && !node.atomic_map).and_then(|old| old.get(name));
         check(field, value, old, &Path::Field(path, name), errors);
@@ -324,7 +324,7 @@ fn check_branches(
     }
 }
 
-/// Repeated elements of sets and repeated keys of list-maps.
+/// Reports repeated elements of sets and repeated keys of list-maps.
 pub(crate) fn check_lists(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     if !node.lists_below {
         return;

@@ -1,5 +1,5 @@
-//! JSON to CEL values. In CRD rules names are escaped and formats become times; in admission policies
-//! the server hands objects over as they are.
+//! Conversion of JSON to CEL values. CRD rules see escaped names and typed formats; admission policies see objects as
+//! they are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn number(value: &serde_json::Number) -> Cel {
     }
 }
 
-/// A value without a schema, names as they are written.
+/// Converts a value without a schema.
 pub(crate) fn plain(value: &Value) -> Cel {
     match value {
         Value::Null => Cel::Null,
@@ -43,7 +43,7 @@ pub(crate) fn plain(value: &Value) -> Cel {
     }
 }
 
-/// A value as a CRD rule sees it: only what the schema declares, typed as it declares.
+/// Converts a value for CRD rules: declared fields only, with their declared types.
 #[allow(clippy::cast_possible_truncation, reason = "whole numbers beyond 2^63 failed validation before")]
 pub(crate) fn typed(node: &Node, value: &Value) -> Cel {
     match value {
@@ -71,7 +71,7 @@ fn object(node: &Node, fields: &serde_json::Map<String, Value>) -> Cel {
             }
             continue;
         }
-        // Keys of a map are data, not names: they are looked up as they are.
+        // Keys of a map are data, not names, and not escaped.
         if let Some(schema) = &node.additional {
             entries.insert(name.as_str().into(), typed(schema, value));
         } else if node.map_of_anything || node.preserve_unknown {
@@ -122,7 +122,7 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
-/// The identifier a rule uses for a field, or `None` for a name CEL cannot spell.
+/// The identifier of a field in a rule. `None` for a name that CEL cannot express.
 pub(crate) fn escape(name: &str) -> Option<String> {
     if RESERVED.contains(&name) {
         return Some(format!("__{name}__"));
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn field_names_are_escaped() {
         for (name, expected) in [
-            ("recordTypes", Some("recordTypes")),
+            ("nodeName", Some("nodeName")),
             ("namespace", Some("__namespace__")),
             ("a-b.c/d", Some("a__dash__b__dot__c__slash__d")),
             ("a_b", Some("a_b")),

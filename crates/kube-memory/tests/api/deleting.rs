@@ -6,7 +6,7 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
 use kube_memory::{MemoryApi, UserInfo, WriteKind};
 use serde_json::json;
 
-use super::{create, merge, permissive, refusal, version, widget, widgets_in, widgets_of, with_rules};
+use super::{create, merge, permissive, status_of, version, widget, widgets_in, widgets_of, with_rules};
 
 #[tokio::test]
 async fn delete_without_finalizers_is_immediate() {
@@ -18,7 +18,7 @@ async fn delete_without_finalizers_is_immediate() {
     let details = status.details.unwrap();
     assert_eq!((details.kind.as_str(), details.uid), ("widgets", made.uid().unwrap()));
     assert_eq!(
-        refusal(widgets.delete("a", &DeleteParams::default()).await).message,
+        status_of(widgets.delete("a", &DeleteParams::default()).await).message,
         "widgets.test.example \"a\" not found"
     );
     let last = api.history().last().unwrap();
@@ -37,16 +37,16 @@ async fn finalizers_delay_deletion() {
     let held = widgets.delete("a", &DeleteParams::default()).await.unwrap().left().unwrap();
     assert!(held.metadata.deletion_timestamp.is_some());
     assert_eq!(held.metadata.deletion_grace_period_seconds, Some(0));
-    assert_eq!(held.metadata.generation, Some(2), "requesting the deletion is a new generation");
+    assert_eq!(held.metadata.generation, Some(2), "a deletion request raises the generation");
     let before = api.revision();
     widgets.delete("a", &DeleteParams::default()).await.unwrap();
     assert_eq!(api.revision(), before, "deleting again changes nothing");
     let add =
         merge(&widgets, "a", json!({"metadata": {"finalizers": ["t.example/one", "t.example/three"]}})).await;
-    let status = refusal(add);
+    let status = status_of(add);
     assert_eq!(status.code, 422);
     assert!(status.message.contains("metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"t.example/three\"}"), "{}", status.message);
-    let status = refusal(widgets.create(&PostParams::default(), &widget("a", json!({}))).await);
+    let status = status_of(widgets.create(&PostParams::default(), &widget("a", json!({}))).await);
     assert_eq!(status.message, "object is being deleted: widgets.test.example \"a\" already exists");
     merge(&widgets, "a", json!({"metadata": {"finalizers": ["t.example/two"]}})).await.unwrap();
     assert!(api.get("Widget", "default", "a").is_some());
@@ -68,7 +68,7 @@ async fn delete_checks_preconditions() {
         };
         DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
     };
-    let status = refusal(widgets.delete("a", &with(Some("nope"), None)).await);
+    let status = status_of(widgets.delete("a", &with(Some("nope"), None)).await);
     assert_eq!((status.code, status.reason.as_str()), (409, "Conflict"));
     assert_eq!(
         status.message,
@@ -77,7 +77,7 @@ async fn delete_checks_preconditions() {
             made.uid().unwrap()
         )
     );
-    let status = refusal(widgets.delete("a", &with(None, Some("1"))).await);
+    let status = status_of(widgets.delete("a", &with(None, Some("1"))).await);
     assert_eq!(
         status.message,
         format!(
@@ -120,7 +120,7 @@ async fn policy_denies_or_warns() {
     let patch = kube::api::Patch::Merge(json!({"status": {"held": true}}));
     widgets.patch_status("a", &kube::api::PatchParams::default(), &patch).await.unwrap();
     let person = widgets_of(api.client(UserInfo::new("person")));
-    let status = refusal(person.delete("a", &DeleteParams::default()).await);
+    let status = status_of(person.delete("a", &DeleteParams::default()).await);
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
     assert_eq!(
         status.message,
@@ -155,7 +155,7 @@ async fn namespace_deletion_waits_for_finalizers_of_its_content() {
     assert_eq!(gone.status.unwrap().phase.as_deref(), Some("Terminating"));
     assert!(api.get("Widget", "team", "free").is_none());
     assert!(!api.get("Widget", "team", "held").unwrap()["metadata"]["deletionTimestamp"].is_null());
-    let status = refusal(widgets.create(&PostParams::default(), &widget("new", json!({}))).await);
+    let status = status_of(widgets.create(&PostParams::default(), &widget("new", json!({}))).await);
     assert_eq!(status.code, 403);
     assert_eq!(
         status.message,
@@ -166,7 +166,7 @@ async fn namespace_deletion_waits_for_finalizers_of_its_content() {
         .await
         .expect("updates go on in a terminating namespace");
     merge(&widgets, "held", json!({"metadata": {"finalizers": null}})).await.unwrap();
-    assert!(api.get("Namespace", "", "team").is_none(), "the last object takes the namespace along");
+    assert!(api.get("Namespace", "", "team").is_none(), "the namespace goes with its last object");
     let by_controller = api.history().filter(|r| r.user.username.ends_with(":namespace-controller")).count();
     assert_eq!(by_controller, 3, "one deletion, one marking, one namespace");
 }
@@ -177,7 +177,7 @@ async fn empty_namespaces_go_at_once_system_ones_never() {
     let namespaces = namespace(&api, "team").await;
     namespaces.delete("team", &DeleteParams::default()).await.unwrap();
     assert!(api.get("Namespace", "", "team").is_none());
-    let status = refusal(namespaces.delete("default", &DeleteParams::default()).await);
+    let status = status_of(namespaces.delete("default", &DeleteParams::default()).await);
     assert_eq!(
         (status.code, status.message.as_str()),
         (403, "namespaces \"default\" is forbidden: this namespace may not be deleted")

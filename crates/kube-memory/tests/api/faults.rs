@@ -1,4 +1,4 @@
-//! Fault injection: each kind of fault does what it says, and nothing else.
+//! Fault injection: requests, crashes and watches.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use kube::runtime::watcher::{self, Event};
 use kube_memory::{CrashPoint, Fault, FaultInjector, MemoryApi, UserInfo, WatchFault};
 use serde_json::json;
 
-use super::{create, merge, permissive, refusal, widgets_in, widgets_of};
+use super::{create, merge, permissive, status_of, widgets_in, widgets_of};
 
 const WIDGETS: &str = "widgets.test.example";
 
@@ -37,7 +37,7 @@ async fn request_faults_commit_as_documented() {
         let widgets = over(&api, &faults);
         let result = merge(&widgets, "a", json!({"spec": {"size": 2}})).await;
         match code {
-            Some(code) => assert_eq!(refusal(result).code, code),
+            Some(code) => assert_eq!(status_of(result).code, code),
             None => assert!(matches!(result, Err(kube::Error::Service(_))), "{fault:?}"),
         }
         let size = &widgets.get("a").await.unwrap().data["spec"]["size"];
@@ -49,7 +49,7 @@ async fn request_faults_commit_as_documented() {
 async fn injected_answer_sets_retry_after() {
     let api = permissive();
     let faults = FaultInjector::with_hook(|_| Fault::Answer { code: 429, retry_after: Some(7) });
-    let status = refusal(over(&api, &faults).get("a").await);
+    let status = status_of(over(&api, &faults).get("a").await);
     assert_eq!((status.code, status.reason.as_str()), (429, "TooManyRequests"));
     assert_eq!(status.details.unwrap().retry_after_seconds, 7);
 }
@@ -83,7 +83,7 @@ async fn client_crashes_at_the_given_write() {
         assert!(faults.is_dead());
         assert!(widgets.get("a").await.is_err(), "a dead client reads nothing either");
         assert_eq!(api.count("Widget"), committed, "{point:?}");
-        assert!(widgets_in(&api).get("a").await.is_ok(), "other clients go on");
+        assert!(widgets_in(&api).get("a").await.is_ok(), "other clients continue");
     }
 }
 

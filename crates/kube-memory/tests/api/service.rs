@@ -11,7 +11,7 @@ use kube::{Client, Resource as _, ResourceExt as _};
 use kube_memory::{MemoryApi, UserInfo, WriteKind, serve};
 use serde_json::{Value, json};
 
-use super::{create, merge, options, permissive, refusal, widgets, widgets_in, widgets_of, with_rules};
+use super::{create, merge, options, permissive, status_of, widgets, widgets_in, widgets_of, with_rules};
 
 #[tokio::test]
 async fn discovery_finds_every_kind() {
@@ -47,7 +47,7 @@ async fn service_account_gets_a_token() {
     assert_eq!(status.expiration_timestamp.0.to_string(), "2026-01-01T01:00:00Z");
     assert_eq!(status.token.matches('.').count(), 2);
     let none = accounts.create_token_request("nobody", &PostParams::default(), &request).await;
-    assert_eq!(refusal(none).message, "serviceaccounts \"nobody\" not found");
+    assert_eq!(status_of(none).message, "serviceaccounts \"nobody\" not found");
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn event_is_one_object_in_both_groups() {
     assert_eq!(list.items[0].reporting_component.as_deref(), Some("t.example/c"));
     let long =
         recorder.publish(&Event { reason: "Other".into(), ..event(&"x".repeat(1025)) }, &reference).await;
-    assert!(refusal(long).message.contains("can have at most 1024 characters"));
+    assert!(status_of(long).message.contains("can have at most 1024 characters"));
 }
 
 #[tokio::test]
@@ -91,12 +91,12 @@ async fn put_creates_leases_then_needs_a_version() {
     )
     .unwrap();
     let made = leases.replace("l", &PostParams::default(), &lease).await.unwrap();
-    assert_eq!(refusal(leases.replace("l", &PostParams::default(), &lease).await).code, 422);
+    assert_eq!(status_of(leases.replace("l", &PostParams::default(), &lease).await).code, 422);
     let stolen = Patch::Merge(json!({"spec": {"holderIdentity": "you"}}));
     leases.patch("l", &PatchParams::default(), &stolen).await.unwrap();
-    assert_eq!(refusal(leases.replace("l", &PostParams::default(), &made).await).code, 409);
+    assert_eq!(status_of(leases.replace("l", &PostParams::default(), &made).await).code, 409);
     let zero = Patch::Merge(json!({"spec": {"leaseDurationSeconds": 0}}));
-    let status = refusal(leases.patch("l", &PatchParams::default(), &zero).await);
+    let status = status_of(leases.patch("l", &PatchParams::default(), &zero).await);
     assert_eq!(
         status.message,
         "Lease.coordination.k8s.io \"l\" is invalid: spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"

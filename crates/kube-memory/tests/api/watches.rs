@@ -1,4 +1,4 @@
-//! Watches: resuming, 410, initial events, bookmarks, selections, and kube's own watcher on top.
+//! Watches: resuming, 410, initial events, bookmarks, selectors, and kube's watcher.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{create, merge, options, permissive, widgets_in};
 
-/// One letter per event and the name, `A:a`.
+/// The event as one letter and the name, such as `A:a`.
 fn short(event: &WatchEvent<DynamicObject>) -> String {
     match event {
         WatchEvent::Added(o) => format!("A:{}", o.name_any()),
@@ -128,7 +128,7 @@ async fn watch_timeout_ends_with_a_bookmark() {
     assert_eq!(events, [format!("B:{}", api.revision())]);
 }
 
-/// What kube's watcher makes of it, until `count` events were seen.
+/// The first `count` events of kube's watcher.
 async fn watched(widgets: Api<DynamicObject>, config: watcher::Config, count: usize) -> Vec<String> {
     let name = |o: DynamicObject| o.name_any();
     watcher::watcher(widgets, config)
@@ -153,7 +153,7 @@ async fn kube_watcher_works_with_either_initial_list() {
         create(&widgets, "a").await;
         create(&widgets, "b").await;
         let watching = tokio::spawn(watched(widgets.clone(), config, 6));
-        // Wait until the watcher has a watch open that is read to the end.
+        // Wait until the watcher has an open watch that is read to the end.
         let mut quiet = api.activity();
         while quiet.watches.is_empty() {
             tokio::task::yield_now().await;
@@ -183,7 +183,7 @@ async fn idle_means_every_watch_is_read() {
     );
     assert!(quiet.watches[0].consumed < quiet.revision);
     stream.try_next().await.unwrap();
-    assert!(!api.activity().is_idle(), "it was handed out, but nobody asked for more yet");
+    assert!(!api.activity().is_idle(), "handed out, but the next frame is not requested yet");
     let reader = tokio::spawn(async move { stream.try_next().await.unwrap().map(|e| short(&e)) });
     api.wait_idle().await;
     assert_eq!(api.activity().watches[0].consumed, api.revision());

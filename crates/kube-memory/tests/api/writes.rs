@@ -1,4 +1,4 @@
-//! Create, replace, patch: the rules of a real server, one test each.
+//! Create, replace, patch and apply.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams, PostParams, ValidationDirective};
 use kube_memory::{MemoryApi, Options, UserInfo};
 use serde_json::{Value, json};
 
-use super::{create, merge, options, permissive, refusal, version, widget, widgets_in, with_rules};
+use super::{create, merge, options, permissive, status_of, version, widget, widgets_in, with_rules};
 
 #[tokio::test]
 async fn create_fills_in_metadata() {
@@ -31,7 +31,7 @@ async fn creating_an_existing_object_is_409() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
-    let status = refusal(widgets.create(&PostParams::default(), &widget("a", json!({}))).await);
+    let status = status_of(widgets.create(&PostParams::default(), &widget("a", json!({}))).await);
     assert_eq!((status.code, status.reason.as_str()), (409, "AlreadyExists"));
     assert_eq!(status.message, "widgets.test.example \"a\" already exists");
     let details = status.details.unwrap();
@@ -46,9 +46,9 @@ async fn create_needs_namespace_and_valid_name() {
     let api = permissive();
     let elsewhere =
         kube::Api::namespaced_with(api.client(UserInfo::admin()), "nowhere", &super::widget_resource());
-    let status = refusal(elsewhere.create(&PostParams::default(), &widget("a", json!({}))).await);
+    let status = status_of(elsewhere.create(&PostParams::default(), &widget("a", json!({}))).await);
     assert_eq!((status.code, status.message.as_str()), (404, "namespaces \"nowhere\" not found"));
-    let status = refusal(widgets_in(&api).create(&PostParams::default(), &widget("A_b", json!({}))).await);
+    let status = status_of(widgets_in(&api).create(&PostParams::default(), &widget("A_b", json!({}))).await);
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
     assert!(
         status.message.starts_with(
@@ -79,12 +79,12 @@ async fn stale_resource_version_is_409() {
     let first = create(&widgets, "a").await;
     merge(&widgets, "a", json!({"spec": {"size": 2}})).await.unwrap();
     let expected = "Operation cannot be fulfilled on widgets.test.example \"a\": the object has been modified; please apply your changes to the latest version and try again";
-    let status = refusal(widgets.replace("a", &PostParams::default(), &first).await);
+    let status = status_of(widgets.replace("a", &PostParams::default(), &first).await);
     assert_eq!((status.code, status.reason.as_str(), status.message.as_str()), (409, "Conflict", expected));
     let stale = json!({"metadata": {"resourceVersion": first.resource_version()}, "spec": {"size": 3}});
-    let status = refusal(merge(&widgets, "a", stale.clone()).await);
+    let status = status_of(merge(&widgets, "a", stale.clone()).await);
     assert_eq!((status.code, status.message.as_str()), (409, expected));
-    let status = refusal(widgets.patch_status("a", &PatchParams::default(), &Patch::Merge(stale)).await);
+    let status = status_of(widgets.patch_status("a", &PatchParams::default(), &Patch::Merge(stale)).await);
     assert_eq!((status.code, status.message.as_str()), (409, expected));
 }
 
@@ -93,7 +93,7 @@ async fn replace_without_resource_version_is_422() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
-    let status = refusal(widgets.replace("a", &PostParams::default(), &widget("a", json!({}))).await);
+    let status = status_of(widgets.replace("a", &PostParams::default(), &widget("a", json!({}))).await);
     assert_eq!(
         (status.code, status.message.as_str()),
         (
@@ -110,7 +110,7 @@ async fn other_uid_is_409_for_replace_422_for_patch() {
     let mut object = create(&widgets, "a").await;
     let uid = object.uid().unwrap();
     object.metadata.uid = Some("other".into());
-    let status = refusal(widgets.replace("a", &PostParams::default(), &object).await);
+    let status = status_of(widgets.replace("a", &PostParams::default(), &object).await);
     assert_eq!(status.code, 409);
     assert_eq!(
         status.message,
@@ -118,7 +118,7 @@ async fn other_uid_is_409_for_replace_422_for_patch() {
             "Operation cannot be fulfilled on widgets.test.example \"a\": StorageError: invalid object, Code: 4, Key: /registry/test.example/widgets/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: other, UID in object meta: {uid}"
         )
     );
-    let status = refusal(merge(&widgets, "a", json!({"metadata": {"uid": "other"}})).await);
+    let status = status_of(merge(&widgets, "a", json!({"metadata": {"uid": "other"}})).await);
     assert_eq!(status.code, 422);
     assert!(
         status.message.contains("metadata.uid: Invalid value: \"other\": field is immutable"),
@@ -146,7 +146,7 @@ async fn status_is_written_through_its_endpoint_only() {
     assert_eq!(stored["spec"]["size"], 7);
     assert_eq!(stored["metadata"]["labels"]["l"], "1");
     assert!(stored["metadata"].get("finalizers").is_none());
-    assert_eq!(stored["metadata"]["generation"], 2, "a status write is no new generation");
+    assert_eq!(stored["metadata"]["generation"], 2, "a status write does not raise the generation");
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn json_patch_with_failed_test_is_422() {
         Patch::<()>::Json(serde_json::from_value(operations).unwrap())
     };
     let before = api.revision();
-    let status = refusal(widgets.patch("a", &PatchParams::default(), &patch(json!("bob"))).await);
+    let status = status_of(widgets.patch("a", &PatchParams::default(), &patch(json!("bob"))).await);
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
     assert_eq!(status.message, "the server rejected our request due to an error in our request");
     assert_eq!(api.revision(), before);
@@ -226,7 +226,7 @@ async fn dry_run_stores_nothing() {
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     let made = widgets.create(&dry, &widget("a", json!({}))).await.unwrap();
     assert!(made.uid().is_some() && made.resource_version().is_none());
-    assert_eq!(refusal(widgets.get("a").await).code, 404);
+    assert_eq!(status_of(widgets.get("a").await).code, 404);
     let real = create(&widgets, "a").await;
     let dry = PatchParams { dry_run: true, ..PatchParams::default() };
     let patched = widgets.patch("a", &dry, &Patch::Merge(json!({"spec": {"size": 9}}))).await.unwrap();
@@ -280,7 +280,7 @@ async fn field_validation_rejects_warns_or_ignores() {
 async fn invalid_object_is_422_with_causes() {
     let api = with_rules();
     let status =
-        refusal(widgets_in(&api).create(&PostParams::default(), &widget("a", json!({"size": -1}))).await);
+        status_of(widgets_in(&api).create(&PostParams::default(), &widget("a", json!({"size": -1}))).await);
     assert_eq!(status.code, 422);
     assert_eq!(
         status.message,
@@ -305,7 +305,7 @@ async fn apply_removes_fields_it_no_longer_sets() {
     merge(&widgets, "a", json!({"spec": {"owner": "ann"}})).await.unwrap();
     let before = api.revision();
     apply(json!({"size": 1, "link": {"to": "x"}})).await.unwrap();
-    assert_eq!(api.revision(), before, "applying the same again is no write");
+    assert_eq!(api.revision(), before, "applying the same again writes nothing");
     let made = apply(json!({"size": 2})).await.unwrap();
     assert_eq!(made.data["spec"], json!({"size": 2, "owner": "ann"}));
     let managers: Vec<(String, String)> = made
@@ -316,7 +316,7 @@ async fn apply_removes_fields_it_no_longer_sets() {
     assert_eq!(managers, [("git".into(), "Apply".into()), (String::new(), "Update".into())]);
     let config = json!({"apiVersion": "test.example/v1", "kind": "Widget", "spec": {"size": 3}, "metadata": {"name": "a"}});
     let other = widgets.patch("a", &PatchParams::apply("other"), &Patch::Apply(&config)).await;
-    let status = refusal(other);
+    let status = status_of(other);
     assert_eq!((status.code, status.reason.as_str()), (409, "Conflict"));
     assert_eq!(status.message, "Apply failed with 1 conflict: conflict with \"git\": .spec.size");
     let made =
@@ -330,7 +330,7 @@ async fn apply_rejects_undeclared_fields() {
     let config = json!({"apiVersion": "test.example/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"colour": 1}});
     let mut params = PatchParams::apply("git");
     params.field_validation = Some(ValidationDirective::Strict);
-    let status = refusal(widgets_in(&api).patch("a", &params, &Patch::Apply(config)).await);
+    let status = status_of(widgets_in(&api).patch("a", &params, &Patch::Apply(config)).await);
     assert_eq!(status.code, 500);
     assert_eq!(
         status.message,

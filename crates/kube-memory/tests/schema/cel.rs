@@ -1,4 +1,4 @@
-//! CEL rules of CRDs on every level.
+//! CEL rules at every level of a schema.
 
 use kube_memory::schema::Schema;
 use serde_json::{Value, json};
@@ -16,21 +16,21 @@ fn update(old: Value, new: Value) -> Vec<String> {
 #[test]
 fn rule_reports_its_field_path() {
     assert_eq!(
-        create(json!({"color": "red", "link": {}, "unlink": true})),
-        ["spec.unlink: Invalid value: link and unlink exclude each other"]
+        create(json!({"color": "red", "attach": {}, "detach": true})),
+        ["spec.detach: Invalid value: attach and detach exclude each other"]
     );
-    assert!(create(json!({"color": "red", "link": {}, "unlink": false})).is_empty());
+    assert!(create(json!({"color": "red", "attach": {}, "detach": false})).is_empty());
 }
 
 #[test]
 fn root_rule_compares_spec_and_status() {
     let mut object = gadget(json!({"color": "red"}));
-    object["status"] = json!({"state": "Disabled", "activeRules": [{"name": "a"}]});
+    object["status"] = json!({"state": "Disabled", "mounts": [{"name": "a"}]});
     assert_eq!(
         texts(&schema().validate(&object, None)),
-        ["<nil>: Invalid value: a disabled gadget has no active rules"]
+        ["<nil>: Invalid value: a disabled gadget has no mounts"]
     );
-    object["status"]["activeRules"] = json!([]);
+    object["status"]["mounts"] = json!([]);
     assert!(schema().validate(&object, None).is_empty());
 }
 
@@ -50,7 +50,7 @@ fn transition_rules_run_on_updates_only() {
     assert!(create(b.clone()).is_empty());
     assert_eq!(update(a.clone(), b), [r#"spec.url: Invalid value: "https://b": url is immutable"#]);
     assert!(update(a.clone(), a.clone()).is_empty());
-    // Without an old value there is nothing to compare with.
+    // A transition rule needs an old value.
     assert!(update(json!({"color": "red"}), a).is_empty());
 }
 
@@ -99,10 +99,10 @@ fn with_rule(rule: Value) -> Schema {
 
 #[test]
 fn rule_error_is_a_violation() {
-    let schema = with_rule(json!({"rule": "self.link.type == 'x'"}));
+    let schema = with_rule(json!({"rule": "self.attach.type == 'x'"}));
     assert_eq!(
-        texts(&schema.validate(&gadget(json!({"color": "red", "link": {}})), None)),
-        ["spec: Invalid value: \"object\": no such key: type evaluating rule: self.link.type == 'x'"]
+        texts(&schema.validate(&gadget(json!({"color": "red", "attach": {}})), None)),
+        ["spec: Invalid value: \"object\": no such key: type evaluating rule: self.attach.type == 'x'"]
     );
 }
 

@@ -14,7 +14,7 @@ fn request(user: &str, operation: Operation) -> AdmissionRequest {
         kind: "Widget".into(),
         resource: "widgets".into(),
         subresource: None,
-        namespace: Some("social".into()),
+        namespace: Some("team".into()),
         name: "w".into(),
     }
 }
@@ -48,7 +48,7 @@ spec: {policyName: p, validationActions: [Deny, Audit]}
 
 #[test]
 fn policy_is_matched_and_evaluated() {
-    let prod = json!({"metadata": {"name": "social", "labels": {"env": "prod"}}});
+    let prod = json!({"metadata": {"name": "team", "labels": {"env": "prod"}}});
     let strict = Policies::load(&GENERAL.replace("FAILURE", "Fail")).unwrap();
     let lenient = Policies::load(&GENERAL.replace("FAILURE", "Ignore")).unwrap();
     let create = request("x", Operation::Create);
@@ -70,7 +70,7 @@ fn policy_is_matched_and_evaluated() {
     assert!(lenient.evaluate(&create, Some(&object(4)), None, Some(&prod)).is_allowed());
     assert!(strict.evaluate(&create, Some(&object(1)), None, Some(&prod)).is_allowed());
 
-    let test = json!({"metadata": {"name": "social", "labels": {"env": "test"}}});
+    let test = json!({"metadata": {"name": "team", "labels": {"env": "test"}}});
     assert!(strict.evaluate(&create, Some(&object(7)), None, Some(&test)).is_allowed(), "namespace selector");
     let mut skipped = object(7);
     skipped["metadata"]["labels"] = json!({"skip": "yes"});
@@ -87,5 +87,7 @@ fn broken_policies_are_named() {
     let broken = GENERAL.replace("variables.replicas * 2", "variables.replicas *");
     assert!(Policies::load(&broken).unwrap_err().to_string().contains("policy p, variable doubled"));
     let unbound = GENERAL.replace("policyName: p", "policyName: q");
-    assert!(Policies::load(&unbound).unwrap_err().to_string().contains("the binding b is for the policy q"));
+    assert!(
+        Policies::load(&unbound).unwrap_err().to_string().contains("the binding b refers to the policy q")
+    );
 }

@@ -1,4 +1,4 @@
-//! Defaulting, pruning and `OpenAPI` validation, with the words of a real API server.
+//! Defaulting, pruning and `OpenAPI` validation.
 
 use kube_memory::FieldErrorKind;
 use kube_memory::schema::{Schema, SchemaError, unknown_field};

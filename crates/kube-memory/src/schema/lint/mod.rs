@@ -1,5 +1,4 @@
-//! What a real API server demands of a CRD, so that a CRD that cannot be installed fails a test and not an
-//! installation. Each violation is one sentence that names the place.
+//! Checks a CRD as an API server would, so that an invalid CRD fails in a test and not on installation.
 
 mod expressions;
 mod structure;
@@ -12,11 +11,11 @@ use crate::schema::columns::JsonPath;
 use crate::schema::keywords::{JsonType, flag, list};
 use crate::schema::node::Node;
 
-/// The violations of a CRD, in a fixed order; empty means an API server takes it.
+/// Checks a CRD as an API server would. Returns one sentence per violation, in a fixed order; none if the CRD is valid.
 ///
-/// Checked are names, versions, columns and selectable fields, the structural schema rules, defaults, formats,
-/// list types, CEL (syntax, `oldSelf` where nothing can be correlated, sizes that CEL costs need). The
-/// server's own type check and cost estimate of CEL need its compiler and are left to the cluster tests.
+/// Covers names, versions, printer columns, selectable fields, the rules of structural schemas, defaults, formats, list
+/// types, and CEL: syntax, `oldSelf` where values cannot be correlated, and the bounds that the cost estimate needs. Not
+/// covered: type checks and the cost estimate of CEL, for which a server uses its own compiler.
 pub fn lint(crd: &CustomResourceDefinition) -> Vec<String> {
     match serde_json::to_value(crd) {
         Ok(json) => lint_json(&json),
@@ -88,7 +87,7 @@ fn check_version(version: &Value, found: &mut Vec<String>) {
             report(format!("the printer column for {path} needs a name"));
         }
         if !matches!(kind, "integer" | "number" | "string" | "boolean" | "date") {
-            report(format!("the printer column {title} has the type {kind:?}, which no server prints"));
+            report(format!("the printer column {title} has the unsupported type {kind:?}"));
         }
         if let Err(error) = JsonPath::parse(path) {
             report(format!("the printer column {title}: {error}"));

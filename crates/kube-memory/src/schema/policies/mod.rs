@@ -31,15 +31,15 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// Reads policies and bindings from YAML manifests; other kinds are ignored.
+    /// Compiles the policies and bindings of YAML manifests. Other kinds are ignored.
     ///
     /// # Errors
-    /// When a manifest cannot be read, an expression does not compile, or a binding has no policy.
+    /// When a manifest is invalid, an expression does not compile, or a binding refers to an unknown policy.
     pub fn load(yaml: &str) -> Result<Self, SchemaError> {
         Self::from_values(&read(yaml)?)
     }
 
-    /// As [`Policies::load`], for manifests given as values; a `List` stands for its items.
+    /// As [`Policies::load`], for manifests given as values. A `List` stands for its items.
     pub fn from_values(manifests: &[Value]) -> Result<Self, SchemaError> {
         let mut bindings: Vec<ValidatingAdmissionPolicyBinding> = Vec::new();
         let mut policies = Vec::new();
@@ -87,12 +87,12 @@ impl Policies {
     }
 }
 
-/// The documents of a YAML text.
+/// The documents of a YAML stream.
 fn read(yaml: &str) -> Result<Vec<Value>, SchemaError> {
     serde_saphyr::from_multiple(yaml).map_err(|error| SchemaError::Yaml(error.to_string()))
 }
 
-/// A `List` as its items, anything else as itself.
+/// The items of a `List`; any other manifest alone.
 fn items(manifest: &Value) -> impl Iterator<Item = &Value> {
     let fields: Option<&Map<String, Value>> = manifest.as_object();
     let list = fields
