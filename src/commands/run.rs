@@ -389,14 +389,15 @@ fn unreadable(path: &std::path::Path, error: &kube::config::KubeconfigError) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube_memory::{Actor, MemoryApi, Options};
+    use kube_memory::{MemoryApi, Options, UserInfo};
 
     /// §4.7.
     #[tokio::test]
     async fn something_is_begun_only_while_the_lease_is_held_for_long_enough() {
         let api = MemoryApi::new(&[], Options::default()).unwrap();
         let timing = |seconds| Timing::of(Duration::from_secs(seconds));
-        let mut election = Election::new(api.client(Actor::admin()), "default", "us".to_owned(), timing(300));
+        let mut election =
+            Election::new(api.client(UserInfo::admin()), "default", "us".to_owned(), timing(300));
         let held = election.leadership();
         assert!(!may_create(Some(held.clone()), timing(300))(), "it is not held yet");
         election.acquire().await;

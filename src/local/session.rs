@@ -10,7 +10,7 @@ use crate::{
 use dataverse_simulator::{Server, Simulator, service_at, services_of};
 use jiff::{SignedDuration, Timestamp};
 use kube_memory::schema::{SchemaError, policies::Policies};
-use kube_memory::{Actor, Line, MemoryApi, Options, SchemaAdmission};
+use kube_memory::{FaultInjector, MemoryApi, Options, SchemaAdmission, UserInfo};
 use std::{
     collections::{BTreeSet, HashMap},
     net::{Ipv4Addr, SocketAddr},
@@ -29,7 +29,7 @@ const CONCURRENCY: usize = 32;
 pub enum SessionError {
     /// The in-memory API.
     #[error("the in-memory API cannot be started: {0}")]
-    Api(#[from] kube_memory::Error),
+    Api(#[from] kube_memory::SetupError),
     /// Our own definitions or policies.
     #[error("Postlink's own definitions cannot be used: {0}")]
     Schema(#[from] SchemaError),
@@ -51,10 +51,10 @@ pub enum Applicant {
 }
 
 impl Applicant {
-    fn actor(self) -> Actor {
+    fn actor(self) -> UserInfo {
         match self {
-            Self::Tool => Actor::user("system:serviceaccount:flux-system:kustomize-controller"),
-            Self::Person => Actor::user("you"),
+            Self::Tool => UserInfo::new("system:serviceaccount:flux-system:kustomize-controller"),
+            Self::Person => UserInfo::new("you"),
         }
     }
 }
@@ -63,7 +63,7 @@ impl Applicant {
 #[derive(Clone, Debug, Default)]
 pub struct Wiring {
     /// Between the controller and the API: what it can break.
-    pub line: Option<Line>,
+    pub line: Option<FaultInjector>,
     /// Reach the simulated instances over streams in memory instead of HTTPS: a paused tokio clock would jump while
     /// sockets wait.
     pub in_memory: bool,
@@ -125,10 +125,10 @@ impl Session {
         config.clock = now;
         config.allow_hosts.extend(hosts.iter().cloned());
         let dynamics = dataverse_client::Client::new(&config)?;
-        let actor = Actor::user("system:serviceaccount:postlink-system:postlink");
+        let actor = UserInfo::new("system:serviceaccount:postlink-system:postlink");
         let controller = Controller::start(Settings {
             client: match &wiring.line {
-                Some(line) => api.client_over(actor, line),
+                Some(line) => api.client_with_faults(actor, line),
                 None => api.client(actor),
             },
             dataverse: dynamics,
@@ -143,7 +143,7 @@ impl Session {
         let service = WithWarnings::new(api.service(applicant.actor()), warnings.clone());
         Ok(Self {
             applicant: kube::Client::new(service, "default"),
-            administrator: api.client(Actor::admin()),
+            administrator: api.client(UserInfo::admin()),
             api,
             world,
             clock,

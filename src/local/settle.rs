@@ -51,7 +51,7 @@ pub async fn settle(session: &Session) -> Result<(), Unsettled> {
 const KINDS: [Kind; 3] = Kind::ALL;
 
 fn newest(session: &Session) -> [u64; 3] {
-    KINDS.map(|kind| session.api.latest(kind.as_str()))
+    KINDS.map(|kind| session.api.latest_revision(kind.as_str()))
 }
 
 fn is_throttled(session: &Session) -> bool {
@@ -71,9 +71,10 @@ async fn quiet(session: &Session) -> Result<(), Unsettled> {
     // its turn in between, is quiet.
     while still < 3 {
         tokio::task::yield_now().await;
-        let caught_up =
-            KINDS.iter().all(|kind| quiescence.has_seen(*kind, session.api.latest(kind.as_str())));
-        if caught_up && quiescence.is_idle() && session.api.quiet().requests_in_flight == 0 {
+        let caught_up = KINDS.iter().all(|kind| {
+            quiescence.has_seen(*kind, session.api.latest_revision(kind.as_str()))
+        });
+        if caught_up && quiescence.is_idle() && session.api.activity().requests_in_flight == 0 {
             still += 1;
             continue;
         }
@@ -88,7 +89,7 @@ async fn quiet(session: &Session) -> Result<(), Unsettled> {
                 caught_up,
                 idle = quiescence.is_idle(),
                 queue = ?session.controller.observer().queue(),
-                quiet = ?session.api.quiet(),
+                activity = ?session.api.activity(),
                 "nothing moves"
             );
             return Err(Unsettled::Hangs);

@@ -5,7 +5,7 @@ use crate::{
     manifests::{Document, ManifestError},
 };
 
-use kube_memory::name_faults_of;
+use kube_memory::validate_name;
 
 use dataverse_simulator::SimulatedInstance;
 use kube::core::{ApiResource, GroupVersionKind};
@@ -120,7 +120,7 @@ impl Tree {
                 let given = document.value.pointer("/metadata/name").filter(|name| !name.is_null());
                 vec![given.map_or("is missing", |_| "is no text; put it in quotes").to_owned()]
             } else {
-                name_faults_of(&kind, &name)
+                validate_name(&kind, &name)
             };
             if !faults.is_empty() {
                 let place = document.place("metadata.name");

@@ -1,7 +1,7 @@
 //! §4 over every revision of the in-memory API: what was stored for a moment only counts as well.
 
 use crate::scenario_runner::{condition, text};
-use kube_memory::{MemoryApi, Revision};
+use kube_memory::{HistoryEntry, MemoryApi};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -38,7 +38,7 @@ impl Replay {
         broken
     }
 
-    fn rule(&mut self, name: &str, revision: &Revision) -> Option<String> {
+    fn rule(&mut self, name: &str, revision: &HistoryEntry) -> Option<String> {
         let rule = revision.after();
         let on = rule.as_deref().and_then(active_on).map(str::to_owned);
         let before = match &on {

@@ -1,6 +1,7 @@
 //! The admission policies: who is told what, in which mode, in which words.
 
-use kube_memory::schema::policies::{AdmissionRequestInfo, Operation, Policies, UserInfo};
+use kube_memory::schema::policies::Policies;
+use kube_memory::{AdmissionRequest, Operation, UserInfo};
 use postlink::local::policies::{Mode, Principals, render};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -20,10 +21,10 @@ fn connection(rules: usize) -> Value {
     })
 }
 
-fn request(user: &str, operation: Operation) -> AdmissionRequestInfo {
-    AdmissionRequestInfo {
+fn request(user: &str, operation: Operation) -> AdmissionRequest {
+    AdmissionRequest {
         operation,
-        user: UserInfo { name: user.into(), groups: vec!["system:authenticated".into()] },
+        user: UserInfo { username: user.into(), groups: vec!["system:authenticated".into()] },
         dry_run: false,
         group: "postlink.dev".into(),
         version: "v1alpha1".into(),
@@ -57,14 +58,14 @@ use Told::{Denied, Nothing, Warned};
 /// Evaluates a request, checks the exact words, and says what it came to.
 fn told(
     policies: &Policies,
-    request: &AdmissionRequestInfo,
+    request: &AdmissionRequest,
     new: Option<&Value>,
     old: &Value,
     namespace: Option<&Value>,
     sentence: &str,
 ) -> Told {
     let verdict = policies.evaluate(request, new, Some(old), namespace);
-    match (&verdict.denied[..], &verdict.warnings[..]) {
+    match (&verdict.denials[..], &verdict.warnings[..]) {
         ([], []) => Nothing,
         ([denial], []) => {
             assert_eq!(denial.message, sentence);
@@ -141,7 +142,7 @@ fn r08_people_are_refused_and_tools_are_warned(
         let policies = policies(mode);
         for dry_run in [false, true] {
             for operation in [Operation::Update, Operation::Delete] {
-                let request = AdmissionRequestInfo { dry_run, ..request(user, operation) };
+                let request = AdmissionRequest { dry_run, ..request(user, operation) };
                 let new = (operation == Operation::Update).then(|| disabled(&old));
                 let told = told(&policies, &request, new.as_ref(), &old, None, FOUR);
                 assert_eq!(told, expected, "{user} {operation:?} {mode:?} dry run {dry_run}");
@@ -176,9 +177,9 @@ fn only_disabling_is_refused_among_updates() {
     let mut implied = old.clone();
     implied["spec"].as_object_mut().unwrap().remove("enabled");
     assert_eq!(told(&policies, &jane, Some(&disabled(&implied)), &implied, None, FOUR), Denied);
-    let status = AdmissionRequestInfo { subresource: Some("status".into()), ..jane.clone() };
+    let status = AdmissionRequest { subresource: Some("status".into()), ..jane.clone() };
     assert_eq!(told(&policies, &status, Some(&disabled(&old)), &old, None, FOUR), Nothing);
-    let other = AdmissionRequestInfo { resource: "automationrules".into(), ..jane };
+    let other = AdmissionRequest { resource: "automationrules".into(), ..jane };
     assert_eq!(told(&policies, &other, Some(&disabled(&old)), &old, None, FOUR), Nothing);
 }
 
@@ -267,8 +268,8 @@ fn the_guard_keeps_the_finalizer_in_every_mode_and_from_everybody() {
             for new in [&empty, &absent] {
                 let verdict =
                     policies.evaluate(&request(user, Operation::Update), Some(new), Some(&old), None);
-                assert_eq!(verdict.denied[0].message, sentence, "{mode:?} {user}");
-                assert_eq!(verdict.denied[0].policy, "postlink-guard");
+                assert_eq!(verdict.denials[0].message, sentence, "{mode:?} {user}");
+                assert_eq!(verdict.denials[0].policy, "postlink-guard");
             }
             let mut added = old.clone();
             added["metadata"]["finalizers"] = json!(["other.dev/x", FINALIZER]);

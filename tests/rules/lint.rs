@@ -138,7 +138,7 @@ fn the_examples_are_taken_as_they_are() {
         let kind = document.value["kind"].as_str().unwrap_or_default().to_owned();
         match refused(&schemas, &document) {
             Some(found) => problems.extend(found),
-            None if kind == postlink::commands::local::simulated_instance::KIND => {}
+            None if kind == postlink::local::simulated_instance::KIND => {}
             None => assert!(BUILT_IN.contains(&kind.as_str()), "{}: {kind}?", document.place("kind")),
         }
         checked.insert(kind);

@@ -1,24 +1,24 @@
-//! The border to the schema work: what the API asks of whoever knows the definitions and the policies.
+//! Admission: what the API asks of the code that knows the schemas and the policies.
 
 use serde_json::Value;
 
-use super::answer::FieldError;
-use super::resource::Resource;
-use super::store::Actor;
+use crate::field_error::FieldError;
+use crate::resource::Resource;
+use crate::user_info::UserInfo;
 
 /// The operation of an admission request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// CREATE.
+    /// A new object.
     Create,
-    /// UPDATE, also of `/status`.
+    /// A change of the object or of its status, by PUT, PATCH or apply.
     Update,
-    /// DELETE; only `old_object` is there.
+    /// A deletion.
     Delete,
 }
 
 impl Operation {
-    /// As policies see it in `request.operation`.
+    /// The spelling of the admission API, such as `CREATE`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "CREATE",
@@ -28,47 +28,45 @@ impl Operation {
     }
 }
 
-/// What a policy may look at.
-#[derive(Clone, Copy, Debug)]
-pub struct AdmissionRequest<'a> {
-    /// What is about to happen.
+/// What an admission policy sees of a request besides the objects: `request` in CEL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdmissionRequest {
+    /// What the request does.
     pub operation: Operation,
-    /// The kind it happens to.
-    pub resource: &'a Resource,
-    /// `status` for the status endpoint.
-    pub subresource: Option<&'a str>,
-    /// Namespace, empty for cluster-wide kinds.
-    pub namespace: &'a str,
-    /// Name.
-    pub name: &'a str,
-    /// Who asks.
-    pub actor: &'a Actor,
-    /// Whether nothing will be stored.
+    /// Who makes the request.
+    pub user: UserInfo,
+    /// Whether the result is not stored.
     pub dry_run: bool,
-    /// The object as it would be stored; absent on delete.
-    pub object: Option<&'a Value>,
-    /// The object as it is; absent on create.
-    pub old_object: Option<&'a Value>,
-    /// The namespace object, when the kind is namespaced and the namespace exists.
-    pub namespace_object: Option<&'a Value>,
-    /// `CreateOptions`, `UpdateOptions`, `PatchOptions` or `DeleteOptions` of the request.
-    pub options: &'a Value,
+    /// API group. Empty for the core group.
+    pub group: String,
+    /// API version, such as `v1`.
+    pub version: String,
+    /// Kind of the object.
+    pub kind: String,
+    /// Plural name of the resource.
+    pub resource: String,
+    /// Subresource, such as `status`. `None` for the object's main endpoint.
+    pub subresource: Option<String>,
+    /// Namespace of the object. `None` for cluster-scoped objects.
+    pub namespace: Option<String>,
+    /// Name of the object. May be empty on a create with `generateName`.
+    pub name: String,
 }
 
-/// A policy's no.
+/// Why admission denies a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// What follows `… is forbidden: `, such as
+    /// What follows `… is forbidden: ` in the answer, such as
     /// `ValidatingAdmissionPolicy 'p' with binding 'b' denied request: …`.
     pub message: String,
-    /// The HTTP code; a `ValidatingAdmissionPolicy` without a `reason` answers 422.
+    /// HTTP status of the answer. A `ValidatingAdmissionPolicy` without a `reason` answers 422.
     pub code: u16,
-    /// The reason that goes with the code; `Invalid` for 422.
+    /// `reason` of the answer, such as `Invalid` for 422.
     pub reason: &'static str,
 }
 
 impl Denial {
-    /// What a `ValidatingAdmissionPolicy` without a `reason` answers: 422 `Invalid`.
+    /// 422 `Invalid`: the answer of a `ValidatingAdmissionPolicy` without a `reason`.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 422, reason: "Invalid" }
     }
@@ -79,29 +77,33 @@ impl Denial {
     }
 }
 
-/// The policies' answer.
+/// The result of admission.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// Set when the request is refused.
+pub struct AdmissionResponse {
+    /// Why the request is denied. `None` admits it.
     pub denied: Option<Denial>,
-    /// Texts for `Warning: 299` headers, also given when the request is refused.
+    /// Texts for `Warning: 299` headers, sent whether or not the request is denied.
     pub warnings: Vec<String>,
 }
 
-/// Pruning, defaulting, validation and policies, done by whoever knows the definitions.
+/// Schemas and policies: prunes, defaults, validates and admits objects.
 ///
-/// Every method runs under the store's lock and must neither block nor call the API. `prune`, `default` and
-/// `validate` are called for custom resources only; `admit` for every kind. Metadata, kind and `apiVersion` are
-/// checked by the API itself.
+/// [`SchemaAdmission`](crate::SchemaAdmission) does what an API server does with a CRD's schema and with
+/// `ValidatingAdmissionPolicy` objects. Implement the trait to replace it, for instance by a policy written in Rust.
+///
+/// Every method runs under the store's lock: it must neither block nor call the API. `prune`, `default` and
+/// `validate` are called for custom resources only, `admit` for every kind. The API itself checks metadata, `kind`
+/// and `apiVersion`.
 pub trait Admission: Send + Sync {
-    /// Drops what the schema does not know (and nulls it does not allow). Returns the dropped paths, as
-    /// `fieldValidation` names them: `spec.nope`, `spec.list[0].nope`.
+    /// Removes fields that the schema does not declare. Returns their paths in the spelling of `fieldValidation`:
+    /// `spec.nope`, `spec.list[0].nope`.
     fn prune(&self, resource: &Resource, object: &mut Value) -> Vec<String>;
 
     /// Fills in the schema's defaults.
     fn default(&self, resource: &Resource, object: &mut Value);
 
-    /// Schema and CEL rules. `old` is absent on create; for `subresource` `status` only the status is new.
+    /// Checks an object against the schema and its CEL rules. `old` is `None` on a create. With the subresource
+    /// `status`, only the status differs from `old`.
     fn validate(
         &self,
         resource: &Resource,
@@ -110,11 +112,18 @@ pub trait Admission: Send + Sync {
         old: Option<&Value>,
     ) -> Vec<FieldError>;
 
-    /// Admission policies.
-    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict;
+    /// Evaluates admission policies. `object` is `None` on a delete, `old_object` on a create. `namespace_object` is
+    /// the object's namespace, where there is one.
+    fn admit(
+        &self,
+        request: &AdmissionRequest,
+        object: Option<&Value>,
+        old_object: Option<&Value>,
+        namespace_object: Option<&Value>,
+    ) -> AdmissionResponse;
 }
 
-/// Accepts everything, keeps everything: for tests of the API itself.
+/// Admits every object unchanged. The default of [`Options`](crate::Options).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Permissive;
 
@@ -129,7 +138,13 @@ impl Admission for Permissive {
         Vec::new()
     }
 
-    fn admit(&self, _: &AdmissionRequest<'_>) -> Verdict {
-        Verdict::default()
+    fn admit(
+        &self,
+        _: &AdmissionRequest,
+        _: Option<&Value>,
+        _: Option<&Value>,
+        _: Option<&Value>,
+    ) -> AdmissionResponse {
+        AdmissionResponse::default()
     }
 }

@@ -1,18 +1,18 @@
-//! What the built-in kinds do on their own: defaults, and the few checks a controller can run into.
+//! Defaults and validation of the built-in kinds.
 //!
-//! Not a copy of the real validations: those of events and leases that our own writes could fail, a Secret's
-//! `stringData`, and a Namespace's phase and finalizer.
+//! Covers what controllers run into, not the full validation of a real server: events, leases, `data` and `stringData`
+//! of Secrets, and the phase and finalizer of Namespaces.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::answer::FieldError;
-use super::metadata;
-use super::names::{NameRule, qualified_name};
-use super::resource::Resource;
+use crate::field_error::FieldError;
+use crate::metadata;
+use crate::names::{NameRule, qualified_name};
+use crate::resource::Resource;
 
-/// How names of the kind are checked.
+/// The format of names of the kind.
 pub(crate) fn name_rule(resource: &Resource) -> NameRule {
     match resource.kind.as_str() {
         "Namespace" if !resource.custom => NameRule::Label,
@@ -21,10 +21,10 @@ pub(crate) fn name_rule(resource: &Resource) -> NameRule {
     }
 }
 
-/// What decoding into the kind's own type does: defaults, and a Secret's plain texts.
+/// Does what decoding into the Go type of the kind does: fills in defaults and encodes the `stringData` of a Secret.
 ///
 /// # Errors
-/// A Secret's data that is no base64, or a field of another type, in the words of the decoder.
+/// A field of another type or invalid base64, in the words of Go's decoder.
 pub(crate) fn decode(resource: &Resource, object: &mut Value) -> Result<(), String> {
     match resource.kind.as_str() {
         "Namespace" => {
@@ -46,7 +46,7 @@ pub(crate) fn decode(resource: &Resource, object: &mut Value) -> Result<(), Stri
         "Event" => {
             check_micro_time(&object["eventTime"])?;
             check_micro_time(&object["series"]["lastObservedTime"])?;
-            // Kept in the shape of events.k8s.io; a server prints these even when there is nothing in them.
+            // Stored in the shape of events.k8s.io. A server prints these fields even when they are empty.
             for (field, nothing) in [
                 ("eventTime", Value::Null),
                 ("deprecatedFirstTimestamp", Value::Null),
@@ -63,7 +63,7 @@ pub(crate) fn decode(resource: &Resource, object: &mut Value) -> Result<(), Stri
     Ok(())
 }
 
-/// What an apply patch of the kind holds that its type does not have: the field, and why.
+/// The first field of an apply patch that does not fit the type of the kind, and why.
 pub(crate) fn untyped(resource: &Resource, config: &Value) -> Option<(String, String)> {
     if resource.kind != "Secret" {
         return None;
@@ -75,17 +75,17 @@ pub(crate) fn untyped(resource: &Resource, config: &Value) -> Option<(String, St
             let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             return Some((field.to_owned(), format!("expected map, got &{{{shown}}}")));
         };
-        let (key, value) = entries.iter().find(|(_, value)| !is_text(value))?;
+        let (key, value) = entries.iter().find(|(_, value)| !is_string_or_null(value))?;
         Some((format!("{field}.{key}"), format!("expected string, got {}", unstructured(value))))
     })
 }
 
-/// Whether a field of text can be read from it; null counts as absent.
-fn is_text(value: &Value) -> bool {
+/// Whether a string field accepts the value. Null counts as absent.
+fn is_string_or_null(value: &Value) -> bool {
     value.is_string() || value.is_null()
 }
 
-/// A value as a server's complaint shows it.
+/// A value as the error of a server shows it.
 fn unstructured(value: &Value) -> String {
     format!("&value.valueUnstructured{{Value:{value}}}")
 }
@@ -100,14 +100,14 @@ fn decode_secret(object: &mut Value) -> Result<(), String> {
         match map.get(field) {
             None | Some(Value::Null) => {}
             Some(Value::Object(entries)) => {
-                if let Some(value) = entries.values().find(|value| !is_text(value)) {
+                if let Some(value) = entries.values().find(|value| !is_string_or_null(value)) {
                     return wrong(field, value, go_type);
                 }
             }
             Some(other) => return wrong(field, other, &format!("map[string]{go_type}")),
         }
     }
-    if let Some(value) = map.get("type").filter(|value| !is_text(value)) {
+    if let Some(value) = map.get("type").filter(|value| !is_string_or_null(value)) {
         return wrong("type", value, "v1.SecretType");
     }
     for value in map.get("data").and_then(Value::as_object).into_iter().flatten().map(|(_, v)| v) {
@@ -136,7 +136,7 @@ fn decode_secret(object: &mut Value) -> Result<(), String> {
     Ok(())
 }
 
-/// A time as leases and events write it: Go reads it with exactly six digits after the second.
+/// Checks a `MicroTime` of a lease or an event: Go requires exactly six fractional digits.
 fn check_micro_time(value: &Value) -> Result<(), String> {
     let Some(time) = value.as_str() else { return Ok(()) };
     let rest = if time.parse::<jiff::Timestamp>().is_ok() {
@@ -156,7 +156,7 @@ fn check_micro_time(value: &Value) -> Result<(), String> {
     ))
 }
 
-/// What the kind does not let its clients set: a Namespace's finalizers and phase.
+/// Sets what clients cannot set: the finalizers and the phase of a Namespace.
 pub(crate) fn prepare(resource: &Resource, object: &mut Value, old: Option<&Value>) {
     if resource.kind != "Namespace" {
         return;
@@ -174,7 +174,7 @@ pub(crate) fn prepare(resource: &Resource, object: &mut Value, old: Option<&Valu
     object["status"] = json!({"phase": "Active"});
 }
 
-/// The kind's own rules.
+/// Validates an object of a built-in kind.
 pub(crate) fn validate(resource: &Resource, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = match resource.kind.as_str() {
         "Secret" | "ServiceAccount" | "Namespace" if old.is_none() => core_finalizers(object),
@@ -184,26 +184,26 @@ pub(crate) fn validate(resource: &Resource, object: &Value, old: Option<&Value>)
         "Secret" => validate_secret(object, old),
         "Lease" => validate_lease(object),
         "Event" if !resource.core_event => validate_event(object, old),
-        // Events written through the core group are judged leniently by a real server too.
+        // A real server checks little of events of the core group.
         "Event" => foreign_namespace(object).into_iter().collect(),
         _ => Vec::new(),
     });
     errors
 }
 
-/// Objects of the core group have no finalizers but the three of old and those with a domain.
+/// Finalizers of objects of the core group need a domain, apart from the three standard ones.
 fn core_finalizers(object: &Value) -> Vec<FieldError> {
     let own = ["kubernetes", "orphan", "foregroundDeletion"];
     let bare = |f: &&str| !f.contains('/') && !own.contains(f);
     let finalizers = metadata::finalizers(object);
-    let faults = finalizers.iter().enumerate().filter(|(_, f)| bare(f)).map(|(at, f)| {
+    let problems = finalizers.iter().enumerate().filter(|(_, f)| bare(f)).map(|(at, f)| {
         let detail = "name is neither a standard finalizer name nor is it fully qualified";
         FieldError::invalid(format!("metadata.finalizers[{at}]"), *f, detail)
     });
-    faults.collect()
+    problems.collect()
 }
 
-/// An event without an `eventTime` stands in the namespace of what it is about.
+/// An event without an `eventTime` must be in the namespace of the object it is about.
 fn foreign_namespace(event: &Value) -> Option<FieldError> {
     let namespace = metadata::text(event, "namespace");
     let regarding = event["regarding"]["namespace"].as_str().unwrap_or_default();
@@ -289,8 +289,8 @@ fn validate_event(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
             errors.push(FieldError::required("reportingController", ""));
         }
         let controller = text("reportingController");
-        let faults = qualified_name(controller);
-        errors.extend(faults.iter().map(|f| FieldError::invalid("reportingController", controller, f)));
+        let problems = qualified_name(controller);
+        errors.extend(problems.iter().map(|p| FieldError::invalid("reportingController", controller, p)));
         for field in ["reportingInstance", "action", "reason"] {
             if text(field).is_empty() {
                 errors.push(FieldError::required(field, ""));

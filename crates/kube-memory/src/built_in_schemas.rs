@@ -1,5 +1,5 @@
-//! The fields of the built-in kinds, with their list and map types: what server-side apply needs, and what an unknown
-//! field is. Not their types: a kind's own decoding looks at the few that matter here.
+//! The fields of the built-in kinds with their list and map types, for server-side apply and field validation. Not the
+//! types of the fields: `built_in` checks those that matter.
 
 use serde_json::{Map, Value, json};
 
@@ -58,7 +58,7 @@ fn keyed_by(key: &str) -> Value {
     json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]})
 }
 
-/// An event; the first of `own` is the object it is about.
+/// The schema of an event. The first of `own` is the object it is about.
 fn event(own: &[&str], reporter: &str, source: &str) -> Value {
     let mut schema = plain(own);
     let atomic = json!({"type": "object", "x-kubernetes-map-type": "atomic"});
@@ -73,7 +73,7 @@ fn event(own: &[&str], reporter: &str, source: &str) -> Value {
     schema
 }
 
-/// Removes fields the schema does not know. Returns their paths.
+/// Removes fields that the schema does not declare. Returns their paths.
 pub(crate) fn prune(schema: &Value, object: &mut Value) -> Vec<String> {
     let mut removed = Vec::new();
     if let Some(map) = object.as_object_mut() {

@@ -1,15 +1,19 @@
 //! Delete: preconditions, finalizers, collections.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use super::admission::Operation;
-use super::answer::{FieldError, Outcome, Refusal, about};
-use super::metadata;
-use super::selector::Selection;
-use super::write::{Done, Transaction, bytes, key};
+use crate::admission::Operation;
+use crate::field_error::FieldError;
+use crate::metadata;
+use crate::selector::Selection;
+use crate::status::{ApiResult, StatusError, status_details};
+use crate::store::{StoredObject, to_bytes};
+use crate::transaction::{Transaction, WriteResponse};
 
-/// The parts of `DeleteOptions` that have an effect here. Grace periods do nothing for these kinds, and
-/// `propagationPolicy` is checked but means Background: nothing here owns anything.
+/// The parts of `DeleteOptions` that have an effect. Grace periods have none for these kinds; `propagationPolicy` is
+/// checked, but always means Background, because dependents are not garbage-collected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DeleteOptions {
     pub uid: Option<String>,
@@ -18,9 +22,11 @@ pub(crate) struct DeleteOptions {
 }
 
 impl DeleteOptions {
+    /// Parses and checks the options.
+    ///
     /// # Errors
-    /// 422 for options that contradict each other or are unknown.
-    pub fn read(options: &Value) -> Outcome<Self> {
+    /// 422 for options that contradict each other or are not supported.
+    pub fn read(options: &Value) -> ApiResult<Self> {
         let mut errors = Vec::new();
         let policy = &options["propagationPolicy"];
         if !policy.is_null() && !options["orphanDependents"].is_null() {
@@ -37,7 +43,7 @@ impl DeleteOptions {
             errors.push(FieldError::not_supported("dryRun", json!(dry_run), &["All"]));
         }
         if !errors.is_empty() {
-            return Err(Refusal::invalid_options("DeleteOptions", &errors));
+            return Err(StatusError::invalid_options("DeleteOptions", &errors));
         }
         let precondition = |field: &str| options["preconditions"][field].as_str().map(str::to_owned);
         Ok(Self {
@@ -50,15 +56,15 @@ impl DeleteOptions {
 
 impl Transaction<'_> {
     /// DELETE of one object.
-    pub fn delete(&mut self, name: &str, options: &DeleteOptions) -> Outcome<Done> {
-        let resource = self.call.resource;
-        let key = key(resource, self.call.namespace, name);
+    pub fn delete(&mut self, name: &str, options: &DeleteOptions) -> ApiResult<WriteResponse> {
+        let resource = self.request.resource;
+        let key = resource.key(self.request.namespace, name);
         let is_namespace = resource.kind == "Namespace" && !resource.custom;
         if is_namespace && ["default", "kube-system", "kube-public"].contains(&name) {
-            return Err(Refusal::forbidden(resource, name, "this namespace may not be deleted"));
+            return Err(StatusError::forbidden(resource, name, "this namespace may not be deleted"));
         }
         let Some(stored) = self.state.store.get(resource.store, &key).cloned() else {
-            return Err(Refusal::not_found(resource, name));
+            return Err(StatusError::not_found(resource, name));
         };
         let old = stored.value();
         if is_namespace {
@@ -70,17 +76,17 @@ impl Transaction<'_> {
         }
         self.admit(Operation::Delete, name, None, Some(&old))?;
         if metadata::finalizers(&old).is_empty() {
-            let gone = if options.dry_run { None } else { self.remove(&key) };
+            let deleted = if options.dry_run { None } else { self.remove(&key) };
             if resource.returns_deleted {
-                // As a watch tells it: with the revision of the deletion.
-                return Ok(Done { code: 200, body: gone.unwrap_or(stored).raw.clone() });
+                // With the revision of the deletion, as in a watch event.
+                return Ok(WriteResponse { code: 200, body: deleted.unwrap_or(stored).raw.clone() });
             }
-            let mut details = about(resource, name);
+            let mut details = status_details(resource, name);
             details["uid"] = json!(metadata::text(&old, "uid"));
             let status = json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
             });
-            return Ok(Done { code: 200, body: bytes(&status) });
+            return Ok(WriteResponse { code: 200, body: to_bytes(&status) });
         }
         let mut new = old.clone();
         if metadata::text(&old, "deletionTimestamp").is_empty() {
@@ -91,42 +97,42 @@ impl Transaction<'_> {
         }
         metadata::set(&mut new, "deletionGracePeriodSeconds", Some(json!(0)));
         if new == old {
-            return Ok(Done { code: 200, body: stored.raw.clone() });
+            return Ok(WriteResponse { code: 200, body: stored.raw.clone() });
         }
         if options.dry_run {
-            return Ok(Done { code: 200, body: bytes(&new) });
+            return Ok(WriteResponse { code: 200, body: to_bytes(&new) });
         }
         let stored = self.commit(&key, new);
-        Ok(Done { code: 200, body: stored.raw.clone() })
+        Ok(WriteResponse { code: 200, body: stored.raw.clone() })
     }
 
-    fn check_preconditions(&self, name: &str, old: &Value, options: &DeleteOptions) -> Outcome<()> {
-        let resource = self.call.resource;
+    fn check_preconditions(&self, name: &str, old: &Value, options: &DeleteOptions) -> ApiResult<()> {
+        let resource = self.request.resource;
         let uid = metadata::text(old, "uid");
         if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
             let why = format!(
                 "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
             );
-            return Err(Refusal::delete_conflict(resource, name, &why));
+            return Err(StatusError::delete_conflict(resource, name, &why));
         }
         let version = metadata::text(old, "resourceVersion");
         if let Some(wanted) = options.resource_version.as_deref().filter(|wanted| *wanted != version) {
             let why = format!(
                 "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). The object might have been modified"
             );
-            return Err(Refusal::delete_conflict(resource, name, &why));
+            return Err(StatusError::delete_conflict(resource, name, &why));
         }
         Ok(())
     }
 
-    /// A namespace is first marked; it goes when its content has gone. `None` when it may go right now.
+    /// Marks a namespace as terminating. `None` when it is marked already and may be removed now.
     fn begin_namespace_deletion(
         &mut self,
         name: &str,
         old: &Value,
         options: &DeleteOptions,
-    ) -> Outcome<Option<Done>> {
-        let resource = self.call.resource;
+    ) -> ApiResult<Option<WriteResponse>> {
+        let resource = self.request.resource;
         for (what, wanted, is) in [
             ("UID", options.uid.as_deref(), metadata::text(old, "uid")),
             ("ResourceVersion", options.resource_version.as_deref(), metadata::text(old, "resourceVersion")),
@@ -135,34 +141,38 @@ impl Transaction<'_> {
                 let why = format!(
                     "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}"
                 );
-                return Err(Refusal::conflict(resource, name, &why));
+                return Err(StatusError::conflict(resource, name, &why));
             }
         }
         if !metadata::text(old, "deletionTimestamp").is_empty() {
-            let held = old["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
-            return Ok(held.then(|| Done { code: 200, body: bytes(old) }));
+            let has_finalizers = old["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
+            return Ok(has_finalizers.then(|| WriteResponse { code: 200, body: to_bytes(old) }));
         }
         self.admit(Operation::Delete, name, None, Some(old))?;
         let mut new = old.clone();
         metadata::set(&mut new, "deletionTimestamp", Some(json!(self.now)));
         new["status"]["phase"] = json!("Terminating");
         if options.dry_run {
-            return Ok(Some(Done { code: 200, body: bytes(&new) }));
+            return Ok(Some(WriteResponse { code: 200, body: to_bytes(&new) }));
         }
         let stored = self.commit(name, new);
         self.state.terminating.insert(name.to_owned());
-        Ok(Some(Done { code: 200, body: stored.raw.clone() }))
+        Ok(Some(WriteResponse { code: 200, body: stored.raw.clone() }))
     }
 
-    /// DELETE of a collection: each object on its own, the first refusal ends it. Returns what was there before.
+    /// DELETE of a collection: deletes the objects one by one and stops at the first error. Returns the objects as they
+    /// were before.
     pub fn delete_collection(
         &mut self,
         selection: &Selection,
         options: &DeleteOptions,
-    ) -> Outcome<Vec<std::sync::Arc<super::store::Stored>>> {
-        let resource = self.call.resource;
-        let prefix =
-            if self.call.namespace.is_empty() { String::new() } else { format!("{}/", self.call.namespace) };
+    ) -> ApiResult<Vec<Arc<StoredObject>>> {
+        let resource = self.request.resource;
+        let prefix = if self.request.namespace.is_empty() {
+            String::new()
+        } else {
+            format!("{}/", self.request.namespace)
+        };
         let found: Vec<_> = self
             .state
             .store
@@ -173,7 +183,7 @@ impl Transaction<'_> {
         for (key, _) in &found {
             let name = key.split_once('/').map_or(&**key, |(_, name)| name);
             match self.delete(name, options) {
-                Err(refusal) if refusal.code != 404 => return Err(refusal),
+                Err(error) if error.code != 404 => return Err(error),
                 _ => {}
             }
         }

@@ -1,16 +1,16 @@
-//! Discovery, version, health and a minimal `OpenAPI` v3: what clients ask before they ask for objects.
+//! Discovery, version, health and a minimal `OpenAPI` v3.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::core::Core;
-use super::resource::Resource;
+use crate::resource::Resource;
+use crate::server::Server;
 
 /// The document at a path, if there is one.
-pub(crate) fn answer(core: &Core, path: &[String]) -> Option<Value> {
+pub(crate) fn answer(server: &Server, path: &[String]) -> Option<Value> {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let resources = core.catalogue.all();
+    let resources = server.registry.all();
     match path.as_slice() {
         ["api"] => Some(json!({"kind": "APIVersions", "versions": ["v1"],
             "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": "127.0.0.1"}]})),
@@ -96,7 +96,7 @@ fn resource_list(resources: &[Resource], group: &str, version: &str) -> Value {
     }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let mut document = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": list});
-    // The core group's document is older than its own version field.
+    // The document of the core group has no apiVersion.
     if !group.is_empty() {
         document["apiVersion"] = json!("v1");
     }

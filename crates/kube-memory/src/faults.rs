@@ -1,6 +1,6 @@
-//! Faults for tests: what can go wrong between one client and the API, decided per request or held by hand.
+//! Fault injection between one client and the API, per request or by hand.
 //!
-//! Off unless a client is made with a [`Line`]; a client without one pays nothing.
+//! Only clients made with a [`FaultInjector`] are affected.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::watch;
 
-/// What a fault hook is told about a request. Watches are requests too.
+/// A request as a fault hook sees it. Watches are requests too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestInfo {
     /// Counts this client's requests from 0.
@@ -19,69 +19,69 @@ pub struct RequestInfo {
     pub verb: &'static str,
     /// Plural with group, `widgets.example.com`; empty for discovery.
     pub resource: String,
-    /// Namespace, may be empty.
+    /// Namespace. Empty for cluster-scoped kinds and across namespaces.
     pub namespace: String,
-    /// Name, may be empty.
+    /// Name. Empty for collections.
     pub name: String,
     /// `status`, `token`, or empty.
     pub subresource: String,
-    /// Whether it would change the store: not a read and not a dry run.
+    /// Whether it changes the store: neither a read nor a dry run.
     pub is_write: bool,
 }
 
-/// What happens to a request.
+/// What goes wrong with a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// Nothing goes wrong.
     #[default]
     None,
-    /// It is answered with this status and not carried out. `retry_after` in seconds becomes a header.
+    /// The request is not carried out. The answer is an error.
     Answer {
-        /// 403, 409, 410, 429, 500, 503, 504.
+        /// HTTP status: 403, 409, 410, 429, 500, 503 or 504.
         code: u16,
-        /// Seconds for `Retry-After`.
+        /// Seconds of the `Retry-After` header, if any.
         retry_after: Option<u32>,
     },
-    /// It is carried out, and answered with this status all the same (504 after a commit).
+    /// The request is carried out, but the answer is an error, such as 504 after the commit.
     AnswerAfter {
-        /// The status.
+        /// HTTP status.
         code: u16,
     },
-    /// It is never answered and not carried out.
+    /// The request is not carried out and never answered.
     Hang,
-    /// The connection breaks before it is carried out.
+    /// The connection breaks before the request is carried out.
     DropBefore,
-    /// It is carried out; the connection breaks before the answer arrives.
+    /// The connection breaks after the request is carried out and before the answer arrives.
     DropAfter,
 }
 
-/// A point relative to a write at which the client dies.
+/// The point of a write at which the client crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrashPoint {
-    /// The write does not reach the API.
+    /// Before the write reaches the API.
     BeforeSend,
-    /// The write is carried out, its answer does not arrive.
+    /// After the write is carried out and before its answer arrives.
     AfterCommit,
-    /// The answer arrives; it is the client's last.
+    /// After the answer arrives.
     AfterReply,
 }
 
-/// How a watch ends.
+/// How a watch fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// The server closes it, as on a timeout.
+pub enum WatchFault {
+    /// The server closes the watch, as after its timeout.
     Clean,
     /// The connection breaks in the middle of an event.
     MidEvent,
-    /// An ERROR event says 410 Expired.
+    /// An ERROR event with 410 `Expired`, as after a compaction.
     Expired,
 }
 
 type Hook = Arc<dyn Fn(&RequestInfo) -> Fault + Send + Sync>;
 
-/// Everything that can go wrong for one client. Clones are the same line.
+/// Injects faults into the requests and watches of one client. Clones share their state.
 #[derive(Clone)]
-pub struct Line {
+pub struct FaultInjector {
     shared: Arc<Shared>,
 }
 
@@ -89,7 +89,7 @@ struct Shared {
     hook: Option<Hook>,
     plan: Mutex<Plan>,
     requests: AtomicU64,
-    /// Bumped on each change of the plan; watches wait on it.
+    /// Bumped on each change of the plan. Watches wait on it.
     changed: watch::Sender<u64>,
 }
 
@@ -98,70 +98,74 @@ struct Plan {
     dead: bool,
     writes: u64,
     crash: Option<(u64, CrashPoint)>,
-    gates: BTreeMap<String, Gate>,
+    watches: BTreeMap<String, WatchPlan>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Gate {
+struct WatchPlan {
     held: bool,
     /// How many events may still pass while it is held.
     allowance: u64,
-    /// Events younger than this many revisions are withheld.
+    /// Events of the latest revisions, this many, are withheld.
     lag: u64,
-    /// Cut the next watch that has delivered this many more events.
-    cut_after: Option<(u64, Cut)>,
-    /// Watches opened before this many cuts are cut.
-    cuts: u64,
-    cut: Option<Cut>,
+    /// The watch that delivers this many more events fails.
+    fail_after: Option<(u64, WatchFault)>,
+    /// Counts the calls of `fail_watches`: a watch opened before the latest one fails.
+    failures: u64,
+    fault: Option<WatchFault>,
 }
 
-/// What a watch does next.
+/// The next step of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum WatchDecision {
     Deliver,
     Wait,
-    Cut(Cut),
+    Fail(WatchFault),
     /// The client is dead.
     Broken,
 }
 
-/// What becomes of a request, once the plan and the hook have been asked.
+/// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum RequestDecision {
     Proceed,
-    /// Carried out and answered, and then the client is dead.
+    /// Carry it out and answer it; then the client is dead.
     ProceedAndDie,
-    Refuse(Fault),
-    /// Carried out; then this.
+    /// Do not carry it out.
+    Before(Fault),
+    /// Carry it out first.
     After(Fault),
 }
 
-impl Default for Line {
+impl Default for FaultInjector {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl std::fmt::Debug for Line {
+impl std::fmt::Debug for FaultInjector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plan = self.plan();
-        f.debug_struct("Line").field("dead", &plan.dead).field("writes", &plan.writes).finish_non_exhaustive()
+        f.debug_struct("FaultInjector")
+            .field("dead", &plan.dead)
+            .field("writes", &plan.writes)
+            .finish_non_exhaustive()
     }
 }
 
-impl Line {
-    /// A sound line that can be tampered with by hand.
+impl FaultInjector {
+    /// No faults, until one of the methods below asks for them.
     pub fn new() -> Self {
         Self::make(None)
     }
 
-    /// Asks `hook` about every request, watches included.
+    /// Calls `hook` for every request, watches included.
     pub fn with_hook(hook: impl Fn(&RequestInfo) -> Fault + Send + Sync + 'static) -> Self {
         Self::make(Some(Arc::new(hook)))
     }
 
     /// Random faults, reproducible from `seed` given the same order of requests: each request fails with probability
-    /// `per_mille`/1000, at most `in_a_row` times in a row. Hangs are left out: they need a client with deadlines.
+    /// `per_mille`/1000, at most `in_a_row` times in a row. Never [`Fault::Hang`]: it needs a client with timeouts.
     pub fn random(seed: u64, per_mille: u32, in_a_row: u32) -> Self {
         let state = Mutex::new((StdRng::seed_from_u64(seed), 0_u32));
         Self::with_hook(move |request| {
@@ -195,64 +199,64 @@ impl Line {
         Self { shared: Arc::new(shared) }
     }
 
-    /// How many writes of this client the API has carried out or begun to.
+    /// How many writes of this client the API has carried out or started.
     pub fn writes(&self) -> u64 {
         self.plan().writes
     }
 
-    /// Kills the client: its requests fail and its watches break, from now on.
+    /// Kills the client: from now on its requests fail and its watches break.
     pub fn kill(&self) {
         self.change(|plan| plan.dead = true);
     }
 
-    /// Whether the client is dead.
+    /// Whether the client was killed or has crashed.
     pub fn is_dead(&self) -> bool {
         self.plan().dead
     }
 
-    /// Kills the client at its `k`-th write (from 1).
+    /// Kills the client at its `k`-th write, counted from 1.
     pub fn crash_at_write(&self, k: u64, point: CrashPoint) {
         self.change(|plan| plan.crash = Some((k, point)));
     }
 
-    /// Withholds watch events of a resource (plural with group) until they are released.
+    /// Withholds the watch events of a resource (plural with group) until they are released.
     pub fn hold(&self, resource: &str) {
-        self.gate(resource, |gate| gate.held = true);
+        self.change_watch(resource, |watch| watch.held = true);
     }
 
-    /// Lets `events` more events of a held resource pass.
+    /// Delivers `events` more events of a held resource.
     pub fn release(&self, resource: &str, events: u64) {
-        self.gate(resource, |gate| gate.allowance += events);
+        self.change_watch(resource, |watch| watch.allowance += events);
     }
 
-    /// Ends a hold.
+    /// Ends [`hold`](Self::hold): delivers all withheld events.
     pub fn release_all(&self, resource: &str) {
-        self.gate(resource, |gate| {
-            gate.held = false;
-            gate.allowance = 0;
+        self.change_watch(resource, |watch| {
+            watch.held = false;
+            watch.allowance = 0;
         });
     }
 
-    /// Withholds events of a resource until `revisions` further writes have happened; 0 ends it.
+    /// Delivers each event of a resource only after `revisions` further writes. 0 ends the delay.
     pub fn delay(&self, resource: &str, revisions: u64) {
-        self.gate(resource, |gate| gate.lag = revisions);
+        self.change_watch(resource, |watch| watch.lag = revisions);
     }
 
-    /// Cuts every open watch of a resource now.
-    pub fn cut(&self, resource: &str, how: Cut) {
-        self.gate(resource, |gate| {
-            gate.cuts += 1;
-            gate.cut = Some(how);
+    /// Fails every open watch of a resource.
+    pub fn fail_watches(&self, resource: &str, fault: WatchFault) {
+        self.change_watch(resource, |watch| {
+            watch.failures += 1;
+            watch.fault = Some(fault);
         });
     }
 
-    /// Cuts the watch of a resource that delivers the `events`-th event from now, before it delivers that one.
-    pub fn cut_after(&self, resource: &str, events: u64, how: Cut) {
-        self.gate(resource, |gate| gate.cut_after = Some((events, how)));
+    /// Fails the watch of a resource that is about to deliver the `events`-th event from now.
+    pub fn fail_watch_after(&self, resource: &str, events: u64, fault: WatchFault) {
+        self.change_watch(resource, |watch| watch.fail_after = Some((events, fault)));
     }
 
-    fn gate(&self, resource: &str, change: impl FnOnce(&mut Gate)) {
-        self.change(|plan| change(plan.gates.entry(resource.to_owned()).or_default()));
+    fn change_watch(&self, resource: &str, change: impl FnOnce(&mut WatchPlan)) {
+        self.change(|plan| change(plan.watches.entry(resource.to_owned()).or_default()));
     }
 
     fn change(&self, change: impl FnOnce(&mut Plan)) {
@@ -272,12 +276,12 @@ impl Line {
         self.shared.requests.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Decides about a request; counts writes.
-    pub(crate) fn fate(&self, request: &RequestInfo) -> Fate {
+    /// Decides about a request and counts writes.
+    pub(crate) fn decide_request(&self, request: &RequestInfo) -> RequestDecision {
         if self.plan().dead {
-            return Fate::Refuse(Fault::DropBefore);
+            return RequestDecision::Before(Fault::DropBefore);
         }
-        // The hook may take its time or look at the line itself, so it is asked without the lock.
+        // Called without the lock: the hook may be slow, or call this injector.
         let fault = self.shared.hook.as_ref().map_or(Fault::None, |hook| hook(request));
         match fault {
             Fault::None => {}
@@ -285,12 +289,12 @@ impl Line {
                 if request.is_write {
                     self.plan().writes += 1;
                 }
-                return Fate::After(fault);
+                return RequestDecision::After(fault);
             }
-            other => return Fate::Refuse(other),
+            other => return RequestDecision::Before(other),
         }
         if !request.is_write {
-            return Fate::Proceed;
+            return RequestDecision::Proceed;
         }
         let crash = {
             let mut plan = self.plan();
@@ -301,54 +305,60 @@ impl Line {
             due
         };
         match crash {
-            None => Fate::Proceed,
+            None => RequestDecision::Proceed,
             Some(CrashPoint::BeforeSend) => {
                 self.kill();
-                Fate::Refuse(Fault::DropBefore)
+                RequestDecision::Before(Fault::DropBefore)
             }
             Some(CrashPoint::AfterCommit) => {
                 self.kill();
-                Fate::After(Fault::DropAfter)
+                RequestDecision::After(Fault::DropAfter)
             }
-            Some(CrashPoint::AfterReply) => Fate::ProceedAndDie,
+            Some(CrashPoint::AfterReply) => RequestDecision::ProceedAndDie,
         }
     }
 
-    /// How many times watches of the resource were cut; a new watch starts from here.
-    pub(crate) fn cuts(&self, resource: &str) -> u64 {
-        self.plan().gates.get(resource).map_or(0, |gate| gate.cuts)
+    /// How many times watches of the resource were failed. A new watch ignores those.
+    pub(crate) fn watch_faults(&self, resource: &str) -> u64 {
+        self.plan().watches.get(resource).map_or(0, |watch| watch.failures)
     }
 
-    /// What a watch opened after `seen` cuts does with an event of `revision`, the store being at `current`.
-    /// `None` asks while there is no event.
-    pub(crate) fn turn(&self, resource: &str, seen: u64, event: Option<u64>, current: u64) -> Turn {
+    /// Decides what a watch that was opened after `seen` failures does with an event of revision `event`, while the
+    /// store is at `current`. `event` is `None` while there is none.
+    pub(crate) fn decide_watch(
+        &self,
+        resource: &str,
+        seen: u64,
+        event: Option<u64>,
+        current: u64,
+    ) -> WatchDecision {
         let mut plan = self.plan();
         if plan.dead {
-            return Turn::Broken;
+            return WatchDecision::Broken;
         }
-        let Some(gate) = plan.gates.get_mut(resource) else { return Turn::Deliver };
-        if gate.cuts > seen
-            && let Some(how) = gate.cut
+        let Some(watch) = plan.watches.get_mut(resource) else { return WatchDecision::Deliver };
+        if watch.failures > seen
+            && let Some(fault) = watch.fault
         {
-            return Turn::Cut(how);
+            return WatchDecision::Fail(fault);
         }
-        let Some(revision) = event else { return Turn::Deliver };
-        if revision + gate.lag > current {
-            return Turn::Wait;
+        let Some(revision) = event else { return WatchDecision::Deliver };
+        if revision + watch.lag > current {
+            return WatchDecision::Wait;
         }
-        if gate.held {
-            if gate.allowance == 0 {
-                return Turn::Wait;
+        if watch.held {
+            if watch.allowance == 0 {
+                return WatchDecision::Wait;
             }
-            gate.allowance -= 1;
+            watch.allowance -= 1;
         }
-        if let Some((left, how)) = gate.cut_after {
+        if let Some((left, fault)) = watch.fail_after {
             if left <= 1 {
-                gate.cut_after = None;
-                return Turn::Cut(how);
+                watch.fail_after = None;
+                return WatchDecision::Fail(fault);
             }
-            gate.cut_after = Some((left - 1, how));
+            watch.fail_after = Some((left - 1, fault));
         }
-        Turn::Deliver
+        WatchDecision::Deliver
     }
 }

@@ -1,13 +1,13 @@
-//! Sets of field paths (`FieldsV1`) and the comparisons of objects that server-side apply is made of.
+//! Sets of field paths (`FieldsV1`), and the comparison and merging of objects for server-side apply.
 //!
-//! A Rust reading of `sigs.k8s.io/structured-merge-diff`: what counts as one field is told by the schema's list and
-//! map types. Not covered: duplicate items in a list of type map or set.
+//! Follows `sigs.k8s.io/structured-merge-diff`: the list and map types of the schema define what one field is. Not
+//! covered: duplicate items in a list of type map or set.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::field_types::Type;
+use crate::field_types::Type;
 
 /// A set of field paths. Path elements are kept in their `FieldsV1` form: `f:name`, `k:{"type":"Ready"}`, `v:"x"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl FieldSet {
         self
     }
 
-    /// Exactly the paths of `other` taken out; paths below them stay.
+    /// Without exactly the paths of `other`. Paths below them stay.
     pub fn difference(mut self, other: &Self) -> Self {
         self.own.retain(|element| !other.own.contains(element));
         for (element, set) in &other.below {
@@ -67,7 +67,7 @@ impl FieldSet {
         Self { own: self.own.intersection(&other.own).cloned().collect(), below: below.collect() }
     }
 
-    /// Everything at and below the top-level fields `names` taken out.
+    /// Without the top-level fields `names` and everything below them.
     pub fn without_fields(mut self, names: &[&str]) -> Self {
         for name in names {
             let element = format!("f:{name}");
@@ -106,7 +106,7 @@ impl FieldSet {
         set
     }
 
-    /// Every path, written as people read it: `.spec.conditions[type="Ready"].status`.
+    /// All paths in the spelling of messages: `.spec.conditions[type="Ready"].status`.
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         self.collect_paths("", &mut paths);
@@ -140,7 +140,7 @@ fn readable(element: &str) -> String {
     }
 }
 
-/// What differs between two objects.
+/// The difference between two objects.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
     pub added: FieldSet,
@@ -221,7 +221,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// The fields an applied configuration speaks of.
+/// The fields that an applied configuration sets.
 pub(crate) fn fields_of(schema: &Value, object: &Value) -> FieldSet {
     let mut set = FieldSet::default();
     walk(Type::root(schema), object, &mut Vec::new(), &mut set);
@@ -253,7 +253,7 @@ fn walk(at: Type<'_>, value: &Value, path: &mut Vec<String>, set: &mut FieldSet)
     }
 }
 
-/// `live` with `config` laid over it: maps and keyed lists are merged, everything else is replaced.
+/// Merges `config` into `live`: merges maps and keyed lists, replaces everything else.
 pub(crate) fn merged(schema: &Value, live: &Value, config: &Value) -> Value {
     merge(Type::root(schema), live, config)
 }
@@ -271,7 +271,7 @@ fn merge(at: Type<'_>, live: &Value, config: &Value) -> Value {
         }
         (Value::Array(live), Value::Array(config)) if at.granular_list() => {
             let elements: Vec<String> = config.iter().map(|i| at.element(i)).collect();
-            // Items both have follow the order of the configuration; items only the live object has keep their place.
+            // Items of both follow the order of the configuration; items of the live object alone keep their place.
             let mut taken = 0;
             let mut out = Vec::with_capacity(live.len() + config.len());
             for item in live {
@@ -302,7 +302,7 @@ fn overlay(at: Type<'_>, live: &[Value], element: &str, new: &Value) -> Value {
         .map_or_else(|| new.clone(), |old| merge(at.item(), old, new))
 }
 
-/// Takes out of `object` what `last` holds and nobody in `owned` does.
+/// Removes from `object` the fields of `last` that are not in `owned`.
 pub(crate) fn prune(schema: &Value, object: &mut Value, last: &FieldSet, owned: &FieldSet) {
     remove(Type::root(schema), object, last, owned);
 }
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_survives_its_json_form() {
+    fn field_set_survives_json() {
         let object = json!({"spec": {"a": 1, "tags": {"k": "v"}, "items": [{"n": "1", "v": 2}]}});
         let set = fields_of(&schema(), &object);
         assert_eq!(FieldSet::from_json(&set.to_json()), set);
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_applied_and_is_no_longer_goes_with_its_container() {
+    fn prune_removes_fields_no_longer_applied() {
         let last = fields_of(&schema(), &json!({"spec": {"a": 1, "link": {"x": 1}}}));
         let now = fields_of(&schema(), &json!({"spec": {"a": 1}}));
         let mut object = json!({"spec": {"a": 1, "link": {"x": 1}}, "status": {"z": 1}});
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_struct_is_owned_as_well_as_its_fields() {
+    fn new_struct_is_owned_with_its_fields() {
         let comparison = Comparison::of(&schema(), &json!({}), &json!({"spec": {"a": 1}}));
         assert_eq!(comparison.added.to_json(), json!({"f:spec": {".": {}, "f:a": {}}}));
     }

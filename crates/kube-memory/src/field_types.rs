@@ -1,4 +1,4 @@
-//! What a schema says about ownership: which maps and lists are one field, which many, and what items are called.
+//! Field ownership by schema: which maps and lists are one field and which are many, and the path elements of items.
 
 use std::sync::LazyLock;
 
@@ -17,7 +17,7 @@ static METADATA: LazyLock<Value> = LazyLock::new(|| {
     }})
 });
 
-/// A place in a schema; `None` is a place the schema says nothing about.
+/// The schema at a path. `None` where the schema declares nothing.
 #[derive(Clone, Copy)]
 pub(crate) struct Type<'a> {
     schema: Option<&'a Value>,
@@ -59,7 +59,7 @@ impl<'a> Type<'a> {
         self.says("x-kubernetes-list-type").and_then(Value::as_str).unwrap_or("atomic")
     }
 
-    /// How an item of a list of type map or set is called.
+    /// The path element of an item of a list of type map or set.
     pub fn element(&self, item: &Value) -> String {
         if self.list_type() == "set" {
             return format!("v:{item}");

@@ -1,66 +1,66 @@
-//! The linear history of the store, for tests that judge every revision.
+//! The history of writes, for tests that check every revision.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::core::Core;
-use super::store::{Actor, Record, Verb};
+use crate::resource::Registry;
+use crate::store::{LogEntry, WriteKind};
+use crate::user_info::UserInfo;
 
-/// Names an object: its kind's plural with group, its namespace, its name.
+/// Identifies an object by resource, namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
-    /// Plural with group, `widgets.example.com`; plain plural for the core group.
+    /// Plural with group, such as `widgets.example.com`; the plural alone for the core group.
     pub resource: String,
-    /// Namespace, empty for cluster-wide kinds.
+    /// Namespace. Empty for cluster-scoped kinds.
     pub namespace: String,
-    /// Name.
+    /// Name of the object.
     pub name: String,
 }
 
-/// One write. Objects are kept as JSON and parsed when asked for.
+/// One write. Objects are kept as JSON and parsed on each call.
 #[derive(Clone, Debug)]
-pub struct Revision {
-    /// The revision, also the `resourceVersion` of the object it made.
+pub struct HistoryEntry {
+    /// The revision: the `resourceVersion` of the written object.
     pub revision: u64,
-    /// What it did.
-    pub verb: Verb,
-    /// Who did it.
-    pub actor: Arc<Actor>,
-    /// What it was done to.
+    /// The kind of write.
+    pub kind: WriteKind,
+    /// The user who made the request.
+    pub user: Arc<UserInfo>,
+    /// The object that was written.
     pub key: ObjectKey,
-    record: Arc<Record>,
+    entry: Arc<LogEntry>,
 }
 
-impl Revision {
-    pub(crate) fn new(core: &Core, record: &Arc<Record>) -> Self {
-        let (namespace, name) = record.key.split_once('/').unwrap_or(("", &record.key));
+impl HistoryEntry {
+    pub(crate) fn new(registry: &Registry, entry: &Arc<LogEntry>) -> Self {
+        let (namespace, name) = entry.key.split_once('/').unwrap_or(("", &entry.key));
         Self {
-            revision: record.revision,
-            verb: record.verb,
-            actor: record.actor.clone(),
+            revision: entry.revision,
+            kind: entry.kind,
+            user: entry.user.clone(),
             key: ObjectKey {
-                resource: core.catalogue.of_store(record.store).qualified(),
+                resource: registry.of_store(entry.store).qualified(),
                 namespace: namespace.to_owned(),
                 name: name.to_owned(),
             },
-            record: record.clone(),
+            entry: entry.clone(),
         }
     }
 
-    /// The object before the write; `None` for a create.
+    /// The object before the write. `None` for a create.
     pub fn before(&self) -> Option<Arc<Value>> {
-        self.record.before.as_ref().map(|stored| Arc::new(stored.value()))
+        self.entry.before.as_ref().map(|stored| Arc::new(stored.value()))
     }
 
-    /// The object after the write; `None` for a delete.
+    /// The object after the write. `None` for a delete.
     pub fn after(&self) -> Option<Arc<Value>> {
-        self.record.state().map(|stored| Arc::new(stored.value()))
+        self.entry.current().map(|stored| Arc::new(stored.value()))
     }
 
-    /// The JSON of the object after the write, for searches through everything ever stored. After a delete it is the
-    /// last state.
+    /// The JSON of the object after the write; for a delete, of its last state. To search all that was ever stored.
     pub fn raw(&self) -> &[u8] {
-        &self.record.after.raw
+        &self.entry.after.raw
     }
 }

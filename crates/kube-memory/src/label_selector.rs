@@ -1,14 +1,14 @@
-//! `labelSelector`: the language, its parser and its errors, after `k8s.io/apimachinery/pkg/labels/selector.go`.
+//! Parsing and matching of `labelSelector`, after `k8s.io/apimachinery/pkg/labels/selector.go`.
 
 use std::collections::BTreeSet;
 
-use super::answer::FieldError;
-use super::names::{label_value, qualified_name};
-use super::store::Stored;
+use crate::field_error::FieldError;
+use crate::names::{label_value, qualified_name};
+use crate::store::StoredObject;
 
-/// One requirement on an object's labels.
+/// One requirement of a label selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LabelTerm {
+pub(crate) enum LabelRequirement {
     In(String, BTreeSet<String>),
     NotIn(String, BTreeSet<String>),
     Exists(String),
@@ -17,8 +17,8 @@ pub(crate) enum LabelTerm {
     Less(String, i64),
 }
 
-impl LabelTerm {
-    pub fn matches(&self, stored: &Stored) -> bool {
+impl LabelRequirement {
+    pub fn matches(&self, stored: &StoredObject) -> bool {
         let number = |key: &str| stored.label(key).and_then(|v| v.parse::<i64>().ok());
         match self {
             Self::In(key, values) => stored.label(key).is_some_and(|v| values.contains(v)),
@@ -31,7 +31,7 @@ impl LabelTerm {
     }
 }
 
-/// Words and symbols; `=`, `==`, `!=` and the like are one each.
+/// Splits a selector into words and operators.
 fn tokens(text: &str) -> Vec<&str> {
     const SYMBOLS: [&str; 9] = ["==", "!=", "=", "!", "(", ")", ",", ">", "<"];
     let (mut found, mut rest) = (Vec::new(), text.trim_start());
@@ -49,14 +49,14 @@ fn is_word(token: &str) -> bool {
     !token.is_empty() && !token.starts_with(['=', '!', '(', ')', ',', '>', '<'])
 }
 
-/// A place in the tokens; after the last one comes the empty token.
+/// A position in the tokens. After the last one follows the empty token.
 struct Parser<'a> {
     tokens: Vec<&'a str>,
     at: usize,
 }
 
-/// Reads a selector.
-pub(crate) fn parse(text: &str) -> Result<Vec<LabelTerm>, String> {
+/// Parses a selector.
+pub(crate) fn parse(text: &str) -> Result<Vec<LabelRequirement>, String> {
     let mut parser = Parser { tokens: tokens(text), at: 0 };
     let mut terms = Vec::new();
     loop {
@@ -89,7 +89,7 @@ impl<'a> Parser<'a> {
         token
     }
 
-    fn requirement(&mut self) -> Result<LabelTerm, String> {
+    fn requirement(&mut self) -> Result<LabelRequirement, String> {
         let absent = self.next() == "!";
         if absent {
             self.take();
@@ -98,16 +98,16 @@ impl<'a> Parser<'a> {
         if !is_word(key) {
             return Err(format!("found '{key}', expected: identifier"));
         }
-        let faults = qualified_name(key);
-        if !faults.is_empty() {
-            return Err(fault("<nil>", key, &faults.join("; ")));
+        let problems = qualified_name(key);
+        if !problems.is_empty() {
+            return Err(invalid("<nil>", key, &problems.join("; ")));
         }
         let key = key.to_owned();
         if absent {
-            return Ok(LabelTerm::Absent(key));
+            return Ok(LabelRequirement::Absent(key));
         }
         if ["", ","].contains(&self.next()) {
-            return Ok(LabelTerm::Exists(key));
+            return Ok(LabelRequirement::Exists(key));
         }
         let operator = self.take();
         let values = match operator {
@@ -118,9 +118,9 @@ impl<'a> Parser<'a> {
         if [">", "<"].contains(&operator) {
             let value = values.first().map(String::as_str).unwrap_or_default();
             let bound = value.parse().map_err(|_| {
-                fault("values[0]", value, "for 'Gt', 'Lt' operators, the value must be an integer")
+                invalid("values[0]", value, "for 'Gt', 'Lt' operators, the value must be an integer")
             })?;
-            let of = if operator == ">" { LabelTerm::Greater } else { LabelTerm::Less };
+            let of = if operator == ">" { LabelRequirement::Greater } else { LabelRequirement::Less };
             return Ok(of(key, bound));
         }
         if values.is_empty() {
@@ -128,12 +128,13 @@ impl<'a> Parser<'a> {
                 .to_owned());
         }
         for (number, value) in values.iter().enumerate() {
-            let faults = label_value(value);
-            if !faults.is_empty() {
-                return Err(fault(&format!("values[{number}][{key}]"), value, &faults.join("; ")));
+            let problems = label_value(value);
+            if !problems.is_empty() {
+                return Err(invalid(&format!("values[{number}][{key}]"), value, &problems.join("; ")));
             }
         }
-        let of = if ["!=", "notin"].contains(&operator) { LabelTerm::NotIn } else { LabelTerm::In };
+        let of =
+            if ["!=", "notin"].contains(&operator) { LabelRequirement::NotIn } else { LabelRequirement::In };
         Ok(of(key, values))
     }
 
@@ -147,7 +148,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The list in parentheses; an empty place in it is the empty value.
+    /// The list in parentheses. An empty element is the empty value.
     fn values(&mut self) -> Result<BTreeSet<String>, String> {
         match self.take() {
             "(" => {}
@@ -182,9 +183,8 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn fault(field: &str, value: &str, detail: &str) -> String {
-    let error = FieldError::invalid(field, value, detail);
-    format!("{}: {}", error.field, error.body)
+fn invalid(field: &str, value: &str, detail: &str) -> String {
+    FieldError::invalid(field, value, detail).to_string()
 }
 
 #[cfg(test)]
@@ -192,19 +192,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn label_selectors_of_every_form_are_read() {
+    fn all_label_selector_forms_parse() {
         let terms = parse("a=b, c!=d,e in (x, y),f notin (z),g,!h,i>3").unwrap();
         assert_eq!(terms.len(), 7);
-        assert_eq!(terms[2], LabelTerm::In("e".into(), ["x".to_owned(), "y".to_owned()].into()));
-        assert_eq!(terms[6], LabelTerm::Greater("i".into(), 3));
+        assert_eq!(terms[2], LabelRequirement::In("e".into(), ["x".to_owned(), "y".to_owned()].into()));
+        assert_eq!(terms[6], LabelRequirement::Greater("i".into(), 3));
         assert_eq!(
             parse("a in (,x)").unwrap(),
-            [LabelTerm::In("a".into(), [String::new(), "x".into()].into())]
+            [LabelRequirement::In("a".into(), [String::new(), "x".into()].into())]
         );
     }
 
     #[test]
-    fn what_is_no_selector_is_told_as_a_server_tells_it() {
+    fn invalid_selectors_get_the_servers_message() {
         for (text, why) in [
             ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
             ("a=b c", "found 'c', expected: ',' or 'end of string'"),

@@ -10,13 +10,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde_json::{Value, json};
 
-use super::answer::{FieldError, Outcome, Refusal};
-use super::core::Core;
-use super::resource::{self, Resource};
-use super::selector::Selection;
-use super::store::{Found, Unreadable};
+use crate::field_error::FieldError;
+use crate::resource::{self, Resource};
+use crate::selector::Selection;
+use crate::server::Server;
+use crate::status::{ApiResult, StatusError};
+use crate::store::{HistoryError, KeyedObject, to_bytes};
 
-/// How objects are shown.
+/// The form in which objects are returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Full,
@@ -25,7 +26,7 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// An object in this shape.
+    /// An object in this form.
     pub fn object(self, resource: &Resource, raw: &Bytes) -> Bytes {
         if self == Self::Full && !resource.core_event {
             return raw.clone();
@@ -40,10 +41,10 @@ impl Shape {
         if self == Self::Metadata {
             object = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]});
         }
-        super::write::bytes(&object)
+        to_bytes(&object)
     }
 
-    /// An item of a list: built-in kinds leave the type out there.
+    /// An item of a list. Lists of built-in kinds leave `kind` and `apiVersion` out.
     fn item(self, resource: &Resource, raw: &Bytes) -> Bytes {
         let shown = self.object(resource, raw);
         if resource.custom {
@@ -56,7 +57,7 @@ impl Shape {
             map.remove("kind");
             map.remove("apiVersion");
         }
-        super::write::bytes(&object)
+        to_bytes(&object)
     }
 }
 
@@ -67,7 +68,7 @@ pub(crate) struct ListOptions {
     pub limit: usize,
     pub continue_token: String,
     pub resource_version: String,
-    /// The list shows exactly `resource_version`, not something at least as new.
+    /// Whether the list shows exactly `resource_version`, not a state at least as new.
     pub exact: bool,
     pub watch: bool,
     pub bookmarks: bool,
@@ -77,19 +78,19 @@ pub(crate) struct ListOptions {
 
 impl ListOptions {
     /// # Errors
-    /// 400 for what cannot be parsed, 422 for combinations that are not allowed.
-    pub fn read(resource: &Resource, query: &HashMap<String, String>) -> Outcome<Self> {
+    /// 400 for values that cannot be parsed, 422 for combinations that are not allowed.
+    pub fn read(resource: &Resource, query: &HashMap<String, String>) -> ApiResult<Self> {
         let text = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
         let flag = |name: &str| match text(name) {
             "" | "0" | "false" => false,
-            // A server reads any other value, also `?watch`, as true.
+            // A server reads any other value as true, also the empty one of `?watch`.
             _ => true,
         };
         let number = |name: &str| match text(name) {
             "" => Ok(0),
-            // A negative limit is none.
+            // A negative limit means no limit.
             n => n.parse::<i64>().map(|n| u64::try_from(n).unwrap_or(0)).map_err(|_| {
-                Refusal::bad_request(format!("strconv.ParseInt: parsing \"{n}\": invalid syntax"))
+                StatusError::bad_request(format!("strconv.ParseInt: parsing \"{n}\": invalid syntax"))
             }),
         };
         let matching = text("resourceVersionMatch");
@@ -108,9 +109,9 @@ impl ListOptions {
             initial_events: query.contains_key("sendInitialEvents").then(|| flag("sendInitialEvents")),
             timeout_seconds: number("timeoutSeconds")?,
         };
-        let errors = options.faults(matching);
+        let errors = options.errors(matching);
         if !errors.is_empty() {
-            return Err(Refusal::invalid_options("ListOptions", &errors));
+            return Err(StatusError::invalid_options("ListOptions", &errors));
         }
         let legacy = options.resource_version.is_empty() || options.resource_version == "0";
         if options.watch && options.initial_events.is_none() && matching.is_empty() && legacy {
@@ -119,7 +120,7 @@ impl ListOptions {
         Ok(options)
     }
 
-    fn faults(&self, matching: &str) -> Vec<FieldError> {
+    fn errors(&self, matching: &str) -> Vec<FieldError> {
         const MATCH: &str = "resourceVersionMatch";
         let mut errors = Vec::new();
         if self.watch {
@@ -178,8 +179,8 @@ fn encode(prefix: &str, last_key: &str, revision: i64) -> String {
     URL_SAFE_NO_PAD.encode(token.to_string())
 }
 
-fn decode(prefix: &str, token: &str) -> Outcome<(String, i64)> {
-    let invalid = |why: &str| Refusal::bad_request(format!("invalid continue token: {why}"));
+fn decode(prefix: &str, token: &str) -> ApiResult<(String, i64)> {
+    let invalid = |why: &str| StatusError::bad_request(format!("invalid continue token: {why}"));
     let token: Value = URL_SAFE_NO_PAD
         .decode(token)
         .ok()
@@ -202,25 +203,25 @@ fn decode(prefix: &str, token: &str) -> Outcome<(String, i64)> {
 
 /// One page, before it is written out.
 struct Page {
-    items: Vec<Found>,
+    items: Vec<KeyedObject>,
     revision: u64,
     more: Option<String>,
-    /// Objects after this page; told only when nothing was filtered.
+    /// Objects after this page. `None` when a selector filters.
     remaining: Option<usize>,
 }
 
-fn page(core: &Core, resource: &Resource, namespace: &str, options: &ListOptions) -> Outcome<Page> {
+fn page(server: &Server, resource: &Resource, namespace: &str, options: &ListOptions) -> ApiResult<Page> {
     let namespace = match namespace {
         "" => options.selection.single_namespace().unwrap_or_default(),
         namespace => namespace,
     };
     let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
-    let state = core.state();
+    let state = server.state();
     let store = &state.store;
     let (start, at) = position(&prefix, options, store.revision())?;
     let limit = if options.resource_version == "0" { 0 } else { options.limit };
     let single = options.selection.single_name().filter(|_| !resource.namespaced || !prefix.is_empty());
-    let candidates: Box<dyn Iterator<Item = Found>> = match (at, single) {
+    let candidates: Box<dyn Iterator<Item = KeyedObject>> = match (at, single) {
         (None, Some(name)) => {
             let key = format!("{prefix}{name}");
             let found = store.get(resource.store, &key).map(|stored| (Arc::from(key), stored.clone()));
@@ -232,14 +233,16 @@ fn page(core: &Core, resource: &Resource, namespace: &str, options: &ListOptions
         (Some(revision), _) => {
             let past = match store.range_at(resource.store, &prefix, &start, revision) {
                 Ok(past) => past,
-                Err(Unreadable::Future) => {
-                    return Err(Refusal::too_large_resource_version(revision, store.revision()));
+                Err(HistoryError::Future) => {
+                    return Err(StatusError::too_large_resource_version(revision, store.revision()));
                 }
-                Err(Unreadable::Compacted) if !options.continue_token.is_empty() => {
+                Err(HistoryError::Compacted) if !options.continue_token.is_empty() => {
                     return expired_token(&prefix, &start);
                 }
-                Err(Unreadable::Compacted) => {
-                    return Err(Refusal::expired("The resourceVersion for the provided list is too old."));
+                Err(HistoryError::Compacted) => {
+                    return Err(StatusError::expired(
+                        "The resourceVersion for the provided list is too old.",
+                    ));
                 }
             };
             Box::new(past.into_iter())
@@ -249,13 +252,13 @@ fn page(core: &Core, resource: &Resource, namespace: &str, options: &ListOptions
     let (mut items, mut more, mut remaining) = (Vec::new(), None, 0);
     for (key, stored) in candidates {
         let full = limit > 0 && items.len() == limit;
-        // A server ends a full page where it stands: it does not look whether anything that follows is selected.
+        // A server ends the page as soon as it is full, without checking whether any later object is selected.
         if !full && !options.selection.matches(&key, &stored) {
             continue;
         }
         if full {
             if more.is_none() {
-                let last: &Found = &items[items.len() - 1];
+                let last: &KeyedObject = &items[items.len() - 1];
                 more = Some(encode(&prefix, &last.0, i64::try_from(revision).unwrap_or(i64::MAX)));
             }
             remaining += 1;
@@ -271,11 +274,11 @@ fn page(core: &Core, resource: &Resource, namespace: &str, options: &ListOptions
 }
 
 /// Where a list starts and at which revision; `None` is the present.
-fn position(prefix: &str, options: &ListOptions, current: u64) -> Outcome<(String, Option<u64>)> {
+fn position(prefix: &str, options: &ListOptions, current: u64) -> ApiResult<(String, Option<u64>)> {
     if !options.continue_token.is_empty() {
         let (start, revision) = decode(prefix, &options.continue_token)?;
         if !options.resource_version.is_empty() && options.resource_version != "0" {
-            return Err(Refusal::bad_request(
+            return Err(StatusError::bad_request(
                 "specifying resource version is not allowed when using continue",
             ));
         }
@@ -288,35 +291,35 @@ fn position(prefix: &str, options: &ListOptions, current: u64) -> Outcome<(Strin
         let error = FieldError::invalid(
             "resourceVersion",
             options.resource_version.as_str(),
-            &format!("strconv.ParseUint: parsing \"{}\": invalid syntax", options.resource_version),
+            format!("strconv.ParseUint: parsing \"{}\": invalid syntax", options.resource_version),
         );
-        Refusal::bad_request(format!("invalid resource version: resourceVersion: {}", error.body))
+        StatusError::bad_request(format!("invalid resource version: resourceVersion: {}", error.body()))
     })?;
     if asked > current {
-        return Err(Refusal::too_large_resource_version(asked, current));
+        return Err(StatusError::too_large_resource_version(asked, current));
     }
     Ok((String::new(), options.exact.then_some(asked).filter(|r| *r != current)))
 }
 
-fn expired_token<T>(prefix: &str, start: &str) -> Outcome<T> {
-    let mut refusal = Refusal::expired(
+fn expired_token<T>(prefix: &str, start: &str) -> ApiResult<T> {
+    let mut error = StatusError::expired(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
     );
-    refusal.continue_token = Some(encode(prefix, start.trim_end_matches('\0'), -1));
-    Err(refusal)
+    error.continue_token = Some(encode(prefix, start.trim_end_matches('\0'), -1));
+    Err(error)
 }
 
 /// LIST: the body of the answer.
 pub(crate) fn list(
-    core: &Core,
+    server: &Server,
     resource: &Resource,
     namespace: &str,
     options: &ListOptions,
     shape: Shape,
-) -> Outcome<Bytes> {
-    let page = page(core, resource, namespace, options)?;
+) -> ApiResult<Bytes> {
+    let page = page(server, resource, namespace, options)?;
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
-    // A server prints the empty token of custom resources, and leaves it out for its own types.
+    // A server prints the empty token of custom resources and omits it for built-in kinds.
     if resource.custom && shape == Shape::Full {
         metadata["continue"] = json!("");
     }
@@ -329,7 +332,7 @@ pub(crate) fn list(
     Ok(write_list(resource, shape, &metadata, page.items.iter().map(|(_, stored)| &stored.raw)))
 }
 
-/// A list object around objects that are JSON already.
+/// A list of objects that are JSON already.
 pub(crate) fn write_list<'a>(
     resource: &Resource,
     shape: Shape,
@@ -352,19 +355,31 @@ pub(crate) fn write_list<'a>(
     out.freeze()
 }
 
+/// Parses the resource version of a watch or a GET.
+///
+/// # Errors
+/// 500 without a reason when it is not a number.
+pub(crate) fn parse_version(version: &str) -> ApiResult<u64> {
+    version.parse().map_err(|_| {
+        let why = format!("strconv.ParseUint: parsing \"{version}\": invalid syntax");
+        let error = FieldError::invalid("resourceVersion", version, &why);
+        StatusError::unknown(error.to_string())
+    })
+}
+
 /// GET of one object.
 pub(crate) fn get(
-    core: &Core,
+    server: &Server,
     resource: &Resource,
     key: &str,
     name: &str,
     resource_version: &str,
-) -> Outcome<Bytes> {
-    let state = core.state();
-    let asked = if resource_version.is_empty() { 0 } else { super::watching::version(resource_version)? };
+) -> ApiResult<Bytes> {
+    let state = server.state();
+    let asked = if resource_version.is_empty() { 0 } else { parse_version(resource_version)? };
     if asked > state.store.revision() {
-        return Err(Refusal::too_large_resource_version(asked, state.store.revision()));
+        return Err(StatusError::too_large_resource_version(asked, state.store.revision()));
     }
     let stored = state.store.get(resource.store, key);
-    stored.map(|stored| stored.raw.clone()).ok_or_else(|| Refusal::not_found(resource, name))
+    stored.map(|stored| stored.raw.clone()).ok_or_else(|| StatusError::not_found(resource, name))
 }

@@ -1,22 +1,22 @@
-//! `metadata.managedFields`: who set which field, and server-side apply, which is built on it.
+//! `metadata.managedFields`, and server-side apply.
 //!
-//! Follows `k8s.io/apimachinery/pkg/util/managedfields`. Left out: taking over from `kubectl apply`'s
-//! last-applied annotation, and folding more than ten updaters into `ancient-changes`.
+//! Follows `k8s.io/apimachinery/pkg/util/managedfields`. Not implemented: the migration from the last-applied annotation
+//! of `kubectl apply`, and merging more than ten updaters into `ancient-changes`.
 
 use serde_json::{Value, json};
 
-use super::answer::{Outcome, Refusal};
-use super::field_set::{Comparison, FieldSet, fields_of, merged, prune};
-use super::metadata;
-use super::resource::Resource;
+use crate::field_set::{Comparison, FieldSet, fields_of, merged, prune};
+use crate::metadata;
+use crate::resource::Resource;
+use crate::status::{ApiResult, StatusError};
 
-/// Who writes, as `managedFields` tells writers apart.
+/// The writer of a request, as `managedFields` identifies it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Writer<'a> {
     pub manager: &'a str,
     /// `status`, or empty for the main endpoint.
     pub subresource: &'a str,
-    /// The time as written into the entry.
+    /// The time of the entry.
     pub now: &'a str,
 }
 
@@ -65,7 +65,7 @@ impl Entry {
         value
     }
 
-    /// As a conflict message names it.
+    /// The name in conflict messages.
     fn shown(&self) -> String {
         let mut shown = format!("\"{}\"", self.manager);
         if !self.subresource.is_empty() {
@@ -91,7 +91,7 @@ fn write(object: &mut Value, mut entries: Vec<Entry>) {
     metadata::set(object, "managedFields", list);
 }
 
-/// What the endpoint ignores, and so nobody comes to own through it.
+/// The fields that an endpoint ignores: no writer owns them through it.
 fn ignored(resource: &Resource, writer: Writer<'_>) -> &'static [&'static str] {
     match (resource.has_status, writer.subresource) {
         (true, "status") => &["metadata", "spec"],
@@ -100,7 +100,7 @@ fn ignored(resource: &Resource, writer: Writer<'_>) -> &'static [&'static str] {
     }
 }
 
-/// Nobody owns an object's identity.
+/// Without the fields that no writer owns: type and identity of the object.
 fn stripped(set: FieldSet) -> FieldSet {
     let mut identity = FieldSet::default();
     let path = |elements: &[&str]| elements.iter().map(|e| format!("f:{e}")).collect::<Vec<_>>();
@@ -129,12 +129,12 @@ fn without_managed_fields(object: &Value) -> Value {
     object
 }
 
-/// The new object's `managedFields` after a create, a PUT or a merge or JSON patch. `old` is what stood there.
+/// Updates `managedFields` of `new` after a create, a PUT, a merge patch or a JSON patch.
 pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, writer: Writer<'_>) {
     let empty = skeleton(resource);
     let live = old.unwrap_or(&empty);
     let sent = &new["metadata"]["managedFields"];
-    // Sending one empty entry is how a client resets the bookkeeping, for built-in kinds also an empty list.
+    // A client resets the managed fields with one empty entry, for built-in kinds also with an empty list.
     let reset = sent.as_array().is_some_and(|list| match list.as_slice() {
         [] => !resource.custom,
         [one] => one.as_object().is_some_and(serde_json::Map::is_empty),
@@ -149,7 +149,7 @@ pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, 
         if sent.is_empty() { read(live) } else { sent }
     };
     if entries.is_empty() && old.is_some() {
-        // Bookkeeping that was reset, or never begun, stays off until somebody applies.
+        // Once reset, managed fields stay empty until the next apply.
         metadata::set(new, "managedFields", None);
         return;
     }
@@ -183,33 +183,33 @@ pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, 
     write(new, entries);
 }
 
-/// What is applied says what it is.
+/// Checks the type of an applied configuration.
 ///
 /// # Errors
 /// 400 for another kind.
-pub(crate) fn check_type(resource: &Resource, config: &Value) -> Outcome<()> {
+pub(crate) fn check_type(resource: &Resource, config: &Value) -> ApiResult<()> {
     let stated = config["apiVersion"].as_str().unwrap_or_default();
     let kind = config["kind"].as_str().unwrap_or_default();
     if stated == resource.api_version() && kind == resource.kind {
         return Ok(());
     }
-    Err(Refusal::bad_request(format!("invalid object type: {stated}, Kind={kind}")))
+    Err(StatusError::bad_request(format!("invalid object type: {stated}, Kind={kind}")))
 }
 
-/// Server-side apply of `config` over `old`. The answer is the new object, not yet validated.
+/// Server-side apply of `config` to `old`. The new object is not validated yet.
 ///
 /// # Errors
-/// 400 for a configuration that may not be applied, 409 when other managers own what it changes and `force` is off.
+/// 400 for a configuration that cannot be applied, 409 when other managers own changed fields and `force` is off.
 pub(crate) fn apply(
     resource: &Resource,
     old: Option<&Value>,
     config: &Value,
     writer: Writer<'_>,
     force: bool,
-) -> Outcome<Value> {
+) -> ApiResult<Value> {
     let api_version = resource.api_version();
     if !config["metadata"]["managedFields"].is_null() {
-        return Err(Refusal::bad_request("metadata.managedFields must be nil"));
+        return Err(StatusError::bad_request("metadata.managedFields must be nil"));
     }
     let empty = skeleton(resource);
     let live = without_managed_fields(old.unwrap_or(&empty));
@@ -249,7 +249,7 @@ pub(crate) fn apply(
     for entry in &mut entries {
         entry.set = std::mem::take(&mut entry.set).difference(&taken).difference(&removed);
     }
-    // Applying what is already there does not touch the time, or every resync would be a write.
+    // An apply that changes nothing keeps the time; otherwise every resync would be a write.
     let unchanged = new == live;
     let time = if unchanged { previous.and_then(|p| p.time) } else { Some(writer.now.to_owned()) };
     entries.push(Entry {
@@ -264,7 +264,7 @@ pub(crate) fn apply(
     Ok(new)
 }
 
-fn conflict(mut conflicts: Vec<(String, Vec<String>)>) -> Outcome<Value> {
+fn conflict(mut conflicts: Vec<(String, Vec<String>)>) -> ApiResult<Value> {
     conflicts.sort();
     let causes: Vec<Value> = conflicts
         .iter()
@@ -287,10 +287,10 @@ fn conflict(mut conflicts: Vec<(String, Vec<String>)>) -> Outcome<Value> {
             format!("Apply failed with {count} conflicts: {}", lines.join("\n"))
         }
     };
-    Err(Refusal::apply_conflict(message, &causes))
+    Err(StatusError::apply_conflict(message, &causes))
 }
 
-/// An object of the kind with nothing in it, as a server's own types print it: structs are always there.
+/// An empty object of the kind as Go prints it, with the structs that are never omitted.
 fn skeleton(resource: &Resource) -> Value {
     let mut empty = json!({"apiVersion": resource.api_version(), "kind": resource.kind});
     match resource.kind.as_str() {
@@ -320,14 +320,14 @@ fn skeleton(resource: &Resource) -> Value {
     empty
 }
 
-/// Keeps the old entries when nothing but their times would change, so that such a write is a no-op.
+/// Keeps the old entries when only their times would change, so that such a write is a no-op.
 pub(crate) fn ignore_times(old: &Value, new: &mut Value) {
     let timeless = |object: &Value| {
         let mut entries = read(object);
         for entry in &mut entries {
             entry.time = None;
         }
-        // A time may have moved an entry within the list.
+        // Entries are sorted by time, so a new time may have moved one.
         entries
             .sort_by_key(|e| (e.operation, e.manager.clone(), e.api_version.clone(), e.subresource.clone()));
         entries

@@ -1,16 +1,17 @@
-//! `metadata`: reading and normalising it, and the rules every object's metadata must keep.
+//! `metadata`: reading, normalizing and validating it.
 //!
 //! Rules and wording: `k8s.io/apimachinery/pkg/api/validation/objectmeta.go` and `…/api/validate/content`.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::answer::{FieldError, Outcome, Refusal};
-use super::names::{NameRule, label_name, label_value, name_faults, qualified_name};
-use super::resource::Resource;
+use crate::field_error::{FieldError, FieldErrorKind};
+use crate::names::{NameRule, label_name, label_value, name_errors, qualified_name};
+use crate::resource::Resource;
+use crate::status::{ApiResult, StatusError};
 
-/// The fields `ObjectMeta` knows; anything else is dropped, as a server drops it.
-const KNOWN: [&str; 15] = [
+/// The fields of `ObjectMeta`. A server drops all others.
+pub(crate) const FIELDS: [&str; 15] = [
     "annotations",
     "creationTimestamp",
     "deletionGracePeriodSeconds",
@@ -28,7 +29,7 @@ const KNOWN: [&str; 15] = [
     "uid",
 ];
 
-/// A time as a server writes it in metadata: RFC 3339, whole seconds.
+/// A time in the format of metadata: RFC 3339, whole seconds.
 pub(crate) fn rfc3339_seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
@@ -38,7 +39,7 @@ pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object["metadata"][field].as_str().unwrap_or_default()
 }
 
-/// `metadata` for writing; made when absent.
+/// The `metadata` object, created if absent.
 pub(crate) fn of_mut(object: &mut Value) -> &mut Map<String, Value> {
     if !object.is_object() {
         *object = json!({});
@@ -65,7 +66,7 @@ pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
     object["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// What Go's decoder calls the type of a JSON value.
+/// The type of a JSON value in the words of Go's decoder.
 pub(crate) fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -77,7 +78,7 @@ pub(crate) fn json_type(value: &Value) -> &'static str {
     }
 }
 
-/// What Go's decoder says of a value that does not fit a type.
+/// The error of Go's decoder for a value that does not fit a type.
 pub(crate) fn cannot_unmarshal(value: &Value, go_type: &str) -> String {
     format!("json: cannot unmarshal {} into Go value of type {go_type}", json_type(value))
 }
@@ -85,8 +86,8 @@ pub(crate) fn cannot_unmarshal(value: &Value, go_type: &str) -> String {
 /// Drops unknown and empty fields of `metadata` as decoding into `ObjectMeta` does. Returns the unknown paths.
 ///
 /// # Errors
-/// A field of the wrong type. Go names a field by the way to it, which begins at the object for built-in kinds.
-pub(crate) fn normalise(object: &mut Value, resource: &Resource) -> Result<Vec<String>, String> {
+/// A field of the wrong type. Go names a field by its path, which starts at the object for built-in kinds.
+pub(crate) fn normalize(object: &mut Value, resource: &Resource) -> Result<Vec<String>, String> {
     let sent = &object["metadata"];
     if !sent.is_null() && !sent.is_object() {
         return Err(if resource.custom {
@@ -99,16 +100,16 @@ pub(crate) fn normalise(object: &mut Value, resource: &Resource) -> Result<Vec<S
             )
         });
     }
-    let way = if resource.custom { "ObjectMeta" } else { "ObjectMeta.metadata" };
+    let path = if resource.custom { "ObjectMeta" } else { "ObjectMeta.metadata" };
     let metadata = of_mut(object);
-    let unknown: Vec<String> = metadata.keys().filter(|k| !KNOWN.contains(&k.as_str())).cloned().collect();
+    let unknown: Vec<String> = metadata.keys().filter(|k| !FIELDS.contains(&k.as_str())).cloned().collect();
     for field in &unknown {
         metadata.remove(field);
     }
     metadata.retain(|field, value| match value {
         Value::Null => false,
         Value::String(s) => !s.is_empty(),
-        // An empty `managedFields` list has a meaning: it resets them.
+        // An empty `managedFields` list resets them.
         Value::Array(a) => !a.is_empty() || field == "managedFields",
         Value::Object(o) => !o.is_empty(),
         Value::Number(n) => n.as_i64() != Some(0) || field != "generation",
@@ -122,15 +123,15 @@ pub(crate) fn normalise(object: &mut Value, resource: &Resource) -> Result<Vec<S
             }
         }
     }
-    for field in KNOWN {
+    for field in FIELDS {
         if let Some(value) = metadata.get(field) {
-            check_type(way, field, value)?;
+            check_type(path, field, value)?;
         }
     }
     Ok(unknown.into_iter().map(|f| format!("metadata.{f}")).collect())
 }
 
-fn check_type(way: &str, field: &str, value: &Value) -> Result<(), String> {
+fn check_type(path: &str, field: &str, value: &Value) -> Result<(), String> {
     if ["creationTimestamp", "deletionTimestamp"].contains(&field)
         && let Some(time) = value.as_str()
     {
@@ -144,21 +145,21 @@ fn check_type(way: &str, field: &str, value: &Value) -> Result<(), String> {
         "generation" | "deletionGracePeriodSeconds" => ("int64", ""),
         _ => ("string", ""),
     };
-    let fault = |is: &Value, go_type: &str| {
+    let mismatch = |is: &Value, go_type: &str| {
         let is = json_type(is);
-        Err(format!("json: cannot unmarshal {is} into Go struct field {way}.{field} of type {go_type}"))
+        Err(format!("json: cannot unmarshal {is} into Go struct field {path}.{field} of type {go_type}"))
     };
     let inner_ok = |v: &Value| if inner == "string" { v.is_string() } else { v.is_object() };
     match value {
         Value::Object(map) if container.starts_with("map") => {
-            map.values().find(|v| !inner_ok(v)).map_or(Ok(()), |v| fault(v, inner))
+            map.values().find(|v| !inner_ok(v)).map_or(Ok(()), |v| mismatch(v, inner))
         }
         Value::Array(list) if container.starts_with("[]") => {
-            list.iter().find(|v| !inner_ok(v)).map_or(Ok(()), |v| fault(v, inner))
+            list.iter().find(|v| !inner_ok(v)).map_or(Ok(()), |v| mismatch(v, inner))
         }
         Value::Number(n) if container == "int64" && n.is_i64() => Ok(()),
         Value::String(_) if container == "string" => Ok(()),
-        other => fault(other, container),
+        other => mismatch(other, container),
     }
 }
 
@@ -171,8 +172,8 @@ fn check_time(time: &str) -> Result<(), String> {
     ))
 }
 
-/// Gives the object the request's namespace, or refuses one that differs from it.
-pub(crate) fn ensure_namespace(resource: &Resource, namespace: &str, object: &mut Value) -> Outcome<()> {
+/// Sets the namespace of the request, or rejects an object with another one.
+pub(crate) fn ensure_namespace(resource: &Resource, namespace: &str, object: &mut Value) -> ApiResult<()> {
     let stated = text(object, "namespace");
     let expected = if resource.namespaced { namespace } else { "" };
     if stated == expected {
@@ -186,7 +187,7 @@ pub(crate) fn ensure_namespace(resource: &Resource, namespace: &str, object: &mu
         set(object, "namespace", Some(json!(expected)));
         return Ok(());
     }
-    Err(Refusal::bad_request(
+    Err(StatusError::bad_request(
         "the namespace of the provided object does not match the namespace sent on the request",
     ))
 }
@@ -195,14 +196,14 @@ fn entries<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = (&'a Stri
     object["metadata"][field].as_object().into_iter().flatten().filter_map(|(k, v)| Some((k, v.as_str()?)))
 }
 
-/// What is checked on every write: labels, annotations, owner references.
-fn shared(object: &Value) -> Vec<FieldError> {
+/// Validates labels, annotations and owner references.
+pub(crate) fn keys_and_owners(object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (key, value) in entries(object, "labels") {
         errors.extend(
-            qualified_name(key).iter().map(|f| FieldError::invalid("metadata.labels", key.as_str(), f)),
+            qualified_name(key).iter().map(|p| FieldError::invalid("metadata.labels", key.as_str(), p)),
         );
-        errors.extend(label_value(value).iter().map(|f| FieldError::invalid("metadata.labels", value, f)));
+        errors.extend(label_value(value).iter().map(|p| FieldError::invalid("metadata.labels", value, p)));
     }
     let mut size = 0;
     for (key, value) in entries(object, "annotations") {
@@ -210,17 +211,12 @@ fn shared(object: &Value) -> Vec<FieldError> {
         errors.extend(
             qualified_name(&key.to_lowercase())
                 .iter()
-                .map(|f| FieldError::invalid("metadata.annotations", key.as_str(), f)),
+                .map(|p| FieldError::invalid("metadata.annotations", key.as_str(), p)),
         );
     }
     if size > 256 * 1024 {
         let detail = format!("may not be more than {} bytes", 256 * 1024);
-        errors.push(FieldError::new(
-            super::answer::Cause::TooLong,
-            "metadata.annotations",
-            &Value::Null,
-            &detail,
-        ));
+        errors.push(FieldError::new("metadata.annotations", FieldErrorKind::TooLong, None, detail));
     }
     for owner in object["metadata"]["ownerReferences"].as_array().into_iter().flatten() {
         for (field, detail) in [
@@ -237,30 +233,30 @@ fn shared(object: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// `ValidateObjectMetaAccessor`: the rules for a whole `metadata`.
+/// `ValidateObjectMetaAccessor`: validates the whole `metadata`.
 pub(crate) fn validate(resource: &Resource, rule: NameRule, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let prefix = text(object, "generateName");
     if !prefix.is_empty() {
-        let faults = name_faults(rule, prefix, true);
-        errors.extend(faults.iter().map(|f| FieldError::invalid("metadata.generateName", prefix, f)));
+        let problems = name_errors(rule, prefix, true);
+        errors.extend(problems.iter().map(|p| FieldError::invalid("metadata.generateName", prefix, p)));
     }
     let name = text(object, "name");
     if name.is_empty() {
         errors.push(FieldError::required("metadata.name", "name or generateName is required"));
     } else {
-        let faults = name_faults(rule, name, false);
-        errors.extend(faults.iter().map(|f| FieldError::invalid("metadata.name", name, f)));
+        let problems = name_errors(rule, name, false);
+        errors.extend(problems.iter().map(|p| FieldError::invalid("metadata.name", name, p)));
     }
     let namespace = text(object, "namespace");
     if resource.namespaced {
-        let faults = label_name(namespace);
-        errors.extend(faults.iter().map(|f| FieldError::invalid("metadata.namespace", namespace, f)));
+        let problems = label_name(namespace);
+        errors.extend(problems.iter().map(|p| FieldError::invalid("metadata.namespace", namespace, p)));
     }
-    errors.extend(shared(object));
+    errors.extend(keys_and_owners(object));
     for finalizer in finalizers(object) {
-        let faults = qualified_name(finalizer);
-        errors.extend(faults.iter().map(|f| FieldError::invalid("metadata.finalizers", finalizer, f)));
+        let problems = qualified_name(finalizer);
+        errors.extend(problems.iter().map(|p| FieldError::invalid("metadata.finalizers", finalizer, p)));
     }
     if ["orphan", "foregroundDeletion"].iter().all(|f| finalizers(object).contains(f)) {
         errors.push(FieldError::invalid(
@@ -272,22 +268,29 @@ pub(crate) fn validate(resource: &Resource, rule: NameRule, object: &Value) -> V
     errors
 }
 
-/// `ValidateObjectMetaAccessorUpdate`: what an update may not change.
+/// The violation of adding finalizers to an object that is being deleted.
+pub(crate) fn added_finalizers(object: &Value, old: &Value) -> Option<FieldError> {
+    if text(old, "deletionTimestamp").is_empty() {
+        return None;
+    }
+    let before = finalizers(old);
+    let mut added: Vec<&str> = finalizers(object).into_iter().filter(|f| !before.contains(f)).collect();
+    if added.is_empty() {
+        return None;
+    }
+    added.sort_unstable();
+    added.dedup();
+    let list = added.iter().map(|f| format!("\"{f}\"")).collect::<Vec<_>>().join(", ");
+    let detail = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
+    );
+    Some(FieldError::forbidden("metadata.finalizers", detail))
+}
+
+/// `ValidateObjectMetaAccessorUpdate`: validates what an update may not change.
 pub(crate) fn validate_update(object: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    if !text(old, "deletionTimestamp").is_empty() {
-        let before = finalizers(old);
-        let mut added: Vec<&str> = finalizers(object).into_iter().filter(|f| !before.contains(f)).collect();
-        if !added.is_empty() {
-            added.sort_unstable();
-            added.dedup();
-            let list = added.iter().map(|f| format!("\"{f}\"")).collect::<Vec<_>>().join(", ");
-            errors.push(FieldError::forbidden(
-                "metadata.finalizers",
-                &format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"),
-            ));
-        }
-    }
+    errors.extend(added_finalizers(object, old));
     for field in
         ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
     {
@@ -297,11 +300,11 @@ pub(crate) fn validate_update(object: &Value, old: &Value) -> Vec<FieldError> {
             errors.push(FieldError::invalid(format!("metadata.{field}"), shown, "field is immutable"));
         }
     }
-    errors.extend(shared(object));
+    errors.extend(keys_and_owners(object));
     errors
 }
 
-/// The warnings a server gives for finalizers without a domain.
+/// The warnings about new finalizers without a domain.
 pub(crate) fn finalizer_warnings(object: &Value, old: Option<&Value>) -> Vec<String> {
     let before = old.map(finalizers).unwrap_or_default();
     let mut added: Vec<&str> = finalizers(object).into_iter().filter(|f| !before.contains(f)).collect();
@@ -327,8 +330,8 @@ mod tests {
     fn empty_and_unknown_metadata_is_dropped() {
         let mut object =
             json!({"metadata": {"name": "a", "labels": {}, "nope": 1, "creationTimestamp": null}});
-        let kinds = crate::resource::Catalogue::new(&[]).unwrap();
-        assert_eq!(normalise(&mut object, kinds.namespaces()), Ok(vec!["metadata.nope".to_owned()]));
+        let kinds = crate::resource::Registry::new(&[]).unwrap();
+        assert_eq!(normalize(&mut object, kinds.namespaces()), Ok(vec!["metadata.nope".to_owned()]));
         assert_eq!(object, json!({"metadata": {"name": "a"}}));
     }
 }

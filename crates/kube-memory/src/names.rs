@@ -1,18 +1,18 @@
-//! The forms names, labels and keys must have, worded as in `k8s.io/apimachinery/pkg/api/validate/content`.
+//! Validation of names, labels and keys, worded as in `k8s.io/apimachinery/pkg/api/validate/content`.
 
-/// How a kind's names are checked.
+/// The format of the names of a kind.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NameRule {
     /// A DNS subdomain: custom resources and most built-in kinds.
     Subdomain,
     /// A DNS label: namespaces.
     Label,
-    /// Anything that is one segment of a path: the rule that holds for all.
+    /// One path segment: the minimum for all kinds.
     PathSegment,
 }
 
-pub(crate) fn name_faults(rule: NameRule, name: &str, is_prefix: bool) -> Vec<String> {
-    // What a generated suffix will complete must not be judged by its own last character.
+pub(crate) fn name_errors(rule: NameRule, name: &str, is_prefix: bool) -> Vec<String> {
+    // A generated suffix will follow, so a hyphen may end the prefix.
     let checked = if is_prefix && name.ends_with('-') {
         format!("{}a", &name[..name.len() - 1])
     } else {
@@ -25,17 +25,29 @@ pub(crate) fn name_faults(rule: NameRule, name: &str, is_prefix: bool) -> Vec<St
     }
 }
 
-/// What is wrong with the name of an object of one of the kinds served here.
-pub fn name_faults_of(kind: &str, name: &str) -> Vec<String> {
+/// Validates the name of an object. Returns the errors in the words of an API server; none if the name is valid.
+///
+/// Names of namespaces must be DNS labels, names of all other kinds DNS subdomains.
+pub fn validate_name(kind: &str, name: &str) -> Vec<String> {
     let rule = if kind == "Namespace" { NameRule::Label } else { NameRule::Subdomain };
-    name_faults(rule, name, false)
+    name_errors(rule, name, false)
 }
 
-fn dns_label(text: &str) -> bool {
+fn is_dns_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();
     let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return false };
     inner(first) && inner(last) && bytes.iter().all(|&b| inner(b) || b == b'-')
+}
+
+/// RFC 1123 label in lower case, of at most 63 characters.
+pub(crate) fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_dns_label(text)
+}
+
+/// RFC 1123 subdomain in lower case, of at most 253 characters.
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    subdomain(text, CHARACTERS).is_empty()
 }
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -43,7 +55,7 @@ const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alpha
 const KEY: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-/// What a server says it counts in the names of objects; in labels and keys it says bytes. It counts bytes in both.
+/// The unit in messages about object names; those about labels and keys say "bytes". Both count bytes.
 const CHARACTERS: &str = "characters";
 
 fn too_long(limit: usize, unit: &str) -> String {
@@ -51,26 +63,26 @@ fn too_long(limit: usize, unit: &str) -> String {
 }
 
 fn subdomain(name: &str, unit: &str) -> Vec<String> {
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     if name.len() > 253 {
-        faults.push(too_long(253, unit));
+        problems.push(too_long(253, unit));
     }
-    if !name.split('.').all(dns_label) {
-        faults.push(SUBDOMAIN.to_owned());
+    if !name.split('.').all(is_dns_label) {
+        problems.push(SUBDOMAIN.to_owned());
     }
-    faults
+    problems
 }
 
 pub(crate) fn label_name(name: &str) -> Vec<String> {
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     if name.len() > 63 {
-        faults.push(too_long(63, CHARACTERS));
+        problems.push(too_long(63, CHARACTERS));
     }
-    if !dns_label(name) {
-        let dots = name.split('.').all(dns_label);
-        faults.push(if dots { "must not contain dots".to_owned() } else { LABEL.to_owned() });
+    if !is_dns_label(name) {
+        let dots = name.split('.').all(is_dns_label);
+        problems.push(if dots { "must not contain dots".to_owned() } else { LABEL.to_owned() });
     }
-    faults
+    problems
 }
 
 fn path_segment(name: &str, is_prefix: bool) -> Vec<String> {
@@ -80,16 +92,16 @@ fn path_segment(name: &str, is_prefix: bool) -> Vec<String> {
     ["/", "%"].iter().filter(|c| name.contains(**c)).map(|c| format!("may not contain '{c}'")).collect()
 }
 
-/// The faults of a qualified name: label and annotation keys, finalizers.
+/// Validates a qualified name: label and annotation keys, finalizers.
 pub(crate) fn qualified_name(key: &str) -> Vec<String> {
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     let name = match key.split('/').collect::<Vec<_>>().as_slice() {
         [name] => *name,
         [prefix, name] => {
             if prefix.is_empty() {
-                faults.push("prefix part must be non-empty".to_owned());
+                problems.push("prefix part must be non-empty".to_owned());
             } else {
-                faults.extend(subdomain(prefix, "bytes").into_iter().map(|f| format!("prefix part {f}")));
+                problems.extend(subdomain(prefix, "bytes").into_iter().map(|p| format!("prefix part {p}")));
             }
             *name
         }
@@ -100,17 +112,17 @@ pub(crate) fn qualified_name(key: &str) -> Vec<String> {
         }
     };
     if name.is_empty() {
-        faults.push("name part must be non-empty".to_owned());
+        problems.push("name part must be non-empty".to_owned());
     } else if name.len() > 63 {
-        faults.push(format!("name part {}", too_long(63, "bytes")));
+        problems.push(format!("name part {}", too_long(63, "bytes")));
     }
-    if !word(name) {
-        faults.push(format!("name part {KEY}"));
+    if !is_word(name) {
+        problems.push(format!("name part {KEY}"));
     }
-    faults
+    problems
 }
 
-fn word(text: &str) -> bool {
+fn is_word(text: &str) -> bool {
     let bytes = text.as_bytes();
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
     first.is_ascii_alphanumeric()
@@ -119,14 +131,14 @@ fn word(text: &str) -> bool {
 }
 
 pub(crate) fn label_value(value: &str) -> Vec<String> {
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     if value.len() > 63 {
-        faults.push(too_long(63, "bytes"));
+        problems.push(too_long(63, "bytes"));
     }
-    if !value.is_empty() && !word(value) {
-        faults.push(VALUE.to_owned());
+    if !value.is_empty() && !is_word(value) {
+        problems.push(VALUE.to_owned());
     }
-    faults
+    problems
 }
 
 #[cfg(test)]
@@ -134,14 +146,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_judged_as_a_server_does() {
+    fn names_are_validated_like_a_server_does() {
         assert!(subdomain("a.b-c.0", CHARACTERS).is_empty());
         assert_eq!(subdomain("A", CHARACTERS), [SUBDOMAIN]);
         assert_eq!(subdomain("a..b", CHARACTERS), [SUBDOMAIN]);
         assert_eq!(label_name("a.b"), ["must not contain dots"]);
         assert!(qualified_name("example.com/hold").is_empty());
         assert_eq!(qualified_name("/x"), ["prefix part must be non-empty"]);
-        assert_eq!(name_faults(NameRule::PathSegment, "..", false), ["may not be '..'"]);
-        assert!(name_faults(NameRule::Subdomain, "a-", true).is_empty());
+        assert_eq!(name_errors(NameRule::PathSegment, "..", false), ["may not be '..'"]);
+        assert!(name_errors(NameRule::Subdomain, "a-", true).is_empty());
     }
 }

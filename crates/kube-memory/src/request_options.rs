@@ -7,21 +7,24 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, header};
 use serde_json::{Value, json};
 
-use super::answer::{Cause, FieldError, Outcome, Refusal};
-use super::metadata;
-use super::patch;
-use super::route::Route;
-use super::store::Actor;
-use super::write::{Call, FieldValidation};
+use crate::field_error::{FieldError, FieldErrorKind};
+use crate::metadata;
+use crate::patch;
+use crate::route::Route;
+use crate::status::{ApiResult, StatusError};
+use crate::transaction::{FieldValidation, WriteRequest};
+use crate::user_info::UserInfo;
 
+/// The options of a write, from the path, the query and the headers.
+///
 /// # Errors
 /// 422 for options that are not allowed.
 pub(crate) fn read<'a>(
     route: &'a Route<'a>,
     headers: &HeaderMap,
     query: &HashMap<String, String>,
-    actor: Arc<Actor>,
-) -> Outcome<Call<'a>> {
+    user: Arc<UserInfo>,
+) -> ApiResult<WriteRequest<'a>> {
     let text = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
     let kind = match route.verb {
         "create" => "CreateOptions",
@@ -29,7 +32,6 @@ pub(crate) fn read<'a>(
         "patch" => "PatchOptions",
         _ => "DeleteOptions",
     };
-    let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
     let mut errors = Vec::new();
     let is_apply = route.verb == "patch"
         && headers
@@ -49,7 +51,7 @@ pub(crate) fn read<'a>(
     }
     if manager.len() > 128 {
         let detail = "may not be more than 128 bytes";
-        errors.push(FieldError::new(Cause::TooLong, "fieldManager", &Value::Null, detail));
+        errors.push(FieldError::new("fieldManager", FieldErrorKind::TooLong, None, detail));
     }
     let dry_run = text("dryRun");
     if !["", "All"].contains(&dry_run) {
@@ -66,35 +68,23 @@ pub(crate) fn read<'a>(
         }
     };
     if !errors.is_empty() {
-        return Err(Refusal::invalid_options(kind, &errors));
-    }
-    for name in ["fieldManager", "fieldValidation"] {
-        if !text(name).is_empty() {
-            options[name] = json!(text(name));
-        }
-    }
-    if dry_run == "All" {
-        options["dryRun"] = json!(["All"]);
+        return Err(StatusError::invalid_options(kind, &errors));
     }
     let force = text("force") == "true";
-    if force {
-        options["force"] = json!(true);
-    }
-    Ok(Call {
+    Ok(WriteRequest {
         resource: route.resource,
         namespace: &route.namespace,
         name: &route.name,
         subresource: &route.subresource,
-        actor,
+        user,
         manager: if manager.is_empty() { from_user_agent(headers) } else { manager.to_owned() },
         dry_run: dry_run == "All",
         field_validation,
         force,
-        options,
     })
 }
 
-/// A client that does not name itself is called after its program.
+/// The default field manager: the program named by the user agent.
 fn from_user_agent(headers: &HeaderMap) -> String {
     let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let name = agent.split('/').next().unwrap_or_default();
@@ -104,25 +94,27 @@ fn from_user_agent(headers: &HeaderMap) -> String {
 /// `DeleteOptions` from the body or, without one, from the query.
 ///
 /// # Errors
-/// 400 for a body that holds no options, 415 for one of another type.
-pub(crate) fn delete_options(request: &Request<Bytes>, query: &HashMap<String, String>) -> Outcome<Value> {
+/// 400 for a body that is not `DeleteOptions`, 415 for another media type.
+pub(crate) fn delete_options(request: &Request<Bytes>, query: &HashMap<String, String>) -> ApiResult<Value> {
     let body = request.body();
     if !body.is_empty() {
         patch::check_object_type(request.headers())?;
         let options: Value = serde_json::from_slice(body).map_err(|why| {
-            Refusal::bad_request(format!(
+            StatusError::bad_request(format!(
                 "couldn't get version/kind; json parse error: {}",
                 patch::go_error(&why)
             ))
         })?;
         if !options.is_object() {
             let why = metadata::cannot_unmarshal(&options, patch::TYPE_META);
-            return Err(Refusal::bad_request(format!("couldn't get version/kind; json parse error: {why}")));
+            return Err(StatusError::bad_request(format!(
+                "couldn't get version/kind; json parse error: {why}"
+            )));
         }
         let text = |field: &str| options[field].as_str().unwrap_or_default();
-        // Taking another object for options would delete without the preconditions that were meant.
+        // Reading another object as options would delete without the intended preconditions.
         if !["", "DeleteOptions"].contains(&text("kind")) {
-            return Err(Refusal::bad_request(format!(
+            return Err(StatusError::bad_request(format!(
                 "no kind \"{}\" is registered for version \"{}\" in scheme \"pkg/runtime/scheme.go:111\"",
                 text("kind"),
                 text("apiVersion")
@@ -130,7 +122,7 @@ pub(crate) fn delete_options(request: &Request<Bytes>, query: &HashMap<String, S
         }
         let grace = &options["gracePeriodSeconds"];
         if !grace.is_null() && !grace.is_i64() {
-            return Err(Refusal::bad_request(format!(
+            return Err(StatusError::bad_request(format!(
                 "json: cannot unmarshal {} into Go struct field DeleteOptions.gracePeriodSeconds of type int64",
                 metadata::json_type(grace)
             )));

@@ -1,80 +1,86 @@
-//! What the API serves: one `Resource` per kind, built-in or read from a `CustomResourceDefinition`.
+//! The served kinds: one `Resource` each, built-in or from a `CustomResourceDefinition`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
-use super::Error;
-use super::built_in_schemas;
+use crate::built_in_schemas;
+use crate::error::SetupError;
 
-/// A field that a `fieldSelector` may name.
+/// A field that a `fieldSelector` can use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectableField {
-    /// The name in the selector, `spec.connectionRef.name`.
+    /// The name in the selector, such as `spec.nodeName`.
     pub label: String,
-    /// Where the value stands in the stored object.
+    /// The path of the value in the stored object.
     pub path: Vec<String>,
 }
 
-/// One served kind and the ways in which kinds differ.
+/// A served kind.
 #[derive(Clone, Debug)]
-// Each flag is one independent rule of a real server's strategy for the kind; they never exclude one another.
+// Each flag is an independent rule of a real server's strategy for the kind.
 #[allow(clippy::struct_excessive_bools)]
 pub struct Resource {
-    /// API group; empty for the core group.
+    /// API group. Empty for the core group.
     pub group: String,
-    /// API version.
+    /// API version, such as `v1`.
     pub version: String,
-    /// Kind, `Widget`.
+    /// Kind, such as `Widget`.
     pub kind: String,
-    /// Plural, as in the path.
+    /// Plural name, as in URLs.
     pub plural: String,
-    /// Singular.
+    /// Singular name.
     pub singular: String,
-    /// Kind of a list, `WidgetList`.
+    /// Kind of lists, such as `WidgetList`.
     pub list_kind: String,
-    /// Short names, `plink`.
+    /// Short names, such as `ns`.
     pub short_names: Vec<String>,
     /// Categories, such as `all`.
     pub categories: Vec<String>,
-    /// Whether objects live in a namespace.
+    /// Whether objects belong to a namespace.
     pub namespaced: bool,
-    /// Whether `/status` is a separate endpoint.
+    /// Whether the kind has the `status` subresource.
     pub has_status: bool,
-    /// Whether the kind comes from a `CustomResourceDefinition`: generation is kept, admission does its schema work.
+    /// Whether the kind comes from a `CustomResourceDefinition`: its generation is counted, and
+    /// [`Admission`](crate::Admission) has its schema.
     pub custom: bool,
-    /// Whether a PUT of a missing object creates it (leases, events).
+    /// Whether a PUT creates a missing object, as for leases and events.
     pub create_on_update: bool,
-    /// Whether a PUT may leave the resource version out.
+    /// Whether an update may omit the resourceVersion.
     pub unconditional_update: bool,
     /// Whether a completed DELETE answers with the object instead of a `Status`.
     pub returns_deleted: bool,
-    /// What a `fieldSelector` may name besides `metadata.name` and `metadata.namespace`.
+    /// The fields that a `fieldSelector` can use besides `metadata.name` and `metadata.namespace`.
     pub selectable: Vec<SelectableField>,
-    /// The kind's structural schema; for built-in kinds only their fields, with list and map types.
+    /// The structural schema. For built-in kinds only the fields, with list and map types.
     pub schema: Value,
-    /// Where its objects are kept; core events and `events.k8s.io` events are one store in two shapes.
+    /// The store of its objects. Events of the core group and of `events.k8s.io` share a store.
     pub(crate) store: usize,
-    /// The store keeps the other shape of the event; requests and answers are renamed at the edge.
+    /// Whether the kind is the core event: stored in the shape of `events.k8s.io`, and converted on requests and answers.
     pub(crate) core_event: bool,
 }
 
 impl Resource {
-    /// `group/version`, or `v1` for the core group.
+    /// `apiVersion` of the objects: `group/version`, or `v1` for the core group.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
-    /// `widgets.example.com`, as error messages call it.
+    /// Plural with group, such as `widgets.example.com`.
     pub fn qualified(&self) -> String {
         if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
     }
 
-    /// `Widget.example.com`, as validation messages call it.
+    /// Kind with group, such as `Widget.example.com`.
     pub fn qualified_kind(&self) -> String {
         if self.group.is_empty() { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
     }
 
-    /// The path under which a real server keeps the object in etcd; some error messages quote it.
+    /// The key of an object in the kind's store: `namespace/name`, or `name` for cluster-scoped kinds.
+    pub(crate) fn key(&self, namespace: &str, name: &str) -> String {
+        if self.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
+    }
+
+    /// The etcd key of the object on a real server. Some error messages contain it.
     pub(crate) fn etcd_key(&self, key: &str) -> String {
         if self.custom {
             format!("/registry/{}/{}/{key}", self.group, self.plural)
@@ -83,7 +89,7 @@ impl Resource {
         }
     }
 
-    /// The position of `label` among the selectable values kept with each object.
+    /// The position of `label` in `selectable`.
     pub(crate) fn selectable_index(&self, label: &str) -> Option<usize> {
         self.selectable.iter().position(|f| f.label == label)
     }
@@ -115,7 +121,7 @@ fn built_in() -> Vec<Resource> {
         label: label.to_owned(),
         path: path.split('.').map(str::to_owned).collect(),
     };
-    // Labels of core events name the core fields; the store keeps the events.k8s.io names.
+    // Selectors of core events use the names of the core group; the store has those of events.k8s.io.
     let event_fields: Vec<SelectableField> =
         ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"]
             .iter()
@@ -163,27 +169,27 @@ fn built_in() -> Vec<Resource> {
     ]
 }
 
-/// Every served resource, in a fixed order; positions are the ids used by the store.
+/// All served resources, in a fixed order.
 #[derive(Clone, Debug)]
-pub(crate) struct Catalogue {
+pub(crate) struct Registry {
     resources: Vec<Resource>,
-    /// How many stores there are.
+    /// The number of stores.
     pub(crate) stores: usize,
 }
 
-impl Catalogue {
+impl Registry {
     /// The built-in kinds and the served versions of `crds`.
     ///
     /// # Errors
-    /// A definition with more than one served version: there is no conversion here.
-    pub(crate) fn new(crds: &[CustomResourceDefinition]) -> Result<Self, Error> {
+    /// When a definition does not serve exactly one version.
+    pub(crate) fn new(crds: &[CustomResourceDefinition]) -> Result<Self, SetupError> {
         let mut resources = built_in();
         for crd in crds {
             resources.push(from_crd(crd)?);
         }
         let mut stores = 0;
         for resource in &mut resources {
-            // The core event follows its store's owner in the list above.
+            // A core event uses the store of the `events.k8s.io` event before it.
             if !resource.core_event {
                 stores += 1;
             }
@@ -200,7 +206,7 @@ impl Catalogue {
         self.resources.iter().find(|r| r.group == group && r.version == version && r.plural == plural)
     }
 
-    /// The resource whose shape a store keeps.
+    /// The resource in whose shape a store keeps its objects.
     pub(crate) fn of_store(&self, store: usize) -> &Resource {
         self.resources
             .iter()
@@ -208,7 +214,7 @@ impl Catalogue {
             .expect("every store was numbered after a resource of this list")
     }
 
-    /// By kind name, as tests name it. Events mean `events.k8s.io`.
+    /// The resource of a kind. `Event` is that of `events.k8s.io`.
     pub(crate) fn by_kind(&self, kind: &str) -> Option<&Resource> {
         self.resources.iter().find(|r| r.kind == kind)
     }
@@ -218,15 +224,15 @@ impl Catalogue {
     }
 }
 
-fn from_crd(crd: &CustomResourceDefinition) -> Result<Resource, Error> {
+fn from_crd(crd: &CustomResourceDefinition) -> Result<Resource, SetupError> {
     let spec = &crd.spec;
     let mut served = spec.versions.iter().filter(|v| v.served);
     let (Some(version), None) = (served.next(), served.next()) else {
-        return Err(Error::Versions { plural: spec.names.plural.clone() });
+        return Err(SetupError::Versions { plural: spec.names.plural.clone() });
     };
     let schema = version.schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref());
     let schema = serde_json::to_value(schema)
-        .map_err(|source| Error::Definition { plural: spec.names.plural.clone(), source })?;
+        .map_err(|source| SetupError::Definition { plural: spec.names.plural.clone(), source })?;
     let selectable = version.selectable_fields.iter().flatten().map(|field| {
         let label = field.json_path.trim_start_matches('.').to_owned();
         SelectableField { path: label.split('.').map(str::to_owned).collect(), label }
@@ -253,7 +259,7 @@ fn from_crd(crd: &CustomResourceDefinition) -> Result<Resource, Error> {
     })
 }
 
-/// How core events and `events.k8s.io` events name the same thing, core name first.
+/// Fields of core events and their names in `events.k8s.io`.
 const EVENT_NAMES: [(&str, &str); 7] = [
     ("involvedObject", "regarding"),
     ("message", "note"),
@@ -264,12 +270,12 @@ const EVENT_NAMES: [(&str, &str); 7] = [
     ("count", "deprecatedCount"),
 ];
 
-/// A core event as its `events.k8s.io` twin, the shape that is stored.
+/// Converts a core event to `events.k8s.io`, the stored shape.
 pub(crate) fn event_from_core(object: &mut Value) {
     rename(object, "events.k8s.io/v1", EVENT_NAMES.iter().copied());
 }
 
-/// A stored event as the core group shows it.
+/// Converts a stored event to the core group.
 pub(crate) fn event_to_core(object: &mut Value) {
     rename(object, "v1", EVENT_NAMES.iter().map(|&(core, other)| (other, core)));
 }

@@ -1,12 +1,12 @@
-//! From a request line to a verb on a resource, by the rules of `k8s.io/apiserver/pkg/endpoints/request`.
+//! Routing: from a request line to a verb on a resource, as in `k8s.io/apiserver/pkg/endpoints/request`.
 
 use std::collections::HashMap;
 
 use http::Method;
 
-use super::resource::{Catalogue, Resource};
+use crate::resource::{Registry, Resource};
 
-/// A request to a resource.
+/// A verb on a resource.
 #[derive(Clone, Debug)]
 pub(crate) struct Route<'a> {
     pub resource: &'a Resource,
@@ -16,23 +16,23 @@ pub(crate) struct Route<'a> {
     pub verb: &'static str,
 }
 
-/// What a path means.
+/// The target of a path.
 #[derive(Clone, Debug)]
 pub(crate) enum Target<'a> {
     Resource(Route<'a>),
-    /// Discovery, version, health: path segments.
+    /// Discovery, version or health, by path segments.
     Document(Vec<String>),
     /// Nothing is served there.
     Unknown,
 }
 
-/// The query, later values of a name winning.
+/// Parses the query. The last value of a name wins.
 pub(crate) fn query(text: Option<&str>) -> HashMap<String, String> {
     url::form_urlencoded::parse(text.unwrap_or_default().as_bytes()).into_owned().collect()
 }
 
 pub(crate) fn find<'a>(
-    catalogue: &'a Catalogue,
+    registry: &'a Registry,
     method: &Method,
     path: &str,
     query: &HashMap<String, String>,
@@ -45,11 +45,11 @@ pub(crate) fn find<'a>(
     };
     let rest = &segments[segments.len() - rest..];
     let group = if group.is_empty() { "" } else { segments[1].as_str() };
-    route(catalogue, method, group, &version, rest, query).map_or(Target::Unknown, Target::Resource)
+    route(registry, method, group, &version, rest, query).map_or(Target::Unknown, Target::Resource)
 }
 
 fn route<'a>(
-    catalogue: &'a Catalogue,
+    registry: &'a Registry,
     method: &Method,
     group: &str,
     version: &str,
@@ -71,7 +71,7 @@ fn route<'a>(
         [plural, name, subresource] => (*plural, *name, *subresource),
         _ => return None,
     };
-    let resource = catalogue.find(group, version, plural)?;
+    let resource = registry.find(group, version, plural)?;
     let watch = query.get("watch").is_some_and(|w| !matches!(w.as_str(), "false" | "0"));
     let verb = match (method.as_str(), name.is_empty()) {
         ("GET" | "HEAD", false) => "get",
@@ -97,12 +97,12 @@ fn route<'a>(
     })
 }
 
-/// `%2F` and the like in a path segment.
+/// Decodes `%2F` and the like in a path segment.
 fn unescape(segment: &str) -> String {
     if !segment.contains('%') {
         return segment.to_owned();
     }
-    // Decoding as a form value is the same but for `+`, which stands for itself in a path.
+    // The same as a form value, except for `+`, which is literal in a path.
     let escaped = segment.replace('+', "%2B");
     url::form_urlencoded::parse(escaped.as_bytes())
         .next()

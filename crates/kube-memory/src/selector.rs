@@ -1,9 +1,9 @@
-//! `labelSelector` and `fieldSelector`, parsed and matched as a server does.
+//! Parsing and matching of `labelSelector` and `fieldSelector` together.
 
-use super::answer::{Outcome, Refusal};
-use super::label_selector::{self, LabelTerm};
-use super::resource::Resource;
-use super::store::Stored;
+use crate::label_selector::{self, LabelRequirement};
+use crate::resource::Resource;
+use crate::status::{ApiResult, StatusError};
+use crate::store::StoredObject;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
@@ -12,20 +12,22 @@ enum Place {
     Selectable(usize),
 }
 
-/// Both selectors of one request.
+/// The label and field selectors of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selection {
-    labels: Vec<LabelTerm>,
+    labels: Vec<LabelRequirement>,
     fields: Vec<(Place, bool, String)>,
 }
 
 impl Selection {
+    /// Parses both selectors.
+    ///
     /// # Errors
     /// 400 when a selector cannot be parsed or names a field that is not selectable.
-    pub fn parse(resource: &Resource, labels: &str, fields: &str) -> Outcome<Self> {
-        let labels = label_selector::parse(labels).map_err(Refusal::bad_request)?;
+    pub fn parse(resource: &Resource, labels: &str, fields: &str) -> ApiResult<Self> {
+        let labels = label_selector::parse(labels).map_err(StatusError::bad_request)?;
         let fields = parse_fields(fields)
-            .map_err(Refusal::bad_request)?
+            .map_err(StatusError::bad_request)?
             .into_iter()
             .map(|(label, equal, value)| {
                 let place = match label.as_str() {
@@ -33,12 +35,12 @@ impl Selection {
                     "metadata.namespace" if resource.namespaced || !resource.custom => Place::Namespace,
                     other => match resource.selectable_index(other) {
                         Some(index) => Place::Selectable(index),
-                        None => return Err(Refusal::bad_request(unknown_field(resource, other))),
+                        None => return Err(StatusError::bad_request(unknown_field(resource, other))),
                     },
                 };
                 Ok((place, equal, value))
             })
-            .collect::<Outcome<_>>()?;
+            .collect::<ApiResult<_>>()?;
         Ok(Self { labels, fields })
     }
 
@@ -46,12 +48,12 @@ impl Selection {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    /// The one name that can match, if a term fixes it.
+    /// The only name that can match, if a requirement fixes it.
     pub fn single_name(&self) -> Option<&str> {
         self.fixed(&Place::Name)
     }
 
-    /// The one namespace that can match, if a term fixes it.
+    /// The only namespace that can match, if a requirement fixes it.
     pub fn single_namespace(&self) -> Option<&str> {
         self.fixed(&Place::Namespace)
     }
@@ -60,7 +62,7 @@ impl Selection {
         self.fields.iter().find(|(p, equal, _)| p == place && *equal).map(|(_, _, value)| value.as_str())
     }
 
-    pub fn matches(&self, key: &str, stored: &Stored) -> bool {
+    pub fn matches(&self, key: &str, stored: &StoredObject) -> bool {
         self.labels.iter().all(|term| term.matches(stored)) && {
             let (namespace, name) = key.split_once('/').unwrap_or(("", key));
             self.fields.iter().all(|(place, equal, value)| {

@@ -1,4 +1,4 @@
-//! The same API on a TCP port, for `kubectl` and other real clients. Plain HTTP, no authentication: loopback only.
+//! The API on a TCP port.
 
 use std::io;
 
@@ -8,12 +8,16 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
-use super::http_layer::ApiService;
+use crate::service::ApiService;
 
-/// Serves `service` on `listener` until `stop` completes; then open watches end and requests are finished.
+/// Serves `service` on `listener`, for `kubectl` and other clients, until `stop` completes. Requests in flight then have
+/// one second to finish.
+///
+/// Plain HTTP without authentication, and every request acts as the user of the service: listen on the loopback
+/// interface only.
 ///
 /// # Errors
-/// The listener broke.
+/// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
     service: ApiService,
@@ -32,11 +36,11 @@ pub async fn serve(
         let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            // A client that goes away in the middle is its own business.
+            // Errors of one connection do not concern the others.
             let _ = connection.await;
         });
     }
-    // A watch has no natural end, so connections are not waited for longer than it takes to finish a request.
+    // Watches do not end, so the wait for connections has a limit.
     tokio::select! {
         () = connections.shutdown() => {}
         () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}

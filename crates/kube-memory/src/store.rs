@@ -1,4 +1,4 @@
-//! The pure store: objects by kind and key, and one linear log of every write. No async, no HTTP, no rules.
+//! The store: objects by kind and key, and one log of all writes. No async, no HTTP, no validation.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -7,66 +7,40 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::metadata;
-use super::resource::Resource;
+use crate::metadata;
+use crate::resource::Resource;
+use crate::user_info::UserInfo;
 
-/// Who makes a request; policies and the history see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Actor {
-    /// User name, such as `system:serviceaccount:default:app`.
-    pub user: String,
-    /// Groups, such as `system:authenticated`.
-    pub groups: Vec<String>,
-}
-
-impl Actor {
-    /// A user in `system:authenticated`; a service account also gets its two groups.
-    pub fn user(name: &str) -> Self {
-        let mut groups = Vec::new();
-        if let Some(account) = name.strip_prefix("system:serviceaccount:") {
-            groups.push("system:serviceaccounts".to_owned());
-            if let Some((namespace, _)) = account.split_once(':') {
-                groups.push(format!("system:serviceaccounts:{namespace}"));
-            }
-        }
-        groups.push("system:authenticated".to_owned());
-        Self { user: name.to_owned(), groups }
-    }
-
-    /// An administrator (`system:masters`).
-    pub fn admin() -> Self {
-        Self {
-            user: "admin".to_owned(),
-            groups: vec!["system:masters".into(), "system:authenticated".into()],
-        }
-    }
-}
-
-/// What a write did.
+/// The kind of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verb {
-    /// The object came to be.
+pub enum WriteKind {
+    /// The object was created.
     Create,
-    /// The object changed (also: its deletion was requested and finalizers hold it).
+    /// The object was changed. Also: its deletion was requested, and finalizers delay it.
     Update,
-    /// The object is gone.
+    /// The object was removed.
     Delete,
 }
 
-/// One stored version of an object, shared by the current state, the log and the answers being written.
+/// A JSON value as the bytes of an answer.
+pub(crate) fn to_bytes(value: &Value) -> Bytes {
+    Bytes::from(serde_json::to_vec(value).expect("a JSON value always serializes"))
+}
+
+/// One version of an object, shared by the current state, the log and the answers being written.
 #[derive(Debug)]
-pub(crate) struct Stored {
-    /// The object as JSON, with its own resource version in it.
+pub(crate) struct StoredObject {
+    /// The object as JSON, including its resourceVersion.
     pub raw: Bytes,
     labels: Box<[(Box<str>, Box<str>)]>,
-    /// Values of the resource's selectable fields, in their order.
+    /// Values of the selectable fields, in the order of `Resource::selectable`.
     fields: Box<[Box<str>]>,
-    /// Defaults were added after the write (a defaulted `status` on create): a server keeps the object without
-    /// them, so its next write of the same content is not a no-op.
+    /// Whether defaults were added after the write, such as a defaulted `status` on create. A server stores the object
+    /// without them, so the next write of the same content is not a no-op.
     pub defaulted_on_read: bool,
 }
 
-impl Stored {
+impl StoredObject {
     fn new(resource: &Resource, object: &Value, defaulted_on_read: bool) -> Self {
         let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
         let labels = labels.map(|(k, v)| (k.as_str().into(), v.as_str().unwrap_or_default().into()));
@@ -81,12 +55,7 @@ impl Stored {
                 other => other.to_string().into(),
             }
         });
-        Self {
-            labels: labels.collect(),
-            fields: fields.collect(),
-            raw: Bytes::from(serde_json::to_vec(object).expect("a JSON value always serialises")),
-            defaulted_on_read,
-        }
+        Self { labels: labels.collect(), fields: fields.collect(), raw: to_bytes(object), defaulted_on_read }
     }
 
     pub fn label(&self, key: &str) -> Option<&str> {
@@ -97,7 +66,7 @@ impl Stored {
         &self.fields[index]
     }
 
-    /// The object, parsed anew.
+    /// Parses the object.
     pub fn value(&self) -> Value {
         serde_json::from_slice(&self.raw).expect("the store only keeps JSON it wrote itself")
     }
@@ -105,48 +74,48 @@ impl Stored {
 
 /// One write.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct LogEntry {
     pub revision: u64,
     pub store: usize,
-    /// `namespace/name`, or `name` for cluster-wide kinds.
+    /// `namespace/name`, or `name` for cluster-scoped kinds.
     pub key: Arc<str>,
-    pub verb: Verb,
-    pub actor: Arc<Actor>,
-    pub before: Option<Arc<Stored>>,
-    /// After a delete: the last state, carrying the revision of the delete, as watches show it.
-    pub after: Arc<Stored>,
+    pub kind: WriteKind,
+    pub user: Arc<UserInfo>,
+    pub before: Option<Arc<StoredObject>>,
+    /// After a delete, the last state with the revision of the delete, as watches show it.
+    pub after: Arc<StoredObject>,
 }
 
-impl Record {
-    /// The state after this write; `None` when the object is gone.
-    pub fn state(&self) -> Option<&Arc<Stored>> {
-        (self.verb != Verb::Delete).then_some(&self.after)
+impl LogEntry {
+    /// The state after this write. `None` after a delete.
+    pub fn current(&self) -> Option<&Arc<StoredObject>> {
+        (self.kind != WriteKind::Delete).then_some(&self.after)
     }
 }
 
-/// The reason why a past state or a range of the log cannot be read.
+/// Why a past state or a range of the log cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unreadable {
-    /// It was compacted away.
+pub(crate) enum HistoryError {
+    /// It is compacted.
     Compacted,
-    /// It has not happened yet.
+    /// It lies in the future.
     Future,
 }
 
-type Objects = BTreeMap<Arc<str>, Arc<Stored>>;
+type Objects = BTreeMap<Arc<str>, Arc<StoredObject>>;
 
-/// A key and what stands there.
-pub(crate) type Found = (Arc<str>, Arc<Stored>);
+/// An object with its key.
+pub(crate) type KeyedObject = (Arc<str>, Arc<StoredObject>);
 
 /// All objects and the log.
 #[derive(Debug)]
 pub(crate) struct Store {
     objects: Vec<Objects>,
-    log: VecDeque<Arc<Record>>,
+    log: VecDeque<Arc<LogEntry>>,
     revision: u64,
     /// Writes at or below this revision are no longer in the log.
     compacted: u64,
-    /// How many writes the log keeps; `None` keeps all.
+    /// How many writes the log keeps. `None` keeps all.
     keep: Option<usize>,
     latest: Vec<u64>,
 }
@@ -177,7 +146,7 @@ impl Store {
         self.compacted
     }
 
-    pub fn get(&self, store: usize, key: &str) -> Option<&Arc<Stored>> {
+    pub fn get(&self, store: usize, key: &str) -> Option<&Arc<StoredObject>> {
         self.objects[store].get(key)
     }
 
@@ -191,14 +160,14 @@ impl Store {
         store: usize,
         prefix: &'a str,
         start: &str,
-    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Stored>)> {
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<StoredObject>)> {
         let from: &str = if start > prefix { start } else { prefix };
         self.objects[store]
             .range::<str, _>((Bound::Included(from), Bound::Unbounded))
             .take_while(move |(key, _)| key.starts_with(prefix))
     }
 
-    /// The objects as they stood at `revision`, in key order.
+    /// The objects at `revision`, in key order.
     ///
     /// # Errors
     /// The revision is compacted or in the future.
@@ -208,14 +177,14 @@ impl Store {
         prefix: &str,
         start: &str,
         revision: u64,
-    ) -> Result<Vec<Found>, Unreadable> {
+    ) -> Result<Vec<KeyedObject>, HistoryError> {
         let newer = self.since(revision)?;
-        // What the first later write of each key found is what stood there then.
-        let mut then: BTreeMap<&str, Option<&Arc<Stored>>> = BTreeMap::new();
-        for record in newer.filter(|r| r.store == store && r.key.starts_with(prefix) && &*r.key >= start) {
-            then.entry(&record.key).or_insert(record.before.as_ref());
+        // The state of a key at `revision` is the one its first later write replaced.
+        let mut then: BTreeMap<&str, Option<&Arc<StoredObject>>> = BTreeMap::new();
+        for entry in newer.filter(|r| r.store == store && r.key.starts_with(prefix) && &*r.key >= start) {
+            then.entry(&entry.key).or_insert(entry.before.as_ref());
         }
-        let mut found: Vec<Found> = self
+        let mut found: Vec<KeyedObject> = self
             .range(store, prefix, start)
             .filter(|(key, _)| !then.contains_key(&***key))
             .map(|(key, stored)| (key.clone(), stored.clone()))
@@ -231,59 +200,64 @@ impl Store {
     ///
     /// # Errors
     /// Some of them are compacted, or `revision` is in the future.
-    pub fn since(&self, revision: u64) -> Result<impl Iterator<Item = &Arc<Record>>, Unreadable> {
+    pub fn since(&self, revision: u64) -> Result<impl Iterator<Item = &Arc<LogEntry>>, HistoryError> {
         if revision > self.revision {
-            return Err(Unreadable::Future);
+            return Err(HistoryError::Future);
         }
         if revision < self.compacted {
-            return Err(Unreadable::Compacted);
+            return Err(HistoryError::Compacted);
         }
-        let first = self.log.partition_point(|record| record.revision <= revision);
+        let first = self.log.partition_point(|entry| entry.revision <= revision);
         Ok(self.log.range(first..))
     }
 
-    /// The whole log that is left.
-    pub fn log(&self) -> impl Iterator<Item = &Arc<Record>> {
+    /// The log, oldest entry first.
+    pub fn log(&self) -> impl Iterator<Item = &Arc<LogEntry>> {
         self.log.iter()
     }
 
-    /// Forgets the writes at or below `revision`.
+    /// Removes the writes at or below `revision` from the log.
     pub fn compact(&mut self, revision: u64) {
         let revision = revision.min(self.revision);
-        while self.log.front().is_some_and(|record| record.revision <= revision) {
+        while self.log.front().is_some_and(|entry| entry.revision <= revision) {
             self.log.pop_front();
         }
         self.compacted = self.compacted.max(revision);
     }
 
-    /// Makes `object` the state of `key`, stamped with the next revision.
+    /// Stores `object` at `key` with the next revision.
     pub fn put(
         &mut self,
         resource: &Resource,
         key: &str,
         object: &mut Value,
         defaulted_on_read: bool,
-        actor: &Arc<Actor>,
-    ) -> Arc<Stored> {
+        user: &Arc<UserInfo>,
+    ) -> Arc<StoredObject> {
         self.revision += 1;
         metadata::set(object, "resourceVersion", Some(json!(self.revision.to_string())));
-        let stored = Arc::new(Stored::new(resource, object, defaulted_on_read));
+        let stored = Arc::new(StoredObject::new(resource, object, defaulted_on_read));
         let objects = &mut self.objects[resource.store];
         let key = objects.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| key.clone());
         let before = objects.insert(key.clone(), stored.clone());
-        let verb = if before.is_some() { Verb::Update } else { Verb::Create };
-        self.append(resource.store, key, verb, actor, before, stored.clone());
+        let kind = if before.is_some() { WriteKind::Update } else { WriteKind::Create };
+        self.append(resource.store, key, kind, user, before, stored.clone());
         stored
     }
 
-    /// Removes `key`; the record carries its last state at the revision of the removal.
-    pub fn delete(&mut self, resource: &Resource, key: &str, actor: &Arc<Actor>) -> Option<Arc<Stored>> {
+    /// Removes the object at `key`. Returns its last state, with the revision of the removal.
+    pub fn delete(
+        &mut self,
+        resource: &Resource,
+        key: &str,
+        user: &Arc<UserInfo>,
+    ) -> Option<Arc<StoredObject>> {
         let (key, before) = self.objects[resource.store].remove_entry(key)?;
         self.revision += 1;
         let mut object = before.value();
         metadata::set(&mut object, "resourceVersion", Some(json!(self.revision.to_string())));
-        let after = Arc::new(Stored::new(resource, &object, false));
-        self.append(resource.store, key, Verb::Delete, actor, Some(before), after.clone());
+        let after = Arc::new(StoredObject::new(resource, &object, false));
+        self.append(resource.store, key, WriteKind::Delete, user, Some(before), after.clone());
         Some(after)
     }
 
@@ -291,19 +265,19 @@ impl Store {
         &mut self,
         store: usize,
         key: Arc<str>,
-        verb: Verb,
-        actor: &Arc<Actor>,
-        before: Option<Arc<Stored>>,
-        after: Arc<Stored>,
+        kind: WriteKind,
+        user: &Arc<UserInfo>,
+        before: Option<Arc<StoredObject>>,
+        after: Arc<StoredObject>,
     ) {
         let revision = self.revision;
         self.latest[store] = revision;
-        self.log.push_back(Arc::new(Record {
+        self.log.push_back(Arc::new(LogEntry {
             revision,
             store,
             key,
-            verb,
-            actor: actor.clone(),
+            kind,
+            user: user.clone(),
             before,
             after,
         }));
@@ -316,15 +290,15 @@ impl Store {
         }
     }
 
-    /// Puts back an object saved earlier, with the revision it had. Only for an empty store being restored.
+    /// Restores a saved object with its revision. Only for a new store.
     pub fn restore(&mut self, resource: &Resource, key: &str, object: &Value) {
         let revision = metadata::text(object, "resourceVersion").parse().unwrap_or(0);
-        self.objects[resource.store].insert(key.into(), Arc::new(Stored::new(resource, object, false)));
+        self.objects[resource.store].insert(key.into(), Arc::new(StoredObject::new(resource, object, false)));
         self.latest[resource.store] = self.latest[resource.store].max(revision);
         self.advance(revision);
     }
 
-    /// Moves the revision forward to `revision`; what lies before cannot be watched from.
+    /// Moves the revision forward to `revision`. Watches cannot start before it.
     pub fn advance(&mut self, revision: u64) {
         self.revision = self.revision.max(revision);
         self.compacted = self.revision;

@@ -1,4 +1,4 @@
-//! `serviceaccounts/token`: an unsigned stand-in for the tokens a cluster issues. No real service accepts them.
+//! `serviceaccounts/token`: unsigned tokens. No real service accepts them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,36 +6,38 @@ use bytes::Bytes;
 use jiff::ToSpan as _;
 use serde_json::{Value, json};
 
-use super::answer::{FieldError, Outcome, Refusal};
-use super::core::Core;
-use super::metadata;
-use super::route::Route;
-use super::store::Actor;
-use super::write;
+use crate::field_error::FieldError;
+use crate::metadata;
+use crate::route::Route;
+use crate::server::Server;
+use crate::status::{ApiResult, StatusError};
+use crate::store::to_bytes;
 
+/// Answers a `TokenRequest`.
+///
 /// # Errors
-/// 404 for an account that is not there, 422 for a life shorter than ten minutes.
-pub(crate) fn issue(core: &Core, route: &Route<'_>, body: &Bytes, _asker: &Actor) -> Outcome<Bytes> {
+/// 404 for an unknown service account, 422 for a lifetime below ten minutes.
+pub(crate) fn issue(server: &Server, route: &Route<'_>, body: &Bytes) -> ApiResult<Bytes> {
     let mut request: Value =
-        serde_json::from_slice(body).map_err(|why| Refusal::bad_request(why.to_string()))?;
-    let key = write::key(route.resource, &route.namespace, &route.name);
-    let account = core
+        serde_json::from_slice(body).map_err(|why| StatusError::bad_request(why.to_string()))?;
+    let key = route.resource.key(&route.namespace, &route.name);
+    let account = server
         .state()
         .store
         .get(route.resource.store, &key)
         .map(|stored| stored.value())
-        .ok_or_else(|| Refusal::not_found(route.resource, &route.name))?;
+        .ok_or_else(|| StatusError::not_found(route.resource, &route.name))?;
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
     if seconds < 600 {
         let detail = "may not specify a duration less than 10 minutes";
         let error = FieldError::invalid("spec.expirationSeconds", seconds, detail);
-        return Err(Refusal::invalid("authentication.k8s.io", "TokenRequest", "", &[error]));
+        return Err(StatusError::invalid("authentication.k8s.io", "TokenRequest", "", &[error]));
     }
     let audiences = match &request["spec"]["audiences"] {
         Value::Array(list) if !list.is_empty() => json!(list),
         _ => json!(["https://kubernetes.default.svc"]),
     };
-    let now = core.now();
+    let now = server.now();
     let expires = now.checked_add(seconds.seconds()).unwrap_or(jiff::Timestamp::MAX);
     let claims = json!({
         "aud": audiences, "iss": "https://kubernetes.default.svc",
@@ -57,5 +59,5 @@ pub(crate) fn issue(core: &Core, route: &Route<'_>, body: &Bytes, _asker: &Actor
         request["spec"]["boundObjectRef"] = Value::Null;
     }
     request["status"] = json!({"token": token, "expirationTimestamp": metadata::rfc3339_seconds(expires)});
-    Ok(write::bytes(&request))
+    Ok(to_bytes(&request))
 }

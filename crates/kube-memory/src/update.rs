@@ -3,27 +3,29 @@
 
 use serde_json::{Value, json};
 
-use super::admission::Operation;
-use super::answer::{FieldError, Outcome, Refusal};
-use super::built_in;
-use super::built_in_schemas;
-use super::managed_fields;
-use super::metadata;
-use super::names::NameRule;
-use super::patch::{self, Change};
-use super::resource::Resource;
-use super::write::{Done, Transaction, bytes, key};
+use crate::admission::Operation;
+use crate::built_in;
+use crate::built_in_schemas;
+use crate::field_error::FieldError;
+use crate::managed_fields;
+use crate::metadata;
+use crate::names::NameRule;
+use crate::patch::{self, Change};
+use crate::resource::{self, Resource};
+use crate::status::{ApiResult, StatusError};
+use crate::store::to_bytes;
+use crate::transaction::{Transaction, WriteRequest, WriteResponse};
 
 impl Transaction<'_> {
     /// PUT and PATCH, of the object or of its status.
-    pub fn update(&mut self, mut change: Change) -> Outcome<Done> {
-        let (resource, name) = (self.call.resource, self.call.name);
+    pub fn update(&mut self, mut change: Change) -> ApiResult<WriteResponse> {
+        let (resource, name) = (self.request.resource, self.request.name);
         if let Change::Replace(object) = &mut change {
             self.decode_body(object)?;
-            metadata::ensure_namespace(resource, self.call.namespace, object)?;
+            metadata::ensure_namespace(resource, self.request.namespace, object)?;
             self.check_name(object)?;
         }
-        let key = key(resource, self.call.namespace, name);
+        let key = resource.key(self.request.namespace, name);
         let Some(stored) = self.state.store.get(resource.store, &key).cloned() else {
             return self.create_by_update(change);
         };
@@ -31,7 +33,7 @@ impl Transaction<'_> {
         if let Change::Replace(object) = &change {
             let (sent, uid) = (metadata::text(object, "uid"), metadata::text(&old, "uid"));
             if !sent.is_empty() && sent != uid {
-                return Err(Refusal::conflict(
+                return Err(StatusError::conflict(
                     resource,
                     name,
                     &format!(
@@ -42,39 +44,39 @@ impl Transaction<'_> {
             }
         }
         let mut new = self.changed(change, &old)?;
-        self.admit_namespace(&new)?;
+        self.check_namespace(&new)?;
         self.check_version(&mut new, &old)?;
         self.prepare_update(&mut new, &old);
         self.validate_update(&new, &old)?;
         managed_fields::ignore_times(&old, &mut new);
         self.admit(Operation::Update, name, Some(&new), Some(&old))?;
         if deletes(resource, &new, &old) {
-            if !self.call.dry_run {
+            if !self.request.dry_run {
                 self.remove(&key);
             }
-            return Ok(Done { code: 200, body: bytes(&new) });
+            return Ok(WriteResponse { code: 200, body: to_bytes(&new) });
         }
         if new == old && !stored.defaulted_on_read {
-            return Ok(Done { code: 200, body: stored.raw.clone() });
+            return Ok(WriteResponse { code: 200, body: stored.raw.clone() });
         }
-        if self.call.dry_run {
-            return Ok(Done { code: 200, body: bytes(&new) });
+        if self.request.dry_run {
+            return Ok(WriteResponse { code: 200, body: to_bytes(&new) });
         }
         let stored = self.commit(&key, new);
-        Ok(Done { code: 200, body: stored.raw.clone() })
+        Ok(WriteResponse { code: 200, body: stored.raw.clone() })
     }
 
-    /// A PUT or an apply of an object that is not there.
-    fn create_by_update(&mut self, change: Change) -> Outcome<Done> {
-        let (resource, name) = (self.call.resource, self.call.name);
-        let missing = || Err(Refusal::not_found(resource, name));
-        if !self.call.subresource.is_empty() {
+    /// A PUT or an apply of an object that does not exist.
+    fn create_by_update(&mut self, change: Change) -> ApiResult<WriteResponse> {
+        let (resource, name) = (self.request.resource, self.request.name);
+        let missing = || Err(StatusError::not_found(resource, name));
+        if !self.request.subresource.is_empty() {
             return missing();
         }
         let mut object = match change {
             Change::Replace(_) if !resource.create_on_update => return missing(),
             Change::Replace(mut object) => {
-                if self.core.managed_fields {
+                if self.server.managed_fields {
                     managed_fields::update(resource, None, &mut object, self.writer());
                 }
                 object
@@ -91,57 +93,57 @@ impl Transaction<'_> {
             let why = format!(
                 "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             );
-            return Err(Refusal::conflict(resource, name, &why));
+            return Err(StatusError::conflict(resource, name, &why));
         }
-        // There is nothing a version could be compared with.
+        // There is no version to compare with.
         metadata::set(&mut object, "resourceVersion", None);
-        metadata::ensure_namespace(resource, self.call.namespace, &mut object)?;
+        metadata::ensure_namespace(resource, self.request.namespace, &mut object)?;
         self.check_name(&object)?;
-        self.admit_namespace(&object)?;
+        self.check_namespace(&object)?;
         self.insert(object)
     }
 
-    fn applied(&mut self, config: &Value, old: Option<&Value>) -> Outcome<Value> {
-        let resource = self.call.resource;
+    fn applied(&mut self, config: &Value, old: Option<&Value>) -> ApiResult<Value> {
+        let resource = self.request.resource;
         managed_fields::check_type(resource, config)?;
         let mut known = config.clone();
-        let mut unknown = metadata::normalise(&mut known, resource).unwrap_or_default();
+        let mut unknown = metadata::normalize(&mut known, resource).unwrap_or_default();
         unknown.extend(if resource.custom {
-            self.core.admission.prune(resource, &mut known)
+            self.server.admission.prune(resource, &mut known)
         } else {
             built_in_schemas::prune(&resource.schema, &mut known)
         });
         let undeclared = |field| (field, "field not declared in schema".to_owned());
-        let fault = unknown.into_iter().next().map(undeclared);
-        patch::check_typed(self.call, config, fault.or_else(|| built_in::untyped(resource, config)))?;
+        let problem = unknown.into_iter().next().map(undeclared);
+        check_typed(self.request, config, problem.or_else(|| built_in::untyped(resource, config)))?;
         let mut object =
-            managed_fields::apply(self.call.resource, old, config, self.writer(), self.call.force)?;
-        if !self.core.managed_fields {
+            managed_fields::apply(self.request.resource, old, config, self.writer(), self.request.force)?;
+        if !self.server.managed_fields {
             metadata::set(&mut object, "managedFields", None);
         }
         Ok(object)
     }
 
-    /// The object after the change, decoded, its fields booked to the writer.
-    fn changed(&mut self, change: Change, old: &Value) -> Outcome<Value> {
-        let resource = self.call.resource;
-        // A core event is patched in the shape its client knows.
+    /// The object after the change: decoded, and its managed fields updated for the writer.
+    fn changed(&mut self, change: Change, old: &Value) -> ApiResult<Value> {
+        let resource = self.request.resource;
+        // A core event is patched in the shape of the core group, which its client knows.
         let shown = |object: &Value| {
             let mut object = object.clone();
             if resource.core_event {
-                super::resource::event_to_core(&mut object);
+                resource::event_to_core(&mut object);
             }
             object
         };
         let stored = |mut object: Value| {
             if resource.core_event {
-                super::resource::event_from_core(&mut object);
+                resource::event_from_core(&mut object);
             }
             object
         };
         let mut new = match change {
-            // Decoded and checked before the object was looked up, as a server does it.
-            Change::Replace(object) => return Ok(self.booked(object, old)),
+            // Already decoded and checked: a server does so before it looks the object up.
+            Change::Replace(object) => return Ok(self.with_managed_fields(object, old)),
             Change::Merge(patch) => stored(patch::merge(shown(old), &patch)),
             Change::Json(operations) => stored(patch::json(shown(old), &operations)?),
             Change::Apply(config) => {
@@ -153,12 +155,12 @@ impl Transaction<'_> {
         };
         self.decode_patched(&mut new)?;
         self.check_identity(&mut new)?;
-        Ok(self.booked(new, old))
+        Ok(self.with_managed_fields(new, old))
     }
 
-    fn booked(&self, mut new: Value, old: &Value) -> Value {
-        let resource = self.call.resource;
-        if self.core.managed_fields {
+    fn with_managed_fields(&self, mut new: Value, old: &Value) -> Value {
+        let resource = self.request.resource;
+        if self.server.managed_fields {
             managed_fields::update(resource, Some(old), &mut new, self.writer());
         } else {
             metadata::set(&mut new, "managedFields", None);
@@ -166,20 +168,20 @@ impl Transaction<'_> {
         new
     }
 
-    fn check_identity(&self, new: &mut Value) -> Outcome<()> {
-        metadata::ensure_namespace(self.call.resource, self.call.namespace, new)?;
+    fn check_identity(&self, new: &mut Value) -> ApiResult<()> {
+        metadata::ensure_namespace(self.request.resource, self.request.namespace, new)?;
         self.check_name(new)
     }
 
-    /// The optimistic lock.
-    fn check_version(&self, new: &mut Value, old: &Value) -> Outcome<()> {
-        let (resource, name) = (self.call.resource, self.call.name);
+    /// The optimistic lock: a resourceVersion in the request must be the current one.
+    fn check_version(&self, new: &mut Value, old: &Value) -> ApiResult<()> {
+        let (resource, name) = (self.request.resource, self.request.name);
         let sent = metadata::text(new, "resourceVersion");
         let version: u64 = if sent.is_empty() {
             0
         } else {
             sent.parse().map_err(|_| {
-                Refusal::unknown(format!("strconv.ParseUint: parsing \"{sent}\": invalid syntax"))
+                StatusError::unknown(format!("strconv.ParseUint: parsing \"{sent}\": invalid syntax"))
             })?
         };
         let current = metadata::text(old, "resourceVersion");
@@ -187,19 +189,19 @@ impl Transaction<'_> {
             if !resource.unconditional_update {
                 let error =
                     FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
-                return Err(Refusal::invalid(&resource.group, &resource.plural, name, &[error]));
+                return Err(StatusError::invalid(&resource.group, &resource.plural, name, &[error]));
             }
             metadata::set(new, "resourceVersion", Some(json!(current)));
         } else if version.to_string() != current {
-            return Err(Refusal::stale(resource, name));
+            return Err(StatusError::stale(resource, name));
         }
         Ok(())
     }
 
-    /// What the endpoint may not change is put back; the generation follows what is left.
+    /// Restores what the endpoint may not change, and sets the generation.
     fn prepare_update(&self, new: &mut Value, old: &Value) {
-        let resource = self.call.resource;
-        let restored = |new: &mut Value, field: &str, value: Option<Value>| match (value, new.as_object_mut())
+        let resource = self.request.resource;
+        let restore = |new: &mut Value, field: &str, value: Option<Value>| match (value, new.as_object_mut())
         {
             (Some(value), Some(map)) => {
                 map.insert(field.to_owned(), value);
@@ -210,24 +212,24 @@ impl Transaction<'_> {
             (_, None) => {}
         };
         metadata::set(new, "generation", old["metadata"].get("generation").cloned());
-        if self.call.subresource == "status" {
+        if self.request.subresource == "status" {
             let status = new.get("status").cloned();
             let managed = new["metadata"].get("managedFields").cloned();
             *new = old.clone();
-            restored(new, "status", status);
+            restore(new, "status", status);
             metadata::set(new, "managedFields", managed);
         } else if resource.custom {
             if resource.has_status {
-                restored(new, "status", old.get("status").cloned());
+                restore(new, "status", old.get("status").cloned());
             }
-            if !same_but_metadata(new, old) {
+            if !same_apart_from_metadata(new, old) {
                 let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
                 metadata::set(new, "generation", Some(json!(generation + 1)));
             }
         } else {
             built_in::prepare(resource, new, Some(old));
         }
-        // Long gone, and taken off whatever is stored.
+        // No longer part of the API; removed from every write.
         metadata::set(new, "selfLink", None);
         let keep = |field: &str| old["metadata"].get(field).cloned();
         if metadata::text(new, "uid").is_empty() {
@@ -244,9 +246,9 @@ impl Transaction<'_> {
         }
     }
 
-    fn validate_update(&mut self, new: &Value, old: &Value) -> Outcome<()> {
-        let resource = self.call.resource;
-        // A server runs the common checks and then the kind's own, which repeat them: the causes come twice.
+    fn validate_update(&mut self, new: &Value, old: &Value) -> ApiResult<()> {
+        let resource = self.request.resource;
+        // A server runs the common checks and then the checks of the kind, which repeat them: every cause appears twice.
         let mut errors = metadata::validate(resource, NameRule::PathSegment, new);
         errors.extend(metadata::validate_update(new, old));
         let types = self.type_errors(new);
@@ -256,15 +258,15 @@ impl Transaction<'_> {
         } else {
             errors.extend(types);
         }
-        self.refuse_invalid(self.call.name, new, &errors)?;
-        if self.call.subresource.is_empty() {
+        self.check_valid(self.request.name, new, &errors)?;
+        if self.request.subresource.is_empty() {
             self.warnings.extend(metadata::finalizer_warnings(new, Some(old)));
         }
         Ok(())
     }
 }
 
-fn same_but_metadata(a: &Value, b: &Value) -> bool {
+fn same_apart_from_metadata(a: &Value, b: &Value) -> bool {
     let rest = |v: &Value| -> Vec<(String, Value)> {
         let fields = v.as_object().into_iter().flatten().filter(|(k, _)| *k != "metadata");
         fields.map(|(k, v)| (k.clone(), v.clone())).collect()
@@ -272,11 +274,30 @@ fn same_but_metadata(a: &Value, b: &Value) -> bool {
     rest(a) == rest(b)
 }
 
-/// Whether an update that took the last finalizer off completes a deletion.
+/// Whether an update that removed the last finalizer completes a deletion.
 fn deletes(resource: &Resource, new: &Value, old: &Value) -> bool {
     let spec_finalizers = || new["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
     metadata::finalizers(new).is_empty()
         && !metadata::text(old, "deletionTimestamp").is_empty()
         && old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
         && !(resource.kind == "Namespace" && !resource.custom && spec_finalizers())
+}
+
+/// Rejects an apply patch that does not fit its type. `problem` is the first field that does not fit, and why.
+fn check_typed(
+    request: &WriteRequest<'_>,
+    config: &Value,
+    problem: Option<(String, String)>,
+) -> ApiResult<()> {
+    let Some((field, why)) = problem else { return Ok(()) };
+    let version = request.resource.api_version();
+    // The empty name of the core group keeps its slash.
+    let slash = if version.contains('/') { "" } else { "/" };
+    // A real server answers 500 without a reason here.
+    Err(StatusError::unknown(format!(
+        "failed to create typed patch object ({}/{}; {slash}{version}, Kind={}): .{field}: {why}",
+        metadata::text(config, "namespace"),
+        metadata::text(config, "name"),
+        request.resource.kind
+    )))
 }

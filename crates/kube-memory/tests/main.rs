@@ -1,4 +1,4 @@
-//! Tests of the in-memory API and of its schemas, through a real `kube::Client` where one is used.
+//! Tests of the API, through a `kube::Client`, and of the schemas.
 
 mod api;
 mod schema;

@@ -12,7 +12,7 @@ use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use kube_memory::schema::policies::Policies;
-use kube_memory::{Actor, MemoryApi, Options, SchemaAdmission};
+use kube_memory::{MemoryApi, Options, SchemaAdmission, UserInfo};
 use postlink::api::crds;
 use postlink::local::policies::{Mode, Principals, render};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ impl<'a> Sides<'a> {
         let mut sides =
             Self { plane, memory, memory_clients: HashMap::new(), server_clients: HashMap::new() };
         for user in USERS {
-            let actor = if user == User::Admin { Actor::admin() } else { Actor::user(user.name()) };
+            let actor = if user == User::Admin { UserInfo::admin() } else { UserInfo::new(user.name()) };
             sides.memory_clients.insert(user, sides.memory.client(actor));
             sides.server_clients.insert(user, server_client(plane, user).await);
         }

@@ -6,7 +6,7 @@ use kube::{
     Api,
     api::{Patch, PatchParams, PostParams},
 };
-use kube_memory::{Actor, Fault, Line, MemoryApi, Options, serve};
+use kube_memory::{Fault, FaultInjector, MemoryApi, Options, UserInfo, serve};
 use postlink::{
     api::{crds, names::CONTROLLER},
     controller::leader::election::{Acquired, Election, Timing},
@@ -29,9 +29,9 @@ const HOPELESS: Duration = Duration::from_secs(60);
 type Asked = Arc<Mutex<Vec<&'static str>>>;
 
 /// A line that writes down what is asked about leases, and answers renewals with 503 while there is `trouble`.
-fn listening(asked: &Asked, trouble: &Arc<AtomicBool>) -> Line {
+fn listening(asked: &Asked, trouble: &Arc<AtomicBool>) -> FaultInjector {
     let (asked, trouble) = (asked.clone(), trouble.clone());
-    Line::with_hook(move |request| {
+    FaultInjector::with_hook(move |request| {
         if request.resource != LEASES {
             return Fault::None;
         }
@@ -62,7 +62,7 @@ fn holder(api: &MemoryApi) -> Value {
 async fn another_s_lease_is_judged_by_when_it_was_seen_to_change() {
     let renewed = |ago: SignedDuration, seconds: u32| json!({"spec": {"holderIdentity": "another", "leaseDurationSeconds": seconds, "renewTime": format!("{:.6}", Timestamp::now() - ago)}});
     let api = MemoryApi::new(&[], Options::default()).unwrap();
-    let leases: Api<Lease> = Api::default_namespaced(api.client(Actor::admin()));
+    let leases: Api<Lease> = Api::default_namespaced(api.client(UserInfo::admin()));
     // By its own clock it has run out long ago.
     let mut foreign = renewed(SignedDuration::from_hours(2), 3600);
     foreign["metadata"] = json!({"name": CONTROLLER});
@@ -70,7 +70,7 @@ async fn another_s_lease_is_judged_by_when_it_was_seen_to_change() {
 
     let asked = Asked::default();
     let line = listening(&asked, &Arc::default());
-    let client = api.client_over(Actor::user("us"), &line);
+    let client = api.client_with_faults(UserInfo::new("us"), &line);
     let mut candidate =
         Election::new(client, "default", "us".to_owned(), Timing::of(Duration::from_millis(1500)));
     let acquired = tokio::spawn(async move { candidate.acquire().await });
@@ -105,7 +105,7 @@ impl Drop for Ended {
 async fn a_renewal_that_fails_is_one_request_and_the_next_try_reads_first() {
     let api = MemoryApi::new(&crds::all(), Options::default()).unwrap();
     let (asked, trouble) = (Asked::default(), Arc::new(AtomicBool::new(false)));
-    let service = api.service_over(Actor::admin(), &listening(&asked, &trouble));
+    let service = api.service_with_faults(UserInfo::admin(), &listening(&asked, &trouble));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(serve(listener, service, std::future::pending()));

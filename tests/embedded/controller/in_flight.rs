@@ -5,7 +5,7 @@ use super::Scene;
 use crate::contoso::{HOST, ORGANIZATION};
 use dataverse_simulator::Fault;
 use jiff::SignedDuration;
-use kube_memory::Line;
+use kube_memory::FaultInjector;
 use serde_json::json;
 use std::{
     sync::{
@@ -75,7 +75,7 @@ async fn disabled_is_not_said_before_what_a_killed_predecessor_was_creating_must
     let scene = Scene::start("").await;
     scene.line.kill();
     let wait = Duration::from_secs(60);
-    let successor = scene.another_controller(&Line::new(), Arc::new(|| true), Some(wait));
+    let successor = scene.another_controller(&FaultInjector::new(), Arc::new(|| true), Some(wait));
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
     scene.until("the wish is looked at", Scene::has_looked).await;
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "the predecessor may be creating something");
@@ -104,7 +104,7 @@ async fn nothing_is_begun_in_an_instance_once_the_lease_is_about_to_end() {
         (Arc::new(AtomicBool::new(true)), AtomicBool::new(true), Arc::new(AtomicUsize::new(0)));
     let line = {
         let (long_enough, reads) = (long_enough.clone(), reads.clone());
-        Line::with_hook(move |request| {
+        FaultInjector::with_hook(move |request| {
             if request.verb == "get" && request.resource == "postlinks.postlink.dev" {
                 reads.fetch_add(1, Ordering::SeqCst);
                 // The first time between the decision and the creation.

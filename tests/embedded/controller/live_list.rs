@@ -1,7 +1,7 @@
 //! §4.4: before Disabled is written the rules of the namespace are listed live, all of them.
 
 use super::{Scene, condition};
-use kube_memory::Line;
+use kube_memory::FaultInjector;
 use rstest::rstest;
 use serde_json::{Value, json};
 use std::{fmt::Write, sync::Arc};
@@ -84,7 +84,7 @@ async fn a_watch_that_is_behind_lets_no_connection_be_disabled_under_an_active_r
     // Another controller, which sees what this one does not, takes the rule in and ends.
     scene.line.hold(RULES);
     scene.line.hold(CONNECTIONS);
-    let other = scene.another_controller(&Line::new(), Arc::new(|| true), None);
+    let other = scene.another_controller(&FaultInjector::new(), Arc::new(|| true), None);
     match behind {
         Behind::SwitchedOn => scene.edit("AutomationRule", "rule", json!({"spec": rule(true)})).await,
         Behind::Created => scene.create("AutomationRule", "rule", rule(true)).await,

@@ -16,7 +16,7 @@ use kube::{
     Api,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
-use kube_memory::{Actor, Line};
+use kube_memory::{FaultInjector, UserInfo};
 use postlink::{
     local::{
         apply::Applier,
@@ -48,14 +48,14 @@ spec: {instanceUrl: 'https://contoso.crm.dynamics.com', credentials: {secretRef:
 struct Scene {
     session: Session,
     /// Between the session's controller and the API.
-    line: Line,
+    line: FaultInjector,
     replay: Mutex<Replay>,
 }
 
 impl Scene {
     /// Applies the connection and `more` as one commit, and settles it.
     async fn start(more: &str) -> Self {
-        let line = Line::new();
+        let line = FaultInjector::new();
         let wiring = Wiring { in_memory: true, line: Some(line.clone()) };
         let session =
             Session::wired(Applicant::Tool, &BTreeSet::from([HOST.to_owned()]), &wiring).await.unwrap();
@@ -73,7 +73,7 @@ impl Scene {
     /// when the first one's line is dead, its successor.
     fn another_controller(
         &self,
-        line: &Line,
+        line: &FaultInjector,
         may_create: MayCreate,
         predecessor: Option<Duration>,
     ) -> Controller {
@@ -86,7 +86,8 @@ impl Scene {
             ..dataverse_client::Config::default()
         };
         Controller::start(Settings {
-            client: api.client_over(Actor::user("system:serviceaccount:postlink-system:postlink"), line),
+            client: api
+                .client_with_faults(UserInfo::new("system:serviceaccount:postlink-system:postlink"), line),
             dataverse: dataverse_client::Client::new(&config).unwrap(),
             clock: clock.clone(),
             namespaces: Vec::new(),

@@ -4,7 +4,7 @@ use super::{Scene, condition};
 use crate::contoso::HOST;
 use dataverse_simulator::Fault;
 use jiff::SignedDuration;
-use kube_memory::Line;
+use kube_memory::FaultInjector;
 use serde_json::{Value, json};
 use std::sync::{
     Arc,
@@ -164,7 +164,7 @@ async fn a_write_that_is_always_called_stale_is_tried_less_and_less_often() {
     let writes = Arc::new(AtomicUsize::new(0));
     let line = {
         let writes = writes.clone();
-        Line::with_hook(move |request| {
+        FaultInjector::with_hook(move |request| {
             if !request.is_write || request.resource != "postlinks.postlink.dev" {
                 return kube_memory::Fault::None;
             }

@@ -4,7 +4,7 @@ use super::{Scenario, assertions, file::without_changes, invariants};
 use crate::{asked::Asked, history::Replay};
 use base64::Engine;
 use jiff::SignedDuration;
-use kube_memory::Line;
+use kube_memory::FaultInjector;
 use postlink::{
     local::{
         apply::Applier,
@@ -141,7 +141,7 @@ impl Stage {
         let asked = Asked::default();
         let line = match run.faults_per_mille {
             0 => asked.line(),
-            faults => Line::random(run.seed, faults, 2),
+            faults => FaultInjector::random(run.seed, faults, 2),
         };
         let wiring = Wiring { line: Some(line), in_memory: run.in_memory };
         let session =
@@ -240,7 +240,7 @@ impl Stage {
     /// What was written since, and what the controller asked to be written: what changes nothing is asked for in vain,
     /// and never stored.
     fn written(&self, since: u64, why: &str) -> Vec<String> {
-        let ours = |r: &kube_memory::Revision| OURS.contains(&r.key.resource.as_str());
+        let ours = |r: &kube_memory::HistoryEntry| OURS.contains(&r.key.resource.as_str());
         let asked = self.asked.writes().into_iter().filter(|r| OURS.contains(&r.resource.as_str()));
         let asked = asked.map(|r| {
             format!("{why} made the controller {} {}/{} {}", r.verb, r.resource, r.name, r.subresource)
@@ -251,8 +251,8 @@ impl Stage {
                 "{why} wrote {}/{} ({:?} by {}):\n{}",
                 r.key.resource,
                 r.key.name,
-                r.verb,
-                r.actor.user,
+                r.kind,
+                r.user.username,
                 difference(before.as_deref(), after.as_deref())
             )
         });

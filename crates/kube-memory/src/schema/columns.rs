@@ -1,29 +1,29 @@
-//! The table columns of a CRD: simple `JSONPath`, and ages as kubectl prints them.
+//! Printer columns of a CRD: simple `JSONPath`, and ages as kubectl prints them.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::SchemaError;
+use crate::schema::error::SchemaError;
 
-/// One column of a table.
+/// A printer column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// The heading as the CRD writes it; kubectl prints it in capitals.
+    /// The name in the CRD. kubectl prints it in capitals.
     pub name: String,
-    /// `string`, `integer`, `number`, `boolean` or `date`.
+    /// Type of the column: `string`, `integer`, `number`, `boolean` or `date`.
     pub kind: String,
-    /// `OpenAPI` format; `name` for the column of names.
+    /// `OpenAPI` format. `name` for the column of names.
     pub format: String,
-    /// What the column shows.
+    /// Description of the column.
     pub description: String,
-    /// 0 is always shown, higher ones with `-o wide`.
+    /// 0 is always shown, higher values only with `-o wide`.
     pub priority: i64,
     path: JsonPath,
 }
 
 impl Column {
-    /// The column of names, which the server puts before those of the CRD.
-    pub(super) fn of_names() -> Result<Self, SchemaError> {
+    /// The column of names, which the server adds before those of the CRD.
+    pub(crate) fn of_names() -> Result<Self, SchemaError> {
         Ok(Self {
             name: "Name".into(),
             kind: "string".into(),
@@ -34,8 +34,8 @@ impl Column {
         })
     }
 
-    /// The column a CRD without columns gets.
-    pub(super) fn of_ages() -> Result<Self, SchemaError> {
+    /// The column of a CRD without columns.
+    pub(crate) fn of_ages() -> Result<Self, SchemaError> {
         Ok(Self {
             name: "Age".into(),
             kind: "date".into(),
@@ -46,7 +46,7 @@ impl Column {
         })
     }
 
-    pub(super) fn from_crd(column: &Value) -> Result<Self, SchemaError> {
+    pub(crate) fn from_crd(column: &Value) -> Result<Self, SchemaError> {
         let text = |name: &str| column.get(name).and_then(Value::as_str).unwrap_or_default();
         let path = text("jsonPath");
         let description = match text("description") {
@@ -63,7 +63,7 @@ impl Column {
         })
     }
 
-    /// The cell of an object, as it stands in a `meta.k8s.io` Table; null where there is nothing to show.
+    /// The cell of an object, as in a `meta.k8s.io` Table. Null when empty.
     pub fn cell(&self, object: &Value, now: Timestamp) -> Value {
         let Some(value) = self.path.first(object).filter(|value| !value.is_null()) else {
             return Value::Null;
@@ -91,7 +91,7 @@ fn whole(value: &Value) -> Option<i64> {
     value.as_f64().map(|number| number as i64)
 }
 
-/// The time since `then` with two or three significant figures, as kubectl shows ages.
+/// The time since `then` as kubectl prints ages, such as `5m30s` or `3d4h`.
 pub fn age(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second() - then.as_second();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
@@ -114,9 +114,9 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// The `JSONPath` of printer columns and selectable fields: fields, indices, `*`, and filters on equality.
+/// The `JSONPath` of printer columns and selectable fields: fields, indexes, `*` and filters on equality.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct JsonPath(Vec<Step>);
+pub(crate) struct JsonPath(Vec<Step>);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
@@ -127,14 +127,17 @@ enum Step {
 }
 
 impl JsonPath {
-    pub(super) fn parse(text: &str) -> Result<Self, SchemaError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, SchemaError> {
         let wrong = |what: &str| SchemaError::JsonPath { path: text.to_owned(), what: what.to_owned() };
         let mut steps = Vec::new();
         let mut rest = text.trim().strip_prefix('$').unwrap_or(text.trim());
         while !rest.is_empty() {
             if let Some(inner) = rest.strip_prefix('[') {
                 let end = closing(inner).ok_or_else(|| wrong("a bracket is not closed"))?;
-                steps.push(bracket(&inner[..end]).ok_or_else(|| wrong("the bracket is not understood"))?);
+                steps.push(
+                    bracket(&inner[..end])
+                        .ok_or_else(|| wrong("the bracket is neither an index, a name nor a filter"))?,
+                );
                 rest = &inner[end + 1..];
             } else {
                 let Some(name) = rest.strip_prefix('.') else {
@@ -151,8 +154,8 @@ impl JsonPath {
         Ok(Self(steps))
     }
 
-    /// The first match; the server takes only that one.
-    pub(super) fn first<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+    /// The first match. The server ignores further ones.
+    pub(crate) fn first<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         self.all(value).into_iter().next()
     }
 
@@ -164,8 +167,8 @@ impl JsonPath {
         found
     }
 
-    /// The names of a path of plain fields, `None` if it holds anything else.
-    pub(super) fn fields(&self) -> Option<Vec<&str>> {
+    /// The field names of the path. `None` if it has other steps.
+    pub(crate) fn fields(&self) -> Option<Vec<&str>> {
         self.0
             .iter()
             .map(|step| if let Step::Field(name) = step { Some(name.as_str()) } else { None })
@@ -199,7 +202,7 @@ impl Step {
     }
 }
 
-/// The end of a bracket, skipping quoted text and inner brackets.
+/// The position of the closing bracket, skipping quoted text and inner brackets.
 fn closing(text: &str) -> Option<usize> {
     let mut quote = None;
     let mut depth = 0;
@@ -216,7 +219,7 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-/// A name up to the next dot or bracket; `\.` is a dot of the name.
+/// A name up to the next dot or bracket. `\.` is a dot in the name.
 fn identifier(text: &str) -> (String, &str) {
     let mut name = String::new();
     let mut characters = text.char_indices();

@@ -1,11 +1,11 @@
-//! Structural defaulting, and the pruning of nulls that comes before it.
+//! Structural defaulting, and the pruning of nulls before it.
 
 use serde_json::Value;
 
-use super::node::Node;
+use crate::schema::node::Node;
 
-/// Removes nulls where the schema has neither `nullable` nor a default: to the server they are absent.
-pub(super) fn prune_nulls(node: Option<&Node>, value: &mut Value) {
+/// Removes nulls where the schema has neither `nullable` nor a default: the server treats them as absent.
+pub(crate) fn prune_nulls(node: Option<&Node>, value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|name, value| {
@@ -26,8 +26,8 @@ pub(super) fn prune_nulls(node: Option<&Node>, value: &mut Value) {
     }
 }
 
-/// Fills in defaults, outer before inner, so that a default's own fields are defaulted too.
-pub(super) fn fill(node: &Node, value: &mut Value) {
+/// Fills in defaults, outer before inner, so that the fields of a default are defaulted too.
+pub(crate) fn fill(node: &Node, value: &mut Value) {
     let replaces = |node: &Node, value: &Value| value.is_null() && !node.nullable;
     match value {
         Value::Object(fields) => {

@@ -1,14 +1,14 @@
-//! The `format`s the API server checks. Others are ignored, as it ignores them.
+//! The formats that the API server checks. It ignores all others.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use base64::Engine as _;
 
-use super::node::Type;
+use crate::schema::keywords::JsonType;
 
 /// A supported `format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Int32,
     Int64,
     Float,
@@ -32,15 +32,15 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The format if the server checks it for this type.
-    pub(super) fn supported(name: &str, kind: Option<Type>, int_or_string: bool) -> Option<Self> {
+    /// The format, if the server checks it for this type.
+    pub(crate) fn supported(name: &str, kind: Option<JsonType>, int_or_string: bool) -> Option<Self> {
         let normal = name.replace('-', "");
         Some(match (kind, normal.as_str()) {
-            (Some(Type::Integer), "int32") => Self::Int32,
-            (Some(Type::Integer), "int64") => Self::Int64,
-            (Some(Type::Number), "float") => Self::Float,
-            (Some(Type::Number), "double") => Self::Double,
-            (None | Some(Type::String), _) if !int_or_string => match normal.as_str() {
+            (Some(JsonType::Integer), "int32") => Self::Int32,
+            (Some(JsonType::Integer), "int64") => Self::Int64,
+            (Some(JsonType::Number), "float") => Self::Float,
+            (Some(JsonType::Number), "double") => Self::Double,
+            (None | Some(JsonType::String), _) if !int_or_string => match normal.as_str() {
                 "datetime" => Self::DateTime,
                 "date" => Self::Date,
                 "duration" => Self::Duration,
@@ -63,8 +63,8 @@ impl Format {
         })
     }
 
-    /// The name as the server prints it.
-    pub(super) fn name(self) -> &'static str {
+    /// The name in messages.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Int32 => "int32",
             Self::Int64 => "int64",
@@ -89,8 +89,8 @@ impl Format {
         }
     }
 
-    /// Whether a text has this format. Formats of numbers accept every text: the type check speaks for them.
-    pub(super) fn accepts(self, text: &str) -> bool {
+    /// Whether a string has this format. Formats of numbers accept every string: the type check covers them.
+    pub(crate) fn accepts(self, text: &str) -> bool {
         match self {
             Self::Int32 | Self::Int64 | Self::Float | Self::Double | Self::Password => true,
             Self::DateTime => date_time(text),
@@ -111,20 +111,20 @@ impl Format {
                 let digits = text.strip_prefix('#').unwrap_or(text);
                 matches!(digits.len(), 3 | 6) && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
             }
-            Self::ShortName => super::names::is_label(text),
-            Self::LongName => super::names::is_subdomain(text),
+            Self::ShortName => crate::names::is_label(text),
+            Self::LongName => crate::names::is_subdomain(text),
         }
     }
 }
 
-/// RFC 3339 with a zone, as `strfmt.DateTime` takes it.
-pub(super) fn date_time(text: &str) -> bool {
+/// RFC 3339 with a zone, as `strfmt.DateTime` parses it.
+pub(crate) fn date_time(text: &str) -> bool {
     let separator = text.as_bytes().get(10);
     matches!(separator, Some(b'T' | b't')) && text.parse::<jiff::Timestamp>().is_ok()
 }
 
-/// Go's `time.ParseDuration` (`1h30m`, `-2.5s`) in nanoseconds; also `1 day` as `strfmt.Duration` does.
-pub(super) fn duration_nanoseconds(text: &str) -> Option<i64> {
+/// A duration in nanoseconds, as Go's `time.ParseDuration` (`1h30m`, `-2.5s`) and `strfmt.Duration` (`1 day`) parse it.
+pub(crate) fn duration_nanoseconds(text: &str) -> Option<i64> {
     if let Some((number, unit)) = text.split_once(' ') {
         let unit = match unit.trim_start().trim_end_matches('s') {
             "ns" | "nano" | "nanosecond" => "ns",

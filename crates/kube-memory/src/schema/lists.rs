@@ -1,16 +1,15 @@
-//! Lists with identity: sets, and maps written as lists. Which elements repeat, and which old element
-//! a new one replaces.
+//! Lists of type set and map: duplicate elements, and the correlation of old and new elements.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::error::{FieldError, FieldErrorKind};
-use super::node::{ListType, Node};
-use super::path::Path;
+use crate::field_error::{FieldError, FieldErrorKind};
+use crate::schema::node::{ListType, Node};
+use crate::schema::path::Path;
 
-/// The old element that has the keys of `item`. Only lists of type `map` can be correlated.
-pub(super) fn counterpart<'old>(node: &Node, item: &Value, old: &'old [Value]) -> Option<&'old Value> {
+/// The old element with the keys of `item`. Only lists of type map can be correlated.
+pub(crate) fn counterpart<'old>(node: &Node, item: &Value, old: &'old [Value]) -> Option<&'old Value> {
     let ListType::Map(keys) = &node.list else { return None };
     let fields = item.as_object()?;
     old.iter().find(|candidate| {
@@ -18,13 +17,13 @@ pub(super) fn counterpart<'old>(node: &Node, item: &Value, old: &'old [Value]) -
     })
 }
 
-pub(super) fn check_set(items: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
+pub(crate) fn check_set(items: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
     for index in second_occurrences(items.iter().map(Value::to_string)) {
         errors.push(duplicate(&Path::Index(path, index), items[index].clone()));
     }
 }
 
-pub(super) fn check_map(keys: &[String], items: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
+pub(crate) fn check_map(keys: &[String], items: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
     if let Some(index) = items.iter().position(|item| !item.is_object() && !item.is_null()) {
         let detail = "must be an object for an array of list-type map";
         errors.push(FieldError::invalid(Path::Index(path, index), items[index].clone(), detail));
@@ -47,7 +46,7 @@ fn duplicate(path: &Path<'_>, value: Value) -> FieldError {
     FieldError::new(path, FieldErrorKind::Duplicate, Some(value), "")
 }
 
-/// The server names each repeated value once, at its second place.
+/// The indexes of the second occurrence of each repeated value: the server reports each value once.
 fn second_occurrences(identities: impl Iterator<Item = String>) -> Vec<usize> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut found = Vec::new();

@@ -1,18 +1,21 @@
-//! Our CRDs at work without a server: defaulting, pruning, validation, CEL, table columns, field
-//! selectors, and the admission policies in [`policies`].
+//! CRD schemas without a server: defaulting, pruning, validation, CEL rules, printer columns, selectable fields, and
+//! admission policies in [`policies`].
 //!
-//! A [`Schema`] is compiled once (patterns, CEL, paths) and then used for any number of objects, from any
-//! thread. The texts of errors are those of apiextensions-apiserver, so that an answer given offline is the
-//! answer a cluster gives. Nothing here reads a file or a clock.
+//! A [`Schema`] is compiled once (patterns, CEL, paths) and used for any number of objects, from any thread. Errors have
+//! the texts of apiextensions-apiserver. Nothing here reads a file or a clock.
+//!
+//! [`lint`] checks a CRD as an API server would.
 
+mod cel;
 mod columns;
 mod defaults;
 mod error;
 mod formats;
+mod keywords;
 mod lint;
 mod lists;
-mod names;
 mod node;
+mod object_meta;
 mod path;
 pub mod policies;
 mod prune;
@@ -20,84 +23,21 @@ mod rules;
 mod validate;
 mod values;
 
-use std::error::Error;
-
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
 pub use columns::{Column, age};
-pub use error::{FieldError, FieldErrorKind};
+pub use error::SchemaError;
 pub use lint::{lint, lint_json};
 
-use columns::JsonPath;
-use node::Node;
-use path::Path;
-use rules::Old;
+use crate::field_error::FieldError;
+use crate::schema::columns::JsonPath;
+use crate::schema::node::Node;
+use crate::schema::path::Path;
+use crate::schema::rules::Old;
 
-/// Why a CRD or a policy cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SchemaError {
-    /// The CRD has no such version.
-    #[error("the CRD {crd} has no version {version}; it has {}", known.join(", "))]
-    NoVersion {
-        /// Name of the CRD.
-        crd: String,
-        /// The version asked for.
-        version: String,
-        /// The versions it has.
-        known: Vec<String>,
-    },
-    /// A part of the CRD or policy is missing or has the wrong type.
-    #[error("{what} is not what Kubernetes expects: {source}")]
-    Shape {
-        /// Which object.
-        what: String,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
-    /// A regular expression does not parse.
-    #[error("{place}: the pattern '{pattern}' is no regular expression: {source}")]
-    Pattern {
-        /// Where it stands.
-        place: String,
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        source: Box<regex::Error>,
-    },
-    /// A CEL expression does not parse.
-    #[error("{place}: the CEL expression `{expression}` does not compile: {source}")]
-    Expression {
-        /// Where it stands.
-        place: String,
-        /// The expression.
-        expression: String,
-        /// What is wrong with it.
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// A `JSONPath` is not of the simple kind that columns and selectable fields take.
-    #[error("the JSONPath `{path}` cannot be used: {what}")]
-    JsonPath {
-        /// The path.
-        path: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// A policy manifest is not YAML.
-    #[error("a policy manifest cannot be read: {0}")]
-    Yaml(String),
-    /// A binding names a policy that is not there.
-    #[error("the binding {binding} is for the policy {policy}, which is not among the policies given")]
-    Unbound {
-        /// The binding.
-        binding: String,
-        /// The policy it names.
-        policy: String,
-    },
-}
-
-/// One version of one CRD, compiled.
+/// A version of a CRD, compiled.
 #[derive(Debug)]
 pub struct Schema {
     group: String,
@@ -111,17 +51,17 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// Compiles one version of a CRD.
+    /// Compiles a version of a CRD.
     ///
     /// # Errors
-    /// When the version is missing, or a pattern, a CEL expression or a `JSONPath` does not parse.
+    /// When the version does not exist, or a pattern, a CEL expression or a `JSONPath` does not compile.
     pub fn from_crd(crd: &CustomResourceDefinition, version: &str) -> Result<Self, SchemaError> {
         let what = || format!("the CRD {}", crd.metadata.name.as_deref().unwrap_or("without a name"));
         let json = serde_json::to_value(crd).map_err(|source| SchemaError::Shape { what: what(), source })?;
         Self::from_json(&json, version)
     }
 
-    /// Compiles one version of a CRD given as JSON. Errors as [`Schema::from_crd`].
+    /// As [`Schema::from_crd`], for a CRD given as JSON.
     pub fn from_json(crd: &Value, version: &str) -> Result<Self, SchemaError> {
         let text =
             |pointer: &str| crd.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -141,7 +81,7 @@ impl Schema {
             Node::compile(found.pointer("/schema/openAPIV3Schema").unwrap_or(&empty), "openAPIV3Schema")?;
         complete_root(&mut root)?;
         let mut columns = vec![Column::of_names()?];
-        match node::list(found, "additionalPrinterColumns") {
+        match keywords::list(found, "additionalPrinterColumns") {
             [] => columns.push(Column::of_ages()?),
             given => {
                 for column in given {
@@ -150,7 +90,7 @@ impl Schema {
             }
         }
         let mut selectable = Vec::new();
-        for field in node::list(found, "selectableFields") {
+        for field in keywords::list(found, "selectableFields") {
             let path = field.get("jsonPath").and_then(Value::as_str).unwrap_or_default();
             selectable.push((path.trim_start_matches('.').to_owned(), JsonPath::parse(path)?));
         }
@@ -171,12 +111,12 @@ impl Schema {
         format!("{}/{}", self.group, self.version)
     }
 
-    /// API group.
+    /// API group of the objects.
     pub fn group(&self) -> &str {
         &self.group
     }
 
-    /// Version name.
+    /// Name of the version, such as `v1`.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -191,37 +131,37 @@ impl Schema {
         &self.plural
     }
 
-    /// Whether status has its own endpoint, so that the main one ignores it.
+    /// Whether the version has the `status` subresource.
     pub fn has_status(&self) -> bool {
         self.status
     }
 
-    /// Drops nulls that mean nothing and fills in defaults, as the server does on every write and read.
+    /// Removes nulls that are not allowed and fills in defaults, as the server does on every write and read.
     ///
-    /// A server drops `status` from a create *after* this, and fills its default in again when the
-    /// object is read; do the same: default, drop, default.
+    /// On a create a server drops `status` *after* defaulting, and defaults it again on reads. To do the same: default,
+    /// drop, default.
     pub fn default(&self, object: &mut Value) {
         defaults::prune_nulls(Some(&self.root), object);
         defaults::fill(&self.root, object);
     }
 
-    /// Removes fields that the schema does not know. Returns their paths, sorted; [`unknown_field`] makes the
-    /// sentence for `fieldValidation=Strict` or `Warn`.
+    /// Removes fields that the schema does not declare. Returns their paths, sorted. [`unknown_field`] gives the message
+    /// for `fieldValidation=Strict` or `Warn`.
     pub fn prune(&self, object: &mut Value) -> Vec<String> {
         prune::prune(&self.root, object)
     }
 
-    /// Everything that is wrong with an object, in a fixed order. `old` is the stored object on an update: then
-    /// transition rules run, and what the update does not touch is excused (ratcheting).
+    /// Validates an object. The errors have a fixed order. `old` is the stored object on an update: then transition
+    /// rules run, and unchanged values may stay invalid (ratcheting).
     ///
-    /// Default and prune first, as the server does. A missing `metadata.namespace` is not an error here: it comes
-    /// from the URL or from the caller's default.
+    /// Default and prune first, as the server does. A missing `metadata.namespace` is not an error: it comes from the
+    /// URL.
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut errors = self.check_type(object);
         if !errors.is_empty() {
             return errors;
         }
-        errors.extend(names::check(object, old));
+        errors.extend(object_meta::check(object, old));
         validate::check(&self.root, object, old, &Path::Root, &mut errors);
         let mut repeated = Vec::new();
         if let Some(old) = old {
@@ -249,18 +189,18 @@ impl Schema {
         for (field, expected) in [("kind", self.kind.clone()), ("apiVersion", self.api_version())] {
             let given = object.get(field).and_then(Value::as_str).unwrap_or_default();
             if given != expected {
-                errors.push(FieldError::invalid(field, given.into(), format!("must be {expected}")));
+                errors.push(FieldError::invalid(field, given, format!("must be {expected}")));
             }
         }
         errors
     }
 
-    /// The columns of a table: the name, then those of the CRD (or the age, if it has none).
+    /// The printer columns: the name, and then those of the CRD, or the age if it has none.
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// The cells of one object as kubectl prints them, one per column; nothing to show is an empty text.
+    /// The cells of an object as kubectl prints them, one per column. Empty cells are empty strings.
     pub fn row(&self, object: &Value, now: Timestamp) -> Vec<String> {
         let print = |cell| match cell {
             Value::Null => String::new(),
@@ -270,13 +210,12 @@ impl Schema {
         self.columns.iter().map(|column| print(column.cell(object, now))).collect()
     }
 
-    /// The names that field selectors may use besides `metadata.name` and `metadata.namespace`.
+    /// The fields that a field selector can use besides `metadata.name` and `metadata.namespace`.
     pub fn selectable_fields(&self) -> impl Iterator<Item = &str> {
         self.selectable.iter().map(|(name, _)| name.as_str())
     }
 
-    /// An object's value for a field selector: empty where the field is absent, `None` for a field that
-    /// cannot be selected.
+    /// The value of a field for field selectors: empty if the field is absent, `None` if it is not selectable.
     pub fn selectable_value(&self, object: &Value, field: &str) -> Option<String> {
         let text = |value: Option<&Value>| match value {
             None | Some(Value::Null) => String::new(),
@@ -294,12 +233,12 @@ impl Schema {
     }
 }
 
-/// The sentence the server uses for a pruned field, in a warning or after `strict decoding error: `.
+/// The message about a pruned field, in a warning or after `strict decoding error: `.
 pub fn unknown_field(path: &str) -> String {
     format!("unknown field \"{path}\"")
 }
 
-/// Every object has a type and a name; rules at the root may read those and no other metadata.
+/// Declares type and name at the root: root rules can read those, and no other metadata.
 fn complete_root(root: &mut Node) -> Result<(), SchemaError> {
     let text = || Node::compile(&serde_json::json!({"type": "string"}), "openAPIV3Schema");
     for name in ["apiVersion", "kind"] {

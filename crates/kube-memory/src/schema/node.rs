@@ -1,53 +1,18 @@
-//! A structural schema, compiled once: patterns and CEL rules parsed, children in order of name.
+//! A structural schema, compiled: patterns and CEL rules parsed, properties in order of name.
 
 use std::collections::BTreeMap;
 
 use regex::Regex;
 use serde_json::Value;
 
-use super::SchemaError;
-use super::formats::Format;
-use super::rules::Rule;
+use crate::schema::cel::Rule;
+use crate::schema::error::SchemaError;
+use crate::schema::formats::Format;
+use crate::schema::keywords::{JsonType, flag, list, texts};
 
-/// A JSON type as schemas name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Type {
-    Object,
-    Array,
-    String,
-    Integer,
-    Number,
-    Boolean,
-}
-
-impl Type {
-    fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "object" => Self::Object,
-            "array" => Self::Array,
-            "string" => Self::String,
-            "integer" => Self::Integer,
-            "number" => Self::Number,
-            "boolean" => Self::Boolean,
-            _ => return None,
-        })
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Object => "object",
-            Self::Array => "array",
-            Self::String => "string",
-            Self::Integer => "integer",
-            Self::Number => "number",
-            Self::Boolean => "boolean",
-        }
-    }
-}
-
-/// How the elements of a list are told apart when old and new are compared.
+/// `x-kubernetes-list-type`: how the elements of a list are identified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum ListType {
+pub(crate) enum ListType {
     #[default]
     Atomic,
     Set,
@@ -56,7 +21,7 @@ pub(super) enum ListType {
 
 /// Bounds of a number.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     pub minimum: Option<f64>,
     pub exclusive_minimum: bool,
     pub maximum: Option<f64>,
@@ -67,8 +32,8 @@ pub(super) struct Bounds {
 /// One node of the schema.
 #[allow(clippy::struct_excessive_bools, reason = "the flags are OpenAPI's own and independent of each other")]
 #[derive(Debug, Default)]
-pub(super) struct Node {
-    pub kind: Option<Type>,
+pub(crate) struct Node {
+    pub kind: Option<JsonType>,
     pub int_or_string: bool,
     pub nullable: bool,
     pub preserve_unknown: bool,
@@ -99,21 +64,21 @@ pub(super) struct Node {
     pub one_of: Vec<Node>,
     pub not: Option<Box<Node>>,
     pub rules: Vec<Rule>,
-    /// False when neither this node nor one below it has CEL rules: the walk for them stops here.
+    /// Whether this node or one below it has CEL rules.
     pub rules_below: bool,
-    /// False when no list below has keys or must be a set: the walk for duplicates stops here.
+    /// Whether this node or one below it is a list of type map or set.
     pub lists_below: bool,
 }
 
 impl Node {
-    /// Compiles a JSON schema. `place` is the schema's own path, for errors.
-    pub(super) fn compile(schema: &Value, place: &str) -> Result<Self, SchemaError> {
+    /// Compiles a JSON schema. `place` is the path of the schema, for errors.
+    pub(crate) fn compile(schema: &Value, place: &str) -> Result<Self, SchemaError> {
         let child = |name: &str, schema: &Value| Node::compile(schema, &format!("{place}.{name}"));
         let branch = |name: &str| -> Result<Vec<Node>, SchemaError> {
             let branches = schema.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             branches.iter().enumerate().map(|(n, it)| child(&format!("{name}[{n}]"), it)).collect()
         };
-        let kind = schema.get("type").and_then(Value::as_str).and_then(Type::parse);
+        let kind = schema.get("type").and_then(Value::as_str).and_then(JsonType::parse);
         let int_or_string = flag(schema, "x-kubernetes-int-or-string");
         let mut properties = BTreeMap::new();
         for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
@@ -181,8 +146,8 @@ impl Node {
         Ok(node)
     }
 
-    /// The schema of the field `name`, whether declared or a map's.
-    pub(super) fn field(&self, name: &str) -> Option<&Node> {
+    /// The schema of the field `name`: that of a property, or that of map values.
+    pub(crate) fn field(&self, name: &str) -> Option<&Node> {
         self.properties.get(name).or(self.additional.as_deref())
     }
 
@@ -190,8 +155,8 @@ impl Node {
         self.properties.values().chain(self.additional.as_deref()).chain(self.items.as_deref())
     }
 
-    /// The type as error messages spell it.
-    pub(super) fn type_names(&self) -> &'static str {
+    /// The type in the spelling of error messages.
+    pub(crate) fn type_names(&self) -> &'static str {
         match self.kind {
             _ if self.int_or_string => "integer,string",
             Some(kind) => kind.name(),
@@ -200,19 +165,7 @@ impl Node {
     }
 }
 
-pub(super) fn list<'a>(schema: &'a Value, name: &str) -> &'a [Value] {
-    schema.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-pub(super) fn texts(schema: &Value, name: &str) -> Vec<String> {
-    list(schema, name).iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
-}
-
-pub(super) fn flag(schema: &Value, name: &str) -> bool {
-    schema.get(name).and_then(Value::as_bool) == Some(true)
-}
-
-/// A count, which schema generators also write as `1.0`.
+/// A whole number, which schema generators also write as `1.0`.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounds are small whole numbers")]
 fn count(schema: &Value, name: &str) -> Option<u64> {
     let value = schema.get(name)?;
@@ -244,7 +197,7 @@ fn pattern(schema: &Value, place: &str) -> Result<Option<(String, Regex)>, Schem
     Ok(Some((text.to_owned(), regex)))
 }
 
-/// Go's `\d`, `\w`, `\s` and `\b` are ASCII; Rust's take all of Unicode, and would accept a value the server rejects.
+/// Go's `\d`, `\w`, `\s` and `\b` are ASCII. Rust's cover Unicode and would accept values that the server rejects.
 fn as_go_reads(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut characters = pattern.chars();

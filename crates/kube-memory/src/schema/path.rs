@@ -1,10 +1,10 @@
-//! Paths to fields in the API server's spelling, built only when an error is reported.
+//! Paths of fields in the API server's spelling, written only when an error is reported.
 
 use std::fmt::{self, Write as _};
 
-/// A path as a chain of borrowed steps, so that walking an object allocates nothing.
+/// A path as a chain of borrowed steps: walking an object allocates nothing.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Path<'a> {
+pub(crate) enum Path<'a> {
     /// The object itself.
     Root,
     /// A declared property.
@@ -16,12 +16,12 @@ pub(super) enum Path<'a> {
 }
 
 impl Path<'_> {
-    pub(super) fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         matches!(self, Path::Root)
     }
 
     /// The spelling of the `OpenAPI` validator, which writes map keys like fields.
-    pub(super) fn dotted(&self) -> String {
+    pub(crate) fn dotted(&self) -> String {
         let mut text = String::new();
         self.write(&mut text, true);
         text

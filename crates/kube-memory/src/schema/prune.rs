@@ -1,15 +1,15 @@
-//! Removal of fields the schema does not know, with their paths for strict field validation.
+//! Pruning: removal of fields that the schema does not declare.
 
 use serde_json::Value;
 
-use super::names::METADATA_FIELDS;
-use super::node::Node;
-use super::path::Path;
+use crate::metadata;
+use crate::schema::node::Node;
+use crate::schema::path::Path;
 
 const TYPE_AND_METADATA: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
-/// Removes unknown fields of an object and returns their paths, sorted.
-pub(super) fn prune(root: &Node, object: &mut Value) -> Vec<String> {
+/// Removes undeclared fields of an object. Returns their paths, sorted.
+pub(crate) fn prune(root: &Node, object: &mut Value) -> Vec<String> {
     let mut removed = Vec::new();
     walk(Some(root), object, &Path::Root, true, &mut removed);
     prune_metadata(object, &Path::Root, &mut removed);
@@ -18,9 +18,9 @@ pub(super) fn prune(root: &Node, object: &mut Value) -> Vec<String> {
 }
 
 fn prune_metadata(object: &mut Value, path: &Path<'_>, removed: &mut Vec<String>) {
-    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
-    metadata.retain(|name, _| {
-        let known = METADATA_FIELDS.contains(&name.as_str());
+    let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    meta.retain(|name, _| {
+        let known = metadata::FIELDS.contains(&name.as_str());
         if !known {
             removed.push(Path::Field(&Path::Field(path, "metadata"), name).dotted());
         }

@@ -1,86 +1,21 @@
-//! CEL rules of a schema: compiled once, run on every level, with transition rules, ratcheting and the
-//! server's messages.
+//! Running the CEL rules of a schema, with transition rules, ratcheting and the server's messages.
 
 use std::sync::Arc;
 
-use kube::core::cel::KubeCelExt as _;
 use kube::core::cel::cel::objects::OptionalValue;
-use kube::core::cel::cel::{Context, ExecutionError, Program, Value as Cel};
+use kube::core::cel::cel::{Context, ExecutionError, Value as Cel};
 use serde_json::Value;
 
-use super::SchemaError;
-use super::error::{FieldError, FieldErrorKind};
-use super::lists;
-use super::node::{Node, flag};
-use super::path::Path;
-use super::values;
-
-/// The server's limit for a message made by a rule, in bytes.
-pub(super) const MESSAGE_BYTES: usize = 5 * 1024;
-
-thread_local! {
-    /// The functions of Kubernetes' CEL, registered once per thread: a context is `Send` but costs a
-    /// hundred insertions, too much for every object.
-    static FUNCTIONS: Context<'static> = Context::default().with_all();
-}
-
-/// Runs `body` with a fresh scope over all functions.
-pub(super) fn with_scope<T>(body: impl FnOnce(&mut Context<'_>) -> T) -> T {
-    FUNCTIONS.with(|functions| body(&mut functions.new_inner_scope()))
-}
-
-/// Parses an expression. `place` says where it stands.
-pub(super) fn compile(expression: &str, place: &str) -> Result<Program, SchemaError> {
-    Program::compile(expression).map_err(|source| SchemaError::Expression {
-        place: place.to_owned(),
-        expression: expression.to_owned(),
-        source: Box::new(source),
-    })
-}
-
-/// One entry of `x-kubernetes-validations`.
-pub(super) struct Rule {
-    pub expression: String,
-    pub uses_old: bool,
-    program: Program,
-    message: Option<String>,
-    message_program: Option<Program>,
-    reason: FieldErrorKind,
-    field_path: Option<String>,
-    optional_old: bool,
-}
-
-impl std::fmt::Debug for Rule {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Rule").field("expression", &self.expression).finish_non_exhaustive()
-    }
-}
+use crate::field_error::{FieldError, FieldErrorKind};
+use crate::schema::cel::{Rule, explain, message, with_scope};
+use crate::schema::keywords::JsonType;
+use crate::schema::lists;
+use crate::schema::node::Node;
+use crate::schema::path::Path;
+use crate::schema::values;
 
 impl Rule {
-    pub(super) fn compile(rule: &Value, place: &str) -> Result<Self, SchemaError> {
-        let text = |name: &str| rule.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let expression = text("rule").unwrap_or_default();
-        let program = compile(expression, place)?;
-        let message_program = text("messageExpression").map(|it| compile(it, place)).transpose()?;
-        let uses = |program: &Program| program.references().has_variable("oldSelf");
-        Ok(Self {
-            uses_old: uses(&program) || message_program.as_ref().is_some_and(uses),
-            expression: expression.to_owned(),
-            program,
-            message: text("message").map(|text| text.trim().to_owned()),
-            message_program,
-            reason: match text("reason") {
-                Some("FieldValueForbidden") => FieldErrorKind::Forbidden,
-                Some("FieldValueRequired") => FieldErrorKind::Required,
-                Some("FieldValueDuplicate") => FieldErrorKind::Duplicate,
-                _ => FieldErrorKind::Invalid,
-            },
-            field_path: text("fieldPath").map(normal_field_path),
-            optional_old: flag(rule, "optionalOldSelf"),
-        })
-    }
-
-    /// How messages without one of their own name the rule.
+    /// The name of the rule in messages: its message, or the expression.
     fn title(&self) -> &str {
         self.message.as_deref().unwrap_or_else(|| self.expression.trim())
     }
@@ -89,15 +24,15 @@ impl Rule {
     fn run(&self, input: &Input<'_>, scope: &Context<'_>, path: &Path<'_>) -> Option<FieldError> {
         match self.program.execute(scope) {
             Ok(Cel::Bool(true)) => None,
-            Ok(_) => Some(self.refusal(input, scope, path)),
+            Ok(_) => Some(self.violation(input, scope, path)),
             Err(error) => {
-                let kind = input.node.kind.map_or("", super::node::Type::name);
-                Some(FieldError::invalid(path, kind.into(), self.failure(&error)))
+                let kind = input.node.kind.map_or("", JsonType::name);
+                Some(FieldError::invalid(path, kind, self.failure(&error)))
             }
         }
     }
 
-    fn refusal(&self, input: &Input<'_>, scope: &Context<'_>, path: &Path<'_>) -> FieldError {
+    fn violation(&self, input: &Input<'_>, scope: &Context<'_>, path: &Path<'_>) -> FieldError {
         let detail = self
             .message_program
             .as_ref()
@@ -131,7 +66,7 @@ impl Rule {
     }
 }
 
-/// What a rule is run on.
+/// The value a rule runs on.
 struct Input<'a> {
     node: &'a Node,
     value: &'a Value,
@@ -141,44 +76,17 @@ fn optional(value: OptionalValue) -> Cel {
     Cel::Opaque(Arc::new(value))
 }
 
-/// An execution error in the words of the server's CEL where they are known.
-pub(super) fn explain(error: &ExecutionError) -> String {
-    match error {
-        ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
-        ExecutionError::NoSuchOverload => "no such overload".to_owned(),
-        ExecutionError::IndexOutOfBounds(index) => format!("index out of bounds: {index:?}"),
-        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
-        ExecutionError::FunctionError { function, .. } if function == "duration" => {
-            "type conversion error from 'string' to 'google.protobuf.Duration'".to_owned()
-        }
-        other => other.to_string(),
-    }
-}
-
-/// The text a message expression gives, or `None` if the server would not use it.
-pub(super) fn message(program: &Program, scope: &Context<'_>) -> Option<String> {
-    let Ok(Cel::String(text)) = program.execute(scope) else { return None };
-    let text = text.trim();
-    let usable = !text.is_empty() && text.len() <= MESSAGE_BYTES && !text.contains('\n');
-    usable.then(|| text.to_owned())
-}
-
-/// `.a.b` and `['a'].b` as `a.b`.
-fn normal_field_path(path: &str) -> String {
-    path.replace("['", ".").replace("']", "").trim_start_matches('.').to_owned()
-}
-
-/// Old values as far as they can be found: for transition rules, and for excusing what did not change.
+/// The old value that a new one replaces, for transition rules and for ratcheting.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Old<'a> {
-    /// The value this one replaces.
+pub(crate) struct Old<'a> {
+    /// The old value. `None` when there is none or it cannot be correlated.
     pub value: Option<&'a Value>,
-    /// True if this value or one around it is what it was.
+    /// Whether this value or one that contains it is unchanged.
     pub unchanged: bool,
 }
 
 /// Runs the rules of `node` and below.
-pub(super) fn check(node: &Node, value: &Value, old: Old<'_>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+pub(crate) fn check(node: &Node, value: &Value, old: Old<'_>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     if !node.rules_below || value.is_null() {
         return;
     }
@@ -219,7 +127,7 @@ pub(super) fn check(node: &Node, value: &Value, old: Old<'_>, path: &Path<'_>, e
     }
 }
 
-/// `rules` holds the rules, `shape` says how the value is typed: they differ inside allOf.
+/// `rules` has the rules, `shape` the type of the value. They differ inside allOf.
 fn run_all(
     rules: &Node,
     shape: &Node,
@@ -231,8 +139,7 @@ fn run_all(
     if rules.rules.is_empty() {
         return;
     }
-    // An unchanged value may go on breaking a rule that came later; a transition rule always speaks, but
-    // only where there is something to compare with.
+    // Ratcheting: an unchanged value may violate a rule. A transition rule always runs, but only with an old value.
     let due = |rule: &&Rule| match (rule.uses_old, old.value) {
         (false, _) => !old.unchanged,
         (true, None) => rule.optional_old,
@@ -244,7 +151,7 @@ fn run_all(
     }
     let input = Input { node: shape, value };
     with_scope(|scope| {
-        // Binding copies the value into the interpreter's form: once per node, not once per rule.
+        // Binding converts the value into the form of the interpreter: once per node, not once per rule.
         scope.add_variable_from_value("self", values::typed(shape, value));
         let mut bound = None;
         for rule in due {

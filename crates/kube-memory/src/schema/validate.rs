@@ -1,16 +1,17 @@
-//! `OpenAPI` validation as kube-openapi does it, with the ratcheting of Kubernetes 1.33: an update may keep
-//! an invalid value that it does not touch.
+//! `OpenAPI` validation as in kube-openapi, with the ratcheting of Kubernetes 1.33: an update may keep an invalid value
+//! that it does not change.
 
 use serde_json::{Map, Value};
 
-use super::error::{FieldError, FieldErrorKind};
-use super::formats::Format;
-use super::lists;
-use super::node::{Bounds, ListType, Node, Type};
-use super::path::Path;
+use crate::field_error::{FieldError, FieldErrorKind};
+use crate::schema::formats::Format;
+use crate::schema::keywords::JsonType;
+use crate::schema::lists;
+use crate::schema::node::{Bounds, ListType, Node};
+use crate::schema::path::Path;
 
-/// Checks `value` against `node`. `old` is the stored value this one replaces, where they can be correlated.
-pub(super) fn check(
+/// Validates `value` against `node`. `old` is the stored value it replaces, where they can be correlated.
+pub(crate) fn check(
     node: &Node,
     value: &Value,
     old: Option<&Value>,
@@ -40,7 +41,7 @@ pub(super) fn check(
     if let Value::Object(fields) = value {
         check_object(node, fields, old, path, errors);
     }
-    // A branch of oneOf may repeat what the node itself says; the server reports a sentence once.
+    // A branch of oneOf may repeat an error of the node itself. The server reports it once.
     drop_repeated(errors, before);
 }
 
@@ -55,13 +56,24 @@ fn drop_repeated(errors: &mut Vec<FieldError>, from: usize) {
     }
 }
 
-fn invalid(path: &Path<'_>, value: Value, detail: impl Into<String>) -> FieldError {
-    FieldError::open_api(path, FieldErrorKind::Invalid, Some(value), detail)
+/// A violation found by the `OpenAPI` validator, which spells map keys like fields.
+fn open_api(
+    path: &Path<'_>,
+    kind: FieldErrorKind,
+    bad_value: Option<Value>,
+    detail: impl Into<String>,
+) -> FieldError {
+    let field = if path.is_root() { "<nil>".to_owned() } else { path.dotted() };
+    FieldError { field, kind, bad_value, detail: detail.into() }
 }
 
-/// A violation the server cannot tie to a field: it is reported on the object itself.
+fn invalid(path: &Path<'_>, value: Value, detail: impl Into<String>) -> FieldError {
+    open_api(path, FieldErrorKind::Invalid, Some(value), detail)
+}
+
+/// A violation that the server reports on the object, not on a field.
 fn unplaced(detail: String) -> FieldError {
-    FieldError::open_api(&Path::Root, FieldErrorKind::Invalid, Some(Value::from("")), detail)
+    open_api(&Path::Root, FieldErrorKind::Invalid, Some(Value::from("")), detail)
 }
 
 fn json_type(value: &Value) -> &'static str {
@@ -85,7 +97,7 @@ fn number_format(value: &Value) -> &'static str {
 }
 
 /// True for 3 and for 3.0.
-pub(super) fn is_whole(value: &Value) -> bool {
+pub(crate) fn is_whole(value: &Value) -> bool {
     value.as_f64().is_some_and(|number| number.fract() == 0.0)
 }
 
@@ -95,12 +107,12 @@ fn fits(node: &Node, value: &Value) -> bool {
     }
     match node.kind {
         None => true,
-        Some(Type::Object) => value.is_object(),
-        Some(Type::Array) => value.is_array(),
-        Some(Type::String) => value.is_string(),
-        Some(Type::Boolean) => value.is_boolean(),
-        Some(Type::Number) => value.is_number(),
-        Some(Type::Integer) => is_whole(value),
+        Some(JsonType::Object) => value.is_object(),
+        Some(JsonType::Array) => value.is_array(),
+        Some(JsonType::String) => value.is_string(),
+        Some(JsonType::Boolean) => value.is_boolean(),
+        Some(JsonType::Number) => value.is_number(),
+        Some(JsonType::Integer) => is_whole(value),
     }
 }
 
@@ -111,7 +123,7 @@ fn check_type(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fiel
         fits(node, value)
     };
     if !fine {
-        // Where a format is declared the server compares formats instead, of numbers and booleans at least.
+        // With a declared format the server compares formats of numbers and booleans instead of types.
         let (wanted, found) = match node.format {
             Some(format) if !value.is_null() && !value.is_string() && !value.is_array() => {
                 (format.name(), number_format(value))
@@ -119,7 +131,7 @@ fn check_type(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fiel
             _ => (node.type_names(), json_type(value)),
         };
         let detail = format!("{} in body must be of type {wanted}: \"{found}\"", path.dotted());
-        errors.push(FieldError::open_api(path, FieldErrorKind::TypeInvalid, Some(found.into()), detail));
+        errors.push(open_api(path, FieldErrorKind::TypeInvalid, Some(found.into()), detail));
     }
 }
 
@@ -135,10 +147,10 @@ fn check_allowed(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<F
         })
         .collect();
     let detail = format!("supported values: {}", names.join(", "));
-    errors.push(FieldError::open_api(path, FieldErrorKind::NotSupported, Some(value.clone()), detail));
+    errors.push(open_api(path, FieldErrorKind::NotSupported, Some(value.clone()), detail));
 }
 
-/// Equality that does not tell 1 from 1.0.
+/// Equality for which 1 is 1.0.
 fn same(left: &Value, right: &Value) -> bool {
     left == right || (left.is_number() && left.as_f64() == right.as_f64())
 }
@@ -148,7 +160,7 @@ fn check_text(node: &Node, text: &str, path: &Path<'_>, errors: &mut Vec<FieldEr
     if let Some(most) = node.max_length.filter(|most| length() > *most) {
         let unit = if most == 1 { "byte" } else { "bytes" };
         let detail = format!("may not be more than {most} {unit}");
-        errors.push(FieldError::open_api(path, FieldErrorKind::TooLong, None, detail));
+        errors.push(open_api(path, FieldErrorKind::TooLong, None, detail));
     } else if let Some(least) = node.min_length.filter(|least| length() < *least) {
         let detail = format!("{} in body should be at least {least} chars long", path.dotted());
         errors.push(invalid(path, text.into(), detail));
@@ -161,12 +173,12 @@ fn check_text(node: &Node, text: &str, path: &Path<'_>, errors: &mut Vec<FieldEr
 fn check_format(node: &Node, text: &str, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     if let Some(format) = node.format.filter(|format| !format.accepts(text)) {
         let detail = format!("{} in body must be of type {}: {text:?}", path.dotted(), format.name());
-        errors.push(FieldError::open_api(path, FieldErrorKind::TypeInvalid, Some(text.into()), detail));
+        errors.push(open_api(path, FieldErrorKind::TypeInvalid, Some(text.into()), detail));
     }
 }
 
 fn check_number(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
-    let whole = node.kind == Some(Type::Integer);
+    let whole = node.kind == Some(JsonType::Integer);
     let in_range = match node.format {
         Some(Format::Int32) => value.as_i64().map_or(is_whole(value), |number| i32::try_from(number).is_ok()),
         _ => {
@@ -204,7 +216,7 @@ fn check_number(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<Fi
 fn too_many(path: &Path<'_>, actual: usize, most: u64) -> FieldError {
     let items = if most == 1 { "item" } else { "items" };
     let detail = format!("must have at most {most} {items}");
-    FieldError::open_api(path, FieldErrorKind::TooMany, Some(actual.into()), detail)
+    open_api(path, FieldErrorKind::TooMany, Some(actual.into()), detail)
 }
 
 fn check_array(
@@ -251,13 +263,13 @@ fn check_object(
     }
     for (name, value) in fields {
         let Some(field) = node.field(name) else { continue };
-        // The type of an object is not a change anybody can see: it is never excused.
+        // Ratcheting does not apply to the type of the object.
         let fixed = path.is_root() && matches!(name.as_str(), "apiVersion" | "kind");
         let old = old.filter(|_| !fixed && !node.atomic_map).and_then(|old| old.get(name));
         check(field, value, old, &Path::Field(path, name), errors);
     }
     for name in node.required.iter().filter(|name| !fields.contains_key(name.as_str())) {
-        errors.push(FieldError::open_api(&Path::Field(path, name), FieldErrorKind::Required, None, ""));
+        errors.push(open_api(&Path::Field(path, name), FieldErrorKind::Required, None, ""));
     }
 }
 
@@ -286,9 +298,9 @@ fn check_branches(
         let valid = outcomes.iter().filter(|found| found.is_empty()).count();
         if valid != 1 {
             let how = if valid == 0 {
-                "Found none valid".to_owned()
+                "KeyedObject none valid".to_owned()
             } else {
-                format!("Found {valid} valid alternatives")
+                format!("KeyedObject {valid} valid alternatives")
             };
             errors
                 .push(unplaced(format!("{} must validate one and only one schema (oneOf). {how}", quoted())));
@@ -312,8 +324,8 @@ fn check_branches(
     }
 }
 
-/// Repeated elements of sets and repeated keys of list-maps.
-pub(super) fn check_lists(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+/// Reports repeated elements of sets and repeated keys of list-maps.
+pub(crate) fn check_lists(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     if !node.lists_below {
         return;
     }

@@ -1,5 +1,5 @@
-//! JSON to CEL values. In CRD rules names are escaped and formats become times; in admission policies
-//! the server hands objects over as they are.
+//! Conversion of JSON to CEL values. CRD rules see escaped names and typed formats; admission policies see objects as
+//! they are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,14 +9,15 @@ use kube::core::cel::cel::Value as Cel;
 use kube::core::cel::cel::objects::{Key, Map};
 use serde_json::Value;
 
-use super::formats::{Format, duration_nanoseconds};
-use super::node::{Node, Type};
+use crate::schema::formats::{Format, duration_nanoseconds};
+use crate::schema::keywords::JsonType;
+use crate::schema::node::Node;
 
 fn cel_text(text: &str) -> Cel {
     Cel::String(Arc::new(text.to_owned()))
 }
 
-pub(super) fn cel_map(entries: HashMap<Key, Cel>) -> Cel {
+pub(crate) fn cel_map(entries: HashMap<Key, Cel>) -> Cel {
     Cel::Map(Map { map: Arc::new(entries) })
 }
 
@@ -28,8 +29,8 @@ fn number(value: &serde_json::Number) -> Cel {
     }
 }
 
-/// A value without a schema, names as they are written.
-pub(super) fn plain(value: &Value) -> Cel {
+/// Converts a value without a schema.
+pub(crate) fn plain(value: &Value) -> Cel {
     match value {
         Value::Null => Cel::Null,
         Value::Bool(truth) => Cel::Bool(*truth),
@@ -42,9 +43,9 @@ pub(super) fn plain(value: &Value) -> Cel {
     }
 }
 
-/// A value as a CRD rule sees it: only what the schema declares, typed as it declares.
+/// Converts a value for CRD rules: declared fields only, with their declared types.
 #[allow(clippy::cast_possible_truncation, reason = "whole numbers beyond 2^63 failed validation before")]
-pub(super) fn typed(node: &Node, value: &Value) -> Cel {
+pub(crate) fn typed(node: &Node, value: &Value) -> Cel {
     match value {
         Value::Object(fields) => object(node, fields),
         Value::Array(items) => match node.items.as_deref() {
@@ -53,8 +54,8 @@ pub(super) fn typed(node: &Node, value: &Value) -> Cel {
         },
         Value::String(text) => string(node.format, text),
         Value::Number(value) => match (node.kind, value.as_f64()) {
-            (Some(Type::Number), Some(float)) => Cel::Float(float),
-            (Some(Type::Integer), Some(float)) if !value.is_i64() => Cel::Int(float as i64),
+            (Some(JsonType::Number), Some(float)) => Cel::Float(float),
+            (Some(JsonType::Integer), Some(float)) if !value.is_i64() => Cel::Int(float as i64),
             _ => number(value),
         },
         Value::Null | Value::Bool(_) => plain(value),
@@ -70,7 +71,7 @@ fn object(node: &Node, fields: &serde_json::Map<String, Value>) -> Cel {
             }
             continue;
         }
-        // Keys of a map are data, not names: they are looked up as they are.
+        // Keys of a map are data, not names, and not escaped.
         if let Some(schema) = &node.additional {
             entries.insert(name.as_str().into(), typed(schema, value));
         } else if node.map_of_anything || node.preserve_unknown {
@@ -121,8 +122,8 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
-/// The identifier a rule uses for a field, or `None` for a name CEL cannot spell.
-pub(super) fn escape(name: &str) -> Option<String> {
+/// The identifier of a field in a rule. `None` for a name that CEL cannot express.
+pub(crate) fn escape(name: &str) -> Option<String> {
     if RESERVED.contains(&name) {
         return Some(format!("__{name}__"));
     }
@@ -142,9 +143,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_escaped_as_the_server_escapes_them() {
+    fn field_names_are_escaped() {
         for (name, expected) in [
-            ("recordTypes", Some("recordTypes")),
+            ("nodeName", Some("nodeName")),
             ("namespace", Some("__namespace__")),
             ("a-b.c/d", Some("a__dash__b__dot__c__slash__d")),
             ("a_b", Some("a_b")),

@@ -3,13 +3,13 @@
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
-use kube_memory::{Actor, MemoryApi, Verb};
+use kube_memory::{MemoryApi, UserInfo, WriteKind};
 use serde_json::json;
 
-use super::{create, merge, permissive, refusal, version, widget, widgets_in, widgets_of, with_rules};
+use super::{create, merge, permissive, status_of, version, widget, widgets_in, widgets_of, with_rules};
 
 #[tokio::test]
-async fn without_finalizers_an_object_is_gone_at_once() {
+async fn delete_without_finalizers_is_immediate() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let made = create(&widgets, "a").await;
@@ -18,16 +18,16 @@ async fn without_finalizers_an_object_is_gone_at_once() {
     let details = status.details.unwrap();
     assert_eq!((details.kind.as_str(), details.uid), ("widgets", made.uid().unwrap()));
     assert_eq!(
-        refusal(widgets.delete("a", &DeleteParams::default()).await).message,
+        status_of(widgets.delete("a", &DeleteParams::default()).await).message,
         "widgets.test.example \"a\" not found"
     );
     let last = api.history().last().unwrap();
-    assert_eq!((last.verb, last.after()), (Verb::Delete, None));
+    assert_eq!((last.kind, last.after()), (WriteKind::Delete, None));
     assert_eq!(last.before().unwrap()["metadata"]["name"], "a");
 }
 
 #[tokio::test]
-async fn finalizers_hold_a_deleted_object_until_the_last_is_off() {
+async fn finalizers_delay_deletion() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
@@ -37,16 +37,16 @@ async fn finalizers_hold_a_deleted_object_until_the_last_is_off() {
     let held = widgets.delete("a", &DeleteParams::default()).await.unwrap().left().unwrap();
     assert!(held.metadata.deletion_timestamp.is_some());
     assert_eq!(held.metadata.deletion_grace_period_seconds, Some(0));
-    assert_eq!(held.metadata.generation, Some(2), "requesting the deletion is a new generation");
+    assert_eq!(held.metadata.generation, Some(2), "a deletion request raises the generation");
     let before = api.revision();
     widgets.delete("a", &DeleteParams::default()).await.unwrap();
     assert_eq!(api.revision(), before, "deleting again changes nothing");
     let add =
         merge(&widgets, "a", json!({"metadata": {"finalizers": ["t.example/one", "t.example/three"]}})).await;
-    let status = refusal(add);
+    let status = status_of(add);
     assert_eq!(status.code, 422);
     assert!(status.message.contains("metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"t.example/three\"}"), "{}", status.message);
-    let status = refusal(widgets.create(&PostParams::default(), &widget("a", json!({}))).await);
+    let status = status_of(widgets.create(&PostParams::default(), &widget("a", json!({}))).await);
     assert_eq!(status.message, "object is being deleted: widgets.test.example \"a\" already exists");
     merge(&widgets, "a", json!({"metadata": {"finalizers": ["t.example/two"]}})).await.unwrap();
     assert!(api.get("Widget", "default", "a").is_some());
@@ -57,7 +57,7 @@ async fn finalizers_hold_a_deleted_object_until_the_last_is_off() {
 }
 
 #[tokio::test]
-async fn preconditions_of_a_delete_are_kept() {
+async fn delete_checks_preconditions() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let made = create(&widgets, "a").await;
@@ -68,7 +68,7 @@ async fn preconditions_of_a_delete_are_kept() {
         };
         DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
     };
-    let status = refusal(widgets.delete("a", &with(Some("nope"), None)).await);
+    let status = status_of(widgets.delete("a", &with(Some("nope"), None)).await);
     assert_eq!((status.code, status.reason.as_str()), (409, "Conflict"));
     assert_eq!(
         status.message,
@@ -77,7 +77,7 @@ async fn preconditions_of_a_delete_are_kept() {
             made.uid().unwrap()
         )
     );
-    let status = refusal(widgets.delete("a", &with(None, Some("1"))).await);
+    let status = status_of(widgets.delete("a", &with(None, Some("1"))).await);
     assert_eq!(
         status.message,
         format!(
@@ -89,7 +89,7 @@ async fn preconditions_of_a_delete_are_kept() {
 }
 
 #[tokio::test]
-async fn a_dry_run_of_a_delete_deletes_nothing() {
+async fn dry_run_delete_deletes_nothing() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
@@ -99,7 +99,7 @@ async fn a_dry_run_of_a_delete_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn a_collection_is_deleted_by_selector() {
+async fn delete_collection_honors_selectors() {
     let api = permissive();
     let widgets = widgets_in(&api);
     for name in ["a", "b", "c"] {
@@ -113,14 +113,14 @@ async fn a_collection_is_deleted_by_selector() {
 }
 
 #[tokio::test]
-async fn a_policy_denies_some_and_warns_others() {
+async fn policy_denies_or_warns() {
     let api = with_rules();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
     let patch = kube::api::Patch::Merge(json!({"status": {"held": true}}));
     widgets.patch_status("a", &kube::api::PatchParams::default(), &patch).await.unwrap();
-    let person = widgets_of(api.client(Actor::user("person")));
-    let status = refusal(person.delete("a", &DeleteParams::default()).await);
+    let person = widgets_of(api.client(UserInfo::new("person")));
+    let status = status_of(person.delete("a", &DeleteParams::default()).await);
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
     assert_eq!(
         status.message,
@@ -128,25 +128,25 @@ async fn a_policy_denies_some_and_warns_others() {
     );
     assert_eq!(status.details.unwrap().causes.len(), 1);
     widgets.delete("a", &DeleteParams::default()).await.unwrap();
-    assert_eq!(api.history().last().unwrap().actor.user, "admin");
+    assert_eq!(api.history().last().unwrap().user.username, "admin");
 }
 
 async fn namespace(api: &MemoryApi, name: &str) -> Api<Namespace> {
-    let namespaces: Api<Namespace> = Api::all(api.client(Actor::admin()));
+    let namespaces: Api<Namespace> = Api::all(api.client(UserInfo::admin()));
     let object = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
     namespaces.create(&PostParams::default(), &object).await.unwrap();
     namespaces
 }
 
 #[tokio::test]
-async fn a_namespace_takes_its_content_along_and_waits_for_finalizers() {
+async fn namespace_deletion_waits_for_finalizers_of_its_content() {
     let api = permissive();
     let namespaces = namespace(&api, "team").await;
     let stored = api.get("Namespace", "", "team").unwrap();
     assert_eq!(stored["status"]["phase"], "Active");
     assert_eq!(stored["spec"]["finalizers"], json!(["kubernetes"]));
     assert_eq!(stored["metadata"]["labels"]["kubernetes.io/metadata.name"], "team");
-    let widgets = Api::namespaced_with(api.client(Actor::admin()), "team", &super::widget_resource());
+    let widgets = Api::namespaced_with(api.client(UserInfo::admin()), "team", &super::widget_resource());
     let mut held = widget("held", json!({}));
     held.metadata.finalizers = Some(vec!["t.example/hold".into()]);
     widgets.create(&PostParams::default(), &held).await.unwrap();
@@ -155,7 +155,7 @@ async fn a_namespace_takes_its_content_along_and_waits_for_finalizers() {
     assert_eq!(gone.status.unwrap().phase.as_deref(), Some("Terminating"));
     assert!(api.get("Widget", "team", "free").is_none());
     assert!(!api.get("Widget", "team", "held").unwrap()["metadata"]["deletionTimestamp"].is_null());
-    let status = refusal(widgets.create(&PostParams::default(), &widget("new", json!({}))).await);
+    let status = status_of(widgets.create(&PostParams::default(), &widget("new", json!({}))).await);
     assert_eq!(status.code, 403);
     assert_eq!(
         status.message,
@@ -166,18 +166,18 @@ async fn a_namespace_takes_its_content_along_and_waits_for_finalizers() {
         .await
         .expect("updates go on in a terminating namespace");
     merge(&widgets, "held", json!({"metadata": {"finalizers": null}})).await.unwrap();
-    assert!(api.get("Namespace", "", "team").is_none(), "the last object takes the namespace along");
-    let by_controller = api.history().filter(|r| r.actor.user.ends_with(":namespace-controller")).count();
+    assert!(api.get("Namespace", "", "team").is_none(), "the namespace goes with its last object");
+    let by_controller = api.history().filter(|r| r.user.username.ends_with(":namespace-controller")).count();
     assert_eq!(by_controller, 3, "one deletion, one marking, one namespace");
 }
 
 #[tokio::test]
-async fn an_empty_namespace_goes_at_once_and_the_system_ones_never() {
+async fn empty_namespaces_go_at_once_system_ones_never() {
     let api = permissive();
     let namespaces = namespace(&api, "team").await;
     namespaces.delete("team", &DeleteParams::default()).await.unwrap();
     assert!(api.get("Namespace", "", "team").is_none());
-    let status = refusal(namespaces.delete("default", &DeleteParams::default()).await);
+    let status = status_of(namespaces.delete("default", &DeleteParams::default()).await);
     assert_eq!(
         (status.code, status.message.as_str()),
         (403, "namespaces \"default\" is forbidden: this namespace may not be deleted")

@@ -1,4 +1,4 @@
-//! Fault injection: each kind of fault does what it says, and nothing else.
+//! Fault injection: requests, crashes and watches.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use kube::ResourceExt as _;
 use kube::api::{WatchEvent, WatchParams};
 use kube::runtime::watcher::{self, Event};
-use kube_memory::{Actor, CrashPoint, Cut, Fault, Line, MemoryApi};
+use kube_memory::{CrashPoint, Fault, FaultInjector, MemoryApi, UserInfo, WatchFault};
 use serde_json::json;
 
-use super::{create, merge, permissive, refusal, widgets_in, widgets_of};
+use super::{create, merge, permissive, status_of, widgets_in, widgets_of};
 
 const WIDGETS: &str = "widgets.test.example";
 
-fn over(api: &MemoryApi, line: &Line) -> kube::Api<kube::api::DynamicObject> {
-    widgets_of(api.client_over(Actor::admin(), line))
+fn over(api: &MemoryApi, faults: &FaultInjector) -> kube::Api<kube::api::DynamicObject> {
+    widgets_of(api.client_with_faults(UserInfo::admin(), faults))
 }
 
 #[tokio::test]
-async fn each_request_fault_shows_what_it_should_and_commits_what_it_should() {
+async fn request_faults_commit_as_documented() {
     let answer = |code| Fault::Answer { code, retry_after: None };
     for (fault, code, committed) in [
         (answer(409), Some(409), false),
@@ -31,11 +31,13 @@ async fn each_request_fault_shows_what_it_should_and_commits_what_it_should() {
     ] {
         let api = permissive();
         create(&widgets_in(&api), "a").await;
-        let line = Line::with_hook(move |request| if request.verb == "patch" { fault } else { Fault::None });
-        let widgets = over(&api, &line);
+        let faults = FaultInjector::with_hook(
+            move |request| if request.verb == "patch" { fault } else { Fault::None },
+        );
+        let widgets = over(&api, &faults);
         let result = merge(&widgets, "a", json!({"spec": {"size": 2}})).await;
         match code {
-            Some(code) => assert_eq!(refusal(result).code, code),
+            Some(code) => assert_eq!(status_of(result).code, code),
             None => assert!(matches!(result, Err(kube::Error::Service(_))), "{fault:?}"),
         }
         let size = &widgets.get("a").await.unwrap().data["spec"]["size"];
@@ -44,52 +46,52 @@ async fn each_request_fault_shows_what_it_should_and_commits_what_it_should() {
 }
 
 #[tokio::test]
-async fn too_many_requests_says_when_to_come_back() {
+async fn injected_answer_sets_retry_after() {
     let api = permissive();
-    let line = Line::with_hook(|_| Fault::Answer { code: 429, retry_after: Some(7) });
-    let status = refusal(over(&api, &line).get("a").await);
+    let faults = FaultInjector::with_hook(|_| Fault::Answer { code: 429, retry_after: Some(7) });
+    let status = status_of(over(&api, &faults).get("a").await);
     assert_eq!((status.code, status.reason.as_str()), (429, "TooManyRequests"));
     assert_eq!(status.details.unwrap().retry_after_seconds, 7);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hung_request_is_never_answered_nor_carried_out() {
+async fn hung_request_is_neither_answered_nor_executed() {
     let api = permissive();
-    let line = Line::with_hook(|request| if request.is_write { Fault::Hang } else { Fault::None });
-    let widgets = over(&api, &line);
+    let faults = FaultInjector::with_hook(|request| if request.is_write { Fault::Hang } else { Fault::None });
+    let widgets = over(&api, &faults);
     let object = super::widget("a", json!({}));
     let params = kube::api::PostParams::default();
     let hung = tokio::time::timeout(Duration::from_secs(60), widgets.create(&params, &object));
     assert!(hung.await.is_err());
     assert_eq!(api.count("Widget"), 0);
-    api.wait_quiet().await;
+    api.wait_idle().await;
 }
 
 #[tokio::test]
-async fn a_client_crashes_at_the_write_it_is_told_to() {
+async fn client_crashes_at_the_given_write() {
     for (point, committed) in
         [(CrashPoint::BeforeSend, 1), (CrashPoint::AfterCommit, 2), (CrashPoint::AfterReply, 2)]
     {
         let api = permissive();
-        let line = Line::new();
-        line.crash_at_write(2, point);
-        let widgets = over(&api, &line);
+        let faults = FaultInjector::new();
+        faults.crash_at_write(2, point);
+        let widgets = over(&api, &faults);
         create(&widgets, "a").await;
         let params = kube::api::PostParams::default();
         let second = widgets.create(&params, &super::widget("b", json!({}))).await;
         assert_eq!(second.is_ok(), point == CrashPoint::AfterReply);
-        assert!(line.is_dead());
+        assert!(faults.is_dead());
         assert!(widgets.get("a").await.is_err(), "a dead client reads nothing either");
         assert_eq!(api.count("Widget"), committed, "{point:?}");
-        assert!(widgets_in(&api).get("a").await.is_ok(), "other clients go on");
+        assert!(widgets_in(&api).get("a").await.is_ok(), "other clients continue");
     }
 }
 
 #[tokio::test]
-async fn random_faults_are_the_same_for_the_same_seed() {
+async fn random_faults_are_reproducible() {
     async fn run(seed: u64) -> Vec<bool> {
         let api = permissive();
-        let widgets = over(&api, &Line::random(seed, 400, 3));
+        let widgets = over(&api, &FaultInjector::random(seed, 400, 3));
         let mut outcomes = Vec::new();
         for n in 0..60 {
             let params = kube::api::PostParams::default();
@@ -103,8 +105,8 @@ async fn random_faults_are_the_same_for_the_same_seed() {
     assert!(!outcomes.windows(4).any(|four| four.iter().all(|ok| !ok)), "at most three in a row");
 }
 
-async fn names(api: &MemoryApi, line: &Line, from: u64, count: usize) -> Vec<String> {
-    let stream = over(api, line).watch(&WatchParams::default(), &from.to_string()).await.unwrap();
+async fn names(api: &MemoryApi, faults: &FaultInjector, from: u64, count: usize) -> Vec<String> {
+    let stream = over(api, faults).watch(&WatchParams::default(), &from.to_string()).await.unwrap();
     stream
         .try_filter_map(|event| async move {
             Ok(match event {
@@ -119,9 +121,9 @@ async fn names(api: &MemoryApi, line: &Line, from: u64, count: usize) -> Vec<Str
 }
 
 #[tokio::test]
-async fn held_events_pass_when_released_and_only_then() {
+async fn held_events_wait_for_release() {
     let api = permissive();
-    let (held, free) = (Line::new(), Line::new());
+    let (held, free) = (FaultInjector::new(), FaultInjector::new());
     let from = api.revision();
     held.hold(WIDGETS);
     for name in ["a", "b", "c"] {
@@ -141,14 +143,14 @@ async fn held_events_pass_when_released_and_only_then() {
 }
 
 #[tokio::test]
-async fn delayed_events_come_a_number_of_writes_late() {
+async fn delayed_events_arrive_writes_later() {
     let api = permissive();
-    let line = Line::new();
-    line.delay(WIDGETS, 2);
+    let faults = FaultInjector::new();
+    faults.delay(WIDGETS, 2);
     let from = api.revision();
     let reader = {
-        let (api, line) = (api.clone(), line.clone());
-        tokio::spawn(async move { names(&api, &line, from, 1).await })
+        let (api, faults) = (api.clone(), faults.clone());
+        tokio::spawn(async move { names(&api, &faults, from, 1).await })
     };
     create(&widgets_in(&api), "a").await;
     create(&widgets_in(&api), "b").await;
@@ -159,13 +161,13 @@ async fn delayed_events_come_a_number_of_writes_late() {
 }
 
 #[tokio::test]
-async fn a_cut_watch_is_resumed_without_loss_whatever_the_cut() {
-    for how in [Cut::Clean, Cut::MidEvent, Cut::Expired] {
+async fn watcher_resumes_after_every_watch_fault() {
+    for how in [WatchFault::Clean, WatchFault::MidEvent, WatchFault::Expired] {
         let api = permissive();
-        let line = Line::new();
+        let faults = FaultInjector::new();
         create(&widgets_in(&api), "a").await;
-        line.cut_after(WIDGETS, 2, how);
-        let mut events = Box::pin(watcher::watcher(over(&api, &line), watcher::Config::default()));
+        faults.fail_watch_after(WIDGETS, 2, how);
+        let mut events = Box::pin(watcher::watcher(over(&api, &faults), watcher::Config::default()));
         let mut seen = Vec::new();
         let mut relists = 0;
         loop {
@@ -178,25 +180,29 @@ async fn a_cut_watch_is_resumed_without_loss_whatever_the_cut() {
                     }
                 }
                 Ok(_) => {}
-                Err(why) => assert!(how == Cut::Expired, "{how:?}: {why}"),
+                Err(why) => assert!(how == WatchFault::Expired, "{how:?}: {why}"),
             }
             if seen.last().is_some_and(|name| name == "c") {
                 break;
             }
         }
-        let expected =
-            if how == Cut::Expired { (2, vec!["a", "b", "a", "b", "c"]) } else { (1, vec!["a", "b", "c"]) };
+        let expected = if how == WatchFault::Expired {
+            (2, vec!["a", "b", "a", "b", "c"])
+        } else {
+            (1, vec!["a", "b", "c"])
+        };
         assert_eq!((relists, seen.iter().map(String::as_str).collect::<Vec<_>>()), expected, "{how:?}");
     }
 }
 
 #[tokio::test]
-async fn open_watches_of_a_killed_client_break() {
+async fn killing_a_client_breaks_its_watches() {
     let api = permissive();
-    let line = Line::new();
-    let stream = over(&api, &line).watch(&WatchParams::default(), &api.revision().to_string()).await.unwrap();
+    let faults = FaultInjector::new();
+    let stream =
+        over(&api, &faults).watch(&WatchParams::default(), &api.revision().to_string()).await.unwrap();
     let reader = tokio::spawn(async move { Box::pin(stream).try_next().await });
-    api.wait_quiet().await;
-    line.kill();
+    api.wait_idle().await;
+    faults.kill();
     assert!(reader.await.unwrap().is_err());
 }

@@ -1,4 +1,4 @@
-//! Lists: pages, expired pages, selectors, metadata alone.
+//! Lists: pages, expired pages, selectors, partial metadata.
 
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
@@ -6,14 +6,14 @@ use kube::api::{ListParams, VersionMatch};
 use kube::core::PartialObjectMeta;
 use serde_json::json;
 
-use super::{create, merge, permissive, refusal, widget, widgets_in};
+use super::{create, merge, permissive, status_of, widget, widgets_in};
 
 fn names(list: &kube::core::ObjectList<DynamicObject>) -> Vec<String> {
     list.items.iter().map(ResourceExt::name_any).collect()
 }
 
 #[tokio::test]
-async fn pages_show_one_revision_whatever_is_written_in_between() {
+async fn pages_show_one_revision() {
     let api = permissive();
     let widgets = widgets_in(&api);
     for name in ["a", "b", "c", "d", "e"] {
@@ -39,7 +39,7 @@ async fn pages_show_one_revision_whatever_is_written_in_between() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_compacted_revision_is_410_with_a_token_to_go_on() {
+async fn expired_page_is_410_with_a_new_token() {
     let api = permissive();
     let widgets = widgets_in(&api);
     for name in ["a", "b", "c"] {
@@ -49,7 +49,7 @@ async fn a_page_of_a_compacted_revision_is_410_with_a_token_to_go_on() {
     create(&widgets, "d").await;
     api.compact(api.revision());
     let token = first.metadata.continue_.unwrap();
-    let status = refusal(widgets.list(&ListParams::default().limit(1).continue_token(&token)).await);
+    let status = status_of(widgets.list(&ListParams::default().limit(1).continue_token(&token)).await);
     assert_eq!((status.code, status.reason.as_str()), (410, "Expired"));
     assert!(
         status
@@ -59,12 +59,12 @@ async fn a_page_of_a_compacted_revision_is_410_with_a_token_to_go_on() {
     let token = status.metadata.unwrap().continue_.unwrap();
     let rest = widgets.list(&ListParams::default().continue_token(&token)).await.unwrap();
     assert_eq!(names(&rest), ["b", "c", "d"]);
-    let status = refusal(widgets.list(&ListParams::default().continue_token("nonsense")).await);
+    let status = status_of(widgets.list(&ListParams::default().continue_token("nonsense")).await);
     assert_eq!(status.code, 400);
 }
 
 #[tokio::test]
-async fn resource_versions_of_lists_mean_what_they_mean_on_a_server() {
+async fn list_honors_resource_version_match() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
@@ -77,18 +77,18 @@ async fn resource_versions_of_lists_mean_what_they_mean_on_a_server() {
     let newer = ListParams::default().at(&then).matching(VersionMatch::NotOlderThan);
     assert_eq!(widgets.list(&newer).await.unwrap().items.len(), 2);
     let future = (api.revision() + 5).to_string();
-    let status = refusal(widgets.list(&ListParams::default().at(&future)).await);
+    let status = status_of(widgets.list(&ListParams::default().at(&future)).await);
     assert_eq!((status.code, status.reason.as_str()), (504, "Timeout"));
     assert_eq!(
         status.message,
         format!("Timeout: Too large resource version: {future}, current: {}", api.revision())
     );
     api.compact(api.revision());
-    assert_eq!(refusal(widgets.list(&exact).await).code, 410);
+    assert_eq!(status_of(widgets.list(&exact).await).code, 410);
 }
 
 #[tokio::test]
-async fn selectors_choose_by_label_name_and_selectable_field() {
+async fn list_selects_by_label_name_and_field() {
     let api = permissive();
     let widgets = widgets_in(&api);
     for (name, owner, tier) in [("a", "ann", "1"), ("b", "bob", "2"), ("c", "ann", "2")] {
@@ -105,16 +105,16 @@ async fn selectors_choose_by_label_name_and_selectable_field() {
     assert_eq!(listed(ListParams::default().fields("metadata.name=b")).await, ["b"]);
     assert_eq!(listed(ListParams::default().labels("tier in (2)").fields("spec.owner=ann")).await, ["c"]);
     let first = widgets.list(&ListParams::default().fields("spec.owner=ann").limit(1)).await.unwrap();
-    assert_eq!(first.metadata.remaining_item_count, None, "a filtered list cannot tell");
-    let status = refusal(widgets.list(&ListParams::default().fields("spec.size=1")).await);
+    assert_eq!(first.metadata.remaining_item_count, None, "not known for a filtered list");
+    let status = status_of(widgets.list(&ListParams::default().fields("spec.size=1")).await);
     assert_eq!((status.code, status.message.as_str()), (400, "field label not supported: spec.size"));
 }
 
 #[tokio::test]
-async fn lists_span_namespaces_or_stay_in_one() {
+async fn list_covers_one_or_all_namespaces() {
     let api = permissive();
     create(&widgets_in(&api), "a").await;
-    let client = api.client(kube_memory::Actor::admin());
+    let client = api.client(kube_memory::UserInfo::admin());
     let system: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), "kube-system", &super::widget_resource());
     create(&system, "b").await;
@@ -126,7 +126,7 @@ async fn lists_span_namespaces_or_stay_in_one() {
 }
 
 #[tokio::test]
-async fn metadata_can_be_had_alone() {
+async fn list_returns_partial_metadata() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;

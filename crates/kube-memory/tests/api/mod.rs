@@ -1,5 +1,5 @@
-//! Tests of `kube_memory`, driven through the real `kube` client on a small kind of their own.
-#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+//! Tests of `MemoryApi` through a `kube::Client`, with a small kind.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod deleting;
 mod faults;
@@ -16,11 +16,12 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams}
 use kube::core::{GroupVersionKind, Status};
 use kube::{Client, ResourceExt as _};
 use kube_memory::{
-    Actor, Admission, AdmissionRequest, Denial, FieldError, MemoryApi, Operation, Options, Resource, Verdict,
+    Admission, AdmissionRequest, AdmissionResponse, Denial, FieldError, MemoryApi, Operation, Options,
+    Resource, UserInfo,
 };
 use serde_json::{Value, json};
 
-/// A definition with everything the API treats specially: status, selectable field, list and map types.
+/// A CRD with everything the API treats specially: status, a selectable field, list types.
 fn widgets() -> CustomResourceDefinition {
     serde_json::from_value(json!({
         "metadata": {"name": "widgets.test.example"},
@@ -46,8 +47,8 @@ fn widgets() -> CustomResourceDefinition {
     .unwrap()
 }
 
-/// The schema work of a small kind: knows the fields of `widgets()`, defaults the status, refuses a negative size,
-/// and has one policy.
+/// Admission for `widgets()`: prunes undeclared fields, defaults the status, rejects a negative size, and has one
+/// policy.
 struct WidgetRules;
 
 impl Admission for WidgetRules {
@@ -79,14 +80,20 @@ impl Admission for WidgetRules {
         }
     }
 
-    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
-        let held = request.old_object.is_some_and(|old| old["status"]["held"] == true);
-        if request.operation == Operation::Delete && held && request.actor.user == "person" {
+    fn admit(
+        &self,
+        request: &AdmissionRequest,
+        _: Option<&Value>,
+        old_object: Option<&Value>,
+        _: Option<&Value>,
+    ) -> AdmissionResponse {
+        let held = old_object.is_some_and(|old| old["status"]["held"] == true);
+        if request.operation == Operation::Delete && held && request.user.username == "person" {
             let message = "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: it is held";
-            return Verdict { denied: Some(Denial::invalid(message)), warnings: Vec::new() };
+            return AdmissionResponse { denied: Some(Denial::invalid(message)), warnings: Vec::new() };
         }
         let warnings = if held { vec!["it is \"held\"".to_owned()] } else { Vec::new() };
-        Verdict { denied: None, warnings }
+        AdmissionResponse { denied: None, warnings }
     }
 }
 
@@ -115,10 +122,10 @@ fn widgets_of(client: Client) -> Api<DynamicObject> {
 }
 
 fn widgets_in(api: &MemoryApi) -> Api<DynamicObject> {
-    widgets_of(api.client(Actor::admin()))
+    widgets_of(api.client(UserInfo::admin()))
 }
 
-// By value, or every call would carry an `&` in front of `json!`.
+// By value, so that calls need no `&` in front of `json!`.
 #[allow(clippy::needless_pass_by_value)]
 fn widget(name: &str, spec: Value) -> DynamicObject {
     DynamicObject::new(name, &widget_resource()).data(json!({"spec": spec}))
@@ -132,8 +139,8 @@ async fn merge(api: &Api<DynamicObject>, name: &str, patch: Value) -> Result<Dyn
     api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await
 }
 
-/// The `Status` of a refused request.
-fn refusal<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> Status {
+/// The `Status` of a failed request.
+fn status_of<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> Status {
     match result {
         Err(kube::Error::Api(status)) => *status,
         other => panic!("expected a Status, got {other:?}"),

@@ -8,15 +8,15 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, W
 use kube::discovery::Discovery;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _, ResourceExt as _};
-use kube_memory::{Actor, MemoryApi, Verb, serve};
+use kube_memory::{MemoryApi, UserInfo, WriteKind, serve};
 use serde_json::{Value, json};
 
-use super::{create, merge, options, permissive, refusal, widgets, widgets_in, widgets_of, with_rules};
+use super::{create, merge, options, permissive, status_of, widgets, widgets_in, widgets_of, with_rules};
 
 #[tokio::test]
 async fn discovery_finds_every_kind() {
     let api = permissive();
-    let client = api.client(Actor::admin());
+    let client = api.client(UserInfo::admin());
     let discovery = Discovery::new(client.clone()).run().await.unwrap();
     let (resource, capabilities) =
         discovery.resolve_gvk(&kube::core::GroupVersionKind::gvk("test.example", "v1", "Widget")).unwrap();
@@ -34,9 +34,9 @@ async fn discovery_finds_every_kind() {
 }
 
 #[tokio::test]
-async fn a_service_account_gets_a_token() {
+async fn service_account_gets_a_token() {
     let api = permissive();
-    let accounts: Api<ServiceAccount> = Api::default_namespaced(api.client(Actor::admin()));
+    let accounts: Api<ServiceAccount> = Api::default_namespaced(api.client(UserInfo::admin()));
     let account = serde_json::from_value(json!({"metadata": {"name": "robot"}})).unwrap();
     accounts.create(&PostParams::default(), &account).await.unwrap();
     let request: TokenRequest =
@@ -47,13 +47,13 @@ async fn a_service_account_gets_a_token() {
     assert_eq!(status.expiration_timestamp.0.to_string(), "2026-01-01T01:00:00Z");
     assert_eq!(status.token.matches('.').count(), 2);
     let none = accounts.create_token_request("nobody", &PostParams::default(), &request).await;
-    assert_eq!(refusal(none).message, "serviceaccounts \"nobody\" not found");
+    assert_eq!(status_of(none).message, "serviceaccounts \"nobody\" not found");
 }
 
 #[tokio::test]
-async fn an_event_is_one_object_in_both_groups() {
+async fn event_is_one_object_in_both_groups() {
     let api = permissive();
-    let client = api.client(Actor::admin());
+    let client = api.client(UserInfo::admin());
     let made = create(&widgets_in(&api), "a").await;
     let recorder = Recorder::new(
         client.clone(),
@@ -79,24 +79,24 @@ async fn an_event_is_one_object_in_both_groups() {
     assert_eq!(list.items[0].reporting_component.as_deref(), Some("t.example/c"));
     let long =
         recorder.publish(&Event { reason: "Other".into(), ..event(&"x".repeat(1025)) }, &reference).await;
-    assert!(refusal(long).message.contains("can have at most 1024 characters"));
+    assert!(status_of(long).message.contains("can have at most 1024 characters"));
 }
 
 #[tokio::test]
-async fn leases_may_be_created_by_put_and_need_a_version_afterwards() {
+async fn put_creates_leases_then_needs_a_version() {
     let api = permissive();
-    let leases: Api<Lease> = Api::default_namespaced(api.client(Actor::admin()));
+    let leases: Api<Lease> = Api::default_namespaced(api.client(UserInfo::admin()));
     let lease: Lease = serde_json::from_value(
         json!({"metadata": {"name": "l"}, "spec": {"holderIdentity": "me", "leaseDurationSeconds": 15}}),
     )
     .unwrap();
     let made = leases.replace("l", &PostParams::default(), &lease).await.unwrap();
-    assert_eq!(refusal(leases.replace("l", &PostParams::default(), &lease).await).code, 422);
+    assert_eq!(status_of(leases.replace("l", &PostParams::default(), &lease).await).code, 422);
     let stolen = Patch::Merge(json!({"spec": {"holderIdentity": "you"}}));
     leases.patch("l", &PatchParams::default(), &stolen).await.unwrap();
-    assert_eq!(refusal(leases.replace("l", &PostParams::default(), &made).await).code, 409);
+    assert_eq!(status_of(leases.replace("l", &PostParams::default(), &made).await).code, 409);
     let zero = Patch::Merge(json!({"spec": {"leaseDurationSeconds": 0}}));
-    let status = refusal(leases.patch("l", &PatchParams::default(), &zero).await);
+    let status = status_of(leases.patch("l", &PatchParams::default(), &zero).await);
     assert_eq!(
         status.message,
         "Lease.coordination.k8s.io \"l\" is invalid: spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"
@@ -104,9 +104,9 @@ async fn leases_may_be_created_by_put_and_need_a_version_afterwards() {
 }
 
 #[tokio::test]
-async fn a_secrets_plain_texts_are_stored_encoded() {
+async fn secret_string_data_is_stored_encoded() {
     let api = permissive();
-    let secrets: Api<Secret> = Api::default_namespaced(api.client(Actor::admin()));
+    let secrets: Api<Secret> = Api::default_namespaced(api.client(UserInfo::admin()));
     let secret =
         serde_json::from_value(json!({"metadata": {"name": "s"}, "stringData": {"k": "v"}})).unwrap();
     let made = secrets.create(&PostParams::default(), &secret).await.unwrap();
@@ -115,26 +115,30 @@ async fn a_secrets_plain_texts_are_stored_encoded() {
 }
 
 #[tokio::test]
-async fn the_history_tells_who_did_what() {
+async fn history_names_user_and_write() {
     let api = permissive();
-    let bob = widgets_of(api.client(Actor::user("bob")));
+    let bob = widgets_of(api.client(UserInfo::new("bob")));
     let start = api.revision();
     create(&bob, "a").await;
     merge(&widgets_in(&api), "a", json!({"spec": {"size": 2}})).await.unwrap();
     bob.delete("a", &DeleteParams::default()).await.unwrap();
     let history: Vec<_> = api.history_since(start).collect();
-    let told: Vec<_> = history.iter().map(|r| (r.revision - start, r.verb, r.actor.user.as_str())).collect();
-    assert_eq!(told, [(1, Verb::Create, "bob"), (2, Verb::Update, "admin"), (3, Verb::Delete, "bob")]);
+    let told: Vec<_> =
+        history.iter().map(|r| (r.revision - start, r.kind, r.user.username.as_str())).collect();
+    assert_eq!(
+        told,
+        [(1, WriteKind::Create, "bob"), (2, WriteKind::Update, "admin"), (3, WriteKind::Delete, "bob")]
+    );
     assert_eq!(history[1].before().unwrap()["spec"]["size"], 1);
     assert_eq!(history[1].after().unwrap()["spec"]["size"], 2);
     assert_eq!(history[0].key.resource, "widgets.test.example");
     assert_eq!((history[0].key.namespace.as_str(), history[0].key.name.as_str()), ("default", "a"));
-    assert_eq!(api.latest("Widget"), api.revision());
-    assert!(api.latest("Lease") < api.revision());
+    assert_eq!(api.latest_revision("Widget"), api.revision());
+    assert!(api.latest_revision("Lease") < api.revision());
 }
 
 #[tokio::test]
-async fn a_saved_api_goes_on_where_it_stopped() {
+async fn restored_api_continues_where_it_stopped() {
     let api = with_rules();
     let made = create(&widgets_in(&api), "a").await;
     let saved = serde_json::to_string(&api.save()).unwrap();
@@ -148,12 +152,12 @@ async fn a_saved_api_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn the_same_api_answers_on_a_port() {
+async fn serve_answers_over_tcp() {
     let api = permissive();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, api.service(Actor::user("wire")), async move {
+    let server = tokio::spawn(serve(listener, api.service(UserInfo::new("wire")), async move {
         let _ = stopped.await;
     }));
     let config = kube::Config::new(format!("http://{address}").parse().unwrap());
@@ -161,7 +165,7 @@ async fn the_same_api_answers_on_a_port() {
     let widgets = widgets_of(client);
     let from = api.revision().to_string();
     create(&widgets, "a").await;
-    assert_eq!(api.history().last().unwrap().actor.user, "wire");
+    assert_eq!(api.history().last().unwrap().user.username, "wire");
     let mut events = Box::pin(widgets.watch(&WatchParams::default(), &from).await.unwrap());
     assert!(events.try_next().await.unwrap().is_some());
     merge(&widgets, "a", json!({"spec": {"size": 2}})).await.unwrap();

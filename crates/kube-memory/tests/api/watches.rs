@@ -1,4 +1,4 @@
-//! Watches: resuming, 410, initial events, bookmarks, selections, and kube's own watcher on top.
+//! Watches: resuming, 410, initial events, bookmarks, selectors, and kube's watcher.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{create, merge, options, permissive, widgets_in};
 
-/// One letter per event and the name, `A:a`.
+/// The event as one letter and the name, such as `A:a`.
 fn short(event: &WatchEvent<DynamicObject>) -> String {
     match event {
         WatchEvent::Added(o) => format!("A:{}", o.name_any()),
@@ -29,7 +29,7 @@ async fn first(widgets: &Api<DynamicObject>, params: &WatchParams, from: &str, c
 }
 
 #[tokio::test]
-async fn a_watch_resumes_right_after_the_version_it_is_given() {
+async fn watch_resumes_after_the_given_version() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
@@ -42,7 +42,7 @@ async fn a_watch_resumes_right_after_the_version_it_is_given() {
 }
 
 #[tokio::test]
-async fn a_deleted_event_carries_the_version_of_the_deletion() {
+async fn deleted_event_carries_version_of_the_deletion() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
@@ -56,7 +56,7 @@ async fn a_deleted_event_carries_the_version_of_the_deletion() {
 }
 
 #[tokio::test]
-async fn a_watch_from_a_compacted_version_gets_410_as_an_event() {
+async fn watch_from_compacted_version_gets_410_event() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
@@ -70,7 +70,7 @@ async fn a_watch_from_a_compacted_version_gets_410_as_an_event() {
 }
 
 #[tokio::test]
-async fn a_short_log_compacts_itself() {
+async fn limited_history_compacts_automatically() {
     let api = MemoryApi::new(&[super::widgets()], Options { keep_revisions: Some(2), ..options() }).unwrap();
     let widgets = widgets_in(&api);
     for name in ["a", "b", "c"] {
@@ -104,7 +104,7 @@ async fn initial_events_end_with_a_bookmark() {
 }
 
 #[tokio::test]
-async fn leaving_a_selection_is_a_deletion_and_entering_it_an_addition() {
+async fn leaving_a_selection_deletes_and_entering_adds() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let from = api.revision().to_string();
@@ -117,7 +117,7 @@ async fn leaving_a_selection_is_a_deletion_and_entering_it_an_addition() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_ends_when_its_time_is_up_with_a_bookmark_for_what_it_skipped() {
+async fn watch_timeout_ends_with_a_bookmark() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let from = api.revision().to_string();
@@ -128,7 +128,7 @@ async fn a_watch_ends_when_its_time_is_up_with_a_bookmark_for_what_it_skipped() 
     assert_eq!(events, [format!("B:{}", api.revision())]);
 }
 
-/// What kube's watcher makes of it, until `count` events were seen.
+/// The first `count` events of kube's watcher.
 async fn watched(widgets: Api<DynamicObject>, config: watcher::Config, count: usize) -> Vec<String> {
     let name = |o: DynamicObject| o.name_any();
     watcher::watcher(widgets, config)
@@ -146,20 +146,20 @@ async fn watched(widgets: Api<DynamicObject>, config: watcher::Config, count: us
 }
 
 #[tokio::test]
-async fn kubes_watcher_lists_and_follows_by_either_strategy() {
+async fn kube_watcher_works_with_either_initial_list() {
     for config in [watcher::Config::default().page_size(1), watcher::Config::default().streaming_lists()] {
         let api = permissive();
         let widgets = widgets_in(&api);
         create(&widgets, "a").await;
         create(&widgets, "b").await;
         let watching = tokio::spawn(watched(widgets.clone(), config, 6));
-        // Wait until the watcher has a watch open that is read to the end.
-        let mut quiet = api.quiet();
+        // Wait until the watcher has an open watch that is read to the end.
+        let mut quiet = api.activity();
         while quiet.watches.is_empty() {
             tokio::task::yield_now().await;
-            quiet = api.quiet();
+            quiet = api.activity();
         }
-        api.wait_quiet().await;
+        api.wait_idle().await;
         merge(&widgets, "a", json!({"spec": {"size": 2}})).await.unwrap();
         widgets.delete("b", &DeleteParams::default()).await.unwrap();
         let expected = ["Init", "InitApply:a", "InitApply:b", "InitDone", "Apply:a", "Delete:b"];
@@ -168,14 +168,14 @@ async fn kubes_watcher_lists_and_follows_by_either_strategy() {
 }
 
 #[tokio::test]
-async fn quiet_means_every_watch_is_read_to_the_end() {
+async fn idle_means_every_watch_is_read() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let from = api.revision().to_string();
     let mut stream = Box::pin(widgets.watch(&WatchParams::default(), &from).await.unwrap());
     create(&widgets, "a").await;
-    let quiet = api.quiet();
-    assert!(!quiet.is_quiet());
+    let quiet = api.activity();
+    assert!(!quiet.is_idle());
     assert_eq!(quiet.watches.len(), 1);
     assert_eq!(
         (quiet.watches[0].resource.as_str(), quiet.watches[0].user.as_str()),
@@ -183,14 +183,14 @@ async fn quiet_means_every_watch_is_read_to_the_end() {
     );
     assert!(quiet.watches[0].consumed < quiet.revision);
     stream.try_next().await.unwrap();
-    assert!(!api.quiet().is_quiet(), "it was handed out, but nobody asked for more yet");
+    assert!(!api.activity().is_idle(), "handed out, but the next frame is not requested yet");
     let reader = tokio::spawn(async move { stream.try_next().await.unwrap().map(|e| short(&e)) });
-    api.wait_quiet().await;
-    assert_eq!(api.quiet().watches[0].consumed, api.revision());
+    api.wait_idle().await;
+    assert_eq!(api.activity().watches[0].consumed, api.revision());
     create(&widgets, "b").await;
     assert_eq!(reader.await.unwrap(), Some("A:b".into()));
-    api.wait_quiet().await;
-    assert!(api.quiet().watches.is_empty(), "a dropped watch is forgotten");
+    api.wait_idle().await;
+    assert!(api.activity().watches.is_empty(), "a dropped watch is forgotten");
 }
 
 #[tokio::test]

@@ -1,17 +1,17 @@
-//! Create, replace, patch: the rules of a real server, one test each.
+//! Create, replace, patch and apply.
 
 use std::sync::Arc;
 
 use http::Request;
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams, PostParams, ValidationDirective};
-use kube_memory::{Actor, MemoryApi, Options};
+use kube_memory::{MemoryApi, Options, UserInfo};
 use serde_json::{Value, json};
 
-use super::{create, merge, options, permissive, refusal, version, widget, widgets_in, with_rules};
+use super::{create, merge, options, permissive, status_of, version, widget, widgets_in, with_rules};
 
 #[tokio::test]
-async fn create_fills_in_the_metadata_a_server_fills_in() {
+async fn create_fills_in_metadata() {
     let api = permissive();
     let made = create(&widgets_in(&api), "a").await;
     let stored = api.get("Widget", "default", "a").unwrap();
@@ -27,11 +27,11 @@ async fn create_fills_in_the_metadata_a_server_fills_in() {
 }
 
 #[tokio::test]
-async fn create_of_what_exists_is_409_already_exists() {
+async fn creating_an_existing_object_is_409() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
-    let status = refusal(widgets.create(&PostParams::default(), &widget("a", json!({}))).await);
+    let status = status_of(widgets.create(&PostParams::default(), &widget("a", json!({}))).await);
     assert_eq!((status.code, status.reason.as_str()), (409, "AlreadyExists"));
     assert_eq!(status.message, "widgets.test.example \"a\" already exists");
     let details = status.details.unwrap();
@@ -42,13 +42,13 @@ async fn create_of_what_exists_is_409_already_exists() {
 }
 
 #[tokio::test]
-async fn create_needs_its_namespace_and_a_name_of_the_right_form() {
+async fn create_needs_namespace_and_valid_name() {
     let api = permissive();
     let elsewhere =
-        kube::Api::namespaced_with(api.client(Actor::admin()), "nowhere", &super::widget_resource());
-    let status = refusal(elsewhere.create(&PostParams::default(), &widget("a", json!({}))).await);
+        kube::Api::namespaced_with(api.client(UserInfo::admin()), "nowhere", &super::widget_resource());
+    let status = status_of(elsewhere.create(&PostParams::default(), &widget("a", json!({}))).await);
     assert_eq!((status.code, status.message.as_str()), (404, "namespaces \"nowhere\" not found"));
-    let status = refusal(widgets_in(&api).create(&PostParams::default(), &widget("A_b", json!({}))).await);
+    let status = status_of(widgets_in(&api).create(&PostParams::default(), &widget("A_b", json!({}))).await);
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
     assert!(
         status.message.starts_with(
@@ -73,27 +73,27 @@ async fn generate_name_adds_five_characters() {
 }
 
 #[tokio::test]
-async fn a_stale_resource_version_is_409_conflict() {
+async fn stale_resource_version_is_409() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let first = create(&widgets, "a").await;
     merge(&widgets, "a", json!({"spec": {"size": 2}})).await.unwrap();
     let expected = "Operation cannot be fulfilled on widgets.test.example \"a\": the object has been modified; please apply your changes to the latest version and try again";
-    let status = refusal(widgets.replace("a", &PostParams::default(), &first).await);
+    let status = status_of(widgets.replace("a", &PostParams::default(), &first).await);
     assert_eq!((status.code, status.reason.as_str(), status.message.as_str()), (409, "Conflict", expected));
     let stale = json!({"metadata": {"resourceVersion": first.resource_version()}, "spec": {"size": 3}});
-    let status = refusal(merge(&widgets, "a", stale.clone()).await);
+    let status = status_of(merge(&widgets, "a", stale.clone()).await);
     assert_eq!((status.code, status.message.as_str()), (409, expected));
-    let status = refusal(widgets.patch_status("a", &PatchParams::default(), &Patch::Merge(stale)).await);
+    let status = status_of(widgets.patch_status("a", &PatchParams::default(), &Patch::Merge(stale)).await);
     assert_eq!((status.code, status.message.as_str()), (409, expected));
 }
 
 #[tokio::test]
-async fn replace_without_a_resource_version_is_422() {
+async fn replace_without_resource_version_is_422() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
-    let status = refusal(widgets.replace("a", &PostParams::default(), &widget("a", json!({}))).await);
+    let status = status_of(widgets.replace("a", &PostParams::default(), &widget("a", json!({}))).await);
     assert_eq!(
         (status.code, status.message.as_str()),
         (
@@ -104,13 +104,13 @@ async fn replace_without_a_resource_version_is_422() {
 }
 
 #[tokio::test]
-async fn another_uid_is_a_conflict_for_replace_and_invalid_for_a_patch() {
+async fn other_uid_is_409_for_replace_422_for_patch() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let mut object = create(&widgets, "a").await;
     let uid = object.uid().unwrap();
     object.metadata.uid = Some("other".into());
-    let status = refusal(widgets.replace("a", &PostParams::default(), &object).await);
+    let status = status_of(widgets.replace("a", &PostParams::default(), &object).await);
     assert_eq!(status.code, 409);
     assert_eq!(
         status.message,
@@ -118,7 +118,7 @@ async fn another_uid_is_a_conflict_for_replace_and_invalid_for_a_patch() {
             "Operation cannot be fulfilled on widgets.test.example \"a\": StorageError: invalid object, Code: 4, Key: /registry/test.example/widgets/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: other, UID in object meta: {uid}"
         )
     );
-    let status = refusal(merge(&widgets, "a", json!({"metadata": {"uid": "other"}})).await);
+    let status = status_of(merge(&widgets, "a", json!({"metadata": {"uid": "other"}})).await);
     assert_eq!(status.code, 422);
     assert!(
         status.message.contains("metadata.uid: Invalid value: \"other\": field is immutable"),
@@ -128,7 +128,7 @@ async fn another_uid_is_a_conflict_for_replace_and_invalid_for_a_patch() {
 }
 
 #[tokio::test]
-async fn the_main_endpoint_ignores_status_and_the_status_endpoint_everything_else() {
+async fn status_is_written_through_its_endpoint_only() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
@@ -146,11 +146,11 @@ async fn the_main_endpoint_ignores_status_and_the_status_endpoint_everything_els
     assert_eq!(stored["spec"]["size"], 7);
     assert_eq!(stored["metadata"]["labels"]["l"], "1");
     assert!(stored["metadata"].get("finalizers").is_none());
-    assert_eq!(stored["metadata"]["generation"], 2, "a status write is no new generation");
+    assert_eq!(stored["metadata"]["generation"], 2, "a status write does not raise the generation");
 }
 
 #[tokio::test]
-async fn generation_rises_with_the_spec_alone() {
+async fn only_spec_changes_raise_generation() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
@@ -162,7 +162,7 @@ async fn generation_rises_with_the_spec_alone() {
 }
 
 #[tokio::test]
-async fn a_write_that_changes_nothing_is_no_write() {
+async fn unchanged_object_is_not_written() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let made = create(&widgets, "a").await;
@@ -174,7 +174,7 @@ async fn a_write_that_changes_nothing_is_no_write() {
 }
 
 #[tokio::test]
-async fn a_status_defaulted_on_reading_is_written_by_the_next_write() {
+async fn next_write_stores_status_defaulted_on_read() {
     let api = with_rules();
     let widgets = widgets_in(&api);
     let made = create(&widgets, "a").await;
@@ -187,7 +187,7 @@ async fn a_status_defaulted_on_reading_is_written_by_the_next_write() {
 }
 
 #[tokio::test]
-async fn a_merge_patch_removes_with_null() {
+async fn merge_patch_null_removes_a_field() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
@@ -200,7 +200,7 @@ async fn a_merge_patch_removes_with_null() {
 }
 
 #[tokio::test]
-async fn a_json_patch_whose_test_fails_is_422_and_does_nothing() {
+async fn json_patch_with_failed_test_is_422() {
     let api = permissive();
     let widgets = widgets_in(&api);
     create(&widgets, "a").await;
@@ -210,7 +210,7 @@ async fn a_json_patch_whose_test_fails_is_422_and_does_nothing() {
         Patch::<()>::Json(serde_json::from_value(operations).unwrap())
     };
     let before = api.revision();
-    let status = refusal(widgets.patch("a", &PatchParams::default(), &patch(json!("bob"))).await);
+    let status = status_of(widgets.patch("a", &PatchParams::default(), &patch(json!("bob"))).await);
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
     assert_eq!(status.message, "the server rejected our request due to an error in our request");
     assert_eq!(api.revision(), before);
@@ -219,14 +219,14 @@ async fn a_json_patch_whose_test_fails_is_422_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_dry_run_answers_and_stores_nothing() {
+async fn dry_run_stores_nothing() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let before = api.revision();
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     let made = widgets.create(&dry, &widget("a", json!({}))).await.unwrap();
     assert!(made.uid().is_some() && made.resource_version().is_none());
-    assert_eq!(refusal(widgets.get("a").await).code, 404);
+    assert_eq!(status_of(widgets.get("a").await).code, 404);
     let real = create(&widgets, "a").await;
     let dry = PatchParams { dry_run: true, ..PatchParams::default() };
     let patched = widgets.patch("a", &dry, &Patch::Merge(json!({"spec": {"size": 9}}))).await.unwrap();
@@ -236,9 +236,9 @@ async fn a_dry_run_answers_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn unknown_fields_are_refused_warned_of_or_dropped() {
+async fn field_validation_rejects_warns_or_ignores() {
     let api = with_rules();
-    let client = api.client(Actor::admin());
+    let client = api.client(UserInfo::admin());
     let send = |query: &'static str, name: &'static str| {
         let client = client.clone();
         async move {
@@ -277,10 +277,10 @@ async fn unknown_fields_are_refused_warned_of_or_dropped() {
 }
 
 #[tokio::test]
-async fn what_the_schema_refuses_is_422_with_causes() {
+async fn invalid_object_is_422_with_causes() {
     let api = with_rules();
     let status =
-        refusal(widgets_in(&api).create(&PostParams::default(), &widget("a", json!({"size": -1}))).await);
+        status_of(widgets_in(&api).create(&PostParams::default(), &widget("a", json!({"size": -1}))).await);
     assert_eq!(status.code, 422);
     assert_eq!(
         status.message,
@@ -291,7 +291,7 @@ async fn what_the_schema_refuses_is_422_with_causes() {
 }
 
 #[tokio::test]
-async fn apply_takes_away_what_it_no_longer_says() {
+async fn apply_removes_fields_it_no_longer_sets() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let apply = |spec: Value| {
@@ -305,7 +305,7 @@ async fn apply_takes_away_what_it_no_longer_says() {
     merge(&widgets, "a", json!({"spec": {"owner": "ann"}})).await.unwrap();
     let before = api.revision();
     apply(json!({"size": 1, "link": {"to": "x"}})).await.unwrap();
-    assert_eq!(api.revision(), before, "applying the same again is no write");
+    assert_eq!(api.revision(), before, "applying the same again writes nothing");
     let made = apply(json!({"size": 2})).await.unwrap();
     assert_eq!(made.data["spec"], json!({"size": 2, "owner": "ann"}));
     let managers: Vec<(String, String)> = made
@@ -316,7 +316,7 @@ async fn apply_takes_away_what_it_no_longer_says() {
     assert_eq!(managers, [("git".into(), "Apply".into()), (String::new(), "Update".into())]);
     let config = json!({"apiVersion": "test.example/v1", "kind": "Widget", "spec": {"size": 3}, "metadata": {"name": "a"}});
     let other = widgets.patch("a", &PatchParams::apply("other"), &Patch::Apply(&config)).await;
-    let status = refusal(other);
+    let status = status_of(other);
     assert_eq!((status.code, status.reason.as_str()), (409, "Conflict"));
     assert_eq!(status.message, "Apply failed with 1 conflict: conflict with \"git\": .spec.size");
     let made =
@@ -325,12 +325,12 @@ async fn apply_takes_away_what_it_no_longer_says() {
 }
 
 #[tokio::test]
-async fn apply_of_an_undeclared_field_is_refused() {
+async fn apply_rejects_undeclared_fields() {
     let api = with_rules();
     let config = json!({"apiVersion": "test.example/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"colour": 1}});
     let mut params = PatchParams::apply("git");
     params.field_validation = Some(ValidationDirective::Strict);
-    let status = refusal(widgets_in(&api).patch("a", &params, &Patch::Apply(config)).await);
+    let status = status_of(widgets_in(&api).patch("a", &params, &Patch::Apply(config)).await);
     assert_eq!(status.code, 500);
     assert_eq!(
         status.message,
@@ -339,7 +339,7 @@ async fn apply_of_an_undeclared_field_is_refused() {
 }
 
 #[tokio::test]
-async fn managed_fields_tell_writers_and_endpoints_apart() {
+async fn managed_fields_distinguish_managers_and_subresources() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let params = PostParams { field_manager: Some("maker".into()), ..PostParams::default() };
@@ -362,7 +362,7 @@ async fn managed_fields_tell_writers_and_endpoints_apart() {
 }
 
 #[tokio::test]
-async fn managed_fields_can_be_left_out() {
+async fn managed_fields_can_be_disabled() {
     let options = Options { managed_fields: false, admission: Arc::new(super::WidgetRules), ..options() };
     let api = MemoryApi::new(&[super::widgets()], options).unwrap();
     create(&widgets_in(&api), "a").await;

@@ -1,4 +1,4 @@
-//! CEL rules of CRDs on every level.
+//! CEL rules at every level of a schema.
 
 use kube_memory::schema::Schema;
 use serde_json::{Value, json};
@@ -14,28 +14,28 @@ fn update(old: Value, new: Value) -> Vec<String> {
 }
 
 #[test]
-fn a_rule_with_a_field_path_points_there() {
+fn rule_reports_its_field_path() {
     assert_eq!(
-        create(json!({"color": "red", "link": {}, "unlink": true})),
-        ["spec.unlink: Invalid value: link and unlink exclude each other"]
+        create(json!({"color": "red", "attach": {}, "detach": true})),
+        ["spec.detach: Invalid value: attach and detach exclude each other"]
     );
-    assert!(create(json!({"color": "red", "link": {}, "unlink": false})).is_empty());
+    assert!(create(json!({"color": "red", "attach": {}, "detach": false})).is_empty());
 }
 
 #[test]
-fn the_root_rule_ties_status_to_its_entries() {
+fn root_rule_compares_spec_and_status() {
     let mut object = gadget(json!({"color": "red"}));
-    object["status"] = json!({"state": "Disabled", "activeRules": [{"name": "a"}]});
+    object["status"] = json!({"state": "Disabled", "mounts": [{"name": "a"}]});
     assert_eq!(
         texts(&schema().validate(&object, None)),
-        ["<nil>: Invalid value: a disabled gadget has no active rules"]
+        ["<nil>: Invalid value: a disabled gadget has no mounts"]
     );
-    object["status"]["activeRules"] = json!([]);
+    object["status"]["mounts"] = json!([]);
     assert!(schema().validate(&object, None).is_empty());
 }
 
 #[test]
-fn a_root_rule_sees_the_name_and_its_message_can_too() {
+fn root_rule_and_message_see_the_name() {
     let mut object = gadget(json!({"color": "red"}));
     object["metadata"]["name"] = json!("forbidden");
     assert_eq!(
@@ -50,12 +50,12 @@ fn transition_rules_run_on_updates_only() {
     assert!(create(b.clone()).is_empty());
     assert_eq!(update(a.clone(), b), [r#"spec.url: Invalid value: "https://b": url is immutable"#]);
     assert!(update(a.clone(), a.clone()).is_empty());
-    // Without an old value there is nothing to compare with.
+    // A transition rule needs an old value.
     assert!(update(json!({"color": "red"}), a).is_empty());
 }
 
 #[test]
-fn an_optional_old_self_is_there_on_creates_too() {
+fn optional_old_self_runs_on_create() {
     assert!(create(json!({"color": "red"})).is_empty());
     assert_eq!(
         update(json!({"color": "red"}), json!({"color": "green"})),
@@ -64,7 +64,7 @@ fn an_optional_old_self_is_there_on_creates_too() {
 }
 
 #[test]
-fn elements_of_a_list_map_are_compared_by_key_not_by_place() {
+fn list_map_elements_correlate_by_key() {
     let old = json!({"color": "red", "parts": [{"name": "a", "size": 5}, {"name": "b", "size": 1}]});
     let swapped = json!({"color": "red", "parts": [{"name": "b", "size": 1}, {"name": "a", "size": 5}]});
     assert!(update(old.clone(), swapped).is_empty());
@@ -73,7 +73,7 @@ fn elements_of_a_list_map_are_compared_by_key_not_by_place() {
 }
 
 #[test]
-fn map_values_and_formats_reach_the_rules() {
+fn rules_see_map_values_and_formats() {
     assert_eq!(
         create(json!({"color": "red", "labels": {"k.x": "bad"}, "wait": "5s"})),
         [
@@ -84,7 +84,7 @@ fn map_values_and_formats_reach_the_rules() {
 }
 
 #[test]
-fn an_unchanged_value_may_go_on_breaking_a_later_rule() {
+fn ratcheting_allows_unchanged_values_to_break_rules() {
     let old = json!({"color": "red", "labels": {"k": "bad"}});
     assert!(update(old.clone(), json!({"color": "red", "labels": {"k": "bad"}, "level": 1})).is_empty());
     assert_eq!(update(old, json!({"color": "red", "labels": {"k": "bad", "l": "bad"}})).len(), 1);
@@ -98,16 +98,16 @@ fn with_rule(rule: Value) -> Schema {
 }
 
 #[test]
-fn an_error_of_a_rule_is_a_violation() {
-    let schema = with_rule(json!({"rule": "self.link.type == 'x'"}));
+fn rule_error_is_a_violation() {
+    let schema = with_rule(json!({"rule": "self.attach.type == 'x'"}));
     assert_eq!(
-        texts(&schema.validate(&gadget(json!({"color": "red", "link": {}})), None)),
-        ["spec: Invalid value: \"object\": no such key: type evaluating rule: self.link.type == 'x'"]
+        texts(&schema.validate(&gadget(json!({"color": "red", "attach": {}})), None)),
+        ["spec: Invalid value: \"object\": no such key: type evaluating rule: self.attach.type == 'x'"]
     );
 }
 
 #[test]
-fn a_useless_message_expression_falls_back_to_the_message() {
+fn unusable_message_expression_falls_back_to_message() {
     let schema = with_rule(json!({"rule": "false", "messageExpression": "'  '", "message": " plain "}));
     assert_eq!(
         texts(&schema.validate(&gadget(json!({"color": "red"})), None)),
@@ -116,7 +116,7 @@ fn a_useless_message_expression_falls_back_to_the_message() {
 }
 
 #[test]
-fn undeclared_fields_and_other_metadata_are_out_of_reach() {
+fn rules_cannot_read_undeclared_fields_or_metadata() {
     let schema = with_rule(json!({"rule": "!has(self.secretly)"}));
     assert!(schema.validate(&gadget(json!({"color": "red", "secretly": 1})), None).is_empty());
 }

@@ -1,7 +1,8 @@
-//! A small CRD that uses everything our CRDs may use.
+//! A CRD that uses every supported feature of schemas.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube_memory::schema::{FieldError, Schema};
+use kube_memory::FieldError;
+use kube_memory::schema::Schema;
 use serde_json::{Value, json};
 
 /// The CRD as JSON, for tests that change it.
@@ -9,7 +10,7 @@ pub fn crd() -> Value {
     serde_saphyr::from_str(include_str!("gadgets.yaml")).expect("the fixture is YAML")
 }
 
-/// The CRD through its Kubernetes type, as our own CRDs will come.
+/// The schema, compiled from the Kubernetes type of the CRD.
 pub fn schema() -> Schema {
     let crd: CustomResourceDefinition = serde_json::from_value(crd()).expect("the fixture is a CRD");
     Schema::from_crd(&crd, "v1").expect("the fixture compiles")

@@ -1,19 +1,20 @@
 //! Admission policies: matching, variables, failure policies, messages.
 
-use kube_memory::schema::policies::{AdmissionRequestInfo, Operation, Policies, UserInfo};
+use kube_memory::schema::policies::Policies;
+use kube_memory::{AdmissionRequest, Operation, UserInfo};
 use serde_json::json;
 
-fn request(user: &str, operation: Operation) -> AdmissionRequestInfo {
-    AdmissionRequestInfo {
+fn request(user: &str, operation: Operation) -> AdmissionRequest {
+    AdmissionRequest {
         operation,
-        user: UserInfo { name: user.into(), groups: vec!["system:authenticated".into()] },
+        user: UserInfo { username: user.into(), groups: vec!["system:authenticated".into()] },
         dry_run: false,
         group: "example.com".into(),
         version: "v1".into(),
         kind: "Widget".into(),
         resource: "widgets".into(),
         subresource: None,
-        namespace: Some("social".into()),
+        namespace: Some("team".into()),
         name: "w".into(),
     }
 }
@@ -46,27 +47,30 @@ spec: {policyName: p, validationActions: [Deny, Audit]}
 "#;
 
 #[test]
-fn any_policy_can_be_evaluated() {
-    let prod = json!({"metadata": {"name": "social", "labels": {"env": "prod"}}});
+fn policy_is_matched_and_evaluated() {
+    let prod = json!({"metadata": {"name": "team", "labels": {"env": "prod"}}});
     let strict = Policies::load(&GENERAL.replace("FAILURE", "Fail")).unwrap();
     let lenient = Policies::load(&GENERAL.replace("FAILURE", "Ignore")).unwrap();
     let create = request("x", Operation::Create);
     let object = |replicas: i64| json!({"metadata": {"name": "o"}, "spec": {"replicas": replicas}});
-    let verdict = strict.evaluate(&create, Some(&object(7)), None, Some(&prod));
-    assert_eq!(verdict.denied[0].message, "doubled is 14");
-    assert_eq!((verdict.denied[0].code(), verdict.audits.len()), (422, 2));
-    assert_eq!((verdict.audits[0].key.as_str(), verdict.audits[0].value.as_str()), ("p/seen", "replicas 7"));
+    let decision = strict.evaluate(&create, Some(&object(7)), None, Some(&prod));
+    assert_eq!(decision.denials[0].message, "doubled is 14");
+    assert_eq!((decision.denials[0].code(), decision.audit_annotations.len()), (422, 2));
+    assert_eq!(
+        (decision.audit_annotations[0].key.as_str(), decision.audit_annotations[0].value.as_str()),
+        ("p/seen", "replicas 7")
+    );
 
     // A failed variable is an error only where it is read.
-    let verdict = strict.evaluate(&create, Some(&object(4)), None, Some(&prod));
+    let decision = strict.evaluate(&create, Some(&object(4)), None, Some(&prod));
     assert_eq!(
-        verdict.denied[0].message,
+        decision.denials[0].message,
         "expression 'variables.replicas != 4 || variables.broken == 1' resulted in error: no such key: broken"
     );
     assert!(lenient.evaluate(&create, Some(&object(4)), None, Some(&prod)).is_allowed());
     assert!(strict.evaluate(&create, Some(&object(1)), None, Some(&prod)).is_allowed());
 
-    let test = json!({"metadata": {"name": "social", "labels": {"env": "test"}}});
+    let test = json!({"metadata": {"name": "team", "labels": {"env": "test"}}});
     assert!(strict.evaluate(&create, Some(&object(7)), None, Some(&test)).is_allowed(), "namespace selector");
     let mut skipped = object(7);
     skipped["metadata"]["labels"] = json!({"skip": "yes"});
@@ -79,9 +83,11 @@ fn any_policy_can_be_evaluated() {
 }
 
 #[test]
-fn policies_that_cannot_work_are_named() {
+fn broken_policies_are_named() {
     let broken = GENERAL.replace("variables.replicas * 2", "variables.replicas *");
     assert!(Policies::load(&broken).unwrap_err().to_string().contains("policy p, variable doubled"));
     let unbound = GENERAL.replace("policyName: p", "policyName: q");
-    assert!(Policies::load(&unbound).unwrap_err().to_string().contains("the binding b is for the policy q"));
+    assert!(
+        Policies::load(&unbound).unwrap_err().to_string().contains("the binding b refers to the policy q")
+    );
 }

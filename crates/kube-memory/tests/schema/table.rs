@@ -12,7 +12,7 @@ fn now() -> Timestamp {
 }
 
 #[test]
-fn a_row_shows_the_columns_of_the_crd() {
+fn row_shows_crd_columns() {
     let mut object = gadget(json!({"color": "red", "tags": ["x", "y"], "level": 7}));
     object["metadata"]["creationTimestamp"] = json!("2026-01-01T12:00:00Z");
     object["status"] = json!({"conditions": [
@@ -27,7 +27,7 @@ fn a_row_shows_the_columns_of_the_crd() {
 }
 
 #[test]
-fn a_crd_without_columns_shows_the_age() {
+fn crd_without_columns_shows_age() {
     let mut crd = crd();
     crd["spec"]["versions"][0].as_object_mut().unwrap().remove("additionalPrinterColumns");
     let schema = Schema::from_json(&crd, "v1").unwrap();
@@ -54,7 +54,7 @@ fn a_crd_without_columns_shows_the_age() {
 #[case(63_072_000, "2y")]
 #[case(64_000_000, "2y10d")]
 #[case(252_288_000, "8y")]
-fn ages_read_as_in_kubectl(#[case] seconds: i64, #[case] expected: &str) {
+fn ages_match_kubectl(#[case] seconds: i64, #[case] expected: &str) {
     let then = Timestamp::from_second(now().as_second() - seconds).unwrap();
     assert_eq!(age(then, now()), expected);
 }
@@ -72,7 +72,7 @@ fn selectable_fields_are_listed_and_extracted() {
 }
 
 #[test]
-fn paths_that_no_server_prints_are_errors() {
+fn unsupported_json_paths_are_errors() {
     for path in ["spec.color", ".spec[", ".spec..a", ".a[?(@.b=~1)]"] {
         let mut crd = crd();
         crd["spec"]["versions"][0]["additionalPrinterColumns"][0]["jsonPath"] = json!(path);

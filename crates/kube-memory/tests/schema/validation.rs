@@ -1,13 +1,14 @@
-//! Defaulting, pruning and `OpenAPI` validation, with the words of a real API server.
+//! Defaulting, pruning and `OpenAPI` validation.
 
-use kube_memory::schema::{FieldErrorKind, Schema, SchemaError, unknown_field};
+use kube_memory::FieldErrorKind;
+use kube_memory::schema::{Schema, SchemaError, unknown_field};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::fixture::{crd, gadget, schema, texts};
 
 #[test]
-fn defaults_are_filled_in_nested_and_for_an_absent_status() {
+fn defaults_reach_nested_fields_and_status() {
     let mut object =
         gadget(json!({"color": "red", "parts": [{"name": "a"}, {"name": "b", "size": 3}], "level": null}));
     schema().default(&mut object);
@@ -20,7 +21,7 @@ fn defaults_are_filled_in_nested_and_for_an_absent_status() {
 }
 
 #[test]
-fn null_is_kept_where_the_schema_is_nullable_and_replaced_where_it_is_not() {
+fn null_survives_only_where_nullable() {
     let mut object = gadget(json!({"color": "red", "note": null, "enabled": null}));
     schema().default(&mut object);
     assert_eq!(object["spec"], json!({"color": "red", "note": null, "enabled": true}));
@@ -85,10 +86,10 @@ fn unknown_fields_are_pruned_and_named() {
     r#"<nil>: Invalid value: "": "spec.port" must validate at least one schema (anyOf)"#,
     r#"spec.port: Invalid value: "boolean": spec.port in body must be of type integer: "boolean""#, BLOCKED])]
 #[case::one_of_none(json!({"color": "red", "credentials": {}}), &[
-    r#"<nil>: Invalid value: "": "spec.credentials" must validate one and only one schema (oneOf). Found none valid"#,
+    r#"<nil>: Invalid value: "": "spec.credentials" must validate one and only one schema (oneOf). KeyedObject none valid"#,
     "spec.credentials.secret: Required value", BLOCKED])]
 #[case::one_of_both(json!({"color": "red", "credentials": {"secret": {"name": "a"}, "identity": {}}}), &[
-    r#"<nil>: Invalid value: "": "spec.credentials" must validate one and only one schema (oneOf). Found 2 valid alternatives"#])]
+    r#"<nil>: Invalid value: "": "spec.credentials" must validate one and only one schema (oneOf). KeyedObject 2 valid alternatives"#])]
 #[case::nested_in_list(json!({"color": "red", "parts": [{"size": "big"}]}), &[
     r#"spec.parts[0].size: Invalid value: "string": spec.parts[0].size in body must be of type integer: "string""#,
     "spec.parts[0].name: Required value", BLOCKED])]
@@ -100,7 +101,7 @@ fn unknown_fields_are_pruned_and_named() {
 #[case::fine(json!({"color": "red", "url": "https://a", "level": 7.0, "ratio": 0.5, "port": "http",
     "since": "2026-01-01T00:00:00Z", "wait": "1m", "tags": ["a"], "labels": {"a": "b"},
     "credentials": {"identity": {"id": "x"}}, "free": {"a": [1]}}), &[])]
-fn violations_read_as_on_a_server(#[case] spec: Value, #[case] expected: &[&str]) {
+fn violations_match_the_server(#[case] spec: Value, #[case] expected: &[&str]) {
     assert_eq!(texts(&schema().validate(&gadget(spec), None)), expected);
 }
 
@@ -114,19 +115,15 @@ const BLOCKED: &str = "<nil>: Invalid value: null: some validation rules were no
 #[case(json!({"name": "a", "labels": {"k": 1}}), "metadata.labels[k]", FieldErrorKind::TypeInvalid)]
 #[case(json!({"name": "a", "namespace": "a.b"}), "metadata.namespace", FieldErrorKind::Invalid)]
 #[case(json!({"name": "a", "finalizers": ["x/y/z"]}), "metadata.finalizers", FieldErrorKind::Invalid)]
-fn metadata_is_checked_as_for_every_object(
-    #[case] metadata: Value,
-    #[case] path: &str,
-    #[case] kind: FieldErrorKind,
-) {
+fn metadata_is_validated(#[case] metadata: Value, #[case] path: &str, #[case] kind: FieldErrorKind) {
     let mut object = gadget(json!({"color": "red"}));
     object["metadata"] = metadata;
     let errors = schema().validate(&object, None);
-    assert_eq!((errors[0].path.as_str(), errors[0].kind), (path, kind), "{errors:?}");
+    assert_eq!((errors[0].field.as_str(), errors[0].kind), (path, kind), "{errors:?}");
 }
 
 #[test]
-fn a_bad_name_gets_the_servers_sentence() {
+fn invalid_name_gets_the_servers_message() {
     let mut object = gadget(json!({"color": "red"}));
     object["metadata"]["name"] = json!("Bad");
     assert_eq!(
@@ -138,7 +135,7 @@ fn a_bad_name_gets_the_servers_sentence() {
 }
 
 #[test]
-fn kind_and_version_must_be_those_of_the_schema() {
+fn kind_and_version_must_match_the_schema() {
     let object = json!({"apiVersion": "test.dev/v2", "kind": "Widget"});
     assert_eq!(
         texts(&schema().validate(&object, None)),
@@ -150,7 +147,7 @@ fn kind_and_version_must_be_those_of_the_schema() {
 }
 
 #[test]
-fn an_update_may_keep_what_was_invalid_before_but_not_add_to_it() {
+fn ratcheting_keeps_old_violations_but_no_new_ones() {
     let old = gadget(json!({"color": "red", "level": 500, "parts": [{"name": "a", "size": "x"}]}));
     let mut new = old.clone();
     new["spec"]["enabled"] = json!(false);
@@ -164,7 +161,7 @@ fn an_update_may_keep_what_was_invalid_before_but_not_add_to_it() {
 }
 
 #[test]
-fn identity_and_finalizers_of_a_deleted_object_are_fixed() {
+fn terminating_object_keeps_identity_and_finalizers() {
     let mut old = gadget(json!({"color": "red"}));
     old["metadata"]["uid"] = json!("1");
     old["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
@@ -182,14 +179,14 @@ fn identity_and_finalizers_of_a_deleted_object_are_fixed() {
 }
 
 #[test]
-fn a_version_that_is_not_there_is_named() {
+fn missing_version_is_named() {
     let error = Schema::from_json(&crd(), "v2").unwrap_err();
     assert!(matches!(error, SchemaError::NoVersion { .. }));
     assert_eq!(error.to_string(), "the CRD gadgets.test.dev has no version v2; it has v1");
 }
 
 #[test]
-fn patterns_mean_what_go_means() {
+fn patterns_follow_go_syntax() {
     let mut crd = crd();
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["url"]["pattern"] =
         json!(r"^\d+[\w.]$");

@@ -1,17 +1,16 @@
-//! CEL rules of a CRD: do they parse, may they use `oldSelf` where they stand, and are the sizes of what
-//! they read bounded, without which the server estimates their cost as unlimited and refuses them.
+//! Linting the CEL rules of a CRD: syntax, the use of `oldSelf`, and the bounds that the cost estimate of a server needs.
 
 use serde_json::Value;
 
-use super::super::node::{flag, list};
-use super::super::rules::compile;
-use super::super::values::escape;
+use crate::schema::cel::compile;
+use crate::schema::keywords::{flag, list};
+use crate::schema::values::escape;
 
-pub(super) fn check(root: &Value, found: &mut Vec<String>) {
+pub(crate) fn check(root: &Value, found: &mut Vec<String>) {
     walk(root, "openAPIV3Schema", None, found);
 }
 
-/// `uncorrelated` is the place of the list or map around `schema` whose elements have no identity.
+/// `uncorrelated` is the path of the enclosing list or map whose elements cannot be correlated.
 fn walk(schema: &Value, place: &str, uncorrelated: Option<&str>, found: &mut Vec<String>) {
     for (index, rule) in list(schema, "x-kubernetes-validations").iter().enumerate() {
         check_rule(schema, rule, &format!("{place}.x-kubernetes-validations[{index}]"), uncorrelated, found);
@@ -69,7 +68,7 @@ fn check_rule(
                 sizes(schema, "self", source, &mut unbounded);
                 for name in unbounded {
                     report(format!(
-                        "{name} is read by CEL and needs a maximum size, or its cost has no bound"
+                        "{name} is read by CEL and needs a maximum size, or the cost estimate is unbounded"
                     ));
                 }
             }
@@ -99,8 +98,8 @@ fn points_to_a_field(schema: &Value, path: &str) -> bool {
     schema.is_some()
 }
 
-/// Names of what `expression` seems to read below `schema` and that has no maximum size. A name counts as
-/// read when it stands in the expression after a dot.
+/// Collects the names of unbounded values below `schema` that `expression` reads. A name counts as read when it occurs
+/// in the expression after a dot.
 fn sizes(schema: &Value, name: &str, expression: &str, unbounded: &mut Vec<String>) {
     let has = |keyword: &str| schema.get(keyword).is_some_and(|value| !value.is_null());
     let bounded = match schema.get("type").and_then(Value::as_str) {
@@ -122,7 +121,7 @@ fn sizes(schema: &Value, name: &str, expression: &str, unbounded: &mut Vec<Strin
         }
     }
     for schema in inner.into_iter().flatten().filter(|schema| schema.is_object()) {
-        // The elements themselves count only where a macro or an index reaches them.
+        // Elements count only if a macro or an index reaches them.
         if expression.contains('[') || expression.contains(", ") {
             sizes(schema, &format!("{name}[]"), expression, unbounded);
         }

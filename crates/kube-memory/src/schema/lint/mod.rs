@@ -1,5 +1,4 @@
-//! What a real API server demands of a CRD, so that a CRD that cannot be installed fails a test and not an
-//! installation. Each violation is one sentence that names the place.
+//! Checks a CRD as an API server would, so that an invalid CRD fails in a test and not on installation.
 
 mod expressions;
 mod structure;
@@ -7,15 +6,16 @@ mod structure;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
-use super::columns::JsonPath;
-use super::names;
-use super::node::{self, Node};
+use crate::names;
+use crate::schema::columns::JsonPath;
+use crate::schema::keywords::{JsonType, flag, list};
+use crate::schema::node::Node;
 
-/// The violations of a CRD, in a fixed order; empty means an API server takes it.
+/// Checks a CRD as an API server would. Returns one sentence per violation, in a fixed order; none if the CRD is valid.
 ///
-/// Checked are names, versions, columns and selectable fields, the structural schema rules, defaults, formats,
-/// list types, CEL (syntax, `oldSelf` where nothing can be correlated, sizes that CEL costs need). The
-/// server's own type check and cost estimate of CEL need its compiler and are left to the cluster tests.
+/// Covers names, versions, printer columns, selectable fields, the rules of structural schemas, defaults, formats, list
+/// types, and CEL: syntax, `oldSelf` where values cannot be correlated, and the bounds that the cost estimate needs. Not
+/// covered: type checks and the cost estimate of CEL, for which a server uses its own compiler.
 pub fn lint(crd: &CustomResourceDefinition) -> Vec<String> {
     match serde_json::to_value(crd) {
         Ok(json) => lint_json(&json),
@@ -28,7 +28,7 @@ pub fn lint_json(crd: &Value) -> Vec<String> {
     let mut found = Vec::new();
     check_names(crd, &mut found);
     let versions = crd.pointer("/spec/versions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let stored = versions.iter().filter(|version| node::flag(version, "storage")).count();
+    let stored = versions.iter().filter(|version| flag(version, "storage")).count();
     if stored != 1 {
         found.push(format!("spec.versions must mark exactly one version as storage version, not {stored}"));
     }
@@ -75,19 +75,19 @@ fn check_version(version: &Value, found: &mut Vec<String>) {
     sentences.into_iter().for_each(&mut report);
     match Node::compile(schema, "openAPIV3Schema") {
         Ok(root) => {
-            for field in node::list(version, "selectableFields") {
+            for field in list(version, "selectableFields") {
                 check_selectable(&root, text(field, "/jsonPath"), &mut report);
             }
         }
         Err(error) => report(error.to_string()),
     }
-    for column in node::list(version, "additionalPrinterColumns") {
+    for column in list(version, "additionalPrinterColumns") {
         let (title, kind, path) = (text(column, "/name"), text(column, "/type"), text(column, "/jsonPath"));
         if title.is_empty() {
             report(format!("the printer column for {path} needs a name"));
         }
         if !matches!(kind, "integer" | "number" | "string" | "boolean" | "date") {
-            report(format!("the printer column {title} has the type {kind:?}, which no server prints"));
+            report(format!("the printer column {title} has the unsupported type {kind:?}"));
         }
         if let Err(error) = JsonPath::parse(path) {
             report(format!("the printer column {title}: {error}"));
@@ -106,7 +106,7 @@ fn check_selectable(root: &Node, path: &str, report: &mut impl FnMut(String)) {
     }
     let scalar = node
         .and_then(|node| node.kind)
-        .is_some_and(|kind| matches!(kind, node::Type::String | node::Type::Integer | node::Type::Boolean));
+        .is_some_and(|kind| matches!(kind, JsonType::String | JsonType::Integer | JsonType::Boolean));
     if path.starts_with(".metadata") || !scalar || parsed.fields().is_none() {
         report(format!(
             "the selectable field {path} must be a declared string, boolean or integer outside metadata"

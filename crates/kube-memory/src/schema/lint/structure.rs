@@ -1,16 +1,17 @@
-//! The rules of structural schemas: every field typed, no second way to say it, defaults that hold.
+//! Linting the rules of structural schemas: types, keywords, list types, defaults, and the limits of `allOf` and the like.
 
 use serde_json::Value;
 
-use super::super::defaults;
-use super::super::formats::Format;
-use super::super::node::{Node, flag, list, texts};
-use super::super::path::Path;
-use super::super::{prune, rules, validate};
+use crate::schema::defaults;
+use crate::schema::formats::Format;
+use crate::schema::keywords::{flag, list, texts};
+use crate::schema::node::Node;
+use crate::schema::path::Path;
+use crate::schema::{prune, rules, validate};
 
 const FORBIDDEN: [&str; 8] =
     ["$ref", "id", "definitions", "dependencies", "patternProperties", "additionalItems", "$schema", "const"];
-/// Inside allOf, anyOf, oneOf and not a schema may only narrow values.
+/// Not allowed inside allOf, anyOf, oneOf and not.
 const STRUCTURAL: [&str; 12] = [
     "type",
     "description",
@@ -25,7 +26,7 @@ const STRUCTURAL: [&str; 12] = [
     "x-kubernetes-list-map-keys",
     "x-kubernetes-map-type",
 ];
-/// With a status endpoint the server takes the root's `status` apart, so the root may say little else.
+/// The only keywords allowed at the root when status is a subresource.
 const AT_ROOT: [&str; 7] = [
     "type",
     "description",
@@ -36,7 +37,7 @@ const AT_ROOT: [&str; 7] = [
     "x-kubernetes-preserve-unknown-fields",
 ];
 
-pub(super) fn check(root: &Value, status: bool, found: &mut Vec<String>) {
+pub(crate) fn check(root: &Value, status: bool, found: &mut Vec<String>) {
     if root.get("type").and_then(Value::as_str) != Some("object") {
         found.push("openAPIV3Schema: the type must be object at the root".into());
     }
@@ -207,7 +208,7 @@ fn check_list(schema: &Value, kind: Option<&str>, report: &mut impl FnMut(&str))
     }
 }
 
-/// A default must be what the server would store: pruned, defaulted and valid.
+/// Checks that a default is pruned and valid.
 fn check_default(schema: &Value, default: &Value, place: &str, found: &mut Vec<String>) {
     let Ok(node) = Node::compile(schema, place) else { return };
     let mut stored = default.clone();
@@ -224,17 +225,17 @@ fn check_default(schema: &Value, default: &Value, place: &str, found: &mut Vec<S
     validate::check(&node, &stored, None, &Path::Field(&Path::Root, "default"), &mut errors);
     validate::check_lists(&node, &stored, &Path::Field(&Path::Root, "default"), &mut errors);
     rules::check(&node, &stored, rules::Old::default(), &Path::Field(&Path::Root, "default"), &mut errors);
-    found.extend(errors.into_iter().map(|error| format!("{place}: the default does not hold: {error}")));
+    found.extend(errors.into_iter().map(|error| format!("{place}: the default is invalid: {error}")));
 }
 
 fn is_int_or_string(branches: &[Value]) -> bool {
     *branches == [serde_json::json!({"type": "integer"}), serde_json::json!({"type": "string"})]
 }
 
-/// A branch may only narrow, and only fields that are declared outside of it.
+/// Checks a branch of allOf and the like: it may only restrict fields that are declared outside of it.
 fn nested(branch: &Value, declared: &Value, place: &str, found: &mut Vec<String>) {
     for keyword in STRUCTURAL.iter().filter(|keyword| branch.get(**keyword).is_some()) {
-        found.push(format!("{place}: {keyword} must not be set here; say it outside of the branch"));
+        found.push(format!("{place}: {keyword} must not be set here; set it outside of the branch"));
     }
     if branch.get("x-kubernetes-validations").is_some() {
         found.push(format!("{place}: x-kubernetes-validations must not be set here"));

@@ -1,5 +1,5 @@
-//! One request against all policies, in the server's order: constraints, match conditions, variables,
-//! validations, audit annotations, and then what each binding makes of a failed validation.
+//! Evaluation of a request against all policies, in the server's order: constraints, match conditions, variables,
+//! validations, audit annotations, and the actions of each binding for a failed validation.
 
 use std::collections::HashMap;
 
@@ -7,56 +7,41 @@ use kube::core::cel::cel::objects::Key;
 use kube::core::cel::cel::{Context, ExecutionError, Value as Cel};
 use serde_json::{Value, json};
 
-use super::super::rules::{explain, message, with_scope};
-use super::super::values::{cel_map, plain};
-use super::matching::{Subject, matches};
-use super::{
-    AdmissionRequestInfo, Audit, Denial, Expression, Operation, Policies, Policy, Validation, Verdict,
-};
+use crate::admission::AdmissionRequest;
+use crate::schema::cel::{explain, message, with_scope};
+use crate::schema::policies::compiled::{Expression, Policy, Validation};
+use crate::schema::policies::decision::{AuditAnnotation, PolicyDecision, PolicyDenial};
+use crate::schema::policies::matching::{Subject, matches};
+use crate::schema::values::{cel_map, plain};
 
-/// A validation that did not pass, or an error that counts as one.
+/// A failed validation, or an error that counts as one.
 struct Failure {
     index: usize,
     message: String,
     reason: String,
 }
 
-impl Policies {
-    /// What the policies say to a request.
-    ///
-    /// `object` is `None` on a delete and `old_object` on a create. `namespace_object` is the request's
-    /// namespace; when it is not given, a namespace of that name that is not being deleted is assumed,
-    /// because a server always has one.
-    pub fn evaluate(
-        &self,
-        request: &AdmissionRequestInfo,
-        object: Option<&Value>,
-        old_object: Option<&Value>,
-        namespace_object: Option<&Value>,
-    ) -> Verdict {
-        let assumed = request.namespace.as_ref().map(|name| json!({"metadata": {"name": name}}));
-        let namespace = request.namespace.as_ref().and(namespace_object.or(assumed.as_ref()));
-        let object = object.filter(|_| request.operation != Operation::Delete);
-        let subject = Subject { request, object, old_object, namespace };
-        let mut verdict = Verdict::default();
-        let mut inputs = None;
-        for policy in self.policies.iter().filter(|policy| matches(&policy.matches, &subject)) {
-            let mut bound = policy.bindings.iter().filter(|binding| {
-                binding.matches.as_ref().is_none_or(|criteria| matches(criteria, &subject))
-            });
-            let Some(first) = bound.next() else { continue };
-            let inputs = inputs.get_or_insert_with(|| Inputs::new(&subject));
-            let failures = policy.run(inputs, &mut verdict);
-            for binding in std::iter::once(first).chain(bound) {
-                for failure in &failures {
-                    for action in &binding.actions {
-                        act(policy, &binding.name, action, failure, &binding.actions, &mut verdict);
-                    }
+/// Evaluates a request against all policies.
+pub(crate) fn evaluate(policies: &[Policy], subject: &Subject<'_>) -> PolicyDecision {
+    let mut decision = PolicyDecision::default();
+    let mut inputs = None;
+    for policy in policies.iter().filter(|policy| matches(&policy.matches, subject)) {
+        let mut bound = policy
+            .bindings
+            .iter()
+            .filter(|binding| binding.matches.as_ref().is_none_or(|criteria| matches(criteria, subject)));
+        let Some(first) = bound.next() else { continue };
+        let inputs = inputs.get_or_insert_with(|| Inputs::new(subject));
+        let failures = policy.run(inputs, &mut decision);
+        for binding in std::iter::once(first).chain(bound) {
+            for failure in &failures {
+                for action in &binding.actions {
+                    act(policy, &binding.name, action, failure, &binding.actions, &mut decision);
                 }
             }
         }
-        verdict
     }
+    decision
 }
 
 fn act(
@@ -65,16 +50,16 @@ fn act(
     action: &str,
     failure: &Failure,
     actions: &[String],
-    verdict: &mut Verdict,
+    decision: &mut PolicyDecision,
 ) {
     match action {
-        "Deny" => verdict.denied.push(Denial {
+        "Deny" => decision.denials.push(PolicyDenial {
             policy: policy.name.clone(),
             binding: binding.to_owned(),
             message: failure.message.clone(),
             reason: failure.reason.clone(),
         }),
-        "Warn" => verdict.warnings.push(format!(
+        "Warn" => decision.warnings.push(format!(
             "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{binding}': {}",
             policy.name, failure.message
         )),
@@ -86,7 +71,7 @@ fn act(
                 "expressionIndex": failure.index,
                 "validationActions": actions,
             }]);
-            verdict.audits.push(Audit {
+            decision.audit_annotations.push(AuditAnnotation {
                 key: "validation.policy.admission.k8s.io/validation_failure".into(),
                 value: value.to_string(),
             });
@@ -95,7 +80,7 @@ fn act(
     }
 }
 
-/// The CEL values of a request, made once however many policies read them.
+/// The CEL values of a request, shared by all policies.
 struct Inputs {
     object: Cel,
     old_object: Cel,
@@ -121,8 +106,8 @@ impl Inputs {
     }
 }
 
-fn request_value(request: &AdmissionRequestInfo) -> Value {
-    let AdmissionRequestInfo {
+fn request_value(request: &AdmissionRequest) -> Value {
+    let AdmissionRequest {
         operation,
         user,
         dry_run,
@@ -137,14 +122,14 @@ fn request_value(request: &AdmissionRequestInfo) -> Value {
     let kind = json!({"group": group, "version": version, "kind": kind});
     let resource = json!({"group": group, "version": version, "resource": resource});
     let mut value = json!({
-        "operation": operation.name(),
+        "operation": operation.as_str(),
         "dryRun": dry_run,
         "name": name,
         "kind": kind,
         "requestKind": kind,
         "resource": resource,
         "requestResource": resource,
-        "userInfo": {"username": user.name, "groups": user.groups},
+        "userInfo": {"username": user.username, "groups": user.groups},
     });
     if let Some(subresource) = subresource {
         value["subResource"] = json!(subresource);
@@ -157,8 +142,8 @@ fn request_value(request: &AdmissionRequestInfo) -> Value {
 }
 
 impl Policy {
-    /// The failed validations. An error is one too, unless the policy's failures are to be ignored.
-    fn run(&self, inputs: &Inputs, verdict: &mut Verdict) -> Vec<Failure> {
+    /// The failed validations. With `failurePolicy: Fail`, errors count as failed validations.
+    fn run(&self, inputs: &Inputs, decision: &mut PolicyDecision) -> Vec<Failure> {
         with_scope(|scope| {
             inputs.bind(scope);
             match self.applies(scope) {
@@ -166,7 +151,7 @@ impl Policy {
                 Ok(false) => return Vec::new(),
                 Err(error) => return self.failed(0, error).into_iter().collect(),
             }
-            // Only from here on is the namespace known, as on the server.
+            // As on the server, match conditions do not see the namespace.
             scope.add_variable_from_value("namespaceObject", inputs.namespace.clone());
             self.bind_variables(scope);
             let mut failures = Vec::new();
@@ -177,10 +162,12 @@ impl Policy {
                     Err(error) => failures.extend(self.failed(index, error)),
                 }
             }
-            for (key, expression) in &self.audits {
+            for (key, expression) in &self.audit_annotations {
                 match expression.program.execute(scope) {
                     Ok(Cel::String(value)) if !value.trim().is_empty() => {
-                        verdict.audits.push(Audit { key: key.clone(), value: value.trim().to_owned() });
+                        decision
+                            .audit_annotations
+                            .push(AuditAnnotation { key: key.clone(), value: value.trim().to_owned() });
                     }
                     Ok(_) => {}
                     Err(error) => failures.extend(self.failed(0, expression.error(&error))),
@@ -190,7 +177,7 @@ impl Policy {
         })
     }
 
-    /// False as soon as one condition is false, even if another fails; that is the server's order of weight.
+    /// Whether all match conditions are true. As on the server, one that is false outweighs another's error.
     fn applies(&self, scope: &Context<'_>) -> Result<bool, String> {
         let mut error = None;
         for (_, condition) in &self.conditions {
@@ -207,8 +194,8 @@ impl Policy {
         (!self.ignore_failure).then(|| Failure { index, message, reason: "Invalid".into() })
     }
 
-    /// Variables see those before them. One that fails is left out: reading it is then the error, as on the
-    /// server, where variables are evaluated when they are read.
+    /// Binds the variables in order. One that fails is left out, so that reading it is the error: a server evaluates
+    /// variables when they are read.
     fn bind_variables(&self, scope: &mut Context<'_>) {
         let mut known: HashMap<Key, Cel> = HashMap::new();
         scope.add_variable_from_value("variables", cel_map(known.clone()));

@@ -1,4 +1,4 @@
-//! Which requests a policy or a binding is about: resource rules, exclusions, and label selectors.
+//! Match constraints of policies and bindings: resource rules, exclusions and label selectors.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use k8s_openapi::api::admissionregistration::v1::{MatchResources, NamedRuleWithO
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
 
-use super::AdmissionRequestInfo;
+use crate::admission::AdmissionRequest;
 
-/// The objects a selector looks at.
-pub(super) struct Subject<'a> {
-    pub request: &'a AdmissionRequestInfo,
+/// A request with its objects.
+pub(crate) struct Subject<'a> {
+    pub request: &'a AdmissionRequest,
     pub object: Option<&'a Value>,
     pub old_object: Option<&'a Value>,
     pub namespace: Option<&'a Value>,
 }
 
-pub(super) fn matches(criteria: &MatchResources, subject: &Subject<'_>) -> bool {
+pub(crate) fn matches(criteria: &MatchResources, subject: &Subject<'_>) -> bool {
     let rules = criteria.resource_rules.as_deref().unwrap_or_default();
     let excluded = criteria.exclude_resource_rules.as_deref().unwrap_or_default();
     if excluded.iter().any(|rule| rule_matches(rule, subject.request)) {
@@ -37,7 +37,7 @@ pub(super) fn matches(criteria: &MatchResources, subject: &Subject<'_>) -> bool 
     in_namespace && on_object
 }
 
-fn rule_matches(rule: &NamedRuleWithOperations, request: &AdmissionRequestInfo) -> bool {
+fn rule_matches(rule: &NamedRuleWithOperations, request: &AdmissionRequest) -> bool {
     let listed = |list: &Option<Vec<String>>, value: &str| {
         list.as_deref().unwrap_or_default().iter().any(|one| one == "*" || one == value)
     };
@@ -65,7 +65,7 @@ fn rule_matches(rule: &NamedRuleWithOperations, request: &AdmissionRequestInfo) 
     scope
         && named
         && resource
-        && listed(&rule.operations, request.operation.name())
+        && listed(&rule.operations, request.operation.as_str())
         && listed(&rule.api_groups, &request.group)
         && listed(&rule.api_versions, &request.version)
 }

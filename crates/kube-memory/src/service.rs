@@ -1,5 +1,6 @@
-//! The thin HTTP layer: headers and bodies in, answers out, faults in between.
+//! The tower service: HTTP requests in, HTTP responses out, injected faults in between.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -13,36 +14,40 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use serde_json::json;
 
-use super::answer::{Outcome, Refusal};
-use super::core::Core;
-use super::delete::DeleteOptions;
-use super::discovery;
-use super::faults::{Fate, Fault, Line, RequestInfo};
-use super::list::{self, ListOptions, Shape};
-use super::patch::{self, Change};
-use super::request_options;
-use super::route::{self, Route, Target};
-use super::store::Actor;
-use super::token;
-use super::watching::{self, WatchRequest};
-use super::write::{self, Done, Transaction};
+use crate::delete::DeleteOptions;
+use crate::discovery;
+use crate::faults::{Fault, FaultInjector, RequestDecision, RequestInfo};
+use crate::list::{self, ListOptions, Shape};
+use crate::namespace_controller::publish;
+use crate::patch::{self, Change};
+use crate::request_options;
+use crate::resource::Resource;
+use crate::route::{self, Route, Target};
+use crate::server::Server;
+use crate::status::{ApiResult, StatusError};
+use crate::store::to_bytes;
+use crate::token;
+use crate::transaction::{Transaction, WriteRequest, WriteResponse};
+use crate::user_info::UserInfo;
+use crate::watch_stream::{self, WatchRequest};
 
-/// A response body: one piece, or the stream of a watch.
+/// A response body: a JSON document, or the stream of a watch.
 pub type ApiBody = UnsyncBoxBody<Bytes, io::Error>;
 
-/// The API as one client sees it: a tower service.
+/// The API as a [`tower::Service`], on behalf of one user. Put layers around it, or pass it to
+/// [`kube::Client::new`] or to [`serve`](crate::serve).
 #[derive(Clone)]
 pub struct ApiService {
-    core: Arc<Core>,
-    actor: Arc<Actor>,
-    line: Option<Line>,
+    server: Arc<Server>,
+    user: Arc<UserInfo>,
+    faults: Option<FaultInjector>,
 }
 
 impl std::fmt::Debug for ApiService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ApiService")
-            .field("actor", &self.actor)
-            .field("line", &self.line)
+            .field("user", &self.user)
+            .field("faults", &self.faults)
             .finish_non_exhaustive()
     }
 }
@@ -52,54 +57,58 @@ fn whole(body: Bytes) -> ApiBody {
 }
 
 impl ApiService {
-    pub(crate) fn new(core: Arc<Core>, actor: Actor, line: Option<Line>) -> Self {
-        Self { core, actor: Arc::new(actor), line }
+    pub(crate) fn new(server: Arc<Server>, user: UserInfo, faults: Option<FaultInjector>) -> Self {
+        Self { server, user: Arc::new(user), faults }
     }
 
-    /// The same API for whoever the request's impersonation headers name, if they name anybody.
-    fn impersonated(&self, headers: &HeaderMap) -> Arc<Actor> {
+    /// The user of a request: the one its impersonation headers name, if any.
+    fn impersonated(&self, headers: &HeaderMap) -> Arc<UserInfo> {
         let text = |name: &HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
         let Some(user) = text(&HeaderName::from_static("impersonate-user")) else {
-            return self.actor.clone();
+            return self.user.clone();
         };
-        let mut actor = Actor::user(user);
+        let mut user = UserInfo::new(user);
         for group in headers.get_all("impersonate-group").iter().filter_map(|v| v.to_str().ok()) {
-            actor.groups.push(group.to_owned());
+            user.groups.push(group.to_owned());
         }
-        Arc::new(actor)
+        Arc::new(user)
     }
 
     async fn respond(self, request: Request<Bytes>) -> io::Result<Response<ApiBody>> {
         let query = route::query(request.uri().query());
-        let target = route::find(&self.core.catalogue, request.method(), request.uri().path(), &query);
-        let info = self.line.as_ref().map(|line| describe(line, &target, &query));
-        let fate = match (&self.line, &info) {
-            (Some(line), Some(info)) => line.fate(info),
-            _ => Fate::Proceed,
+        let target = route::find(&self.server.registry, request.method(), request.uri().path(), &query);
+        let info = self.faults.as_ref().map(|faults| describe(faults, &target, &query));
+        let decision = match (&self.faults, &info) {
+            (Some(faults), Some(info)) => faults.decide_request(info),
+            _ => RequestDecision::Proceed,
         };
         let broken = || io::Error::new(io::ErrorKind::ConnectionReset, "connection reset (injected)");
-        if let Fate::Refuse(fault) = fate {
+        if let RequestDecision::Before(fault) = decision {
             return match fault {
-                Fault::Answer { code, retry_after } => Ok(refused(&Refusal::injected(code, retry_after))),
+                Fault::Answer { code, retry_after } => {
+                    Ok(error_response(&StatusError::injected(code, retry_after)))
+                }
                 Fault::Hang => std::future::pending().await,
                 _ => Err(broken()),
             };
         }
-        let actor = self.impersonated(request.headers());
+        let user = self.impersonated(request.headers());
         let response = match target {
-            Target::Resource(route) => self.serve(&route, &request, &query, actor),
-            Target::Document(path) => discovery::answer(&self.core, &path).map_or_else(
-                || not_served(&self.core, request.uri().path()),
-                |document| json_response(200, write::bytes(&document), &[]),
+            Target::Resource(route) => self.serve(&route, &request, &query, user),
+            Target::Document(path) => discovery::answer(&self.server, &path).map_or_else(
+                || not_served(&self.server, request.uri().path()),
+                |document| json_response(200, to_bytes(&document), &[]),
             ),
-            Target::Unknown => not_served(&self.core, request.uri().path()),
+            Target::Unknown => not_served(&self.server, request.uri().path()),
         };
-        match fate {
-            Fate::After(Fault::AnswerAfter { code }) => Ok(refused(&Refusal::injected(code, None))),
-            Fate::After(_) => Err(broken()),
-            Fate::ProceedAndDie => {
-                if let Some(line) = &self.line {
-                    line.kill();
+        match decision {
+            RequestDecision::After(Fault::AnswerAfter { code }) => {
+                Ok(error_response(&StatusError::injected(code, None)))
+            }
+            RequestDecision::After(_) => Err(broken()),
+            RequestDecision::ProceedAndDie => {
+                if let Some(faults) = &self.faults {
+                    faults.kill();
                 }
                 Ok(response)
             }
@@ -111,50 +120,50 @@ impl ApiService {
         &self,
         route: &Route<'_>,
         request: &Request<Bytes>,
-        query: &std::collections::HashMap<String, String>,
-        actor: Arc<Actor>,
+        query: &HashMap<String, String>,
+        user: Arc<UserInfo>,
     ) -> Response<ApiBody> {
         if !acceptable(request.headers()) {
-            return refused(&Refusal::not_acceptable());
+            return error_response(&StatusError::not_acceptable());
         }
         let mut warnings = Vec::new();
         let answer = match route.verb {
-            "get" | "list" | "watch" => self.read(route, request, query, actor),
-            _ => self.write(route, request, query, actor, &mut warnings),
+            "get" | "list" | "watch" => self.read(route, request, query, user),
+            _ => self.write(route, request, query, user, &mut warnings),
         };
-        answer.unwrap_or_else(|refusal| refused(&refusal)).with_warnings(&warnings)
+        answer.unwrap_or_else(|refusal| error_response(&refusal)).with_warnings(&warnings)
     }
 
     fn read(
         &self,
         route: &Route<'_>,
         request: &Request<Bytes>,
-        query: &std::collections::HashMap<String, String>,
-        actor: Arc<Actor>,
-    ) -> Outcome<Response<ApiBody>> {
+        query: &HashMap<String, String>,
+        user: Arc<UserInfo>,
+    ) -> ApiResult<Response<ApiBody>> {
         let resource = route.resource;
         let shape = shape(request.headers());
-        served(route)?;
+        check_subresource(route)?;
         if route.verb == "get" {
-            let key = write::key(resource, &route.namespace, &route.name);
+            let key = resource.key(&route.namespace, &route.name);
             let version = query.get("resourceVersion").map(String::as_str).unwrap_or_default();
-            let raw = list::get(&self.core, resource, &key, &route.name, version)?;
+            let raw = list::get(&self.server, resource, &key, &route.name, version)?;
             return Ok(json_response(200, shape.object(resource, &raw), &[]));
         }
         let options = ListOptions::read(resource, query)?;
         if route.verb == "list" {
-            let body = list::list(&self.core, resource, &route.namespace, &options, shape)?;
+            let body = list::list(&self.server, resource, &route.namespace, &options, shape)?;
             return Ok(json_response(200, body, &[]));
         }
-        let frames = watching::start(
-            &self.core,
+        let frames = watch_stream::start(
+            &self.server,
             WatchRequest {
                 resource,
                 namespace: &route.namespace,
                 options,
                 shape,
-                actor,
-                line: self.line.clone(),
+                user,
+                faults: self.faults.clone(),
             },
         )?;
         Ok(json_response(200, Bytes::new(), &[]).map(|_| StreamBody::new(frames).boxed_unsync()))
@@ -164,105 +173,102 @@ impl ApiService {
         &self,
         route: &Route<'_>,
         request: &Request<Bytes>,
-        query: &std::collections::HashMap<String, String>,
-        actor: Arc<Actor>,
+        query: &HashMap<String, String>,
+        user: Arc<UserInfo>,
         warnings: &mut Vec<String>,
-    ) -> Outcome<Response<ApiBody>> {
+    ) -> ApiResult<Response<ApiBody>> {
         let resource = route.resource;
         let shape = shape(request.headers());
         let is_token = resource.kind == "ServiceAccount" && route.subresource == "token";
         if is_token && route.verb == "create" {
-            let body = token::issue(&self.core, route, request.body(), &actor)?;
+            let body = token::issue(&self.server, route, request.body())?;
             return Ok(json_response(201, body, &[]));
         }
-        served(route)?;
+        check_subresource(route)?;
         let on_status = !route.subresource.is_empty();
         if route.name.is_empty() && ["update", "patch"].contains(&route.verb) {
-            return Err(Refusal::bad_request("name must be provided"));
+            return Err(StatusError::bad_request("name must be provided"));
         }
         if route.verb == "deletecollection" && resource.kind == "Namespace" && !resource.custom {
-            return Err(Refusal::method_not_allowed());
+            return Err(StatusError::method_not_allowed());
         }
         if route.verb == "create" && !route.name.is_empty() && !resource.custom {
-            return Err(Refusal::method_not_allowed());
+            return Err(StatusError::method_not_allowed());
         }
         if on_status && ["create", "delete"].contains(&route.verb) {
-            return Err(Refusal::not_supported(resource, route.verb));
+            return Err(StatusError::not_supported(resource, route.verb));
         }
-        let call = request_options::read(route, request.headers(), query, actor)?;
+        let write = request_options::read(route, request.headers(), query, user)?;
         if route.verb == "deletecollection" {
-            return self.delete_collection(&call, request, query, shape, warnings);
+            return self.delete_collection(&write, request, query, shape, warnings);
         }
-        // Bodies are read before the store is locked: parsing is most of the work.
+        // Bodies are parsed before the store is locked: parsing is most of the work.
         let change = patch::read(route, request);
         let delete = match route.verb {
             "delete" => Some(DeleteOptions::read(&request_options::delete_options(request, query)?)?),
             _ => None,
         };
-        let mut state = self.core.state();
+        let mut state = self.server.state();
         let change = match change {
-            // A server reads a patch when it has the object to be patched; what is applied it reads before.
-            Err(refusal) if refusal.message.starts_with("error decoding patch") => {
-                let key = write::key(resource, &route.namespace, &route.name);
+            // A server decodes a patch after it has found the object, and an apply before.
+            Err(error) if error.message.starts_with("error decoding patch") => {
+                let key = resource.key(&route.namespace, &route.name);
                 let missing = state.store.get(resource.store, &key).is_none();
-                return Err(if missing { Refusal::not_found(resource, &route.name) } else { refusal });
+                return Err(if missing { StatusError::not_found(resource, &route.name) } else { error });
             }
             read => read?,
         };
-        let mut transaction = Transaction::new(&self.core, &mut state, &call);
-        let done = match (change, delete) {
+        let mut transaction = Transaction::new(&self.server, &mut state, &write);
+        let result = match (change, delete) {
             (None, Some(options)) => transaction.delete(&route.name, &options),
             (Some(Change::Replace(object)), None) if route.verb == "create" => transaction.create(object),
             (Some(change), _) => transaction.update(change),
-            (None, None) => Err(Refusal::not_supported(resource, route.verb)),
+            (None, None) => Err(StatusError::not_supported(resource, route.verb)),
         };
         warnings.append(&mut transaction.warnings);
-        self.core.publish(state);
-        let Done { code, body } = done?;
+        publish(&self.server, state);
+        let WriteResponse { code, body } = result?;
         Ok(json_response(code, shape.object(resource, &body), &[]))
     }
 
     fn delete_collection(
         &self,
-        call: &write::Call<'_>,
+        write: &WriteRequest<'_>,
         request: &Request<Bytes>,
-        query: &std::collections::HashMap<String, String>,
+        query: &HashMap<String, String>,
         shape: Shape,
         warnings: &mut Vec<String>,
-    ) -> Outcome<Response<ApiBody>> {
-        let selection = ListOptions::read(call.resource, query)?.selection;
+    ) -> ApiResult<Response<ApiBody>> {
+        let selection = ListOptions::read(write.resource, query)?.selection;
         let options = DeleteOptions::read(&request_options::delete_options(request, query)?)?;
-        let mut state = self.core.state();
-        let mut transaction = Transaction::new(&self.core, &mut state, call);
-        let gone = transaction.delete_collection(&selection, &options);
+        let mut state = self.server.state();
+        let mut transaction = Transaction::new(&self.server, &mut state, write);
+        let deleted = transaction.delete_collection(&selection, &options);
         warnings.append(&mut transaction.warnings);
         let revision = state.store.revision();
-        self.core.publish(state);
-        let gone = gone?;
+        publish(&self.server, state);
+        let deleted = deleted?;
         let mut metadata = json!({"resourceVersion": revision.to_string()});
-        if call.resource.custom && shape == Shape::Full {
+        if write.resource.custom && shape == Shape::Full {
             metadata["continue"] = json!("");
         }
-        let body = list::write_list(call.resource, shape, &metadata, gone.iter().map(|stored| &stored.raw));
+        let body =
+            list::write_list(write.resource, shape, &metadata, deleted.iter().map(|stored| &stored.raw));
         Ok(json_response(200, body, &[]))
     }
 }
 
-/// Only objects and, where there is one, their status.
-fn served(route: &Route<'_>) -> Outcome<()> {
+/// Checks that the path names an object, or its status if the kind has one.
+fn check_subresource(route: &Route<'_>) -> ApiResult<()> {
     match route.subresource.as_str() {
         "" => Ok(()),
         "status" if route.resource.has_status => Ok(()),
-        _ => Err(Refusal::not_found(route.resource, &route.name)),
+        _ => Err(StatusError::not_found(route.resource, &route.name)),
     }
 }
 
-fn describe(
-    line: &Line,
-    target: &Target<'_>,
-    query: &std::collections::HashMap<String, String>,
-) -> RequestInfo {
-    let number = line.next_number();
+fn describe(faults: &FaultInjector, target: &Target<'_>, query: &HashMap<String, String>) -> RequestInfo {
+    let number = faults.next_number();
     let Target::Resource(route) = target else {
         return RequestInfo {
             number,
@@ -288,7 +294,7 @@ fn describe(
 
 fn shape(headers: &HeaderMap) -> Shape {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    // The first acceptable form wins; a Table is not offered, so clients fall to what follows it.
+    // The first acceptable form wins. Tables are not offered, so clients get the form listed after them.
     let first = accept.split(',').map(str::trim).find(|part| !part.contains("as=Table"));
     if first.is_some_and(|part| part.contains("as=PartialObjectMetadata")) {
         Shape::Metadata
@@ -297,7 +303,7 @@ fn shape(headers: &HeaderMap) -> Shape {
     }
 }
 
-/// Whether any of the forms asked for is one a server speaks; here all of them are answered in JSON.
+/// Whether a server supports any of the accepted forms. This one answers all of them in JSON.
 fn acceptable(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("*/*");
     let forms =
@@ -320,11 +326,11 @@ fn json_response(code: u16, body: Bytes, headers: &[(HeaderName, String)]) -> Re
     response
 }
 
-/// What a real server's mux answers for a path it does not know: not a `Status`, except below its own groups.
-fn not_served(core: &Core, path: &str) -> Response<ApiBody> {
-    let own = |r: &&super::Resource| !r.custom && path.starts_with(&format!("/apis/{}/", r.api_version()));
-    if path.starts_with("/api/") || core.catalogue.all().iter().any(|r| own(&r)) {
-        return refused(&Refusal::not_served());
+/// The 404 of a server's mux for an unknown path: plain text, and a `Status` only below built-in groups.
+fn not_served(server: &Server, path: &str) -> Response<ApiBody> {
+    let own = |r: &&Resource| !r.custom && path.starts_with(&format!("/apis/{}/", r.api_version()));
+    if path.starts_with("/api/") || server.registry.all().iter().any(|r| own(&r)) {
+        return error_response(&StatusError::not_served());
     }
     let mut response = Response::new(whole(Bytes::from_static(b"404 page not found\n")));
     *response.status_mut() = http::StatusCode::NOT_FOUND;
@@ -333,12 +339,12 @@ fn not_served(core: &Core, path: &str) -> Response<ApiBody> {
     response
 }
 
-fn refused(refusal: &Refusal) -> Response<ApiBody> {
+fn error_response(error: &StatusError) -> Response<ApiBody> {
     let mut headers = Vec::new();
-    if let Some(seconds) = refusal.retry_after() {
+    if let Some(seconds) = error.retry_after() {
         headers.push((header::RETRY_AFTER, seconds.to_string()));
     }
-    json_response(refusal.code, write::bytes(&refusal.status()), &headers)
+    json_response(error.code, to_bytes(&error.status()), &headers)
 }
 
 trait WithWarnings {
@@ -346,7 +352,7 @@ trait WithWarnings {
 }
 
 impl WithWarnings for Response<ApiBody> {
-    /// `Warning: 299 - "text"`, each text once.
+    /// Adds `Warning: 299 - "text"` headers, one for each distinct text.
     fn with_warnings(mut self, warnings: &[String]) -> Self {
         let mut given: Vec<&String> = Vec::new();
         for warning in warnings {
@@ -379,8 +385,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let service = self.clone();
-        let in_flight =
-            (request.method() != Method::GET || !is_watch(&request)).then(|| self.core.begin_request());
+        let in_flight = (request.method() != Method::GET || !is_watch(&request))
+            .then(|| self.server.activity.begin_request());
         Box::pin(async move {
             let _in_flight = in_flight;
             let (parts, body) = request.into_parts();

@@ -1,35 +1,42 @@
-//! The namespace controller: empties namespaces that are being deleted, and removes them when they are empty.
+//! The namespace controller: empties namespaces that are being deleted and removes them when they are empty.
+
+use std::sync::{Arc, MutexGuard};
 
 use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
 
-use std::sync::Arc;
+use crate::delete::DeleteOptions;
+use crate::metadata;
+use crate::resource::Resource;
+use crate::server::{Server, ServerState};
+use crate::status::ApiResult;
+use crate::transaction::{FieldValidation, Transaction, WriteRequest};
+use crate::user_info::UserInfo;
 
-use super::core::{Core, State};
-use super::delete::DeleteOptions;
-use super::metadata;
-use super::resource::Resource;
-use super::store::Actor;
-use super::write::{Call, FieldValidation, Transaction};
-
-/// The user a real controller manager deletes the content as.
+/// The user as which a controller manager deletes the content of namespaces.
 const CONTROLLER: &str = "system:serviceaccount:kube-system:namespace-controller";
 
 /// The namespaces every cluster has.
 pub(crate) const INITIAL: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
-/// Deletes what can be deleted in namespaces on their way out. Each deletion is a write of its own, in an order
-/// drawn from the seed; a real one promises no order either.
-pub(crate) fn settle(core: &Core, state: &mut State) {
+/// Ends a write: runs the namespace controller, then unlocks the state and wakes the watches.
+pub(crate) fn publish(server: &Server, mut state: MutexGuard<'_, ServerState>) {
+    delete_content(server, &mut state);
+    server.release(state);
+}
+
+/// Deletes what can be deleted in terminating namespaces. Each deletion is a write of its own, in an order drawn from
+/// the seed: a real namespace controller promises no order.
+fn delete_content(server: &Server, state: &mut ServerState) {
     for namespace in state.terminating.clone() {
-        empty(core, state, &namespace);
-        finish(core, state, &namespace);
+        empty(server, state, &namespace);
+        remove_if_empty(server, state, &namespace);
     }
 }
 
-fn empty(core: &Core, state: &mut State, namespace: &str) {
+fn empty(server: &Server, state: &mut ServerState, namespace: &str) {
     let prefix = format!("{namespace}/");
-    let namespaced = || core.catalogue.all().iter().filter(|r| r.namespaced && !r.core_event);
+    let namespaced = || server.registry.all().iter().filter(|r| r.namespaced && !r.core_event);
     let mut content: Vec<(&Resource, String)> = Vec::new();
     for resource in namespaced() {
         for (key, stored) in state.store.range(resource.store, &prefix, "") {
@@ -40,22 +47,22 @@ fn empty(core: &Core, state: &mut State, namespace: &str) {
     }
     content.shuffle(&mut state.random);
     for (resource, name) in content {
-        // A policy may refuse; then the namespace waits, as a real one does, and the next write tries again.
-        let _ = as_controller(core, state, resource, namespace, |t| {
+        // A policy may deny the deletion. The namespace then stays terminating, and the next write tries again.
+        let _ = as_controller(server, state, resource, namespace, |t| {
             t.delete(&name, &DeleteOptions::default()).map(drop)
         });
     }
 }
 
-fn finish(core: &Core, state: &mut State, namespace: &str) {
+fn remove_if_empty(server: &Server, state: &mut ServerState, namespace: &str) {
     let prefix = format!("{namespace}/");
-    let left = core
-        .catalogue
+    let left = server
+        .registry
         .all()
         .iter()
         .filter(|r| r.namespaced)
         .any(|r| state.store.range(r.store, &prefix, "").next().is_some());
-    let namespaces = core.catalogue.namespaces();
+    let namespaces = server.registry.namespaces();
     let Some(object) = state.store.get(namespaces.store, namespace).map(|stored| stored.value()) else {
         state.terminating.remove(namespace);
         return;
@@ -70,13 +77,13 @@ fn finish(core: &Core, state: &mut State, namespace: &str) {
         .filter(|f| *f != "kubernetes")
         .cloned()
         .collect();
-    let gone = kept.is_empty() && metadata::finalizers(&object).is_empty();
+    let removable = kept.is_empty() && metadata::finalizers(&object).is_empty();
     let finalized = object["spec"]["finalizers"].as_array().map(Vec::len) == Some(kept.len());
-    if !gone && finalized {
+    if !removable && finalized {
         return;
     }
-    let _ = as_controller(core, state, namespaces, namespace, |t| {
-        if gone {
+    let _ = as_controller(server, state, namespaces, namespace, |t| {
+        if removable {
             t.remove(namespace);
         } else {
             let mut object = object.clone();
@@ -85,52 +92,50 @@ fn finish(core: &Core, state: &mut State, namespace: &str) {
         }
         Ok(())
     });
-    if gone {
+    if removable {
         state.terminating.remove(namespace);
     }
 }
 
 fn as_controller<T>(
-    core: &Core,
-    state: &mut State,
+    server: &Server,
+    state: &mut ServerState,
     resource: &Resource,
     namespace: &str,
-    act: impl FnOnce(&mut Transaction<'_>) -> super::answer::Outcome<T>,
-) -> super::answer::Outcome<T> {
-    let call = Call {
+    act: impl FnOnce(&mut Transaction<'_>) -> ApiResult<T>,
+) -> ApiResult<T> {
+    let request = WriteRequest {
         resource,
         namespace,
         name: "",
         subresource: "",
-        actor: Arc::new(Actor::user(CONTROLLER)),
+        user: Arc::new(UserInfo::new(CONTROLLER)),
         manager: "kube-controller-manager".to_owned(),
         dry_run: false,
         field_validation: FieldValidation::Ignore,
         force: false,
-        options: json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"}),
     };
-    act(&mut Transaction::new(core, state, &call))
+    act(&mut Transaction::new(server, state, &request))
 }
 
 /// Creates the namespaces every cluster has.
-pub(crate) fn bootstrap(core: &Core) {
-    let mut state = core.state();
+pub(crate) fn bootstrap(server: &Server) {
+    let mut state = server.state();
     for name in INITIAL {
-        let call = Call {
-            resource: core.catalogue.namespaces(),
+        let request = WriteRequest {
+            resource: server.registry.namespaces(),
             namespace: "",
             name: "",
             subresource: "",
-            actor: Arc::new(Actor::user("system:apiserver")),
+            user: Arc::new(UserInfo::new("system:apiserver")),
             manager: "kube-apiserver".to_owned(),
             dry_run: false,
             field_validation: FieldValidation::Ignore,
             force: false,
-            options: json!({"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"}),
         };
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        // Nothing stands in its way in an empty store; if a policy refuses it, the namespace is simply not there.
-        let _ = Transaction::new(core, &mut state, &call).create(object);
+        // Cannot fail in an empty store, unless a policy denies it: then the namespace does not exist.
+        let _ = Transaction::new(server, &mut state, &request).create(object);
     }
-    core.publish(state);
+    publish(server, state);
 }

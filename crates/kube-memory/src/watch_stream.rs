@@ -1,4 +1,4 @@
-//! Watches: a cursor on the log, read when the client reads. No event is buffered for a slow client, none is lost.
+//! Watches: a cursor into the log that moves when the client reads. Slow clients need no buffer and lose no event.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,19 +14,20 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::answer::{Outcome, Refusal};
-use super::core::Core;
-use super::faults::{Cut, Line, Turn};
-use super::list::{ListOptions, Shape};
-use super::metadata;
-use super::quiet::WatchProgress;
-use super::resource::Resource;
-use super::selector::Selection;
-use super::store::{Actor, Record, Unreadable};
+use crate::activity::WatchProgress;
+use crate::faults::{FaultInjector, WatchDecision, WatchFault};
+use crate::list::{ListOptions, Shape, parse_version};
+use crate::metadata;
+use crate::resource::Resource;
+use crate::selector::Selection;
+use crate::server::Server;
+use crate::status::{ApiResult, StatusError};
+use crate::store::{HistoryError, LogEntry, to_bytes};
+use crate::user_info::UserInfo;
 
-/// How many log records one look at the store takes.
+/// Log entries read per lock of the store.
 const BATCH: usize = 256;
-/// After this many revisions that do not concern a watch it gets a bookmark, so that it can resume from there.
+/// A watch gets a bookmark after this many revisions that do not concern it, so that it can resume from there.
 const BOOKMARK_EVERY: u64 = 1_000;
 
 pub(crate) type Frames = Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>;
@@ -37,111 +38,99 @@ pub(crate) struct WatchRequest<'a> {
     pub namespace: &'a str,
     pub options: ListOptions,
     pub shape: Shape,
-    pub actor: Arc<Actor>,
-    pub line: Option<Line>,
+    pub user: Arc<UserInfo>,
+    pub faults: Option<FaultInjector>,
 }
 
 struct Event {
     revision: u64,
     line: Bytes,
-    /// Hidden from fault injection: the synthetic events of the initial list.
+    /// Not subject to fault injection: a synthetic event of the initial list, or the last of the stream.
     initial: bool,
-    /// The stream ends after it.
+    /// The last event of the stream.
     last: bool,
 }
 
-struct Watching {
-    core: Arc<Core>,
+struct WatchStream {
+    server: Arc<Server>,
     resource: Resource,
     prefix: String,
     selection: Selection,
     shape: Shape,
     bookmarks: bool,
-    /// Everything up to here is scanned.
+    /// The log is scanned up to this revision.
     position: u64,
-    /// The last revision the client was told of, by an event or a bookmark.
-    told: u64,
-    /// The revision of the event that was handed out last: the next poll shows that it was read.
+    /// The last revision sent to the client, in an event or a bookmark.
+    sent: u64,
+    /// The revision of the event that was handed out last. The next poll shows that it was read.
     handed_out: u64,
     queue: VecDeque<Event>,
     deadline: Option<Instant>,
     revisions: watch::Receiver<u64>,
-    line: Option<Line>,
-    line_changes: Option<watch::Receiver<u64>>,
-    seen_cuts: u64,
+    faults: Option<FaultInjector>,
+    fault_changes: Option<watch::Receiver<u64>>,
+    seen_faults: u64,
     progress: Arc<WatchProgress>,
     id: u64,
     finished: bool,
 }
 
-impl Drop for Watching {
+impl Drop for WatchStream {
     fn drop(&mut self) {
-        self.core.close_watch(self.id);
+        self.server.activity.close_watch(self.id);
     }
 }
 
 /// Starts a watch.
 ///
 /// # Errors
-/// 500 without a reason for a resource version that is not a number. Everything else a server tells as an ERROR event.
-pub(crate) fn start(core: &Arc<Core>, request: WatchRequest<'_>) -> Outcome<Frames> {
-    let WatchRequest { resource, namespace, options, shape, actor, line } = request;
+/// 500 without a reason for a resource version that is not a number. A server reports everything else as an ERROR event.
+pub(crate) fn start(server: &Arc<Server>, request: WatchRequest<'_>) -> ApiResult<Frames> {
+    let WatchRequest { resource, namespace, options, shape, user, faults } = request;
     let namespace = match namespace {
         "" => options.selection.single_namespace().unwrap_or_default(),
         namespace => namespace,
     };
     let version = options.resource_version.as_str();
-    let asked: u64 = if version.is_empty() { 0 } else { self::version(version)? };
+    let asked: u64 = if version.is_empty() { 0 } else { parse_version(version)? };
     let progress =
-        Arc::new(WatchProgress { resource: resource.qualified(), actor, consumed: AtomicU64::new(0) });
+        Arc::new(WatchProgress { resource: resource.qualified(), user, consumed: AtomicU64::new(0) });
     let timeout = Duration::from_secs(options.timeout_seconds);
-    let mut watching = Watching {
-        id: core.open_watch(&progress),
-        core: core.clone(),
+    let mut stream = WatchStream {
+        id: server.activity.open_watch(&progress),
+        server: server.clone(),
         resource: resource.clone(),
         prefix: if namespace.is_empty() { String::new() } else { format!("{namespace}/") },
         selection: options.selection.clone(),
         shape,
         bookmarks: options.bookmarks,
         position: asked,
-        told: asked,
+        sent: asked,
         handed_out: 0,
         queue: VecDeque::new(),
         deadline: (!timeout.is_zero()).then(|| Instant::now() + timeout),
-        revisions: core.revisions(),
-        line_changes: line.as_ref().map(Line::changes),
-        seen_cuts: line.as_ref().map_or(0, |line| line.cuts(&resource.qualified())),
-        line,
+        revisions: server.revisions(),
+        fault_changes: faults.as_ref().map(FaultInjector::changes),
+        seen_faults: faults.as_ref().map_or(0, |faults| faults.watch_faults(&resource.qualified())),
+        faults,
         progress,
         finished: false,
     };
-    watching.begin(asked, &options);
-    Ok(Box::pin(futures::stream::unfold(watching, |mut watching| async move {
-        let frame = watching.next().await?;
-        Some((frame, watching))
+    stream.begin(asked, &options);
+    Ok(Box::pin(futures::stream::unfold(stream, |mut stream| async move {
+        let frame = stream.next().await?;
+        Some((frame, stream))
     })))
 }
 
-/// Reads the version of a watch or of a GET.
-///
-/// # Errors
-/// 500 without a reason for what is not a number.
-pub(crate) fn version(version: &str) -> Outcome<u64> {
-    version.parse().map_err(|_| {
-        let why = format!("strconv.ParseUint: parsing \"{version}\": invalid syntax");
-        let error = super::answer::FieldError::invalid("resourceVersion", version, &why);
-        Refusal::unknown(format!("{}: {}", error.field, error.body))
-    })
-}
-
-impl Watching {
+impl WatchStream {
     fn begin(&mut self, asked: u64, options: &ListOptions) {
-        let core = self.core.clone();
-        let state = core.state();
+        let server = self.server.clone();
+        let state = server.state();
         let current = state.store.revision();
         match options.initial_events {
             Some(true) if asked > current => {
-                self.fail(&Refusal::too_large_resource_version(asked, current));
+                self.fail(&StatusError::too_large_resource_version(asked, current));
             }
             Some(true) => {
                 for (key, stored) in state.store.range(self.resource.store, &self.prefix, "") {
@@ -155,58 +144,58 @@ impl Watching {
                     self.queue.push_back(Event { revision: current, line, initial: true, last: false });
                 }
                 self.position = current;
-                self.told = current;
+                self.sent = current;
             }
             Some(false) if asked == 0 => {
                 self.position = current;
-                self.told = current;
+                self.sent = current;
             }
             _ => {}
         }
     }
 
     async fn next(&mut self) -> Option<io::Result<Frame<Bytes>>> {
-        // Being asked for more means that what was handed out has been read.
+        // A poll means that the frame before it has been read.
         self.progress.consumed.fetch_max(self.handed_out, Ordering::SeqCst);
         loop {
             if self.finished {
                 return None;
             }
             let event = self.queue.front().map(|event| (event.revision, event.initial));
-            match self.turn(event) {
-                Turn::Broken => return Some(self.broken(io::ErrorKind::ConnectionReset.into())),
-                Turn::Cut(Cut::Clean) => {
+            match self.decide(event) {
+                WatchDecision::Broken => return Some(self.broken(io::ErrorKind::ConnectionReset.into())),
+                WatchDecision::Fail(WatchFault::Clean) => {
                     self.finished = true;
                     return None;
                 }
-                Turn::Cut(Cut::MidEvent) => {
-                    // The error of a real connection that breaks inside a chunk.
+                WatchDecision::Fail(WatchFault::MidEvent) => {
+                    // The error of a real connection that breaks in the middle of a chunk.
                     return Some(self.broken(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
                         "unexpected EOF during chunk size line",
                     )));
                 }
-                Turn::Cut(Cut::Expired) => {
+                WatchDecision::Fail(WatchFault::Expired) => {
                     self.queue.clear();
-                    self.fail(&Refusal::expired(format!(
+                    self.fail(&StatusError::expired(format!(
                         "too old resource version: {} (injected)",
-                        self.told
+                        self.sent
                     )));
                 }
-                Turn::Wait if self.is_over() => {
+                WatchDecision::Wait if self.is_over() => {
                     self.finished = true;
                     return None;
                 }
-                Turn::Wait => {
+                WatchDecision::Wait => {
                     self.wait().await;
                     continue;
                 }
-                Turn::Deliver => {}
+                WatchDecision::Deliver => {}
             }
             if let Some(event) = self.queue.pop_front() {
                 self.finished = event.last;
-                self.told = self.told.max(event.revision);
-                // Later events of the same look are still in the queue: only up to here.
+                self.sent = self.sent.max(event.revision);
+                // With later events of the same scan in the queue, the client has read only up to this one.
                 self.handed_out = if self.queue.is_empty() { self.position } else { event.revision };
                 return Some(Ok(Frame::data(event.line)));
             }
@@ -224,25 +213,25 @@ impl Watching {
         self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    fn turn(&self, event: Option<(u64, bool)>) -> Turn {
-        let Some(line) = &self.line else { return Turn::Deliver };
+    fn decide(&self, event: Option<(u64, bool)>) -> WatchDecision {
+        let Some(faults) = &self.faults else { return WatchDecision::Deliver };
         let event = event.filter(|(_, initial)| !initial).map(|(revision, _)| revision);
         let current = *self.revisions.borrow();
-        line.turn(&self.progress.resource, self.seen_cuts, event, current)
+        faults.decide_watch(&self.progress.resource, self.seen_faults, event, current)
     }
 
-    /// Looks at the next records. False when there are none.
+    /// Queues the events of the next log entries. False when there are none.
     fn scan(&mut self) -> bool {
-        // Marked before the look: a write in between wakes the wait that follows.
+        // Marked before the scan: a write in between wakes the wait that follows.
         self.revisions.mark_unchanged();
-        let core = self.core.clone();
-        let state = core.state();
-        let records: Vec<Arc<Record>> = match state.store.since(self.position) {
-            Ok(records) => records.take(BATCH).cloned().collect(),
-            Err(Unreadable::Future) => Vec::new(),
-            Err(Unreadable::Compacted) => {
+        let server = self.server.clone();
+        let state = server.state();
+        let entries: Vec<Arc<LogEntry>> = match state.store.since(self.position) {
+            Ok(entries) => entries.take(BATCH).cloned().collect(),
+            Err(HistoryError::Future) => Vec::new(),
+            Err(HistoryError::Compacted) => {
                 let oldest = state.store.compacted();
-                self.fail(&Refusal::expired(format!(
+                self.fail(&StatusError::expired(format!(
                     "too old resource version: {} ({oldest})",
                     self.position
                 )));
@@ -250,44 +239,44 @@ impl Watching {
             }
         };
         drop(state);
-        let Some(last) = records.last() else {
-            // Read to the end: whoever waits for quiet is told.
+        let Some(last) = entries.last() else {
+            // Read to the end: the API may be idle now.
             self.progress.consumed.fetch_max(self.position, Ordering::SeqCst);
-            self.core.something_ended();
+            self.server.activity.notify();
             return false;
         };
         self.position = last.revision;
-        for record in &records {
-            if let Some(line) = self.show(record) {
-                self.queue.push_back(Event { revision: record.revision, line, initial: false, last: false });
+        for entry in &entries {
+            if let Some(line) = self.event_of(entry) {
+                self.queue.push_back(Event { revision: entry.revision, line, initial: false, last: false });
             }
         }
-        if self.queue.is_empty() && self.bookmarks && self.position >= self.told + BOOKMARK_EVERY {
+        if self.queue.is_empty() && self.bookmarks && self.position >= self.sent + BOOKMARK_EVERY {
             let line = self.bookmark(self.position, false);
             self.queue.push_back(Event { revision: self.position, line, initial: false, last: false });
         }
         true
     }
 
-    /// The event a record means for this watch, if any.
-    fn show(&self, record: &Record) -> Option<Bytes> {
-        if record.store != self.resource.store || !record.key.starts_with(&self.prefix) {
+    /// The event of a log entry for this watch, if any.
+    fn event_of(&self, entry: &LogEntry) -> Option<Bytes> {
+        if entry.store != self.resource.store || !entry.key.starts_with(&self.prefix) {
             return None;
         }
-        let before = record.before.as_ref().filter(|b| self.selection.matches(&record.key, b));
-        let after = record.state().filter(|a| self.selection.matches(&record.key, a));
+        let before = entry.before.as_ref().filter(|b| self.selection.matches(&entry.key, b));
+        let after = entry.current().filter(|a| self.selection.matches(&entry.key, a));
         match (before, after) {
             (None, None) => None,
             (None, Some(after)) => Some(self.event("ADDED", &after.raw)),
             (Some(_), Some(after)) => Some(self.event("MODIFIED", &after.raw)),
             (Some(before), None) => {
-                if record.state().is_none() {
-                    return Some(self.event("DELETED", &record.after.raw));
+                if entry.current().is_none() {
+                    return Some(self.event("DELETED", &entry.after.raw));
                 }
-                // It left the selection: the last state that was in it, at the revision of the change.
+                // The object left the selection: its last selected state, at the revision of the change.
                 let mut object = before.value();
-                metadata::set(&mut object, "resourceVersion", Some(json!(record.revision.to_string())));
-                Some(self.event("DELETED", &super::write::bytes(&object)))
+                metadata::set(&mut object, "resourceVersion", Some(json!(entry.revision.to_string())));
+                Some(self.event("DELETED", &to_bytes(&object)))
             }
         }
     }
@@ -308,12 +297,12 @@ impl Watching {
             object["kind"] = json!("PartialObjectMetadata");
             object["apiVersion"] = json!("meta.k8s.io/v1");
         }
-        line("BOOKMARK", &super::write::bytes(&object))
+        line("BOOKMARK", &to_bytes(&object))
     }
 
-    /// The watch's time is up: one bookmark, then the end.
+    /// Ends the watch after its timeout, with a bookmark if it skipped revisions.
     fn close(&mut self) {
-        if self.bookmarks && self.position > self.told {
+        if self.bookmarks && self.position > self.sent {
             let line = self.bookmark(self.position, false);
             self.queue.push_back(Event { revision: self.position, line, initial: true, last: true });
         } else {
@@ -321,12 +310,12 @@ impl Watching {
         }
     }
 
-    fn fail(&mut self, refusal: &Refusal) {
-        let status: Value = refusal.status();
-        let line = line("ERROR", &super::write::bytes(&status));
+    fn fail(&mut self, error: &StatusError) {
+        let status: Value = error.status();
+        let line = line("ERROR", &to_bytes(&status));
         self.queue.push_back(Event { revision: self.position, line, initial: true, last: true });
-        // One cut is enough.
-        self.seen_cuts = u64::MAX;
+        // An ended watch needs no further fault.
+        self.seen_faults = u64::MAX;
     }
 
     fn broken(&mut self, why: io::Error) -> io::Result<Frame<Bytes>> {
@@ -335,7 +324,7 @@ impl Watching {
         Err(why)
     }
 
-    /// Until something is written, the line changes, or time is up.
+    /// Waits for a write, a change of the faults, or the timeout.
     async fn wait(&mut self) {
         let deadline = self.deadline;
         let timer = async {
@@ -344,8 +333,8 @@ impl Watching {
                 None => std::future::pending().await,
             }
         };
-        let line = async {
-            let changed = match &mut self.line_changes {
+        let faults = async {
+            let changed = match &mut self.fault_changes {
                 Some(changes) => changes.changed().await.is_ok(),
                 None => false,
             };
@@ -355,7 +344,7 @@ impl Watching {
         };
         tokio::select! {
             () = timer => {}
-            () = line => {}
+            () = faults => {}
             changed = self.revisions.changed() => {
                 if changed.is_err() {
                     self.finished = true;
