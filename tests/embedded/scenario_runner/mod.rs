@@ -8,6 +8,7 @@
 
 mod assertions;
 mod file;
+mod fixtures;
 mod invariants;
 mod play;
 
