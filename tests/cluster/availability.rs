@@ -85,7 +85,7 @@ pub fn disable_the_connection(stage: &Stage) {
 /// §4.4: what the one before may have begun in an instance gets as long as a request may take; here, longer than the
 /// test. All else goes on at once.
 #[test]
-fn a_leader_that_is_killed_is_followed_by_one_that_waits_for_what_it_may_have_begun() {
+fn new_leader_waits_for_a_killed_leaders_creations() {
     let mut pair = Pair::with(&json!({"instanceTimeout": 600, "leaseDuration": USUAL}));
     assert!(pair.holder().is_some_and(|holder| holder.starts_with(&pair.leader.name)));
     let (disabled, deleted) = ("dconn/northwind", "dconn/southwind");
@@ -115,7 +115,7 @@ fn a_leader_that_is_killed_is_followed_by_one_that_waits_for_what_it_may_have_be
 
 /// The same without one to follow: a lease that is not there may be one that somebody deleted.
 #[test]
-fn a_first_leader_disables_nothing_before_a_request_of_another_would_have_ended() {
+fn first_leader_delays_disabling_by_one_request_timeout() {
     let longest = 15;
     let mut stage = Stage::installed(&quickstart_instance(), &[], &json!({"instanceTimeout": longest}));
     stage.start_controller();
@@ -135,7 +135,7 @@ fn a_first_leader_disables_nothing_before_a_request_of_another_would_have_ended(
 }
 
 #[test]
-fn a_leader_that_is_told_to_stop_hands_the_lease_over() {
+fn stopping_leader_hands_over_the_lease() {
     // So long that a successor which waited for what its predecessor may have begun would be seen.
     let mut pair = Pair::with(&json!({"instanceTimeout": 600}));
     let told = Instant::now();
@@ -182,7 +182,7 @@ fn looking(stage: &Stage, reason: &str) -> usize {
 }
 
 #[test]
-fn a_leader_that_is_told_to_stop_in_the_midst_of_work_ends_it_and_hands_over() {
+fn stopping_leader_finishes_running_work_first() {
     let mut pair = Pair::with(&json!({"instanceTimeout": 600}));
     let links = 40;
     // No answer comes, so what is begun is under way until there is one.
@@ -261,7 +261,7 @@ fn paused_in_the_midst_of_telling(pair: &mut Pair, links: usize) {
 }
 
 #[test]
-fn a_paused_leader_writes_nothing_after_waking() {
+fn paused_leader_writes_nothing_after_waking() {
     let mut pair = Pair::with(&json!({}));
     let links = 600;
     store_posts(&pair.stage, links);
@@ -296,7 +296,7 @@ fn a_paused_leader_writes_nothing_after_waking() {
 }
 
 #[test]
-fn an_api_server_that_goes_away_is_named_and_waited_for() {
+fn unreachable_api_server_is_reported_and_waited_for() {
     let mut pair = Pair::with(&json!({"leaseDuration": USUAL}));
     // Asked before: a server that has just started refuses what it has not read the roles for yet.
     pair.stage.controller_kept_within_its_rights();

@@ -49,7 +49,7 @@ fn eventually_told(stage: &Stage, kind: &str, name: &str) {
 }
 
 #[test]
-fn an_object_that_cannot_be_decoded_stops_nothing_else() {
+fn undecodable_object_blocks_nothing_else() {
     let mut stage = Stage::quickstart(Lease::None);
     let applied = STEPS[0].act;
     // Seen by a running watch, before and among the others.

@@ -199,7 +199,7 @@ fn how_often(of_link: BTreeMap<String, usize>) -> BTreeMap<usize, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flip_of_a_thousand_links_writes_each_once() {
+async fn toggling_a_connection_writes_each_of_1000_links_once() {
     let crowd = Crowd::gather(1_000);
     let linking = crowd.link_all().await;
     eprintln!(

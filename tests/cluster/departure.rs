@@ -9,7 +9,7 @@ use crate::stage::{Lease, NAMESPACE, SOON, SYSTEM, Stage};
 use crate::story::{CANARY, STEPS};
 
 #[test]
-fn s6_a_namespace_with_everything_in_it_goes_away_though_the_secret_went_first() {
+fn s6_namespace_deletion_completes_when_secret_goes_first() {
     let mut stage = Stage::quickstart(Lease::None);
     (STEPS[0].act)(&stage);
     (STEPS[0].ends)(&stage);
@@ -43,7 +43,7 @@ fn s6_a_namespace_with_everything_in_it_goes_away_though_the_secret_went_first()
 }
 
 #[test]
-fn whoever_uninstalls_hears_of_the_connections_that_the_controller_counted() {
+fn helm_uninstall_warns_of_the_counted_connections() {
     let mut stage = Stage::quickstart(Lease::Elected);
     let counted = |stage: &Stage, wanted: &str| {
         let at = r"jsonpath={.metadata.annotations.postlink\.dev/connections}";

@@ -53,7 +53,7 @@ fn forbid(stage: &Stage, resource: &str) -> Value {
 }
 
 #[test]
-fn a_missing_secret_is_named_and_waited_for() {
+fn missing_secret_is_reported_and_waited_for() {
     let mut stage = quickstart_stage(&json!({}));
     stage.start_controller();
     stage.apply_quickstart(&["00-namespace", "connection", "rule", "posts"]);
@@ -67,7 +67,7 @@ fn a_missing_secret_is_named_and_waited_for() {
 }
 
 #[test]
-fn without_a_right_on_one_kind_the_others_work() {
+fn missing_rights_on_one_kind_leave_others_working() {
     let mut stage = quickstart_stage(&json!({}));
     stage.expect_refusals();
     let granted = forbid(&stage, "automationrules");
@@ -85,7 +85,7 @@ fn without_a_right_on_one_kind_the_others_work() {
 
 /// R8: what is held waits for its rules and for nothing that a starting process has not seen yet.
 #[test]
-fn r08_a_process_that_cannot_list_the_connections_lets_no_rule_go() {
+fn r08_no_release_without_a_connection_list() {
     let (connection, active) = ("dconn/northwind", "arule/baggage-complaints");
     // Its first holder is killed, and the next one waits until it runs out.
     let mut stage = quickstart_stage(&json!({"leaseDuration": USUAL}));
@@ -124,7 +124,7 @@ fn r08_a_process_that_cannot_list_the_connections_lets_no_rule_go() {
 }
 
 #[test]
-fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_rights_disturbs_no_other() {
+fn namespaced_install_tolerates_a_namespace_without_rights() {
     // What is the cluster administrator's: the definitions and the policies.
     let values = json!({"namespaces": [NAMESPACE, "returns"]});
     let mut stage = Stage::prepared(&quickstart_instance());
@@ -200,7 +200,7 @@ fn a_namespaced_install_needs_no_cluster_wide_right_and_a_namespace_without_righ
 }
 
 #[test]
-fn a_workload_identity_needs_a_role_in_its_namespace_and_says_so() {
+fn workload_identity_reports_a_missing_role() {
     // An instance that accepts any credentials: the quickstart's wants its one secret.
     let text = text_of("examples/quickstart/simulated/instance.yaml");
     let open: Vec<_> = text.lines().filter(|line| !line.contains("clientSecret")).collect();
@@ -234,7 +234,7 @@ fn a_workload_identity_needs_a_role_in_its_namespace_and_says_so() {
 }
 
 #[test]
-fn a_missing_definition_is_named_and_waited_for() {
+fn missing_definition_is_reported_and_waited_for() {
     let mut stage = quickstart_stage(&json!({}));
     stage.plane.kubectl(User::Admin, ["delete", "crd", "automationrules.postlink.dev"]).ok();
     let served = ["get", "--raw", "/openapi/v3/apis/postlink.dev/v1alpha1"];
@@ -250,7 +250,7 @@ fn a_missing_definition_is_named_and_waited_for() {
 }
 
 #[test]
-fn definitions_of_another_version_are_named_and_cost_no_writes() {
+fn outdated_definitions_are_reported_without_writes() {
     // The chart as an earlier version might have been.
     let older = copy_of_chart();
     for (plural, field) in [("postlinks", "lastHandledReconcileAt"), ("automationrules", "activeFrom")] {

@@ -31,7 +31,7 @@ fn written_during(stage: &Stage, time: Duration) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn a_settled_cluster_sees_no_write_but_of_leases() {
+fn settled_cluster_writes_only_leases() {
     let stage = Stage::quickstart(Lease::Elected);
     (STEPS[0].act)(&stage);
     let often = json!({"spec": {"probe": {"interval": "30s"}}}).to_string();

@@ -6,7 +6,7 @@ use crate::stage::{Lease, Stage};
 use crate::story::{CANARY, STEPS, nothing_is_held_for_nobody};
 
 #[test]
-fn the_story_ends_the_same_when_the_controller_is_killed_in_every_step() {
+fn story_survives_killing_the_controller_in_each_step() {
     // Without the Lease: a killed holder's would have to run out each time, and what is under test is the restart.
     let mut stage = Stage::quickstart(Lease::None);
     let mut log = String::new();

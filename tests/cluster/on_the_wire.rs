@@ -57,7 +57,7 @@ fn arrives(pair: &mut Pair, relay: &Relay, object: &str) -> u64 {
 }
 
 #[test]
-fn a_disabling_on_the_wire_loses_against_a_connection_enabled_again() {
+fn in_flight_disable_fails_after_reenabling() {
     let (mut pair, relay) = relayed(&json!({}));
     deactivate_the_rule(&pair.stage);
     overtaken(&mut pair, &relay, CONNECTION, "\"Disabled\"", |pair| disable_the_connection(&pair.stage));
@@ -72,7 +72,7 @@ fn a_disabling_on_the_wire_loses_against_a_connection_enabled_again() {
 }
 
 #[test]
-fn an_activation_on_the_wire_loses_against_a_rule_set_inactive() {
+fn in_flight_activation_fails_after_deactivating_the_rule() {
     let (mut pair, relay) = relayed(&json!({}));
     deactivate_the_rule(&pair.stage);
     overtaken(&mut pair, &relay, RULE, "\"Reserved\"", |pair| {

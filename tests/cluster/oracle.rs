@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_disabled_or_gone_under_an_active_rule_is_found() {
+    fn oracle_finds_a_connection_lost_under_an_active_rule() {
         let enabled = ("dynamicsconnections", connection("Enabled", Some(3)));
         let active = ("automationrules", rule("True"));
         let fine = [
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_activation_without_an_entry_of_its_generation_is_found() {
+    fn oracle_finds_an_activation_without_a_current_entry() {
         let with = |generation| {
             let writes = [
                 ("dynamicsconnections", connection("Enabled", generation)),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_says_the_same_is_found() {
+    fn oracle_finds_a_no_op_write() {
         let written = |time: &str, message: &str, manager: &str| {
             json!({
                 "metadata": {"uid": "p", "managedFields": [{"manager": manager, "time": time}]},
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_that_falls_another_activity_and_the_secret_are_found() {
+    fn oracle_finds_lower_generation_second_activity_and_leaked_secret() {
         let link = |observed: i64, activity: &str| {
             json!({
                 "metadata": {"uid": "p", "generation": 2},

@@ -203,7 +203,7 @@ fn said(answer: &Answer) -> Told {
 }
 
 #[test]
-fn r08_in_mode_deny_people_are_refused_and_tools_warned() {
+fn r08_mode_deny_refuses_people_and_warns_tools() {
     let door = Door::with(&json!({"admission": {"mode": "Deny"}}));
     door.until_in_force(User::Alice, Told::Denied);
     door.until_in_force(User::FluxKustomize, Told::Warned);
@@ -212,7 +212,7 @@ fn r08_in_mode_deny_people_are_refused_and_tools_warned() {
 }
 
 #[test]
-fn r08_in_mode_warn_everybody_is_warned() {
+fn r08_mode_warn_warns_everybody() {
     let door = Door::with(&json!({"admission": {"mode": "Warn"}}));
     door.until_in_force(User::Alice, Told::Warned);
     door.until_in_force(User::FluxKustomize, Told::Warned);
@@ -221,7 +221,7 @@ fn r08_in_mode_warn_everybody_is_warned() {
 }
 
 #[test]
-fn r08_in_mode_off_nobody_is_told_and_the_guard_stays() {
+fn r08_mode_off_is_silent_and_keeps_the_guard() {
     let door = Door::with(&json!({"admission": {"mode": "Off"}}));
     let used = door.connection(Mark::None, &RULES);
     let take_off = r#"{"metadata":{"finalizers":null}}"#;
@@ -263,7 +263,7 @@ fn r08_the_chart_names_the_groups_of_tools() {
 }
 
 #[test]
-fn what_is_no_refusal_is_nobodys_business() {
+fn policies_ignore_unrelated_changes() {
     let door = Door::with(&json!({}));
     door.until_in_force(User::Alice, Told::Denied);
     let used = door.connection(Mark::None, &RULES);
@@ -283,7 +283,7 @@ fn what_is_no_refusal_is_nobodys_business() {
 }
 
 #[test]
-fn s6_nothing_is_in_the_way_of_a_namespace_that_goes() {
+fn s6_policies_do_not_block_namespace_deletion() {
     let door = Door::with(&json!({}));
     door.until_in_force(User::Alice, Told::Denied);
     let used = door.connection(Mark::None, &RULES);

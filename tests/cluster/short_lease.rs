@@ -18,7 +18,7 @@ const LEASE: u32 = 20;
 const AT_ONCE: usize = 8;
 
 #[test]
-fn a_leader_whose_lease_runs_short_begins_nothing_in_an_instance() {
+fn expiring_lease_blocks_new_instance_requests() {
     let (mut pair, relay) = relayed(&json!({"leaseDuration": LEASE, "instanceTimeout": 60}));
     let links = 40;
     // No answer comes, so a few creations are under way, and the others wait for their turn.

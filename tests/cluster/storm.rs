@@ -351,13 +351,13 @@ async fn act(
 }
 
 #[test]
-fn i1_holds_while_users_change_everything_and_leaders_die() {
+fn i1_holds_under_random_changes_and_leader_kills() {
     storm(seed(), 1, 1_000, 10);
 }
 
 #[test]
 #[ignore = "the large number; run by `make soak`"]
-fn soak_i1_holds_over_a_hundred_thousand_operations() {
+fn soak_i1_holds_over_100000_operations() {
     // On clusters of their own, side by side: the users of one wait most of the time.
     std::thread::scope(|scope| {
         for storm_number in 0..4 {

@@ -184,7 +184,7 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
     "apiVersion: local.postlink.dev/v1\nkind: SimulatedInstance\nmetadata: {name: bad}\n",
     "not-good.yaml:1:1: it is no SimulatedInstance of local.postlink.dev/v1alpha1"
 )]
-fn a_bad_document_is_told_at_its_place_and_all_else_goes_on(#[case] bad: &str, #[case] expected: &str) {
+fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: &str) {
     // After the good one: of two with one name the first counts.
     let dir = tree(&[("tree/not-good.yaml", bad)]);
     let output = local(dir.path());
@@ -222,7 +222,7 @@ fn a_bad_document_is_told_at_its_place_and_all_else_goes_on(#[case] bad: &str, #
 )]
 #[case::foreign_host("contoso", "https://dynamics.com.evil.example", "HostNotAllowed", "--allow-host")]
 #[case::nothing_there("contoso", "https://nobody.crm.dynamics.com", "InstanceDowntime", "resumes by itself")]
-fn a_connection_that_cannot_work_says_why_and_what_to_do(
+fn unusable_connection_says_why_and_what_to_do(
     #[case] secret: &str,
     #[case] url: &str,
     #[case] reason: &str,
@@ -252,7 +252,7 @@ fn a_connection_that_cannot_work_says_why_and_what_to_do(
 }
 
 #[test]
-fn r21_references_to_nothing_wait_with_the_name_of_what_is_missing() {
+fn r21_missing_references_are_named_and_waited_for() {
     let rule = "apiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: bad}\nspec: {connectionRef: {name: nowhere}}\n---\n";
     let post = format!(
         "{rule}{POST}spec:\n  post: {{url: 'https://a.example/b', id: b}}\n  link: {{connectionRef: {{name: nowhere}}}}\n"
@@ -269,7 +269,7 @@ fn r21_references_to_nothing_wait_with_the_name_of_what_is_missing() {
 }
 
 #[test]
-fn r03_of_two_defaults_the_younger_says_so_and_both_stay_ready() {
+fn r03_younger_default_reports_conflict_both_stay_ready() {
     let second = "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: zweite}\nspec: {instanceUrl: 'https://contoso.crm.dynamics.com', default: true, credentials: {secretRef: {name: contoso}}}\n";
     let dir = tree(&[("tree/second.yaml", second)]);
     let output = local(dir.path());
@@ -283,7 +283,7 @@ fn r03_of_two_defaults_the_younger_says_so_and_both_stay_ready() {
 
 /// A post that only the instance could refuse: control characters are taken out of the text that is sent.
 #[test]
-fn r28_control_characters_in_a_post_do_not_keep_it_from_being_linked() {
+fn r28_control_characters_are_stripped_before_sending() {
     let post = format!(
         "{POST}spec:\n  post: {{url: 'https://a.example/b', id: b, title: \"a\\0b\", content: \"ring \\a the bell\\nplease\"}}\n  link: {{}}\n"
     );
@@ -303,7 +303,7 @@ fn r28_control_characters_in_a_post_do_not_keep_it_from_being_linked() {
 )]
 #[case::connection("kind: DynamicsConnection", "kind: DynamicConnection", "DynamicsConnection", "contoso")]
 #[case::instance("  host: contoso", "  hots: contoso", "PostLink", "good")]
-fn a_slip_in_a_later_commit_loses_nothing(
+fn broken_later_commit_prunes_nothing(
     #[case] right: &str,
     #[case] wrong: &str,
     #[case] kind: &str,
@@ -325,7 +325,7 @@ fn a_slip_in_a_later_commit_loses_nothing(
 }
 
 #[test]
-fn what_is_no_folder_of_manifests_ends_with_a_word_and_code_2() {
+fn not_a_manifest_folder_exits_with_2() {
     let dir = tempfile::tempdir().unwrap();
     let output = local(dir.path());
     assert_eq!(output.status.code(), Some(2));
@@ -334,7 +334,7 @@ fn what_is_no_folder_of_manifests_ends_with_a_word_and_code_2() {
 }
 
 #[test]
-fn a_pipe_in_the_tree_is_told_and_not_waited_for() {
+fn named_pipe_in_the_tree_is_reported() {
     let dir = tree(&[]);
     let made = Command::new("mkfifo").arg(dir.path().join("tree/pipe.yaml")).status().unwrap();
     assert!(made.success());

@@ -91,7 +91,7 @@ const FOUR: &str =
 #[case(3, "connection c is used by 3 active rules: a, b, c; deactivate or delete them first")]
 #[case(4, FOUR)]
 #[case(6, "connection c is used by 6 active rules: a, b, c and 3 more; deactivate or delete them first")]
-fn r08_the_sentence_names_three_rules_and_counts_the_rest(#[case] rules: usize, #[case] sentence: &str) {
+fn r08_message_names_three_rules_and_counts_the_rest(#[case] rules: usize, #[case] sentence: &str) {
     let old = connection(rules);
     let request = request("jane", Operation::Delete);
     assert_eq!(told(&policies(Mode::Deny), &request, None, &old, None, sentence), Denied);
@@ -151,7 +151,7 @@ fn r08_people_are_refused_and_tools_are_warned(
 }
 
 #[test]
-fn a_tool_that_takes_an_object_over_is_known_by_the_new_labels() {
+fn adopting_tool_is_recognized_by_the_new_labels() {
     let old = connection(4);
     let mut new = disabled(&old);
     new["metadata"]["labels"] = json!({"kustomize.toolkit.fluxcd.io/name": "apps"});
@@ -183,7 +183,7 @@ fn only_disabling_is_refused_among_updates() {
 }
 
 #[test]
-fn r08_an_unused_connection_goes_without_a_word() {
+fn r08_unused_connection_is_deleted_without_warning() {
     let policies = policies(Mode::Deny);
     let mut fresh = connection(0);
     for old in [connection(0), {
@@ -197,7 +197,7 @@ fn r08_an_unused_connection_goes_without_a_word() {
 }
 
 #[test]
-fn s6_a_namespace_that_goes_is_not_held_up() {
+fn s6_namespace_deletion_is_not_blocked() {
     let gone = json!({"metadata": {"name": "social", "deletionTimestamp": "2026-01-01T00:00:00Z"}});
     let policies = policies(Mode::Deny);
     let old = connection(4);
@@ -212,7 +212,7 @@ fn s6_a_namespace_that_goes_is_not_held_up() {
 }
 
 #[test]
-fn principals_are_a_choice() {
+fn principals_are_configurable() {
     let chosen = Principals { users: vec!["robot".into(), "it's \"quoted\"".into()], groups: vec![] };
     let policies = Policies::from_values(&render(Mode::Deny, &chosen)).unwrap();
     let old = connection(4);
@@ -227,7 +227,7 @@ fn principals_are_a_choice() {
 
 /// Its user name is another one in each session, so nobody can list it.
 #[test]
-fn a_cloud_identity_is_a_tool_by_its_group() {
+fn cloud_identity_counts_as_tool_by_group() {
     let chosen = Principals { groups: vec!["gitops-hubs".into(), "more".into()], ..Principals::default() };
     let old = connection(4);
     for (mode, otherwise) in [(Mode::Deny, Denied), (Mode::Warn, Warned), (Mode::Off, Nothing)] {
@@ -253,7 +253,7 @@ fn a_cloud_identity_is_a_tool_by_its_group() {
 }
 
 #[test]
-fn the_guard_keeps_the_finalizer_in_every_mode_and_from_everybody() {
+fn guard_protects_the_finalizer_in_every_mode() {
     let old = connection(2);
     let mut empty = old.clone();
     empty["metadata"]["finalizers"] = json!(["other.dev/x"]);
@@ -282,7 +282,7 @@ fn the_guard_keeps_the_finalizer_in_every_mode_and_from_everybody() {
 }
 
 #[test]
-fn the_guard_lets_go_when_no_rule_is_left() {
+fn guard_releases_the_finalizer_without_active_rules() {
     let old = connection(0);
     let mut new = old.clone();
     new["metadata"]["finalizers"] = json!([]);

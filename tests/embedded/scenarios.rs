@@ -28,7 +28,7 @@ fn every_scenario_ends_the_same_in_any_order() {
 
 /// Requests that fail, answers that get lost, writes that are carried out and not answered: the same end states.
 #[test]
-fn every_scenario_ends_the_same_when_the_api_fails_now_and_then() {
+fn every_scenario_ends_the_same_under_api_faults() {
     let seed = seed();
     println!("POSTLINK_SEED={seed}");
     let faulty = |number| Run { faults_per_mille: 60, ..Run::in_memory(seed.wrapping_add(number)) };
@@ -39,7 +39,7 @@ fn every_scenario_ends_the_same_when_the_api_fails_now_and_then() {
 /// Both of the above, many times over.
 #[test]
 #[ignore = "the large numbers; run by `make soak`"]
-fn soak_every_scenario_in_many_orders_and_under_faults() {
+fn soak_every_scenario_in_any_order_under_faults() {
     const EACH: u64 = 20;
     let seed = seed();
     println!("POSTLINK_SEED={seed}");

@@ -101,7 +101,7 @@ fn requests(session: &Session) -> (usize, usize) {
 
 /// R5, R16, R19: a flip of the connection writes each of its links once, and back once more.
 #[tokio::test(start_paused = true)]
-async fn a_flip_writes_each_link_once() {
+async fn toggling_a_connection_writes_each_link_once() {
     let (session, asked) = session().await;
     let mut applier = Applier::default();
     let first = applier.commit(&session, &tree(true)).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_flip_writes_each_link_once() {
 
 /// R23–R25: whether the activities and records of the links are still there is asked about hundreds at a time.
 #[tokio::test(start_paused = true)]
-async fn a_probe_asks_about_all_links_in_one_batch_and_writes_nothing() {
+async fn probe_checks_all_links_in_one_batch() {
     let (session, asked) = session().await;
     Applier::default().commit(&session, &tree(true)).await.unwrap();
     for _ in 0..3 {
@@ -150,7 +150,7 @@ async fn a_probe_asks_about_all_links_in_one_batch_and_writes_nothing() {
 
 /// R14: the links of a connection that comes back are asked about together.
 #[tokio::test(start_paused = true)]
-async fn links_that_come_back_are_asked_about_together() {
+async fn restored_links_are_checked_in_batches() {
     let (session, asked) = session().await;
     let mut applier = Applier::default();
     applier.commit(&session, &tree(true)).await.unwrap();

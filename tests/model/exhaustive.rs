@@ -47,23 +47,23 @@ fn one_connection_and_two_rules() {
 }
 
 #[test]
-fn one_connection_and_two_rules_that_are_edited() {
+fn one_connection_and_two_edited_rules() {
     holds(Bounds { rules: 2, edits: true, late: false, toggles: 1, connection_deletions: 0, ..BASE });
 }
 
 #[test]
-fn two_connections_and_a_rule_that_moves() {
+fn two_connections_and_a_moving_rule() {
     holds(Bounds { connections: 2, ..BASE });
 }
 
 #[test]
-fn a_rule_that_is_deleted_and_created_anew() {
+fn a_recreated_rule() {
     holds(Bounds { edits: true, rule_deletions: 1, generations: 2, late: false, ..BASE });
 }
 
 /// The explorations above would hold as well if nothing ever happened.
 #[test]
-fn what_matters_is_reached() {
+fn interesting_states_are_reached() {
     let bounds = Bounds { generations: 2, toggles: 1, ..BASE };
     let checker = Protocol { bounds, kept: Kept::ALL, show_reached: true }.checker().spawn_bfs().join();
     checker.assert_properties();

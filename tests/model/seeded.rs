@@ -75,7 +75,7 @@ fn decision_seeds() -> Vec<Seed> {
         seed("move that keeps Active", &[I1], MOVES, |c| c.move_deactivates_first = false),
         seed("release on a cached read", &[I1], SMALL, |c| c.release_reads_live = false),
         Seed {
-            // Its other net is left out too: see `what_has_a_second_net`.
+            // Its other net is left out too: see `redundant_clauses_only_matter_in_pairs`.
             kept: without(|kept| {
                 kept.clauses.release_compares_generations = false;
                 kept.list_follows_copy = false;
@@ -123,7 +123,7 @@ fn shell_seeds() -> Vec<Seed> {
         seed("reservation before the finalizer", &[I1], DELETED, |k| k.finalizer_first = false),
         seed("release only when something waits for it", &[I4], SMALL, |k| k.every_pass_releases = false),
         seed("write without a change", &[I2], SMALL, |k| k.writes_only_changes = false),
-        // Its other net is left out too: see `what_has_a_second_net`.
+        // Its other net is left out too: see `redundant_clauses_only_matter_in_pairs`.
         seed("disable or delete in spite of entries, taken", &[I1], DELETED, |k| {
             k.clauses.change_waits_for_entries = false;
             k.store_rejects_change_with_entries = false;
@@ -179,7 +179,7 @@ fn every_clause_is_needed() {
 
 /// Two clauses stand behind another one. Alone neither is missed, and the pairs are seeds above.
 #[test]
-fn what_has_a_second_net() {
+fn redundant_clauses_only_matter_in_pairs() {
     let nets: [(&str, Bounds, Kept); 4] = [
         (
             "a live list that follows the copy is as new as every entry in it",

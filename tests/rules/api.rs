@@ -4,7 +4,7 @@ use postlink::api::{Reason, crds};
 use std::{collections::BTreeSet, fs, path::Path};
 
 #[test]
-fn committed_crds_are_the_ones_the_code_says() {
+fn committed_crds_are_current() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
     for crd in crds::all() {
         let path = dir.join(crds::file_name(&crd));

@@ -80,7 +80,7 @@ fn wanted_but_there_is_no_such_connection() {
 }
 
 #[test]
-fn wanted_but_the_connection_is_disabled_or_wished_so() {
+fn wanted_but_the_connection_is_disabled_or_disabling() {
     let row = "False/ConnectionDisabled | - | False+Reconciling | -";
     expect(&rule("late"), Some(&connection("contoso").state(ConnectionState::Disabled)), row);
     expect(&rule("late"), Some(&connection("contoso").disable_refused(at(-9))), row);
@@ -121,7 +121,7 @@ fn wanted_but_the_record_type_is_not_offered() {
 }
 
 #[test]
-fn an_instance_that_is_down_does_not_make_a_rule_inactive() {
+fn downtime_does_not_make_a_rule_inactive() {
     for contoso in [
         connection("contoso").state(ConnectionState::Downtime),
         connection("contoso").state(ConnectionState::Expired),
@@ -136,7 +136,7 @@ fn an_instance_that_is_down_does_not_make_a_rule_inactive() {
 }
 
 #[test]
-fn r08_a_rule_that_keeps_a_change_waiting_says_so() {
+fn r08_holding_rule_reports_holds_connection() {
     let row = "True/Reserved | True/HoldsConnection | False+Stalled | uid-contoso";
     let active = rule("holder").active_on("contoso");
     for (held, word) in [
@@ -152,7 +152,7 @@ fn r08_a_rule_that_keeps_a_change_waiting_says_so() {
 }
 
 #[test]
-fn a_rule_that_moves_is_inactive_at_the_old_connection_first_and_keeps_active_from() {
+fn moving_rule_releases_first_and_keeps_active_from() {
     let moving = rule("mover").active_on("contoso").active_from(at(-77)).refers_to("fabrikam").generation(2);
     // Even if the new connection has taken it in already.
     let fabrikam = connection("fabrikam").reserve("mover", 2);
@@ -167,7 +167,7 @@ fn a_rule_that_moves_is_inactive_at_the_old_connection_first_and_keeps_active_fr
 }
 
 #[test]
-fn a_connection_of_the_same_name_is_another_connection() {
+fn recreated_connection_is_another_connection() {
     let active = rule("complaints").active_on("contoso");
     let again = connection("contoso").uid("uid-again").reserve("complaints", 1);
     let first = status(&active, Some(&again));
@@ -178,7 +178,7 @@ fn a_connection_of_the_same_name_is_another_connection() {
 }
 
 #[test]
-fn a_rule_that_is_being_deleted_lets_go() {
+fn deleted_rule_releases() {
     let leaving = rule("complaints").active_on("contoso").deleting(at(-1));
     let status = status(&leaving, Some(&connection("contoso").reserve("complaints", 1)));
     assert!(row(&status).starts_with("False/"), "{}", row(&status));
@@ -186,7 +186,7 @@ fn a_rule_that_is_being_deleted_lets_go() {
 }
 
 #[test]
-fn active_from_is_the_creation_of_a_rule_created_active_else_the_switch() {
+fn active_from_is_creation_or_switch_on() {
     let contoso = connection("contoso");
     assert_eq!(status(&rule("new"), Some(&contoso)).active_from, Some(Time(at(-DAY))));
     assert_eq!(status(&rule("new").off(), Some(&contoso)).active_from, None);

@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_about_a_connection_is_written_once(view in view()) {
+    fn connection_status_is_written_once(view in view()) {
         let first = view.decide();
         if first.finalizer != Finalizer::Keep || first.needs_live_list {
             return Ok(());
@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_neighbours_does_not_matter_to_a_connection(view in view()) {
+    fn order_of_dependents_does_not_affect_a_connection(view in view()) {
         let mut turned = view.clone();
         turned.rules.reverse();
         turned.claims.reverse();

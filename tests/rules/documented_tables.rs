@@ -37,14 +37,14 @@ fn reassociate(scene: &mut Scene, name: &str) {
 }
 
 #[test]
-fn deleted_linked_the_post_is_available_to_be_linked_again() {
+fn deleted_linked_can_be_linked_again() {
     let mut scene = after_deletion();
     assert_eq!(scene.row(), "False/ConnectionDeleted | - | ConnectionDeleted | False+Reconciling");
     scene.edit(Wish::Link(request_to("fabrikam"))).expect(LINKED);
 }
 
 #[test]
-fn deleted_linked_relinked_elsewhere_the_established_link_is_not_changed() {
+fn deleted_linked_relinked_elsewhere_keeps_the_new_link() {
     let mut scene = after_deletion();
     scene.edit(Wish::Link(request_to("fabrikam"))).settle();
     let established = scene.post.status.link.clone();
@@ -54,7 +54,7 @@ fn deleted_linked_relinked_elsewhere_the_established_link_is_not_changed() {
 }
 
 #[test]
-fn deleted_linked_not_relinked_the_original_link_is_established() {
+fn deleted_linked_not_relinked_is_restored() {
     for name in ["contoso", "service-desk"] {
         let mut scene = after_deletion();
         let original = scene.post.status.removed_link.clone().unwrap().link;
@@ -69,7 +69,7 @@ fn deleted_linked_not_relinked_the_original_link_is_established() {
 }
 
 #[test]
-fn deleted_linked_not_relinked_but_the_activity_is_gone() {
+fn deleted_linked_not_relinked_activity_gone() {
     let mut scene = after_deletion();
     scene.activities.clear();
     reassociate(&mut scene, "contoso");
@@ -82,7 +82,7 @@ fn deleted_linked_not_relinked_but_the_activity_is_gone() {
 }
 
 #[test]
-fn deleted_unlinked_the_instance_is_not_available_for_links() {
+fn deleted_unlinked_offers_no_instance() {
     let mut scene = after_deletion().wish(Wish::Rules);
     scene.post.status = postlink::api::PostLinkStatus::default();
     scene.edit(Wish::Link(request_to("contoso")));
@@ -91,7 +91,7 @@ fn deleted_unlinked_the_instance_is_not_available_for_links() {
 }
 
 #[test]
-fn deleted_unlinked_the_post_can_be_linked_to_any_enabled_instance() {
+fn deleted_unlinked_can_use_any_enabled_instance() {
     let mut scene = scene().with(connection("fabrikam").org(OTHER_ORG)).asks(request_to("fabrikam"));
     scene.expect(LINKED);
 }
@@ -102,7 +102,7 @@ fn not_enabled() -> Vec<ConnectionState> {
 }
 
 #[test]
-fn disabled_downtime_expired_linked_the_link_is_retained_with_an_error() {
+fn disabled_downtime_expired_linked_keeps_link_with_error() {
     for (state, error) in [
         (ConnectionState::Disabled, "True/LinkedByHand | False/ConnectionDisabled | - | True"),
         (ConnectionState::Downtime, "True/LinkedByHand | False/InstanceDowntime | - | False+Reconciling"),
@@ -122,7 +122,7 @@ fn disabled_downtime_expired_linked_the_link_is_retained_with_an_error() {
 }
 
 #[test]
-fn disabled_downtime_expired_linked_details_come_back_by_themselves() {
+fn disabled_downtime_expired_linked_details_return_automatically() {
     for state in not_enabled() {
         let mut scene = linked();
         *scene.connection("contoso") = connection("contoso").state(state);
@@ -133,7 +133,7 @@ fn disabled_downtime_expired_linked_details_come_back_by_themselves() {
 }
 
 #[test]
-fn disabled_downtime_expired_linked_a_user_can_unlink_and_link_elsewhere() {
+fn disabled_downtime_expired_linked_can_move_elsewhere() {
     for state in not_enabled() {
         let mut scene = linked();
         *scene.connection("contoso") = connection("contoso").state(state);
@@ -143,7 +143,7 @@ fn disabled_downtime_expired_linked_a_user_can_unlink_and_link_elsewhere() {
 }
 
 #[test]
-fn disabled_downtime_expired_unlinked_the_instance_is_not_available_for_links() {
+fn disabled_downtime_expired_unlinked_offers_no_instance() {
     for (state, row) in [
         (ConnectionState::Disabled, "False/ConnectionDisabled | - | - | False+Reconciling"),
         (ConnectionState::Downtime, "False/InstanceDowntime | - | - | False+Reconciling"),
@@ -159,7 +159,7 @@ fn disabled_downtime_expired_unlinked_the_instance_is_not_available_for_links() 
 }
 
 #[test]
-fn disabled_downtime_expired_unlinked_nobody_asks_and_nothing_is_wrong_with_the_post() {
+fn disabled_downtime_expired_unlinked_without_intent_is_ready() {
     for state in not_enabled() {
         scene().with(connection("contoso").state(state)).expect("False/NotRequested | - | - | True");
     }
@@ -167,7 +167,7 @@ fn disabled_downtime_expired_unlinked_nobody_asks_and_nothing_is_wrong_with_the_
 
 /// R23–R26 for a post that is linked; every answer a proper instance can give.
 #[test]
-fn record_status_linked_the_linkage_is_broken_and_the_post_available_again() {
+fn record_status_linked_breaks_and_frees_the_post() {
     let other = Some(("lead".to_owned(), CASE));
     let another = Some(("incident".to_owned(), uuid::Uuid::from_u128(7)));
     let same = Some(("incident".to_owned(), CASE));
@@ -210,7 +210,7 @@ fn record_status_linked_without_a_record_yet() {
 
 /// R27: what was read counts only from an Enabled instance whose organisation id is the link's.
 #[test]
-fn r27_an_instance_that_cannot_be_reached_is_never_read_as_record_gone() {
+fn r27_unreachable_never_means_record_gone() {
     let gone = [
         Seen::ActivityGone { record_exists: Some(false) },
         Seen::Activity { regarding: None, record_exists: Some(false) },
@@ -234,7 +234,7 @@ fn r27_an_instance_that_cannot_be_reached_is_never_read_as_record_gone() {
 }
 
 #[test]
-fn r14_only_a_connection_created_after_the_removal_counts_and_the_oldest_of_those() {
+fn r14_restores_through_oldest_connection_created_after_removal() {
     let scene = scene().lost(RemovalCause::ConnectionDeleted);
     let removed = scene.post.status.removed_link.unwrap();
     let removed_at = removed.removed_at.0;
@@ -268,7 +268,7 @@ fn r14_only_a_connection_created_after_the_removal_counts_and_the_oldest_of_thos
 }
 
 #[test]
-fn r14_a_deletion_that_rules_held_counts_from_when_it_was_asked_for() {
+fn r14_held_deletion_counts_from_its_request() {
     let mut scene = linked();
     let asked = scene.now - SignedDuration::from_hours(48);
     scene.delete_connection("contoso").gone.insert("uid-contoso".into(), Some(asked));
@@ -278,7 +278,7 @@ fn r14_a_deletion_that_rules_held_counts_from_when_it_was_asked_for() {
 }
 
 #[test]
-fn r14_no_link_comes_back_that_was_not_removed_with_its_connection() {
+fn r14_restores_only_links_removed_with_their_connection() {
     for cause in [
         RemovalCause::Unlinked,
         RemovalCause::RecordDissociated,
@@ -292,7 +292,7 @@ fn r14_no_link_comes_back_that_was_not_removed_with_its_connection() {
 }
 
 #[test]
-fn r14_restoring_comes_before_a_standing_intent_and_before_rules() {
+fn r14_restore_precedes_intent_and_rules() {
     let mut scene = after_deletion();
     reassociate(&mut scene, "contoso");
     scene.expect(RESTORED);
@@ -311,7 +311,7 @@ fn scene_of_rules() -> Scene {
 }
 
 #[test]
-fn r12_nothing_is_sent_to_an_instance_when_a_link_goes() {
+fn r12_removing_a_link_sends_nothing() {
     use postlink::rules::link::Step;
     // By unlink, by deletion of the connection, by deletion of the post itself.
     assert_eq!(linked().wish(Wish::Unlink).decide(None).step, Step::Write);

@@ -53,7 +53,7 @@ fn every_failure_has_its_state_and_reason() {
 }
 
 #[test]
-fn a_failure_before_the_first_answer_leaves_the_state_absent_when_it_says_nothing_of_it() {
+fn first_failure_sets_state_only_if_conclusive() {
     for (failure, state, reason, _) in table() {
         let status = view(&connection("contoso").unseen()).told(asked().failing(failure)).decide().status;
         assert_eq!(status.state, state);
@@ -73,7 +73,7 @@ fn r18_expired_needs_positive_evidence() {
 }
 
 #[test]
-fn disabled_only_ever_means_our_own_enabled_false() {
+fn disabled_only_means_enabled_false() {
     let Answer::Organization { organization, friendly_name, accepts_social_data, .. } = asked().0.answer
     else {
         panic!()
@@ -85,7 +85,7 @@ fn disabled_only_ever_means_our_own_enabled_false() {
 }
 
 #[test]
-fn being_asked_to_wait_says_nothing_of_the_state() {
+fn throttling_does_not_change_the_state() {
     let throttled = || asked().failing(Failure::Throttled);
     for (contoso, state, ready) in [
         (connection("contoso"), Some(ConnectionState::Enabled), "True/Connected"),
@@ -120,21 +120,21 @@ fn r17_r18_recovery_is_automatic() {
 }
 
 #[test]
-fn an_organization_that_changed_keeps_the_known_one_and_the_state() {
+fn changed_organization_keeps_the_known_id_and_state() {
     let verdict = judge(&asked().organization(OTHER_ORG).0.answer, Some(&organization(ORG)), "h");
     assert_eq!((verdict.state, verdict.organization), (None, Some(organization(ORG))));
     assert_eq!(verdict.trouble.unwrap().0, Reason::OrganizationChanged);
 }
 
 #[test]
-fn an_instance_set_not_to_receive_social_data_is_connected_and_says_so() {
+fn instance_refusing_social_data_is_connected() {
     let status = view(&connection("contoso")).told(asked().refuses_social_data()).decide().status;
     assert_eq!(told(&status.conditions, ConditionType::Ready), "True/Connected");
     assert!(message(&status.conditions, ConditionType::Ready).contains("not to receive social data"));
 }
 
 #[test]
-fn looks_at_an_instance_that_is_away_come_less_and_less_often_but_never_rarer_than_the_probe() {
+fn failed_probes_back_off_to_the_probe_interval() {
     let (probe, secs) = (SignedDuration::from_mins(5), SignedDuration::from_secs);
     let waits = |failure: Failure| {
         [1, 2, 3, 4, 5, 6, u32::MAX].map(|failures| {
@@ -154,7 +154,7 @@ fn looks_at_an_instance_that_is_away_come_less_and_less_often_but_never_rarer_th
 
 /// How a link sees a connection (R21); the first that applies.
 #[test]
-fn r21_why_a_connection_is_not_offered_for_new_links() {
+fn r21_reason_a_connection_is_not_offered() {
     let cases: Vec<(Connection, Option<Reason>)> = vec![
         (connection("c"), None),
         (connection("c").state(ConnectionState::Disabled), Some(Reason::ConnectionDisabled)),
@@ -182,7 +182,7 @@ fn without_lead() -> Connection {
 }
 
 #[test]
-fn r09_a_dropped_record_type_stays_in_force_while_an_active_rule_names_it() {
+fn r09_used_record_type_stays_in_force() {
     let complaints = rule("complaints").record_type("lead").active_on("contoso");
     let status = view(&without_lead()).told(asked()).rules(&[complaints]).decide().status;
     assert_eq!(status.metadata.unwrap().record_types, ["incident", "lead"]);
@@ -195,7 +195,7 @@ fn r09_a_dropped_record_type_stays_in_force_while_an_active_rule_names_it() {
 }
 
 #[test]
-fn r09_the_type_goes_with_the_last_rule_that_names_it_in_one_write() {
+fn r09_type_goes_with_its_last_rule() {
     let complaints = rule("complaints").record_type("lead").off().generation(2).waiting(Reason::Inactive);
     let mut contoso = without_lead();
     contoso.status().metadata.as_mut().unwrap().record_types = vec!["incident".into(), "lead".into()];
@@ -206,7 +206,7 @@ fn r09_the_type_goes_with_the_last_rule_that_names_it_in_one_write() {
 }
 
 #[test]
-fn r09_a_rule_that_names_no_type_or_is_not_active_here_keeps_none() {
+fn r09_only_active_rules_naming_it_keep_a_type() {
     let bare = rule("complaints").active_on("contoso");
     let other = rule("other").record_type("lead").refers_to("fabrikam").active_on("fabrikam");
     let status = view(&without_lead()).told(asked()).rules(&[bare, other]).decide().status;
@@ -215,7 +215,7 @@ fn r09_a_rule_that_names_no_type_or_is_not_active_here_keeps_none() {
 }
 
 #[test]
-fn r09_a_new_rule_cannot_take_in_a_type_that_is_only_kept_by_none() {
+fn r09_new_rule_cannot_use_a_dropped_type() {
     let mut contoso = without_lead();
     contoso.status().active_rules.clear();
     let late = rule("late").record_type("lead");
@@ -224,7 +224,7 @@ fn r09_a_new_rule_cannot_take_in_a_type_that_is_only_kept_by_none() {
 }
 
 #[test]
-fn r04_a_table_the_instance_does_not_have_is_not_offered_and_stays_out_over_a_restart() {
+fn r04_missing_table_is_not_offered_after_a_restart() {
     let status = view(&connection("contoso")).told(asked().has_only(&["incident"])).decide().status;
     assert_eq!(status.metadata.as_ref().unwrap().record_types, ["incident"]);
     let mut contoso = connection("contoso");
@@ -234,7 +234,7 @@ fn r04_a_table_the_instance_does_not_have_is_not_offered_and_stays_out_over_a_re
 }
 
 #[test]
-fn messages_fit_into_a_condition_whatever_they_name() {
+fn messages_fit_into_a_condition() {
     let names: Vec<String> = (0..1000).map(|i| format!("{i:0>253}")).collect();
     let tables: Vec<String> = (0..64).map(|i| format!("t{i:0>127}")).collect();
     let all = [

@@ -220,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_about_a_link_is_written_once(view in view()) {
+    fn link_status_is_written_once(view in view()) {
         let first = view.decide();
         if first.step != Step::Write {
             return Ok(());
@@ -235,7 +235,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_neighbours_does_not_matter_to_a_link(view in view(), turn in 0_usize..3) {
+    fn order_of_dependents_does_not_affect_a_link(view in view(), turn in 0_usize..3) {
         let mut turned = view.clone();
         turned.connections.reverse();
         turned.rules.reverse();

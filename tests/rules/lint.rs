@@ -23,7 +23,7 @@ fn definition(crd: &CustomResourceDefinition) -> Value {
 }
 
 #[test]
-fn a_server_takes_the_definitions() {
+fn api_server_accepts_the_definitions() {
     let all = crds::all();
     assert_eq!(all.len(), 3);
     for crd in all {
@@ -32,7 +32,7 @@ fn a_server_takes_the_definitions() {
 }
 
 #[test]
-fn a_status_nobody_wrote_says_that_nobody_looked() {
+fn default_status_has_observed_generation_minus_one() {
     for schema in schemas() {
         let mut object = json!({
             "apiVersion": schema.api_version(), "kind": schema.kind(), "metadata": {"name": "x"}, "spec": {},
@@ -76,7 +76,7 @@ fn unbounded(schema: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn everything_below_spec_and_status_is_bounded() {
+fn every_field_is_bounded() {
     for crd in crds::all() {
         let definition = definition(&crd);
         for part in ["spec", "status"] {
@@ -90,7 +90,7 @@ fn everything_below_spec_and_status_is_bounded() {
 }
 
 #[test]
-fn what_has_no_bound_is_found() {
+fn unbounded_fields_are_found() {
     let schema = json!({"type": "object", "properties": {
         "text": {"type": "string"},
         "address": {"type": "string", "format": "uri"},
@@ -129,7 +129,7 @@ fn refused(schemas: &[Schema], document: &Document) -> Option<Vec<String>> {
 }
 
 #[test]
-fn the_examples_are_taken_as_they_are() {
+fn examples_are_valid() {
     let schemas = schemas();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let (mut checked, mut problems) = (BTreeSet::new(), Vec::new());
@@ -150,7 +150,7 @@ fn the_examples_are_taken_as_they_are() {
 }
 
 #[test]
-fn a_document_that_is_not_as_it_should_be_is_found() {
+fn invalid_documents_are_found() {
     let schemas = schemas();
     let refused = |spec: &str| {
         let text = format!(

@@ -142,7 +142,7 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
 }
 
 #[test]
-fn every_reason_is_written_by_a_decision_and_said_in_a_full_sentence() {
+fn every_reason_is_used_with_a_full_sentence() {
     for &reason in Reason::ALL {
         let (type_, list) = written(reason);
         assert_eq!(conditions::reason(&list, type_), Some(reason), "in {}: {list:#?}", type_.as_str());
@@ -176,7 +176,7 @@ fn the_reasons_of_an_unavailable_record() {
 
 /// §3: "the reason shown is the first in this order: user's own act, connection gone, connection state, record state".
 #[test]
-fn of_several_reasons_the_first_in_the_documented_order_is_shown() {
+fn first_reason_in_documented_order_is_shown() {
     let gone = Seen::ActivityGone { record_exists: Some(false) };
     let disabled = || connection("contoso").state(ConnectionState::Disabled);
     // All four at once, then without the first, and so on. A connection that is gone has no state.

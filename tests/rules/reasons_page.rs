@@ -23,7 +23,7 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_is_what_the_code_says() {
+fn reasons_page_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reasons.md");
     if std::env::var_os("POSTLINK_WRITE_DOCS").is_some() {
         fs::write(&path, page()).unwrap();

@@ -41,20 +41,20 @@ fn live(fence: Fence, stored: &[Entry<u8>], rules: &[Candidate<u8>]) -> Decision
 }
 
 #[test]
-fn clause_1_a_rule_that_wants_in_gets_an_entry_with_its_generation() {
+fn clause_1_wanting_rule_gets_entry_with_its_generation() {
     assert_eq!(cached(OPEN, &[], &[wants(1, 4)]).entries, [entry(1, 4)]);
     assert_eq!(cached(OPEN, &[entry(1, 4)], &[wants(1, 5)]).entries, [entry(1, 5)]);
     assert!(cached(OPEN, &[], &[away(1, 4)]).entries.is_empty());
 }
 
 #[test]
-fn clause_1_an_entrys_generation_never_goes_back() {
+fn clause_1_entry_generation_never_decreases() {
     assert_eq!(cached(OPEN, &[entry(1, 5)], &[wants(1, 4)]).entries, [entry(1, 5)]);
     assert_eq!(live(OPEN, &[entry(1, 5)], &[wants(1, 4)]).entries, [entry(1, 5)]);
 }
 
 #[test]
-fn clause_1_a_rule_that_names_a_type_not_offered_is_not_taken_in() {
+fn clause_1_rule_with_unoffered_type_gets_no_entry() {
     let unoffered = Candidate { offered: false, ..wants(1, 4) };
     assert!(cached(OPEN, &[], &[unoffered]).entries.is_empty());
 }
@@ -83,7 +83,7 @@ fn clause_2_release_only_after_a_live_read_shows_it(#[case] read: &[Candidate<u8
 }
 
 #[test]
-fn clause_2_what_the_index_says_of_it_counts_nothing_when_a_live_read_differs() {
+fn clause_2_live_read_overrides_the_index() {
     let decision = decide(&Clauses::KEPT, DISABLING, &[entry(1, 3)], &[away(1, 4)], Some(&[active(1, 3)]), 3);
     assert_eq!(decision.entries, [entry(1, 3)]);
 }
@@ -92,7 +92,7 @@ fn clause_2_what_the_index_says_of_it_counts_nothing_when_a_live_read_differs() 
 #[case::no_finalizer(Fence { finalizer: false, ..OPEN })]
 #[case::deleting(DELETING)]
 #[case::disabling(DISABLING)]
-fn clause_3_the_intent_is_the_fence(#[case] fence: Fence) {
+fn clause_3_pending_disable_or_delete_is_the_fence(#[case] fence: Fence) {
     assert!(live(fence, &[], &[wants(1, 1)]).entries.is_empty(), "no new rule gets in");
     let kept = live(fence, &[entry(2, 1)], &[wants(1, 1), active(2, 1)]);
     assert_eq!(kept.entries, [entry(2, 1)], "the rules already in stay");
@@ -101,7 +101,7 @@ fn clause_3_the_intent_is_the_fence(#[case] fence: Fence) {
 }
 
 #[test]
-fn clause_4_disabled_only_with_no_entries_a_live_list_and_no_creation_in_flight() {
+fn clause_4_disabled_needs_no_entries_live_list_no_creations() {
     assert!(live(DISABLING, &[], &[]).may_disable);
     assert!(!cached(DISABLING, &[], &[]).may_disable);
     assert!(cached(DISABLING, &[], &[]).needs_live_list);
@@ -115,7 +115,7 @@ fn clause_4_disabled_only_with_no_entries_a_live_list_and_no_creation_in_flight(
 }
 
 #[test]
-fn clause_4_an_active_rule_without_an_entry_gets_it_back_fence_or_not() {
+fn clause_4_active_rule_regains_its_lost_entry() {
     for fence in [OPEN, DISABLING, DELETING] {
         for rule in [active(1, 7), stopping(1, 7)] {
             let decision = live(fence, &[], &[rule]);
@@ -126,7 +126,7 @@ fn clause_4_an_active_rule_without_an_entry_gets_it_back_fence_or_not() {
 }
 
 #[test]
-fn clause_5_the_finalizer_goes_only_when_the_stored_list_is_empty() {
+fn clause_5_finalizer_goes_once_stored_list_is_empty() {
     assert!(live(DELETING, &[], &[]).may_let_go);
     assert!(!cached(DELETING, &[], &[]).may_let_go);
     assert!(!live(DELETING, &[entry(1, 1)], &[]).may_let_go, "the empty list is stored first");
@@ -138,7 +138,7 @@ fn clause_5_the_finalizer_goes_only_when_the_stored_list_is_empty() {
 }
 
 #[test]
-fn a_full_list_turns_rules_away_but_never_those_in_it() {
+fn full_list_rejects_only_new_rules() {
     let full = [entry(1, 1), entry(2, 1), entry(3, 1)];
     let decision = cached(OPEN, &full, &[wants(4, 1), wants(2, 9)]);
     assert_eq!(decision.turned_away, [4]);

@@ -54,7 +54,7 @@ fn sources() -> Vec<String> {
 }
 
 #[test]
-fn every_instruction_is_one_there_is() {
+fn dockerfile_uses_known_instructions() {
     let known = ["FROM", "WORKDIR", "COPY", "RUN", "LABEL", "USER", "ENTRYPOINT", "CMD", "ARG", "ENV"];
     for (name, arguments) in instructions() {
         assert!(known.contains(&name.as_str()), "{name} {arguments}");
@@ -67,7 +67,7 @@ fn every_instruction_is_one_there_is() {
 }
 
 #[test]
-fn the_image_is_the_program_alone_and_not_root() {
+fn image_holds_only_the_program_as_nonroot() {
     let stages = stages();
     let last = stages.last().unwrap();
     assert_eq!(all(last, "FROM"), ["gcr.io/distroless/cc-debian12:nonroot"]);
@@ -87,7 +87,7 @@ fn the_image_is_the_program_alone_and_not_root() {
 
 /// A program linked on a newer Debian asks for symbols that the older glibc of the image does not have.
 #[test]
-fn it_is_built_on_the_debian_it_runs_on_with_the_rust_of_the_manifest() {
+fn build_image_matches_runtime_debian_and_manifest_rust() {
     let stages = stages();
     let builder = all(&stages[0], "FROM")[0];
     let toolchain = env!("CARGO_PKG_RUST_VERSION");
@@ -96,7 +96,7 @@ fn it_is_built_on_the_debian_it_runs_on_with_the_rust_of_the_manifest() {
 }
 
 #[test]
-fn what_is_copied_is_there_and_is_not_ignored() {
+fn copied_paths_exist_and_are_not_ignored() {
     let sources = sources();
     let mut let_in = BTreeSet::new();
     for line in text_of(".dockerignore").lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
@@ -113,7 +113,7 @@ fn what_is_copied_is_there_and_is_not_ignored() {
 
 /// Files that the code includes at compile time are easily forgotten: outside of a container they are just there.
 #[test]
-fn what_is_copied_is_enough_to_build_from() {
+fn copied_paths_suffice_for_the_build() {
     fn included(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -157,7 +157,7 @@ fn what_is_copied_is_enough_to_build_from() {
 }
 
 #[test]
-fn what_it_runs_is_what_make_runs() {
+fn dockerfile_runs_make_image_binary() {
     let stages = stages();
     let runs = all(&stages[0], "RUN");
     let targets: Vec<_> = runs.iter().filter_map(|run| run.strip_prefix("make ")).collect();
@@ -172,7 +172,7 @@ fn what_it_runs_is_what_make_runs() {
 
 /// What distroless/cc holds: glibc's family and libgcc. No libssl, no libz: those are base's or nobody's.
 #[test]
-fn the_image_holds_every_library_the_program_needs() {
+fn image_has_every_shared_library_needed() {
     let held = [
         "ld-linux-aarch64.so.1",
         "ld-linux-x86-64.so.2",

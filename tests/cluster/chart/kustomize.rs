@@ -52,7 +52,7 @@ fn compared(objects: Vec<Value>) -> BTreeMap<(String, String, String), Value> {
 }
 
 #[test]
-fn the_base_renders_what_the_chart_renders() {
+fn kustomize_base_equals_the_rendered_chart() {
     let mut base = compared(base());
     let namespace = base.remove(&("Namespace".into(), String::new(), NAMESPACE.into()));
     assert!(namespace.is_some(), "the base brings its namespace along");
@@ -69,7 +69,7 @@ fn the_base_renders_what_the_chart_renders() {
 
 /// The folders people are told to apply hold nothing that is no object.
 #[test]
-fn the_folders_can_be_applied_one_by_one() {
+fn manifest_folders_hold_only_objects() {
     let plane = shared();
     for folder in ["crds", "charts/postlink/files/crds", "charts/postlink/policies"] {
         let folder = repository(folder);

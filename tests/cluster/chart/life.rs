@@ -121,7 +121,7 @@ fn helm_4_installs_upgrades_rolls_back_and_removes() {
 }
 
 #[test]
-fn definitions_applied_by_kubectl_are_taken_over_when_told_to() {
+fn helm_adopts_definitions_applied_by_kubectl_on_request() {
     for (major, more) in [(3, &[][..]), (4, &["--force-conflicts"][..])] {
         let plane = ControlPlane::start();
         plane.kubectl_apply(User::Alice, repository("crds"));
@@ -140,7 +140,7 @@ fn definitions_applied_by_kubectl_are_taken_over_when_told_to() {
 
 /// Mallory has no right anywhere but in three namespaces, and all of them there.
 #[test]
-fn a_namespaced_install_needs_no_right_outside_of_its_namespaces() {
+fn namespaced_install_needs_rights_in_its_namespaces_only() {
     let plane = ControlPlane::start();
     plane.kubectl_apply(User::Admin, repository("crds"));
     for namespace in [NAMESPACE, "social", "care"] {
@@ -179,7 +179,7 @@ fn a_namespaced_install_needs_no_right_outside_of_its_namespaces() {
 
 /// The chart's README, Taking a namespace out.
 #[test]
-fn a_release_that_names_a_namespace_that_is_gone_is_upgraded_without_it() {
+fn namespaced_release_upgrades_after_a_namespace_is_deleted() {
     let plane = ControlPlane::start();
     plane.kubectl_apply(User::Admin, repository("crds"));
     let chart = chart();
@@ -219,7 +219,7 @@ fn pod(objects: &[Value], namespace: &str) -> Value {
 }
 
 #[test]
-fn a_namespace_of_restricted_pods_takes_the_pods() {
+fn pods_run_in_a_restricted_namespace() {
     let plane = shared();
     let namespace = plane.namespace("restricted");
     let label = "pod-security.kubernetes.io/enforce=restricted";
@@ -240,7 +240,7 @@ fn a_namespace_of_restricted_pods_takes_the_pods() {
 
 /// The policies of a release are in force, and say what the files say.
 #[test]
-fn an_installed_release_refuses_to_let_go_of_a_connection_in_use() {
+fn installed_policies_refuse_deleting_a_used_connection() {
     let plane = ControlPlane::start();
     helm(&plane, 4, &["install", "postlink", path(&chart()), "--create-namespace"]);
     established(&plane);
@@ -271,7 +271,7 @@ fn an_installed_release_refuses_to_let_go_of_a_connection_in_use() {
 
 /// What the API server would drop or default differently shows as a warning or an error here.
 #[test]
-fn the_api_server_knows_every_field() {
+fn api_server_accepts_every_field() {
     let plane = ControlPlane::start();
     plane.kubectl(User::Admin, ["create", "namespace", NAMESPACE]).ok();
     let (chart, mut values) = super::everything();

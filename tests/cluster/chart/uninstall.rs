@@ -24,7 +24,7 @@ fn in_force(plane: &ControlPlane) {
 }
 
 #[test]
-fn helm_tells_who_uninstalls_while_there_are_connections() {
+fn helm_warns_on_uninstall_while_connections_exist() {
     let plane = ControlPlane::start();
     let chart = chart();
     for major in HELMS {
@@ -57,7 +57,7 @@ fn helm_tells_who_uninstalls_while_there_are_connections() {
 
 /// Somebody else's `ConfigMap` of this name is none of our business, and neither is a release that nobody counts for.
 #[test]
-fn nobody_else_is_warned() {
+fn uninstall_warning_only_for_our_release() {
     let plane = ControlPlane::start();
     plane
         .helm(4, User::Alice, ["install", "postlink", path(&chart()), "-n", NAMESPACE, "--create-namespace"])

@@ -19,7 +19,7 @@ fn schema() -> Value {
 }
 
 #[test]
-fn a_slip_is_refused_with_the_place_it_is_at() {
+fn schema_rejects_mistakes_and_names_the_place() {
     let slips = [
         (json!({"replica": 3}), "'replica' not allowed"),
         (json!({"replicas": "3"}), "at '/replicas'"),
@@ -81,7 +81,7 @@ fn a_slip_is_refused_with_the_place_it_is_at() {
 
 /// YAML reads an unquoted `123` or `true` as something else than a name.
 #[test]
-fn a_name_may_look_like_a_number() {
+fn names_may_look_like_numbers() {
     let values = json!({"namespaces": ["123", "true"], "fullnameOverride": "7", "priorityClassName": "1"});
     for major in HELMS {
         for object in objects(&template(major, &chart(), &values).unwrap()) {
@@ -94,7 +94,7 @@ fn a_name_may_look_like_a_number() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn contradicting_values_are_refused() {
     for (values, message) in [
         (
             json!({"metrics": {"service": {"enabled": false}, "serviceMonitor": {"enabled": true}}}),
@@ -112,7 +112,7 @@ fn what_contradicts_itself_is_refused() {
 
 /// Rancher puts `global.cattle` into every release, and Helm hands `global` on to every chart below.
 #[test]
-fn global_is_open_also_below_an_umbrella() {
+fn global_values_are_open_in_an_umbrella_chart() {
     let umbrella = new_folder("umbrella").join("house");
     copy(&chart(), &umbrella.join("charts/postlink"));
     fs::create_dir_all(umbrella.join("templates")).unwrap();
@@ -138,7 +138,7 @@ fn global_is_open_also_below_an_umbrella() {
 }
 
 #[test]
-fn everything_but_global_and_what_kubernetes_leaves_open_is_closed() {
+fn schema_is_closed_except_global_and_kubernetes_types() {
     fn open(schema: &Value, place: &str, found: &mut BTreeSet<String>) {
         match schema {
             Value::Object(fields) => {
@@ -180,7 +180,7 @@ fn everything_but_global_and_what_kubernetes_leaves_open_is_closed() {
 
 /// A value in one of the two only is either never read or never allowed.
 #[test]
-fn values_and_schema_name_the_same_values() {
+fn values_and_schema_list_the_same_values() {
     fn of_schema(schema: &Value, root: &Value, place: &str, found: &mut BTreeSet<String>) {
         let schema = match schema["$ref"].as_str() {
             Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),
@@ -209,7 +209,7 @@ fn values_and_schema_name_the_same_values() {
 }
 
 #[test]
-fn the_test_of_everything_sets_everything() {
+fn everything_yaml_sets_every_value() {
     let (_, given) = everything();
     for value in explained() {
         let place = format!("/{}", value.place.replace('.', "/"));
@@ -252,7 +252,7 @@ fn explained() -> Vec<Explained> {
 }
 
 #[test]
-fn the_readme_has_a_row_for_each_value() {
+fn readme_has_a_row_per_value() {
     const BEGIN: &str = "<!-- values: written by a test from values.yaml -->\n";
     const END: &str = "<!-- end of values -->";
     let file = repository("charts/postlink/README.md");
@@ -275,7 +275,7 @@ fn the_readme_has_a_row_for_each_value() {
 }
 
 #[test]
-fn a_packaged_chart_holds_what_it_renders_from() {
+fn packaged_chart_is_complete() {
     let folder = new_folder("package");
     for major in HELMS {
         let target = folder.join(format!("helm{major}"));

@@ -272,7 +272,7 @@ fn tarball_of(folder: &Path, text: &str) -> Vec<u8> {
 
 /// A definition takes every object of its kind along, so it stays when it leaves the tree, and when the tree goes.
 #[test]
-fn the_definitions_outlive_the_kustomization_that_brought_them() {
+fn definitions_outlive_their_kustomization() {
     let stage = Stage::prepared(&quickstart_instance());
     let flux = Flux::start(&stage);
     let cell = Cell::new(&stage, "definitions".to_owned());

@@ -174,7 +174,7 @@ fn differences(cell: &Cell<'_>, cases: &[&Case], wanted: impl Fn(&Case) -> [&'st
 }
 
 #[test]
-fn tools_agree_on_what_is_healthy() {
+fn tools_agree_on_health() {
     let instances = repository("tests/cluster/gitops/fixtures/instances.yaml");
     let mut stage = Stage::set(&instances, Lease::None);
     stage.plane.kubectl_apply(User::Alice, repository("tests/cluster/gitops/fixtures/objects.yaml"));
@@ -226,7 +226,7 @@ fn tools_agree_on_what_is_healthy() {
 }
 
 #[test]
-fn every_reason_of_ready_has_a_case_or_says_why_not() {
+fn every_ready_reason_has_a_health_case() {
     let cases: BTreeSet<_> = CASES.iter().map(|case| case.ready.1).collect();
     let named: BTreeSet<_> = NOT_HERE.iter().chain(&NOT_READY).map(|reason| reason.as_str()).collect();
     let twice: Vec<_> = cases.intersection(&named).collect();

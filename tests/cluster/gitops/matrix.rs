@@ -136,7 +136,7 @@ fn play_cell(stage: &Stage, flux: &Flux, (scenario, column): Place) -> Played {
 }
 
 #[test]
-fn one_commit_is_enough_with_every_tool() {
+fn one_commit_suffices_with_every_tool() {
     let stage = Stage::quickstart(Lease::None);
     stage.plane.kubectl(User::Admin, ["create", "namespace", PLATFORM]).ok();
     let flux = Flux::start(&stage);

@@ -26,7 +26,7 @@ pub fn check(played: &BTreeMap<Place, Played>) {
     }
     assert!(
         committed == table,
-        "{PAGE} is out of date; run `POSTLINK_WRITE_DOCS=1 cargo test --test cluster one_commit_is_enough`\n{table}"
+        "{PAGE} is out of date; run `POSTLINK_WRITE_DOCS=1 cargo test --test cluster one_commit_suffices`\n{table}"
     );
 }
 

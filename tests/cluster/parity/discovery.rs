@@ -28,7 +28,7 @@ fn compare_entries(path: &str, list: &str, memory: &Value, server: &Value) {
 }
 
 #[test]
-fn discovery_documents_agree_on_what_both_serve() {
+fn discovery_documents_agree() {
     let plane = denying();
     block_on(async {
         let sides = Sides::new(&plane, Mode::Deny).await;

@@ -162,7 +162,7 @@ fn creates_and_replaces_are_answered_alike() {
 }
 
 #[test]
-fn names_and_metadata_are_judged_alike() {
+fn names_and_metadata_are_validated_alike() {
     compare(&denying(), Mode::Deny, &[cases::metadata::CASES]);
 }
 
@@ -177,7 +177,7 @@ fn server_side_apply_is_answered_alike() {
 }
 
 #[test]
-fn statuses_are_written_alike() {
+fn status_writes_are_answered_alike() {
     compare(&denying(), Mode::Deny, &[cases::status::CASES]);
 }
 
@@ -202,17 +202,17 @@ fn built_in_kinds_are_answered_alike() {
 }
 
 #[test]
-fn policies_that_deny_speak_alike() {
+fn denying_policies_answer_alike() {
     compare(&denying(), Mode::Deny, &[cases::policies::CASES]);
 }
 
 #[test]
-fn watches_tell_the_same_story() {
+fn watches_deliver_the_same_events() {
     compare(&denying(), Mode::Deny, &[cases::watching::CASES]);
 }
 
 #[test]
-fn policies_that_warn_and_a_forgotten_past_are_answered_alike() {
+fn warnings_and_compacted_watches_are_answered_alike() {
     // An own one: the policies of the shared one deny, and its past is read by other tests.
     let plane = ControlPlane::start();
     install(&plane, Mode::Warn);
@@ -220,7 +220,7 @@ fn policies_that_warn_and_a_forgotten_past_are_answered_alike() {
 }
 
 #[test]
-fn every_known_difference_belongs_to_a_case() {
+fn every_known_difference_has_a_case() {
     let all: Vec<&Case> = cases::ALL.iter().copied().flatten().collect();
     let names: BTreeSet<&str> = all.iter().map(|(name, _)| *name).collect();
     assert_eq!(names.len(), all.len(), "two cases have one name");

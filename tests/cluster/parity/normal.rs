@@ -207,7 +207,7 @@ fn compare(at: &str, memory: &Value, server: &Value, found: &mut Differences) {
 }
 
 #[test]
-fn what_a_server_chooses_is_replaced_and_nothing_else() {
+fn only_server_chosen_values_are_normalized() {
     let object = |uid: &str, version: &str| {
         json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z", "uid": uid, "resourceVersion": version},
             "spec": {"uid": "stays", "reach": 100}})

@@ -59,7 +59,7 @@ fn holder(api: &MemoryApi) -> Value {
 
 /// The clocks of two machines may differ by any amount.
 #[tokio::test]
-async fn another_s_lease_is_judged_by_when_it_was_seen_to_change() {
+async fn lease_expiry_counts_from_the_last_observed_change() {
     let renewed = |ago: SignedDuration, seconds: u32| json!({"spec": {"holderIdentity": "another", "leaseDurationSeconds": seconds, "renewTime": format!("{:.6}", Timestamp::now() - ago)}});
     let api = MemoryApi::new(&[], Options::default()).unwrap();
     let leases: Api<Lease> = Api::default_namespaced(api.client(Actor::admin()));
@@ -102,7 +102,7 @@ impl Drop for Ended {
 
 /// A renewal that hangs in retries of the client's is a lease that is lost without anybody noticing.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_renewal_that_fails_is_one_request_and_the_next_try_reads_first() {
+async fn failed_renewal_is_not_retried_without_a_read() {
     let api = MemoryApi::new(&crds::all(), Options::default()).unwrap();
     let (asked, trouble) = (Asked::default(), Arc::new(AtomicBool::new(false)));
     let service = api.service_over(Actor::admin(), &listening(&asked, &trouble));

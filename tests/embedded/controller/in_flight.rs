@@ -32,7 +32,7 @@ fn activities(scene: &Scene) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn disabled_is_not_said_before_what_is_being_created_has_ended() {
+async fn disable_waits_for_running_creations() {
     let scene = creating().await;
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
     scene.until("the wish is looked at", Scene::has_looked).await;
@@ -54,7 +54,7 @@ async fn disabled_is_not_said_before_what_is_being_created_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_is_not_let_go_before_what_is_being_created_has_ended() {
+async fn deletion_waits_for_running_creations() {
     let scene = creating().await;
     scene.delete("DynamicsConnection", "contoso").await;
     scene.until("the deletion is looked at", Scene::has_looked).await;
@@ -71,7 +71,7 @@ async fn a_connection_is_not_let_go_before_what_is_being_created_has_ended() {
 
 /// A process that was killed may have sent something just before: whoever comes next cannot know.
 #[tokio::test(start_paused = true)]
-async fn disabled_is_not_said_before_what_a_killed_predecessor_was_creating_must_have_ended() {
+async fn disable_waits_for_a_killed_leaders_creations() {
     let scene = Scene::start("").await;
     scene.line.kill();
     let wait = Duration::from_secs(60);
@@ -97,7 +97,7 @@ async fn disabled_is_not_said_before_what_a_killed_predecessor_was_creating_must
 /// §4.7: the lease is looked at right before the instance is asked, not only when the decision is made; and a link that
 /// has to wait for it costs next to nothing.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_begun_in_an_instance_once_the_lease_is_about_to_end() {
+async fn no_creation_starts_when_the_lease_is_expiring() {
     let scene = Scene::start("").await;
     scene.line.kill();
     let (long_enough, first, reads) =
@@ -141,7 +141,7 @@ async fn nothing_is_begun_in_an_instance_once_the_lease_is_about_to_end() {
 
 /// Tries of one link, in seconds after one another: as the instance asks, else twice as far apart each time.
 #[tokio::test(start_paused = true)]
-async fn a_creation_that_fails_is_tried_again_later_each_time_or_as_the_instance_asks() {
+async fn failed_creation_backs_off_or_honors_retry_after() {
     let scene = Scene::start("").await;
     let refused = |status, retry_after: Option<&str>| Fault::Status {
         status,

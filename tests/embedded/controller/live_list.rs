@@ -30,7 +30,7 @@ fn decided(scene: &Scene) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_active_rule_holds_its_connection_also_as_the_last_of_more_than_one_page() {
+async fn active_rule_on_the_last_page_holds_its_connection() {
     // The watches and the live list ask for 500 at a time, in the order of the names.
     const OTHERS: usize = 500;
     let mut rules = String::new();
@@ -72,7 +72,7 @@ enum Behind {
 #[case::of_a_rule_switched_on_whose_entry_is_lost(Behind::SwitchedOn)]
 #[case::of_a_rule_that_is_new(Behind::Created)]
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_is_behind_lets_no_connection_be_disabled_under_an_active_rule(#[case] behind: Behind) {
+async fn stale_watch_does_not_disable_under_active_rule(#[case] behind: Behind) {
     let rule = |active: bool| json!({"active": active, "connectionRef": {"name": "contoso"}});
     let scene = Scene::start("").await;
     if behind == Behind::SwitchedOn {
