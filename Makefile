@@ -47,7 +47,7 @@ control-plane: ## Build the real control plane, kubectl, Helm and Flux once, int
 
 # The same recipe with another control plane in the place of the usual one.
 FLOOR := $(CURDIR)/target/floor
-MAIN_PATH := story:: refusal:: departure:: availability:: chart::life::
+MAIN_PATH := story:: admission:: deletion:: availability:: chart::life::
 floor: control-plane ## The main path on the oldest Kubernetes supported, 1.33 (builds it first; not in CI)
 	rm -rf $(FLOOR)/recipe && mkdir -p $(FLOOR)/recipe
 	cp -R $(addprefix tests/cluster/,build-tools helm3 helm4 flux health) $(FLOOR)/recipe

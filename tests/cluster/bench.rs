@@ -8,12 +8,12 @@ use postlink::api::PostLink;
 use postlink::controller::index::{Index, Source, entry::request_hash};
 use serde_json::{Value, json};
 
+use crate::cluster::NAMESPACE;
 use crate::control_plane::install_parcels;
-use crate::crowd::{Crowd, post_link};
 use crate::harness::ControlPlane;
 use crate::harness::patch_loop::{Rate, bare_patch_loop};
 use crate::harness::users::User;
-use crate::stage::NAMESPACE;
+use crate::many_links::{ManyLinks, post_link};
 
 /// Objects to patch, when the environment does not say otherwise.
 const OBJECTS: usize = 2_000;
@@ -77,19 +77,19 @@ async fn bench_fan_out() {
         "links", "what", "seconds", "links/s", "÷ bare"
     );
     for links in FAN_OUTS {
-        let mut crowd = Crowd::gather(links);
-        let before = resident(crowd.stage.controller().id());
-        let mut rows = vec![("created in the instance", crowd.link_all().await)];
-        rows.push(("flip: disabled", crowd.flip(false).await));
-        rows.push(("flip: enabled", crowd.flip(true).await));
-        rows.push(("flip: disabled again", crowd.flip(false).await));
-        let process = resident(crowd.stage.controller().id()).saturating_sub(before) / links;
-        let end = crowd.now().await;
-        crowd.stage.kill_controller();
-        let bare = bare(&crowd).await;
+        let mut many = ManyLinks::start(links);
+        let before = resident(many.cluster.controller().id());
+        let mut rows = vec![("created in the instance", many.link_all().await)];
+        rows.push(("flip: disabled", many.flip(false).await));
+        rows.push(("flip: enabled", many.flip(true).await));
+        rows.push(("flip: disabled again", many.flip(false).await));
+        let process = resident(many.cluster.controller().id()).saturating_sub(before) / links;
+        let end = many.now().await;
+        many.cluster.kill_controller();
+        let bare = bare(&many).await;
         for (number, (what, fan_out)) in rows.iter().enumerate() {
             let until = rows.get(number + 1).map_or(end, |(_, next)| next.since);
-            let writes = crowd.writes(fan_out.since..until);
+            let writes = many.writes(fan_out.since..until);
             let (seconds, rate) = (fan_out.seconds, fan_out.per_second());
             let ratio = rate / bare.per_second();
             println!("{links:>8} {what:>24} {seconds:>8.2} {rate:>8.0} {ratio:>7.2}  {writes:?}");
@@ -102,12 +102,12 @@ async fn bench_fan_out() {
     }
 }
 
-/// The best the bare loop does on the links of `crowd`, with conditions as long as theirs.
-async fn bare(crowd: &Crowd) -> Rate {
-    let client = crowd.stage.plane.client(User::Admin).await;
+/// The best the bare loop does on the links of `many`, with conditions as long as theirs.
+async fn bare(many: &ManyLinks) -> Rate {
+    let client = many.cluster.plane.client(User::Admin).await;
     let collection = format!("/apis/postlink.dev/v1alpha1/namespaces/{NAMESPACE}/postlinks");
-    let paths: Vec<_> = (0..crowd.links).map(|number| format!("{collection}/post-{number:06}")).collect();
-    let one: Value = crowd.stage.get("plink/post-000000");
+    let paths: Vec<_> = (0..many.links).map(|number| format!("{collection}/post-{number:06}")).collect();
+    let one: Value = many.cluster.get("plink/post-000000");
     let mut best: Option<Rate> = None;
     for concurrency in CONCURRENCIES {
         let mut conditions = one["status"]["conditions"].clone();
@@ -190,21 +190,21 @@ const INSTALLATIONS: [usize; 3] = [1_000, 10_000, 100_000];
 async fn bench_memory() {
     println!("{:>8} {:>24} {:>12} {:>12}", "links", "what", "MiB", "at most");
     for links in INSTALLATIONS {
-        let mut crowd = Crowd::gather(links);
+        let mut many = ManyLinks::start(links);
         let told = |what: &str, pid: u32| {
             let mebibytes = |bytes: usize| bytes >> 20;
             let (now, most) = (mebibytes(resident(pid)), mebibytes(memory(pid, "VmHWM:")));
             println!("{links:>8} {what:>24} {now:>12} {most:>12}");
         };
-        told("nothing to do yet", crowd.stage.controller().id());
-        crowd.link_all().await;
-        told("all links made", crowd.stage.controller().id());
-        crowd.flip(false).await;
-        crowd.flip(true).await;
-        told("disabled and enabled", crowd.stage.controller().id());
-        crowd.stage.kill_controller();
-        crowd.stage.start_controller();
-        told("restarted", crowd.stage.controller().id());
+        told("nothing to do yet", many.cluster.controller().id());
+        many.link_all().await;
+        told("all links made", many.cluster.controller().id());
+        many.flip(false).await;
+        many.flip(true).await;
+        told("disabled and enabled", many.cluster.controller().id());
+        many.cluster.kill_controller();
+        many.cluster.start_controller();
+        told("restarted", many.cluster.controller().id());
     }
 }
 

@@ -5,22 +5,22 @@ mod bad_object;
 mod bench;
 mod chart;
 mod control_plane;
-mod crowd;
-mod departure;
+mod deletion;
 mod gitops;
-mod ground;
+mod many_links;
+mod missing_prerequisites;
 // A test uses what it needs of the harness, and the harness offers what tests to come need.
+mod admission;
+mod cluster;
 #[allow(dead_code)]
 mod harness;
 mod idle;
+mod in_flight;
 mod kills;
-mod on_the_wire;
 mod operations;
 mod oracle;
 mod parity;
 mod processes;
-mod refusal;
 mod short_lease;
-mod stage;
 mod storm;
 mod story;

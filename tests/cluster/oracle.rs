@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::cluster::condition;
 use crate::harness::history::Revision;
-use crate::stage::condition;
 
 /// Where our three kinds are.
 pub const OURS: &str = "/registry/postlink.dev/";

@@ -13,11 +13,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
+use crate::cluster::{Cluster, NAMESPACE, SOON, condition, quickstart_instance};
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, eventually};
 use crate::oracle::{self, EVENTS, OURS};
-use crate::stage::{NAMESPACE, SOON, Stage, condition, quickstart_instance};
 use crate::story::CANARY;
 
 const RULES: u32 = 20;
@@ -42,12 +42,12 @@ struct Tally {
 }
 
 #[derive(Clone)]
-struct Hand {
+struct Apis {
     rules: Api<AutomationRule>,
     connections: Api<DynamicsConnection>,
 }
 
-impl Hand {
+impl Apis {
     fn of(client: &Client) -> Self {
         Self {
             rules: Api::namespaced(client.clone(), NAMESPACE),
@@ -124,10 +124,10 @@ fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value) 
 }
 
 /// Everything of the namespace, by kind.
-async fn stored(hand: &Hand) -> (Vec<Value>, Vec<Value>) {
+async fn stored(apis: &Apis) -> (Vec<Value>, Vec<Value>) {
     let all = ListParams::default();
-    let rules = hand.rules.list(&all).await.expect("the rules can be listed").items;
-    let connections = hand.connections.list(&all).await.expect("the connections can be listed").items;
+    let rules = apis.rules.list(&all).await.expect("the rules can be listed").items;
+    let connections = apis.connections.list(&all).await.expect("the connections can be listed").items;
     let value = |object| serde_json::to_value(object).expect("an object can be written");
     (
         rules.iter().map(value).collect(),
@@ -189,11 +189,11 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-async fn until_settled(hand: &Hand, when: &str) {
+async fn until_settled(apis: &Apis, when: &str) {
     let mut last = Vec::new();
     let settled = tokio::time::timeout(SOON * 2, async {
         loop {
-            let (rules, connections) = stored(hand).await;
+            let (rules, connections) = stored(apis).await;
             last = unsettled(&rules, &connections);
             if last.is_empty() {
                 return;
@@ -225,17 +225,17 @@ fn storm(seed: u64, rounds: usize, operations: usize, kills: usize) {
     // A leader that follows a killed one waits as long as a request may take before it disables or deletes anything. Were
     // that longer than a leader lives here, nothing would ever go.
     let values = json!({"leaseDuration": 5, "instanceTimeout": 1});
-    let stage = Stage::installed(&quickstart_instance(), &[], &values);
-    stage.apply_quickstart(&["00-namespace", "secret"]);
+    let cluster = Cluster::installed_with(&quickstart_instance(), &[], &values);
+    cluster.apply_quickstart(&["00-namespace", "secret"]);
     let begin = Instant::now();
-    let mut pods = [stage.pod(), stage.pod()];
+    let mut pods = [cluster.pod(), cluster.pod()];
     let mut random = StdRng::seed_from_u64(seed);
     let mut sum = Sum { next_revision: 1, ..Sum::default() };
     for _ in 0..rounds {
-        block_on(round(&stage, &mut pods, operations, kills, &mut random, &mut sum));
+        block_on(round(&cluster, &mut pods, operations, kills, &mut random, &mut sum));
         let mut history = Vec::new();
         let first = sum.next_revision;
-        stage
+        cluster
             .plane
             .each_revision(first, "/registry/", |revision| {
                 // All that the oracle looks at: Leases would be most of the rest.
@@ -253,7 +253,7 @@ fn storm(seed: u64, rounds: usize, operations: usize, kills: usize) {
     println!("{} operations in {:.0?}: {sum:?}", rounds * operations, begin.elapsed());
     assert!(sum.killed >= rounds * kills && sum.tally.refused > 0, "{sum:?}");
     assert!(sum.tally.accepted > rounds * operations / 4, "{sum:?}");
-    stage.controller_kept_within_its_rights();
+    cluster.controller_kept_within_its_rights();
 }
 
 /// How it went.
@@ -268,15 +268,15 @@ struct Sum {
 }
 
 async fn round(
-    stage: &Stage,
+    cluster: &Cluster,
     pods: &mut [Pod; 2],
     operations: usize,
     kills: usize,
     random: &mut StdRng,
     sum: &mut Sum,
 ) {
-    let alice = Hand::of(&stage.plane.client(User::Alice).await);
-    let flux = Hand::of(&stage.plane.client(User::FluxKustomize).await);
+    let alice = Apis::of(&cluster.plane.client(User::Alice).await);
+    let flux = Apis::of(&cluster.plane.client(User::FluxKustomize).await);
     for number in 0..CONNECTIONS {
         let connection = connection_of(&format!("connection-{number}"));
         alice.connections.create(&PostParams::default(), &connection).await.unwrap();
@@ -324,7 +324,7 @@ async fn round(
 }
 
 async fn act(
-    (alice, flux): (&Hand, &Hand),
+    (alice, flux): (&Apis, &Apis),
     operations: usize,
     pause: u64,
     random: &mut StdRng,

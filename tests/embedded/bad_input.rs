@@ -1,5 +1,5 @@
-//! Bad input, through the program as a user runs it: one good tree, one bad thing beside it. What is bad is told at
-//! its place, everything else goes on, and nothing secret is told.
+//! Bad input through the program as a user runs it: a good tree with one bad document. The error names its place,
+//! everything else is applied, and no secret is printed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 use rstest::rstest;
@@ -11,7 +11,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The client secret; it must never be seen outside the file it stands in.
+/// The client secret; it must not appear in any output.
 const CANARY: &str = "canary-7f3a9";
 
 /// One connection with its instance, one post linked by hand.
@@ -69,7 +69,7 @@ fn tree(files: &[(&str, &str)]) -> TempDir {
     dir
 }
 
-/// What was told on stderr, after making sure that nobody told the secret.
+/// Standard error, after checking that no output contains the secret.
 fn told(output: &Output) -> String {
     let told = String::from_utf8(output.stderr.clone()).unwrap();
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
@@ -79,7 +79,6 @@ fn told(output: &Output) -> String {
     told
 }
 
-/// An object of the output.
 fn object(output: &Output, kind: &str, name: &str) -> Option<Value> {
     let list: Value = serde_json::from_slice(&output.stdout).unwrap();
     let found = |o: &&Value| o["kind"] == kind && o["metadata"]["name"] == name;
@@ -93,7 +92,7 @@ fn condition(object: &Value, type_: &str) -> (String, String, String) {
     (text("status"), text("reason"), text("message"))
 }
 
-/// The good post is linked, whatever lies beside it.
+/// The good post is linked.
 fn all_else_went_on(output: &Output) {
     let good = object(output, "PostLink", "good").expect("the good post is there");
     assert_eq!(condition(&good, "Linked").1, "LinkedByHand");
@@ -102,7 +101,7 @@ fn all_else_went_on(output: &Output) {
 
 const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:\n  name: bad\n";
 
-/// A file that cannot be applied: what stderr says of it, place included.
+/// A document that cannot be applied, and the error on stderr with its place.
 #[rstest]
 #[case::not_yaml("a: [1, 2\nb: 3\n", "not-good.yaml:2:2: ")]
 #[case::tab("a:\n\tb: 1\n", "not-good.yaml:2:2: ")]
@@ -185,7 +184,7 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
     "not-good.yaml:1:1: it is no SimulatedInstance of local.postlink.dev/v1alpha1"
 )]
 fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: &str) {
-    // After the good one: of two with one name the first counts.
+    // Sorted after the good file: of two objects with one name the first counts.
     let dir = tree(&[("tree/not-good.yaml", bad)]);
     let output = local(dir.path());
     let told = told(&output);
@@ -199,7 +198,7 @@ fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: 
     all_else_went_on(&output);
 }
 
-/// A connection that cannot work: its reason, and words that say what to do.
+/// An unusable connection: its reason, and the advice in its message.
 #[rstest]
 #[case::no_secret(
     "northwind",
@@ -281,7 +280,7 @@ fn r03_younger_default_reports_conflict_both_stay_ready() {
     all_else_went_on(&output);
 }
 
-/// A post that only the instance could refuse: control characters are taken out of the text that is sent.
+/// The instance would refuse control characters; they are removed from the text that is sent.
 #[test]
 fn r28_control_characters_are_stripped_before_sending() {
     let post = format!(
@@ -293,7 +292,7 @@ fn r28_control_characters_are_stripped_before_sending() {
     assert_eq!(condition(&object(&output, "PostLink", "bad").unwrap(), "Linked").1, "LinkedByHand");
 }
 
-/// A slip of the pen in the second commit deletes nothing: no tool prunes what it could not render.
+/// A typo in the second commit deletes nothing: no tool prunes what it could not render.
 #[rstest]
 #[case::post(
     "kind: PostLink\nmetadata: {name: good}",

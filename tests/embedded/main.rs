@@ -1,5 +1,4 @@
 //! The whole of Postlink in one process: the in-memory API, the schemas, simulated instances, the real controller.
-mod asked;
 mod bad_input;
 mod contoso;
 mod controller;
@@ -10,3 +9,4 @@ mod readme;
 mod scenario_runner;
 mod scenarios;
 mod write_counts;
+mod write_log;

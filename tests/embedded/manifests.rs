@@ -180,7 +180,7 @@ fn numbered_folders_are_commits_in_numeric_order() {
     assert_eq!((single.len(), single[0].name.as_str()), (1, "notes"));
 }
 
-/// What YAML 1.1 or 1.2 could take for something else.
+/// Scalars that YAML 1.1 and 1.2 type differently.
 #[rustfmt::skip]
 const TRICKY: &[&str] = &[
     "yes", "no", "on", "off", "y", "n", "Y", "N", "true", "null", "~", "", "010", "0x1F", "0o17", "0b1",
@@ -231,7 +231,7 @@ fn emitted_yaml_reads_back_unchanged() {
 
 #[test]
 fn a_long_list_is_expanded_in_one_pass() {
-    // Each item's line is noted while reading; searching for it anew would be quadratic.
+    // Each item's line is recorded while reading; searching for it again would be quadratic.
     let mut text = "apiVersion: v1\nkind: List\nitems:\n".to_owned();
     for n in 0..20_000 {
         writeln!(text, "- kind: A\n  metadata: {{name: a{n}}}").unwrap();

@@ -1,11 +1,11 @@
-//! Every scenario, as `postlink local` would run it; in other orders; and with an API that fails now and then. The
-//! files and their format: `scenarios/`.
+//! Every scenario as `postlink local` runs it, in other orders, and with API faults. The files and their format:
+//! `scenarios/`.
 
 use crate::scenario_runner::{Run, Scenario, play_all, seed};
 use rstest::rstest;
 use std::path::PathBuf;
 
-/// A new file is found when this file is compiled again; the tests below read the folder themselves.
+/// rstest lists the files at compile time: touch this file after adding one. The tests below read the folder.
 #[rstest]
 fn scenario(#[files("tests/embedded/scenarios/*.yaml")] path: PathBuf) {
     postlink::telemetry::logs::start(postlink::telemetry::logs::Format::Text, "error");
@@ -26,7 +26,7 @@ fn every_scenario_ends_the_same_in_any_order() {
     assert!(failed.is_empty(), "{} runs failed\n{}", failed.len(), failed.join("\n\n"));
 }
 
-/// Requests that fail, answers that get lost, writes that are carried out and not answered: the same end states.
+/// Failed requests, lost answers, and writes that are carried out without an answer lead to the same end states.
 #[test]
 fn every_scenario_ends_the_same_under_api_faults() {
     let seed = seed();

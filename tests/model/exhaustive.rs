@@ -1,4 +1,4 @@
-//! With every clause kept nothing breaks, in any state there is within the bounds.
+//! With every clause in place all properties hold, in every state within the bounds.
 
 use crate::{
     protocol::{Bounds, Protocol},
@@ -8,7 +8,7 @@ use crate::{
 use stateright::{Checker, Model};
 use std::time::Instant;
 
-/// Explores everything and prints how much that was.
+/// Explores all states and prints their number.
 fn holds(bounds: Bounds) {
     let started = Instant::now();
     let checker =
@@ -28,7 +28,7 @@ fn holds(bounds: Bounds) {
     checker.assert_properties();
 }
 
-/// Two changes of each rule's spec and of `spec.enabled`, a deletion, a wiped status, and any order of arrival.
+/// Two changes of each rule's spec and of `spec.enabled`, a deletion, a lost status, and any order of arrival.
 const BASE: Bounds = Bounds {
     rules: 1,
     connections: 1,
@@ -61,7 +61,7 @@ fn a_recreated_rule() {
     holds(Bounds { edits: true, rule_deletions: 1, generations: 2, late: false, ..BASE });
 }
 
-/// The explorations above would hold as well if nothing ever happened.
+/// The explorations above would also pass if nothing ever happened.
 #[test]
 fn interesting_states_are_reached() {
     let bounds = Bounds { generations: 2, toggles: 1, ..BASE };

@@ -1,4 +1,4 @@
-//! R8 and §4.1, as a rule's own status says them.
+//! R8 and §4.1 in a rule's own status.
 
 use crate::fixtures::{Connection, DAY, Rule, at, connection, message, readiness, rule, told};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -35,7 +35,7 @@ fn expect(rule: &Rule, named: Option<&Connection>, expected: &str) {
     let first = status(rule, named);
     assert_eq!(row(&first), expected);
     assert_eq!(first.observed_generation, rule.0.metadata.generation.unwrap());
-    // Nothing more is said when it is asked again.
+    // A second decision changes nothing.
     let mut again = rule.clone();
     again.0.status = Some(first.clone());
     assert_eq!(row(&status(&again, named)), expected, "a second look says something else");
@@ -66,7 +66,7 @@ fn inactive_as_asked_is_ready() {
     for off in [rule("complaints").off(), rule("complaints").active_on("contoso").off()] {
         expect(&off, Some(&connection("contoso").reserve("complaints", 1)), row);
         expect(&off, None, row);
-        // Also where it would hold or could not work.
+        // Also when it would hold a connection or could not work.
         expect(&off, Some(&connection("contoso").deleting(at(-5))), row);
         expect(&off, Some(&connection("contoso").state(ConnectionState::Disabled)), row);
     }
@@ -98,7 +98,7 @@ fn wanted_but_the_connection_is_full() {
     let full = (0..MAX_ACTIVE_RULES).fold(connection("contoso"), |c, i| c.reserve(&format!("rule-{i}"), 1));
     let row = "False/ConnectionFull | - | False+Reconciling | -";
     expect(&rule("late"), Some(&full), row);
-    // One that moves here from elsewhere says the same at once.
+    // A rule that moves here from another connection says the same at once.
     let moving = rule("late").active_on("fabrikam");
     expect(&moving, Some(&full), row);
     expect(&rule("rule-7").active_on("contoso"), Some(&full), RESERVED);
@@ -113,7 +113,7 @@ fn wanted_but_the_record_type_is_not_offered() {
         message(&status(&late, Some(&connection("contoso"))).conditions, ConditionType::Active)
             .contains("opportunity")
     );
-    // Edited to name a table that is not offered, it lets go.
+    // Edited to name a table that is not offered, it releases.
     let edited = rule("late").active_on("contoso").generation(2).record_type("opportunity");
     expect(&edited, Some(&connection("contoso").reserve("late", 1)), row);
     let offered = rule("late").active_on("contoso").record_type("lead");
@@ -154,7 +154,7 @@ fn r08_holding_rule_reports_holds_connection() {
 #[test]
 fn moving_rule_releases_first_and_keeps_active_from() {
     let moving = rule("mover").active_on("contoso").active_from(at(-77)).refers_to("fabrikam").generation(2);
-    // Even if the new connection has taken it in already.
+    // Even if the new connection has reserved it already.
     let fabrikam = connection("fabrikam").reserve("mover", 2);
     let first = status(&moving, Some(&fabrikam));
     assert_eq!(row(&first), "False/ReservationPending | - | False+Reconciling | -");
@@ -190,13 +190,13 @@ fn active_from_is_creation_or_switch_on() {
     let contoso = connection("contoso");
     assert_eq!(status(&rule("new"), Some(&contoso)).active_from, Some(Time(at(-DAY))));
     assert_eq!(status(&rule("new").off(), Some(&contoso)).active_from, None);
-    // Seen while off, switched on later.
+    // Observed while inactive, activated later.
     let switched = rule("late").off().waiting(Reason::Inactive);
     let mut switched = switched.generation(2);
     switched.0.spec.active = true;
     switched.status().active_from = None;
     assert_eq!(status(&switched, Some(&contoso)).active_from, Some(Time(at(0))));
-    // Kept while it stays on, whatever else changes; forgotten when it is switched off.
+    // Kept while the rule is active, whatever else changes; removed when it is deactivated.
     let on = rule("on").active_on("contoso").active_from(at(-5)).generation(7);
     assert_eq!(status(&on, None).active_from, Some(Time(at(-5))));
     assert_eq!(status(&on.off(), None).active_from, None);

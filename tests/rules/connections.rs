@@ -1,4 +1,4 @@
-//! R2–R11, R16–R20 as a connection's own status says them.
+//! R2–R11, R16–R20 in a connection's own status.
 
 use crate::{
     connection_scene::{Asked, asked, view},
@@ -113,10 +113,10 @@ fn r04_metadata_is_read_again_on_its_interval() {
     assert!(view(&contoso).told(asked()).now(day).decide().ask.unwrap().tables.is_some());
 }
 
-/// Else a restart would bring all connections to their instances at once, and each time anew.
+/// Without jitter, a restart would probe all instances at once.
 #[test]
 fn probe_jitter_is_at_most_a_tenth_and_stable() {
-    // As far apart as random ones, and the same in each run.
+    // As spread out as random ones, and the same in each run.
     let uid =
         |n: u128| Uuid::from_u128(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).to_string();
     let all: Vec<_> = (1..=200).map(|n| connection("contoso").uid(&uid(n))).collect();
@@ -167,7 +167,7 @@ fn reconcile_requests_are_echoed_in_both_spellings() {
     }
 }
 
-/// A person who has put the Secret right does not wait for the next probe.
+/// After correcting the Secret, a user need not wait for the next probe.
 #[test]
 fn reconcile_request_probes_at_once_and_once() {
     for answer in [asked, || asked().failing(Failure::Unreachable)] {
@@ -175,7 +175,7 @@ fn reconcile_request_probes_at_once_and_once() {
         contoso.0.metadata.annotations = Some(BTreeMap::from([(RECONCILE_REQUESTED.into(), "now".into())]));
         let decision = view(&contoso).told(answer()).decide();
         assert!(decision.ask.is_some(), "asked for and not asked");
-        // Also when the status that would say so can not be written.
+        // Also when the status cannot be written.
         let answered = || answer().requested("now");
         assert_eq!(view(&contoso).told(answered()).decide().ask, None, "asked again for the same request");
         contoso.0.status = Some(decision.status);
@@ -184,7 +184,7 @@ fn reconcile_request_probes_at_once_and_once() {
     }
 }
 
-/// A status that repeats it could never be written.
+/// A status that echoes it in full could never be written.
 #[test]
 fn overlong_reconcile_requests_are_truncated() {
     let mut contoso = connection("contoso");
@@ -197,8 +197,8 @@ fn overlong_reconcile_requests_are_truncated() {
     assert_eq!(status.last_handled_refresh_at.as_ref(), Some(&cut));
 }
 
-/// What the old credentials were told says nothing about the new ones, and a tool gives up at a new generation that is
-/// Stalled.
+/// The result of the old credentials says nothing about the new ones, and a GitOps tool gives up on a new generation
+/// that is Stalled.
 #[test]
 fn new_credentials_are_probed_before_reporting() {
     let mut contoso = connection("contoso");
@@ -212,7 +212,7 @@ fn new_credentials_are_probed_before_reporting() {
     assert!(!decision.await_answer, "a disable waits for no answer");
 }
 
-/// R4: a table whose definition cannot be read keeps nothing else from working, and is asked for less and less often.
+/// R4: an unreadable table definition blocks nothing else, and its retries back off.
 #[test]
 fn r04_failed_metadata_reads_back_off() {
     let mut contoso = connection("contoso");
@@ -271,7 +271,7 @@ fn finalizer_is_added_first() {
     let decision = view(&contoso).rules(&[rule("complaints")]).decide();
     assert_eq!(decision.finalizer, Finalizer::Add);
     assert!(decision.status.active_rules.is_empty(), "no reservation without it (§4.3)");
-    // Somebody else's finalizer is not ours; on the way out none is added.
+    // A foreign finalizer does not count; during deletion none is added.
     contoso.0.metadata.finalizers = Some(vec!["example.com/other".into()]);
     assert_eq!(view(&contoso).decide().finalizer, Finalizer::Add);
     let leaving = contoso.deleting(at(0));
@@ -291,7 +291,7 @@ fn r08_disable_is_refused_while_rules_are_active() {
     assert_eq!(readiness(&status.conditions), "True", "it works as before");
     let text = message(&status.conditions, ConditionType::DisableRefused);
     assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
-    // The rule is off, and its status says so: the change happens by itself.
+    // The rule is inactive and its status says so: the change is carried out.
     let off = active.off().generation(2).waiting(Reason::Inactive);
     let status = view(&contoso).told(asked()).live(&[off]).decide().status;
     assert_eq!((status.state, status.active_rules.len()), (Some(ConnectionState::Disabled), 0));
@@ -313,7 +313,7 @@ fn r08_deletion_is_refused_while_rules_are_active() {
     assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
     let promise = "this deletion cannot be withdrawn; when it has completed, apply the connection again and its links come back";
     assert!(text.contains(promise), "{text}");
-    // Let go: first the empty list is stored, then the finalizer goes.
+    // Release: the empty list is stored first, then the finalizer is removed.
     let off = active.off().generation(2).waiting(Reason::Inactive);
     let decision = view(&contoso).told(asked()).live(std::slice::from_ref(&off)).decide();
     assert_eq!((decision.finalizer, decision.status.active_rules.len()), (Finalizer::Keep, 0));
@@ -321,8 +321,8 @@ fn r08_deletion_is_refused_while_rules_are_active() {
     assert_eq!(view(&emptied).live(&[off]).decide().finalizer, Finalizer::Remove);
 }
 
-/// §3: "With `enabled: false` the instance's state does not affect Ready", or the wave that deactivates the rule would
-/// never be applied.
+/// §3: "With `enabled: false` the instance's state does not affect Ready"; otherwise the wave that deactivates the rule
+/// would never be applied.
 #[rstest]
 #[case(Failure::Unreachable)]
 #[case(Failure::OrganizationDisabled { ended: true })]
@@ -343,7 +343,7 @@ fn r08_inactive_rules_never_block() {
     contoso.0.spec.enabled = false;
     let decision = view(&contoso).told(asked()).live(&rules).decide();
     assert_eq!(decision.status.state, Some(ConnectionState::Disabled));
-    // A rule that only wants to be active is no holder either: it does not get in any more (§4.3).
+    // A rule that only wants to be active is no holder: it is not admitted any more (§4.3).
     let decision = view(&contoso).told(asked()).live(&[rule("late")]).decide();
     assert_eq!(decision.status.state, Some(ConnectionState::Disabled));
     assert!(decision.status.active_rules.is_empty());

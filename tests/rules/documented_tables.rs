@@ -14,7 +14,7 @@ use postlink::{
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
 const RESTORED: &str = "True/Restored | True/RecordAvailable | - | True";
 
-/// Linked by hand through `contoso`; `fabrikam`, of another organisation, is there too.
+/// Linked by hand through `contoso`; `fabrikam` belongs to another organization.
 fn linked() -> Scene {
     scene()
         .with(connection("contoso"))
@@ -30,7 +30,7 @@ fn after_deletion() -> Scene {
     scene
 }
 
-/// The organisation of `contoso` is connected again, some time later.
+/// The organization of `contoso` is connected again, some time later.
 fn reassociate(scene: &mut Scene, name: &str) {
     scene.now += SignedDuration::from_hours(1);
     scene.connections.push(connection(name).uid("uid-again").created(scene.now));
@@ -73,7 +73,7 @@ fn deleted_linked_not_relinked_activity_gone() {
     let mut scene = after_deletion();
     scene.activities.clear();
     reassociate(&mut scene, "contoso");
-    // As R25: nothing is made anew, the intent counts as used.
+    // As R25: nothing is created again, the intent counts as used.
     scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
     assert!(scene.made.is_empty());
     // It does not come back when the activity does.
@@ -115,7 +115,7 @@ fn disabled_downtime_expired_linked_keeps_link_with_error() {
         scene.activities.clear();
         scene.expect(error);
         assert_eq!(scene.post.status.link, before);
-        // R19: enabling brings the details back, and only now is anything found out.
+        // R19: enabling brings the details back, and only now is the change noticed.
         *scene.connection("contoso") = connection("contoso");
         scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
     }
@@ -165,7 +165,7 @@ fn disabled_downtime_expired_unlinked_without_intent_is_ready() {
     }
 }
 
-/// R23–R26 for a post that is linked; every answer a proper instance can give.
+/// R23–R26 for a linked post, with every answer an Enabled instance can give.
 #[test]
 fn record_status_linked_breaks_and_frees_the_post() {
     let other = Some(("lead".to_owned(), CASE));
@@ -186,14 +186,14 @@ fn record_status_linked_breaks_and_frees_the_post() {
         (activity(another, Some(false)), deleted),
         (Seen::ActivityGone { record_exists: Some(true) }, activity_deleted),
         (Seen::ActivityGone { record_exists: None }, activity_deleted),
-        // A deleted record takes its activity along: people know the record.
+        // The activity is deleted along with its record; the message names the record.
         (Seen::ActivityGone { record_exists: Some(false) }, deleted),
     ] {
         let mut scene = linked().seen(seen.clone());
         scene.expect(row);
         assert!(scene.made.is_empty(), "{seen:?}");
     }
-    // The same id in another table is the same record to people who converted nothing: ids are unique.
+    // The same id in another table: ids are unique, so it counts as the same record.
     linked().seen(activity(other, None)).expect(LINKED);
 }
 
@@ -208,7 +208,7 @@ fn record_status_linked_without_a_record_yet() {
     scene().seen(gone).expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
 }
 
-/// R27: what was read counts only from an Enabled instance whose organisation id is the link's.
+/// R27: an answer counts only from an Enabled instance whose organization id is the link's.
 #[test]
 fn r27_unreachable_never_means_record_gone() {
     let gone = [
@@ -272,7 +272,7 @@ fn r14_held_deletion_counts_from_its_request() {
     let mut scene = linked();
     let asked = scene.now - SignedDuration::from_hours(48);
     scene.delete_connection("contoso").gone.insert("uid-contoso".into(), Some(asked));
-    // Created while the deletion was held: after it was asked for, before it was carried out.
+    // Created while the deletion was held: after the request, before the removal.
     scene.connections.push(connection("service-desk").created(asked + SignedDuration::from_hours(24)));
     scene.expect(RESTORED);
 }

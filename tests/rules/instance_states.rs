@@ -1,4 +1,4 @@
-//! R17, R18, R20, R27 and §3: what an instance's answer means for state and Ready; R9: what a table's absence means.
+//! R17, R18, R20, R27 and §3: how an instance's answer affects state and Ready; R9: missing tables.
 
 use crate::{
     connection_scene::{asked, view},
@@ -15,7 +15,7 @@ use postlink::{
 
 const KEPT: Option<ConnectionState> = None;
 
-/// Every failure with the state it means (none: as last known), the reason and the readiness.
+/// Every failure with its state (None: as last known), reason and readiness.
 fn table() -> Vec<(Failure, Option<ConnectionState>, Reason, &'static str)> {
     use ConnectionState::{Downtime, Expired};
     let waits = "False+Reconciling";
@@ -104,7 +104,7 @@ fn throttling_does_not_change_the_state() {
         let status = view(&contoso).told(throttled()).decide().status;
         assert_eq!(status.state, state);
         assert_eq!(told(&status.conditions, ConditionType::Ready), ready);
-        // So does a restart, before the instance is asked again.
+        // A restart keeps it too, until the next probe.
         let status = view(&contoso).decide().status;
         assert_eq!((status.state, told(&status.conditions, ConditionType::Ready)), (state, ready.to_owned()));
     }
@@ -145,7 +145,7 @@ fn failed_probes_back_off_to_the_probe_interval() {
     };
     let away = [secs(15), secs(30), secs(60), secs(120), secs(240), probe, probe];
     assert_eq!(waits(Failure::Unreachable), away);
-    // Not its fault: the API server did not hand out the Secret, and usually does so the next moment.
+    // Not the instance's fault: the API server failed to return the Secret, usually only briefly.
     let not_asked = [secs(1), secs(2), secs(4), secs(8), secs(16), secs(32), probe];
     assert_eq!(waits(Failure::NotAsked), not_asked);
     let away = view(&connection("contoso")).told(asked().failing(Failure::Unreachable)).decide();

@@ -1,4 +1,4 @@
-//! R23–R26 and §2: which intent was acted on, which attempt is next, and what edits of `spec` do.
+//! R23–R26 and §2: which intent was acted on, which attempt is next, and the effect of edits of `spec`.
 
 use crate::{
     fixtures::{OTHER_ORG, at, connection, rule},
@@ -84,7 +84,7 @@ fn r25_the_relink_annotation_asks_again_once() {
     scene.post.relink_requested = Some("monday".into());
     scene.expect(LINKED);
     assert_eq!(scene.attempts(), [2]);
-    // The same annotation, still there when the new link breaks too, asks for nothing.
+    // The same annotation has no effect when the new link breaks too.
     let mut scene = broken(scene);
     assert_eq!(scene.attempts(), [2]);
     scene.post.relink_requested = Some("tuesday".into());
@@ -204,7 +204,7 @@ fn changed_notes_on_a_linked_post_are_only_reported() {
     scene.edit(Wish::Link(with_notes(request_to("contoso")))).expect(LINKED);
     assert_eq!(scene.post.status.link, before);
     assert!(scene.says(ConditionType::Linked).contains("changes nothing"), "the message says so");
-    // Put back, nothing is left to say.
+    // Reverted, the message is gone.
     scene.edit(Wish::Link(request_to("contoso"))).expect(LINKED);
     assert!(!scene.says(ConditionType::Linked).contains("changes nothing"));
 }
@@ -230,7 +230,7 @@ fn changed_connection_unlinks_even_if_unusable() {
     let mut scene = linked();
     scene.edit(Wish::Link(request_to("nowhere"))).settle();
     assert_eq!(scene.row(), "False/ConnectionNotFound | - | Unlinked | False+Reconciling");
-    // Back to the first: the old link never comes back, a new one is made.
+    // Back to the first connection: the old link never comes back, a new one is made.
     scene.edit(Wish::Link(request_to("contoso"))).expect(LINKED);
     assert_eq!(scene.made, [("uid-contoso".to_owned(), 2)]);
 }
@@ -259,7 +259,7 @@ fn removing_link_from_spec_keeps_the_link() {
     let mut scene = linked();
     scene.edit(Wish::Rules).expect(LINKED);
     assert!(scene.made.is_empty());
-    // And it is the user's to ask for again in the same words after the link broke.
+    // After the link broke, the user may ask again with the same spec.
     let mut scene = broken(scene);
     scene.edit(Wish::Link(request_to("contoso"))).expect(LINKED);
     assert_eq!(scene.attempts(), [2]);
@@ -315,7 +315,7 @@ fn rules_and_hand_links_leave_each_other_alone() {
     scene.rules.push(rule("complaints").refers_to("fabrikam").since(at(-120)).active_on("fabrikam"));
     *scene.connection("fabrikam") = connection("fabrikam").org(OTHER_ORG).reserve("complaints", 1);
     scene.expect(LINKED);
-    // The rule is gone; what it linked stays.
+    // The rule is deleted; its links stay.
     let mut scene = by_rule();
     scene.rules.clear();
     scene.expect("True/LinkedByRule | True/RecordAvailable | - | True");

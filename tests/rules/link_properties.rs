@@ -1,4 +1,4 @@
-//! What holds for a post's link in any view, forged statuses included.
+//! Invariants of a post's link in any view, forged statuses included.
 
 use crate::arbitrary::{connections, created, near, post, rules, seen};
 use jiff::{SignedDuration, Timestamp};
@@ -72,15 +72,15 @@ prop_compose! {
         not_before in option::weighted(0.3, near()),
     ) -> View {
         let (connections, rules) = facts(&connections, &rules);
-        // They answer different steps: there is one at a time.
+        // They answer different steps, so at most one is there.
         let seen = seen.filter(|_| created.is_none()).map(|seen| as_asked(&link.status, seen));
-        // Proven gone is only what is not there.
+        // Nothing that exists can be proven gone.
         let gone = gone.into_iter().filter(|g| connections.iter().all(|c| c.uid != *g)).map(str::to_owned);
         View { now, link, gone: gone.collect(), connections, rules, seen, created, not_before }
     }
 }
 
-/// Whether a record exists is asked only of one that the link has.
+/// A record is checked only if the link has one.
 fn as_asked(status: &PostLinkStatus, seen: Seen) -> Seen {
     let link = status.link.as_ref().or(status.removed_link.as_ref().map(|r| &r.link));
     match seen {
@@ -90,7 +90,7 @@ fn as_asked(status: &PostLinkStatus, seen: Seen) -> Seen {
     }
 }
 
-/// What every kind's conditions keep to.
+/// Invariants of conditions, for every kind.
 pub fn check_conditions(list: &[postlink::api::Condition], generation: i64) -> Result<(), TestCaseError> {
     for (i, c) in list.iter().enumerate() {
         prop_assert!(Reason::parse(&c.reason).is_some(), "{} is not in the closed list", c.reason);
@@ -116,7 +116,7 @@ fn attempt(status: &PostLinkStatus) -> i32 {
     status.intent.as_ref().map_or(1, |i| i.attempt)
 }
 
-/// Whether the relink annotation asks for something that was not acted on yet.
+/// Whether the relink annotation was not acted on yet.
 fn relink(view: &View) -> bool {
     let handled = view.link.status.intent.as_ref().and_then(|i| i.relink_requested_at.as_ref());
     view.link.relink_requested.is_some() && view.link.relink_requested.as_ref() != handled

@@ -1,5 +1,5 @@
 //! §2 "`AutomationRule`" and §5: which rule gets a post, which posts count, the default connection, links by hand while
-//! a change is held, and that nothing irreversible is done before five seconds have passed.
+//! a change is held, and the five seconds before anything irreversible.
 
 use crate::{
     fixtures::{OTHER_ORG, Rule, at, connection, rule},
@@ -16,7 +16,7 @@ const BY_RULE: &str = "True/LinkedByRule | True/RecordAvailable | - | True";
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
 const NOT_REQUESTED: &str = "False/NotRequested | - | - | True";
 
-/// `contoso` and these rules at work through it.
+/// `contoso`, and these rules active through it.
 fn ruled(rules: impl IntoIterator<Item = Rule>) -> Scene {
     rules.into_iter().fold(scene().with(connection("contoso")), Scene::working)
 }
@@ -27,7 +27,7 @@ fn winner(scene: &mut Scene) -> String {
     scene.post.status.link.clone().unwrap().rule.unwrap().name
 }
 
-/// When the scene's decision creates; `None` when it does not within a minute.
+/// When the decision creates; `None` if not within a minute.
 fn creates_at(scene: &Scene) -> Option<Timestamp> {
     let start = scene.post.created;
     let tenths = (0..600).map(|n| start + SignedDuration::from_millis(n * 100));
@@ -188,8 +188,8 @@ fn link_is_restored_after_five_seconds() {
     assert!(matches!(scene.now(then).decide(None).step, Step::Check(_)));
 }
 
-/// §5: a commit that renames a connection (new name, same organisation, links follow) ends the same whether the links
-/// or the deletion come first. A user unlink can not be taken back, so it waits as well.
+/// §5: a commit that renames a connection (new name, same organization, links follow) ends the same whether the links
+/// or the deletion arrive first. A user unlink cannot be undone, so it waits as well.
 #[test]
 fn connection_renamed_in_one_commit_in_any_order() {
     let before =

@@ -12,12 +12,12 @@ use rstest::rstest;
 
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
 
-/// A post that was linked by hand through `contoso`, which is there, Enabled and settled.
+/// A post linked by hand through `contoso`, which is Enabled and settled.
 fn linked() -> Scene {
     scene().with(connection("contoso")).asks(request_to("contoso")).linked(link_through("contoso"))
 }
 
-/// A post that wants a link through `contoso`, and never had one.
+/// A post that asks for a link through `contoso` and never had one.
 fn wanted() -> Scene {
     scene().asks(request_to("contoso"))
 }
@@ -94,7 +94,7 @@ fn another_organization_is_never_asked_about_a_link() {
     scene.expect("True/LinkedByHand | False/OrganizationChanged | - | False+Stalled");
 }
 
-/// "linkable again: after `unlink`", of every row that keeps the link though nothing can be loaded.
+/// "linkable again: after `unlink`", for every row that keeps the link although no details can be read.
 #[test]
 fn r16_r17_r18_kept_link_can_move_elsewhere() {
     let away = [ConnectionState::Disabled, ConnectionState::Downtime, ConnectionState::Expired]
@@ -190,7 +190,7 @@ fn r21_wanted_and_the_instance_is_away() {
         let trio = if state == ConnectionState::Expired { "False+Stalled" } else { "False+Reconciling" };
         scene.expect(&format!("False/{reason} | - | - | {trio}"));
         assert!(scene.made.is_empty());
-        // Retried by itself.
+        // Retried automatically.
         scene.connections = vec![connection("contoso")];
         scene.expect(LINKED);
     }
@@ -249,12 +249,12 @@ fn r21_refused_creation_keeps_its_reason_until_retried(#[case] why: Reason, #[ca
     scene.refuses = Some(why);
     scene.expect(&format!("False/{why} | - | - | {trio}"));
     assert_eq!(scene.attempts(), [1]);
-    // Looked at in between, it says the same and does not hammer the instance.
+    // A reconcile in between says the same and sends nothing to the instance.
     scene.now += jiff::SignedDuration::from_secs(30);
     let before = scene.post.status.clone();
     scene.settle();
     assert_eq!((scene.attempts(), &scene.post.status), (vec![1], &before));
-    // Nothing is dropped: the next try is the same activity, however many there were.
+    // Nothing is dropped: every retry uses the same activity.
     scene.refuses = None;
     scene.now += jiff::SignedDuration::from_mins(1);
     scene.expect(LINKED);

@@ -1,4 +1,4 @@
-//! The definitions and the examples, as an API server would take them: structural, bounded everywhere, nothing pruned.
+//! The definitions and examples as an API server accepts them: structural, bounded everywhere, nothing pruned.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube_memory::schema::{Schema, lint};
@@ -9,7 +9,7 @@ use postlink::{
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, path::Path};
 
-/// The built-in kinds that examples hold; what is in them is not ours to check.
+/// Built-in kinds in the examples; their contents are not checked.
 const BUILT_IN: [&str; 2] = ["Namespace", "Secret"];
 
 fn schemas() -> Vec<Schema> {
@@ -43,12 +43,12 @@ fn default_status_has_observed_generation_minus_one() {
     }
 }
 
-/// Every place below a schema that could grow without end.
+/// Every path in a schema without a bound.
 fn unbounded(schema: &Value, path: &str, found: &mut Vec<String>) {
     let has = |keyword: &str| schema.get(keyword).is_some();
     let says = |keyword: &str| has(keyword).then(|| schema[keyword].clone());
     match schema["type"].as_str() {
-        // The API server itself bounds dates; any other format is a pattern and no length.
+        // The API server bounds dates; any other format limits no length.
         Some("string") if !has("maxLength") && !has("enum") && says("format") != Some(json!("date-time")) => {
             found.push(format!("{path}: a string without maxLength"));
         }
@@ -109,7 +109,7 @@ fn unbounded_fields_are_found() {
     assert_eq!(places, BTreeSet::from(expected));
 }
 
-/// What a server would say of one document with `fieldValidation=Strict`; `None` = not a kind of ours.
+/// The errors of one document under `fieldValidation=Strict`; `None` = not one of our kinds.
 fn refused(schemas: &[Schema], document: &Document) -> Option<Vec<String>> {
     let text = |field: &str| document.value[field].as_str().unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));

@@ -1,5 +1,4 @@
-//! The closed list: every reason a decision can write is written by a decision here, and stands where it belongs. A
-//! new reason does not compile before it has its case.
+//! Every reason is written by some decision, in its condition. A new reason does not compile without a case here.
 
 use crate::{
     connection_scene::{Asked, asked, view},
@@ -54,7 +53,7 @@ fn after_deletion() -> Scene {
     scene
 }
 
-/// A decision that writes the reason, and the condition it stands in.
+/// A decision that writes the reason, and the condition it is in.
 fn written(reason: Reason) -> (T, Vec<Condition>) {
     let contoso = || connection("contoso");
     let ready = |conditions| (T::Ready, conditions);
@@ -179,7 +178,7 @@ fn the_reasons_of_an_unavailable_record() {
 fn first_reason_in_documented_order_is_shown() {
     let gone = Seen::ActivityGone { record_exists: Some(false) };
     let disabled = || connection("contoso").state(ConnectionState::Disabled);
-    // All four at once, then without the first, and so on. A connection that is gone has no state.
+    // All four at once, then without the first, and so on. A deleted connection has no state.
     let mut everything = linked().wish(Wish::Unlink).seen(gone.clone());
     everything.delete_connection("contoso");
     let shown = |scene: Scene| {
@@ -196,7 +195,7 @@ fn first_reason_in_documented_order_is_shown() {
     assert_eq!(shown(two.clone()), Reason::ConnectionDisabled);
     two.connections = vec![connection("contoso")];
     assert_eq!(shown(two), Reason::RecordDeleted);
-    // Our own `enabled: false` goes before what the instance does.
+    // Our own `enabled: false` precedes the instance's state.
     let mut contoso = connection("contoso").state(ConnectionState::Disabled);
     contoso.status().organization = Some(organization(crate::fixtures::ORG));
     let list =

@@ -1,4 +1,4 @@
-//! §4: the clauses of the refusal, one by one, on numbers.
+//! §4: the clauses of the reservation protocol, one by one.
 
 use postlink::rules::refusal::{
     Activation, Candidate, Clauses, Decision, Entry, Fence, Named, activate, decide,
@@ -71,11 +71,11 @@ fn clause_1_rule_with_unoffered_type_gets_no_entry() {
 #[case::wants_by_an_old_read(&[wants(1, 2)], false)]
 #[case::outdated(&[wants(1, 4)], true)]
 fn clause_2_release_only_after_a_live_read_shows_it(#[case] read: &[Candidate<u8>], #[case] released: bool) {
-    // Behind the fence, where nothing is taken in: the entry is of generation 3.
+    // The fence is closed, so no entry is updated: it stays at generation 3.
     let decision = live(DISABLING, &[entry(1, 3)], read);
     assert_eq!(decision.entries.is_empty(), released);
     assert_eq!(decision.may_disable, released);
-    // Nothing at all is released on what the index says; it only asks for a live list.
+    // Nothing is released on the index alone; it only asks for a live list.
     let guess = cached(DISABLING, &[entry(1, 3)], read);
     assert_eq!(guess.entries, [entry(1, 3)]);
     assert_eq!(guess.needs_live_list, released);
@@ -185,7 +185,7 @@ fn run(
     decide(clauses, fence, stored, cached, live, 3)
 }
 
-/// §4, the seeded bugs: without its clause, each decision does what leads to the breach.
+/// §4, the seeded bugs: without its clause, each decision makes the breaking change.
 #[test]
 fn every_clause_left_out_changes_a_decision() {
     let without = |change: fn(&mut Clauses)| {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, id, objects, path, render, run};
+use crate::cluster::repository;
 use crate::harness::binaries::Binaries;
 use crate::harness::shared;
 use crate::harness::users::User;
-use crate::stage::repository;
 
 fn base() -> Vec<Value> {
     let binaries = Binaries::find().unwrap_or_else(|error| panic!("{error}"));

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, change, chart, copy_of_chart, find, path, render};
+use crate::cluster::repository;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
 use crate::harness::{ControlPlane, shared};
-use crate::stage::repository;
 
 const CRD: &str = "crd/dynamicsconnections.postlink.dev";
 

@@ -17,9 +17,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::cluster::repository;
 use crate::harness::binaries::Binaries;
 use crate::harness::run_folder::new_folder;
-use crate::stage::repository;
 
 /// Both major versions are supported.
 const HELMS: [u8; 2] = [3, 4];

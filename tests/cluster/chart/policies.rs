@@ -6,7 +6,7 @@ use postlink::commands::local::policies::{Mode, Principals, render as filled_in}
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, everything, find, objects, render, render_of};
-use crate::stage::text_of;
+use crate::cluster::text_of;
 
 /// The refusal and the guard, by kind and name. The lists of users and groups are read, because their spelling may differ.
 fn compared(objects: &[Value]) -> BTreeMap<String, Value> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     HELMS, NAMESPACE, chart, container, everything, find, helm, id, objects, of_kind, path, render, render_of,
 };
-use crate::stage::text_of;
+use crate::cluster::text_of;
 
 /// Kinds that live in no namespace, among those a chart could hold.
 const CLUSTER_SCOPED: [&str; 9] = [

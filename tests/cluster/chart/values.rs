@@ -7,8 +7,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{HELMS, chart, copy, everything, helm, objects, path, template};
+use crate::cluster::{repository, text_of};
 use crate::harness::run_folder::new_folder;
-use crate::stage::{repository, text_of};
 
 fn values() -> Value {
     serde_saphyr::from_str(&text_of("charts/postlink/values.yaml")).unwrap()

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::cell::Cell;
 use super::health::health_of;
-use super::tool::{Commit, Told, Tool};
+use super::tool::{Commit, SyncResult, Tool};
 use super::tree::{Layout, Tree, identity};
+use crate::cluster::SOON;
 use crate::harness::kubectl::Answer;
 use crate::harness::users::User;
-use crate::stage::SOON;
 
 /// A failed automatic sync is tried again so often, and then not before the next commit.
 const RETRIES: u32 = 5;
@@ -33,16 +33,16 @@ pub struct Application {
 }
 
 /// How one operation ended.
-enum Ended {
+enum Operation {
     Succeeded,
     Failed(String),
     /// It did not end: Argo CD waits, and looks at no other commit meanwhile.
-    Waits(String),
+    Waiting(String),
 }
 
 /// How far one object is. Absent: still to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
+enum TaskState {
     /// Applied, and its health not seen yet.
     Running,
     Succeeded,
@@ -123,12 +123,12 @@ impl Application {
 
     /// One operation from its start to its end, or until it waits for what nothing but itself would bring about.
     /// `only`: a sync of one kind alone.
-    fn operation(&self, cell: &Cell<'_>, tree: &Tree, only: Option<&str>) -> Ended {
-        let mut done: BTreeMap<String, Done> = BTreeMap::new();
+    fn operation(&self, cell: &Cell<'_>, tree: &Tree, only: Option<&str>) -> Operation {
+        let mut done: BTreeMap<String, TaskState> = BTreeMap::new();
         let targets = Tree { objects: tree.objects.iter().map(|target| tracked(cell, target)).collect() };
         let dry = apply(cell, &targets, &["--dry-run=client"]);
         if !dry.succeeded() {
-            return Ended::Failed(dry.stderr);
+            return Operation::Failed(dry.stderr);
         }
         let begin = Instant::now();
         let mut same: (u32, String) = (0, String::new());
@@ -137,14 +137,14 @@ impl Application {
             tasks.retain(|task| only.is_none_or(|kind| task.object()["kind"] == kind));
             update(&tasks, &mut done);
             match Self::step(cell, &tasks, &mut done, only.is_some()) {
-                Step::Ended(ended) => return ended,
+                Step::Finished(ended) => return ended,
                 Step::Wait(words) => {
                     // Held rules are declared active in the cluster; only the part of the tree that this very sync
                     // has not got to can change that.
-                    let held = words == same.1 && cell.see().is_held();
+                    let held = words == same.1 && cell.observe().is_held();
                     same = (if held { same.0 + 1 } else { 0 }, words);
                     if same.0 == FOR_EVER || begin.elapsed() > SOON {
-                        return Ended::Waits(same.1);
+                        return Operation::Waiting(same.1);
                     }
                     std::thread::sleep(LOOK_AGAIN);
                 }
@@ -153,11 +153,11 @@ impl Application {
     }
 
     /// What a sync does each time it is looked at.
-    fn step(cell: &Cell<'_>, tasks: &[Task], done: &mut BTreeMap<String, Done>, alone: bool) -> Step {
+    fn step(cell: &Cell<'_>, tasks: &[Task], done: &mut BTreeMap<String, TaskState>, alone: bool) -> Step {
         let waves: Vec<_> = tasks.iter().map(|task| task.wave).collect();
         let several = !alone && waves.first() != waves.last();
         let running: Vec<_> =
-            tasks.iter().filter(|task| done.get(&task.key()) == Some(&Done::Running)).collect();
+            tasks.iter().filter(|task| done.get(&task.key()) == Some(&TaskState::Running)).collect();
         if several && let Some(first) = running.first() {
             return Step::Wait(format!("waiting for healthy state of {}", title(first.object())));
         }
@@ -168,27 +168,29 @@ impl Application {
         if let Some(task) = terminating {
             return Step::Wait(format!("waiting for deletion of {}", title(task.object())));
         }
-        if tasks.iter().any(|task| done.get(&task.key()) == Some(&Done::Failed)) {
+        if tasks.iter().any(|task| done.get(&task.key()) == Some(&TaskState::Failed)) {
             let words = "one or more synchronization tasks completed unsuccessfully".to_owned();
-            return Step::Ended(Ended::Failed(words));
+            return Step::Finished(Operation::Failed(words));
         }
         let pending: Vec<_> = tasks.iter().filter(|task| !done.contains_key(&task.key())).collect();
-        let Some(wave) = pending.first().map(|task| task.wave) else { return Step::Ended(Ended::Succeeded) };
+        let Some(wave) = pending.first().map(|task| task.wave) else {
+            return Step::Finished(Operation::Succeeded);
+        };
         let (now, later): (Vec<&Task>, Vec<_>) = pending.into_iter().partition(|task| task.wave == wave);
         let refused = run(cell, &now, done);
         if !refused.is_empty() {
-            return Step::Ended(Ended::Failed(refused));
+            return Step::Finished(Operation::Failed(refused));
         }
         if later.is_empty() {
             // Whatever becomes of the last wave's objects is not the sync's concern.
-            return Step::Ended(Ended::Succeeded);
+            return Step::Finished(Operation::Succeeded);
         }
         Step::Wait(format!("wave {wave} is applied"))
     }
 }
 
 enum Step {
-    Ended(Ended),
+    Finished(Operation),
     Wait(String),
 }
 
@@ -197,7 +199,7 @@ impl Tool for Application {
         self.layout
     }
 
-    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult {
         for object in &commit.tree.objects {
             if !self.applied.has(object) {
                 self.applied.objects.push(object.clone());
@@ -206,29 +208,29 @@ impl Tool for Application {
         let mut words = String::new();
         for _ in 0..=RETRIES {
             match self.operation(cell, commit.tree, None) {
-                Ended::Succeeded => return Told::Done,
-                Ended::Waits(words) => return Told::Waits(words),
-                Ended::Failed(why) => words = why,
+                Operation::Succeeded => return SyncResult::Synced,
+                Operation::Waiting(words) => return SyncResult::Waiting(words),
+                Operation::Failed(why) => words = why,
             }
         }
-        Told::Refused(words)
+        SyncResult::Refused(words)
     }
 
     /// Terminate the operation, and sync the rules alone: `argocd app sync --resource postlink.dev:AutomationRule:*`.
-    fn rescue(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+    fn recover(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult {
         match self.operation(cell, commit.tree, Some("AutomationRule")) {
-            Ended::Succeeded => self.sync(cell, commit),
-            Ended::Waits(words) => Told::Waits(words),
-            Ended::Failed(words) => Told::Refused(words),
+            Operation::Succeeded => self.sync(cell, commit),
+            Operation::Waiting(words) => SyncResult::Waiting(words),
+            Operation::Failed(words) => SyncResult::Refused(words),
         }
     }
 }
 
 /// Take the health of what runs from what is live now.
-fn update(tasks: &[Task], done: &mut BTreeMap<String, Done>) {
+fn update(tasks: &[Task], done: &mut BTreeMap<String, TaskState>) {
     let running: Vec<_> = tasks
         .iter()
-        .filter(|task| done.get(&task.key()) == Some(&Done::Running))
+        .filter(|task| done.get(&task.key()) == Some(&TaskState::Running))
         .filter_map(|task| Some((task.key(), task.live.clone()?)))
         .collect();
     if running.is_empty() {
@@ -238,20 +240,20 @@ fn update(tasks: &[Task], done: &mut BTreeMap<String, Done>) {
     for ((key, _), health) in running.into_iter().zip(health_of(&objects)) {
         match health.argo.status.as_str() {
             // What has no health is taken for healthy.
-            "Healthy" | "" => done.insert(key, Done::Succeeded),
-            "Degraded" => done.insert(key, Done::Failed),
+            "Healthy" | "" => done.insert(key, TaskState::Succeeded),
+            "Degraded" => done.insert(key, TaskState::Failed),
             _ => None,
         };
     }
 }
 
 /// Prune, then apply, the tasks of one wave. What was refused, in words.
-fn run(cell: &Cell<'_>, tasks: &[&Task], done: &mut BTreeMap<String, Done>) -> String {
+fn run(cell: &Cell<'_>, tasks: &[&Task], done: &mut BTreeMap<String, TaskState>) -> String {
     let mut refused = String::new();
     for task in tasks.iter().filter(|task| task.target.is_none()) {
         let answer = prune(cell, task.live.as_ref().expect("what is pruned is there"));
         let failed = answer.filter(|answer| !answer.succeeded());
-        done.insert(task.key(), if failed.is_some() { Done::Failed } else { Done::Succeeded });
+        done.insert(task.key(), if failed.is_some() { TaskState::Failed } else { TaskState::Succeeded });
         refused.extend(failed.map(|answer| answer.stderr));
     }
     if !refused.is_empty() {
@@ -264,7 +266,7 @@ fn run(cell: &Cell<'_>, tasks: &[&Task], done: &mut BTreeMap<String, Done>) -> S
     // One call for the wave: it makes the same requests in the same order, and goes on after a refused one.
     let answer = apply(cell, &Tree { objects }, &[]);
     for task in tasks.iter().filter(|task| task.target.is_some()) {
-        done.insert(task.key(), Done::Running);
+        done.insert(task.key(), TaskState::Running);
     }
     if answer.succeeded() { String::new() } else { answer.stderr }
 }
@@ -272,7 +274,7 @@ fn run(cell: &Cell<'_>, tasks: &[&Task], done: &mut BTreeMap<String, Done>) -> S
 /// Client-side, with kubectl's own code, which is Argo CD's as well.
 fn apply(cell: &Cell<'_>, tree: &Tree, further: &[&str]) -> Answer {
     let args = ["apply", "-f", "-", "--field-manager=argocd-controller"];
-    cell.stage.plane.kubectl_with_input(User::Argo, [&args[..], further].concat(), &tree.text())
+    cell.cluster.plane.kubectl_with_input(User::Argo, [&args[..], further].concat(), &tree.text())
 }
 
 /// None: it is being deleted already, and Argo CD does not ask again.
@@ -281,7 +283,7 @@ fn prune(cell: &Cell<'_>, live: &Value) -> Option<Answer> {
         return None;
     }
     let args = ["delete", "-f", "-", "--cascade=foreground", "--wait=false", "--ignore-not-found"];
-    Some(cell.stage.plane.kubectl_with_input(User::Argo, args, &live.to_string()))
+    Some(cell.cluster.plane.kubectl_with_input(User::Argo, args, &live.to_string()))
 }
 
 /// With the annotation by which Argo CD knows its own.

@@ -10,9 +10,9 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::tree::{Connection, RULES, Rules, USED_BY, Wish};
+use super::tree::{Connection, Desired, RULES, Rules, USED_BY};
+use crate::cluster::{Cluster, SOON, condition};
 use crate::harness::users::User;
-use crate::stage::{SOON, Stage, condition};
 
 /// The name of the connection and of its Secret in every cell.
 pub const CONNECTION: &str = "northwind";
@@ -22,7 +22,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A namespace, and a client to look into it.
 pub struct Cell<'a> {
-    pub stage: &'a Stage,
+    pub cluster: &'a Cluster,
     pub namespace: String,
     runtime: RefCell<Runtime>,
     client: Client,
@@ -30,7 +30,7 @@ pub struct Cell<'a> {
 
 /// What is there at one moment.
 #[derive(Debug)]
-pub struct Seen {
+pub struct Observed {
     pub namespace: Option<Value>,
     pub connection: Option<Value>,
     pub rules: Vec<Value>,
@@ -38,13 +38,13 @@ pub struct Seen {
 }
 
 impl<'a> Cell<'a> {
-    pub fn new(stage: &'a Stage, namespace: String) -> Self {
+    pub fn new(cluster: &'a Cluster, namespace: String) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime can be built");
-        let client = runtime.block_on(stage.plane.client(User::Admin));
-        Self { stage, namespace, runtime: RefCell::new(runtime), client }
+        let client = runtime.block_on(cluster.plane.client(User::Admin));
+        Self { cluster, namespace, runtime: RefCell::new(runtime), client }
     }
 
     fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
@@ -91,8 +91,8 @@ impl<'a> Cell<'a> {
         found.items.into_iter().map(value).collect()
     }
 
-    pub fn see(&self) -> Seen {
-        Seen {
+    pub fn observe(&self) -> Observed {
+        Observed {
             namespace: self.get("Namespace", "", &self.namespace),
             connection: self.get("DynamicsConnection", &self.namespace, CONNECTION),
             rules: self.list("AutomationRule"),
@@ -101,10 +101,10 @@ impl<'a> Cell<'a> {
     }
 
     /// Look until `wanted` has an answer.
-    pub fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&Seen) -> Option<T>) -> T {
+    pub fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&Observed) -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
-            let seen = self.see();
+            let seen = self.observe();
             if let Some(found) = wanted(&seen) {
                 return found;
             }
@@ -124,13 +124,13 @@ impl<'a> Cell<'a> {
     }
 }
 
-impl Seen {
-    /// Declared is effective: everything is as `wish` (or, when `gone`, the namespace's end) wants it, and says so.
-    pub fn is_as_wished(&self, wish: Wish, gone: bool) -> bool {
+impl Observed {
+    /// Declared is effective: everything is as `desired` (or, when `gone`, the namespace's end) wants it, and says so.
+    pub fn is_converged(&self, desired: Desired, gone: bool) -> bool {
         if gone {
             return self.namespace.is_none();
         }
-        let connection = match (wish.connection, &self.connection) {
+        let connection = match (desired.connection, &self.connection) {
             (Connection::Absent, None) => true,
             (Connection::Enabled, Some(connection)) => {
                 connection["status"]["state"] == "Enabled"
@@ -144,13 +144,13 @@ impl Seen {
             }
             _ => false,
         };
-        let rules = match wish.rules {
+        let rules = match desired.rules {
             Rules::Absent => self.rules.is_empty(),
             Rules::Active => self.all_rules("Active", ("True", "Reserved")),
             Rules::Inactive => self.all_rules("Active", ("False", "Inactive")),
         };
         let linked = |name: &str, reason: &str| {
-            self.post(name).is_some_and(|post| match wish.connection {
+            self.post(name).is_some_and(|post| match desired.connection {
                 Connection::Enabled => {
                     is(post, "Linked", ("True", reason))
                         && is(post, "RecordAvailable", ("True", "RecordAvailable"))
@@ -164,8 +164,8 @@ impl Seen {
         connection && rules && posts && ready.into_iter().all(is_ready)
     }
 
-    /// The wish waits for the rules, which are declared active and so will not let go by themselves; the connection
-    /// works as before, and everybody is told.
+    /// The desired waits for the rules, which are declared active and so will not let go by themselves; the connection
+    /// works as before, and everybody is result.
     pub fn is_held(&self) -> bool {
         let Some(connection) = &self.connection else { return false };
         // A namespace that goes takes its rules along, one kind after the other.
@@ -185,7 +185,7 @@ impl Seen {
     }
 
     /// No rule has a place in the connection any more, so nobody is refused.
-    pub fn is_let_go(&self) -> bool {
+    pub fn is_released(&self) -> bool {
         self.connection.as_ref().is_none_or(|connection| connection["status"]["activeRuleCount"] == 0)
     }
 

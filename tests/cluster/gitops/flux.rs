@@ -15,13 +15,13 @@ use sha2::{Digest, Sha256};
 
 use super::cell::Cell;
 use super::health::flux_expressions;
-use super::tool::{Commit, Told, Tool};
+use super::tool::{Commit, SyncResult, Tool};
 use super::tree::{Layout, documents};
+use crate::cluster::{Cluster, SOON, quickstart_instance, text_of};
 use crate::harness::process::Process;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
-use crate::stage::{SOON, Stage, quickstart_instance, text_of};
 
 /// Where Flux lives, and the Kustomizations that are not a tenant's.
 const FLUX: &str = "flux-system";
@@ -37,13 +37,13 @@ pub struct Flux {
 
 impl Flux {
     /// Install Flux's definitions and start its controller as its real user.
-    pub fn start(stage: &Stage) -> Self {
-        stage.plane.kubectl_apply(User::Admin, stage.plane.flux_definitions());
+    pub fn start(cluster: &Cluster) -> Self {
+        cluster.plane.kubectl_apply(User::Admin, cluster.plane.flux_definitions());
         let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
-        stage.plane.kubectl(User::Admin, wait).ok();
-        stage.plane.kubectl(User::Admin, ["create", "namespace", FLUX]).ok();
+        cluster.plane.kubectl(User::Admin, wait).ok();
+        cluster.plane.kubectl(User::Admin, ["create", "namespace", FLUX]).ok();
         let folder = new_folder("flux");
-        let mut command = stage.plane.flux_command(User::FluxKustomize);
+        let mut command = cluster.plane.flux_command(User::FluxKustomize);
         command.current_dir(&folder).env("RUNTIME_NAMESPACE", FLUX).env("TMPDIR", &folder).args([
             "--watch-all-namespaces=true",
             "--enable-leader-election=false",
@@ -163,7 +163,7 @@ impl<'a> Kustomization<'a> {
             kustomization["spec"]["serviceAccountName"] = json!(DEPLOYER);
         }
         objects.push(kustomization);
-        cell.stage.plane.kubectl_apply_text(User::Admin, &documents(&objects)).ok();
+        cell.cluster.plane.kubectl_apply_text(User::Admin, &documents(&objects)).ok();
     }
 
     /// Publish the tree as a revision, as source-controller does after a push.
@@ -197,7 +197,7 @@ impl<'a> Kustomization<'a> {
     }
 
     /// What the Kustomization says of `revision`, once it says so.
-    fn said(&self, cell: &Cell<'_>, revision: &str) -> Option<Told> {
+    fn reported(&self, cell: &Cell<'_>, revision: &str) -> Option<SyncResult> {
         let object = cell.get("Kustomization", self.home(cell), &cell.namespace)?;
         let status = &object["status"];
         if status["lastAttemptedRevision"] != revision {
@@ -207,20 +207,20 @@ impl<'a> Kustomization<'a> {
         let ready: &Value = conditions.iter().find(|condition| condition["type"] == "Ready")?;
         let words = ready["message"].as_str().unwrap_or_default().to_owned();
         match ready["status"].as_str()? {
-            "True" if status["lastAppliedRevision"] == revision => Some(Told::Done),
-            "False" if ready["reason"] == "HealthCheckFailed" => Some(Told::Unhealthy(words)),
-            "False" => Some(Told::Refused(words)),
+            "True" if status["lastAppliedRevision"] == revision => Some(SyncResult::Synced),
+            "False" if ready["reason"] == "HealthCheckFailed" => Some(SyncResult::Unhealthy(words)),
+            "False" => Some(SyncResult::Refused(words)),
             _ => None,
         }
     }
 
-    fn wait(&self, cell: &Cell<'_>, revision: &str, done: bool) -> Told {
-        let mut told = None;
+    fn wait(&self, cell: &Cell<'_>, revision: &str, done: bool) -> SyncResult {
+        let mut result = None;
         cell.wait_until(&format!("Flux to say something of {revision}"), || {
-            told = self.said(cell, revision).filter(|told| !done || *told == Told::Done);
-            told.is_some()
+            result = self.reported(cell, revision).filter(|result| !done || *result == SyncResult::Synced);
+            result.is_some()
         });
-        told.expect("that is what was waited for")
+        result.expect("that is what was waited for")
     }
 }
 
@@ -229,12 +229,12 @@ impl Tool for Kustomization<'_> {
         Layout { without_namespace: self.tenant, ..Layout::default() }
     }
 
-    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult {
         if self.tenant && commit.tree.objects.is_empty() {
             // The namespace is not the tenant's to delete, and the Kustomization goes with it.
             let args = ["delete", "namespace", &cell.namespace, "--wait=false"];
-            cell.stage.plane.kubectl(User::Admin, args).ok();
-            return Told::Done;
+            cell.cluster.plane.kubectl(User::Admin, args).ok();
+            return SyncResult::Synced;
         }
         if commit.number == 1 {
             self.set_up(cell);
@@ -248,12 +248,12 @@ impl Tool for Kustomization<'_> {
     }
 
     /// It looks again every `retryInterval`.
-    fn says_at_last(&mut self, cell: &Cell<'_>, told: Told) -> Told {
+    fn final_result(&mut self, cell: &Cell<'_>, result: SyncResult) -> SyncResult {
         let object = cell.get("Kustomization", self.home(cell), &cell.namespace);
         let revision = object.map(|object| object["status"]["lastAttemptedRevision"].clone());
         match revision.as_ref().and_then(Value::as_str) {
             Some(revision) => self.wait(cell, revision, true),
-            None => told,
+            None => result,
         }
     }
 }
@@ -273,9 +273,9 @@ fn tarball_of(folder: &Path, text: &str) -> Vec<u8> {
 /// A definition takes every object of its kind along, so it stays when it leaves the tree, and when the tree goes.
 #[test]
 fn definitions_outlive_their_kustomization() {
-    let stage = Stage::prepared(&quickstart_instance());
-    let flux = Flux::start(&stage);
-    let cell = Cell::new(&stage, "definitions".to_owned());
+    let cluster = Cluster::prepared(&quickstart_instance());
+    let flux = Flux::start(&cluster);
+    let cell = Cell::new(&cluster, "definitions".to_owned());
     let tool = Kustomization::of_the_cluster(&flux);
     let marker = |name: &str| {
         let metadata = json!({"name": name, "namespace": FLUX});
@@ -289,13 +289,15 @@ fn definitions_outlive_their_kustomization() {
     tool.set_up(&cell);
     let commit = |number, tree: &str| {
         let revision = tool.publish(&cell, number, tree);
-        wait_for("Flux to be done", SOON, || tool.said(&cell, &revision).filter(|told| *told == Told::Done));
+        wait_for("Flux to be done", SOON, || {
+            tool.reported(&cell, &revision).filter(|result| *result == SyncResult::Synced)
+        });
     };
     commit(1, &tree);
     let definitions = || {
         let names =
             "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.metadata.deletionTimestamp},{end}";
-        let all = stage.plane.kubectl(User::Admin, ["get", "crd", "-o", names]).ok();
+        let all = cluster.plane.kubectl(User::Admin, ["get", "crd", "-o", names]).ok();
         let ours = all.split(',').filter(|line| line.contains(".postlink.dev ")).map(str::to_owned);
         ours.collect::<Vec<_>>()
     };
@@ -308,7 +310,7 @@ fn definitions_outlive_their_kustomization() {
     assert_eq!(definitions(), applied);
 
     let kustomization = ["delete", "kustomizations.kustomize.toolkit.fluxcd.io", &cell.namespace, "-n", FLUX];
-    stage.plane.kubectl(User::Admin, kustomization).ok();
+    cluster.plane.kubectl(User::Admin, kustomization).ok();
     assert!(cell.get("ConfigMap", FLUX, "leaves-last").is_none());
     assert_eq!(definitions(), applied);
 }

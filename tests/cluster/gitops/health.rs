@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::cluster::text_of;
 use crate::harness::binaries::Binaries;
-use crate::stage::text_of;
 
 /// What one tool says of one object.
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
-pub struct Said {
+pub struct ToolHealth {
     pub status: String,
     #[serde(default)]
     pub message: String,
@@ -20,9 +20,9 @@ pub struct Said {
 /// What all three say of one object.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Health {
-    pub kstatus: Said,
-    pub argo: Said,
-    pub flux: Said,
+    pub kstatus: ToolHealth,
+    pub argo: ToolHealth,
+    pub flux: ToolHealth,
 }
 
 /// `spec.healthCheckExprs` as published.

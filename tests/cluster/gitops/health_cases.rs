@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::cell::{Cell, message};
 use super::health::health_of;
+use crate::cluster::{Cluster, Lease, condition, repository};
 use crate::harness::users::User;
-use crate::stage::{Lease, Stage, condition, repository};
 
 const NAMESPACE: &str = "health";
 
@@ -146,7 +146,7 @@ fn wait(cell: &Cell<'_>, wanted: impl Fn(&Case) -> bool) {
         if missing.is_empty() {
             return;
         }
-        assert!(begin.elapsed() < crate::stage::SOON, "{missing}");
+        assert!(begin.elapsed() < crate::cluster::SOON, "{missing}");
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
 }
@@ -176,10 +176,10 @@ fn differences(cell: &Cell<'_>, cases: &[&Case], wanted: impl Fn(&Case) -> [&'st
 #[test]
 fn tools_agree_on_health() {
     let instances = repository("tests/cluster/gitops/fixtures/instances.yaml");
-    let mut stage = Stage::set(&instances, Lease::None);
-    stage.plane.kubectl_apply(User::Alice, repository("tests/cluster/gitops/fixtures/objects.yaml"));
+    let mut cluster = Cluster::installed(&instances, Lease::None);
+    cluster.plane.kubectl_apply(User::Alice, repository("tests/cluster/gitops/fixtures/objects.yaml"));
     {
-        let cell = Cell::new(&stage, NAMESPACE.to_owned());
+        let cell = Cell::new(&cluster, NAMESPACE.to_owned());
         // It was connected to another organisation before.
         let before =
             json!({"organization": {"id": "2e94c0b7-5a1f-4d83-b6c2-0000000000ff", "uniqueName": "before"}});
@@ -189,9 +189,9 @@ fn tools_agree_on_health() {
         assert_eq!(differences(&cell, &stored, |_| UNDER_WAY), [""; 0], "before the controller runs");
     }
 
-    stage.start_controller();
-    let kubectl = |user, args: &[&str]| stage.plane.kubectl(user, args).ok();
-    let cell = Cell::new(&stage, NAMESPACE.to_owned());
+    cluster.start_controller();
+    let kubectl = |user, args: &[&str]| cluster.plane.kubectl(user, args).ok();
+    let cell = Cell::new(&cluster, NAMESPACE.to_owned());
     let afterwards = ["held-disabled", "held-deleted", "holds-disabled", "holds-deleted", "too-late"];
     wait(&cell, |case| !afterwards.contains(&case.name));
     cell.wait("the rules that are to hold their connections", |seen| {
@@ -208,7 +208,7 @@ fn tools_agree_on_health() {
         "metadata": {"name": "too-late", "namespace": NAMESPACE},
         "spec": {"connectionRef": {"name": "held-deleted"}},
     });
-    stage.plane.kubectl_apply_text(User::Alice, &too_late.to_string()).ok();
+    cluster.plane.kubectl_apply_text(User::Alice, &too_late.to_string()).ok();
     wait(&cell, |_| true);
 
     let all: Vec<_> = CASES.iter().collect();
@@ -216,11 +216,11 @@ fn tools_agree_on_health() {
     drop(cell);
 
     // A change that nobody has looked at yet: what is said of the generation before does not count.
-    stage.kill_controller();
-    let cell = Cell::new(&stage, NAMESPACE.to_owned());
+    cluster.kill_controller();
+    let cell = Cell::new(&cluster, NAMESPACE.to_owned());
     let spec = r#"{"spec":{"link":{"notes":"Luggage"}}}"#;
     let patch = ["patch", "arule", "reserved", "-n", NAMESPACE, "--type=merge", "-p", spec];
-    stage.plane.kubectl(User::Alice, patch).ok();
+    cluster.plane.kubectl(User::Alice, patch).ok();
     let edited: Vec<_> = CASES.iter().filter(|case| case.name == "reserved").collect();
     assert_eq!(differences(&cell, &edited, |_| UNDER_WAY), [""; 0], "after an edit");
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::cell::Cell;
-use super::tool::{Commit, Told, Tool};
+use super::tool::{Commit, SyncResult, Tool};
 use super::tree::PLATFORM;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
@@ -19,7 +19,7 @@ impl Tool for Helm {
     }
 
     /// `helm upgrade --install --wait`. The release is kept beside the namespace, which is part of the chart.
-    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult {
         let chart = new_folder(&format!("{}-chart-{}", cell.namespace, commit.number));
         let about = format!("apiVersion: v2\nname: social\nversion: 0.0.{}\n", commit.number);
         let templates = chart.join("templates");
@@ -39,13 +39,13 @@ impl Tool for Helm {
             "--timeout",
             "60s",
         ];
-        let answer = cell.stage.plane.helm(self.major, User::Alice, args);
+        let answer = cell.cluster.plane.helm(self.major, User::Alice, args);
         if answer.succeeded() {
-            Told::Done
+            SyncResult::Synced
         } else if answer.stderr.contains("denied request") {
-            Told::Refused(answer.stderr)
+            SyncResult::Refused(answer.stderr)
         } else {
-            Told::Unhealthy(answer.stderr)
+            SyncResult::Unhealthy(answer.stderr)
         }
     }
 }

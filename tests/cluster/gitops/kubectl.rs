@@ -1,7 +1,7 @@
 //! A person with the real kubectl: apply the tree, and delete what left it.
 
 use super::cell::Cell;
-use super::tool::{Commit, Told, Tool};
+use super::tool::{Commit, SyncResult, Tool};
 use super::tree::{Layout, Tree};
 use crate::harness::kubectl::Answer;
 use crate::harness::users::User;
@@ -26,7 +26,7 @@ impl Kubectl {
         if self.server_side {
             args.push("--server-side");
         }
-        cell.stage.plane.kubectl_with_input(User::Alice, args, &tree.text())
+        cell.cluster.plane.kubectl_with_input(User::Alice, args, &tree.text())
     }
 
     /// `kubectl delete` of what left. Who deletes a namespace does not first delete what is in it.
@@ -40,7 +40,7 @@ impl Kubectl {
         }
         // What the first attempt deleted is not there for the second.
         let args = ["delete", "-f", "-", "--wait=false", "--ignore-not-found"];
-        Some(cell.stage.plane.kubectl_with_input(User::Alice, args, &left.text()))
+        Some(cell.cluster.plane.kubectl_with_input(User::Alice, args, &left.text()))
     }
 }
 
@@ -49,7 +49,7 @@ impl Tool for Kubectl {
         Layout { connection_last: self.order == Order::RulesFirst, ..Layout::default() }
     }
 
-    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult {
         let answers = match self.order {
             Order::RulesFirst => [Some(self.apply(cell, commit.tree)), Self::delete(cell, commit)],
             Order::ConnectionFirst => {
@@ -63,6 +63,6 @@ impl Tool for Kubectl {
             .filter(|answer| !answer.succeeded())
             .map(|answer| answer.stderr.as_str())
             .collect();
-        if refused.is_empty() { Told::Done } else { Told::Refused(refused) }
+        if refused.is_empty() { SyncResult::Synced } else { SyncResult::Refused(refused) }
     }
 }

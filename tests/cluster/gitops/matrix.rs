@@ -14,12 +14,12 @@ use super::helm::Helm;
 use super::kubectl::{Kubectl, Order};
 use super::page;
 use super::play::Outcome::{self, Converges, Held, NeedsPruneLast, OnceMore, Refused};
-use super::play::{Played, play};
+use super::play::{CellResult, play};
 use super::tool::Tool;
 use super::tree::{PLATFORM, Scenario};
+use crate::cluster::{Cluster, Lease, SOON};
 use crate::harness::users::User;
 use crate::oracle;
-use crate::stage::{Lease, SOON, Stage};
 use crate::story::CANARY;
 
 /// So many cells at a time; they mostly wait for the controller's five seconds and for each other.
@@ -95,7 +95,7 @@ impl Column {
     fn expected(self, scenario: Scenario, order: usize) -> (&'static [Outcome], &'static [Outcome]) {
         use Scenario::{S1, S2, S3, S4, S5, S6};
         match (self, scenario) {
-            // A person in mode Deny is refused, and told why. Who applies the rules first may be too quick for the
+            // A person in mode Deny is refused, and result why. Who applies the rules first may be too quick for the
             // controller or not; who begins with the connection is always refused once.
             (Self::Kubectl | Self::KubectlServerSide, scenario) => match (scenario, order) {
                 (S1 | S5, 0) => (&[Refused], &[Converges, OnceMore]),
@@ -117,11 +117,11 @@ impl Column {
 pub type Place = (Scenario, Column);
 
 /// What came of a cell, or why it failed.
-fn play_cell(stage: &Stage, flux: &Flux, (scenario, column): Place) -> Played {
-    let mut worst: Option<Played> = None;
+fn play_cell(cluster: &Cluster, flux: &Flux, (scenario, column): Place) -> CellResult {
+    let mut worst: Option<CellResult> = None;
     for (order, mut tool) in column.tools(flux).into_iter().enumerate() {
         let namespace = format!("{scenario:?}-{column:?}-{order}").to_lowercase();
-        let cell = Cell::new(stage, namespace);
+        let cell = Cell::new(cluster, namespace);
         let played = play(&cell, tool.as_mut(), scenario);
         let (second, third) = column.expected(scenario, order);
         assert!(second.contains(&played.second), "{}: {played:?}, expected {second:?}", cell.namespace);
@@ -129,18 +129,20 @@ fn play_cell(stage: &Stage, flux: &Flux, (scenario, column): Place) -> Played {
         assert!(later, "{}: {played:?}, expected later {third:?}", cell.namespace);
         // The table says what a person has to reckon with.
         let before = worst.unwrap_or(played);
-        worst =
-            Some(Played { second: before.second.max(played.second), third: before.third.max(played.third) });
+        worst = Some(CellResult {
+            second: before.second.max(played.second),
+            third: before.third.max(played.third),
+        });
     }
     worst.expect("every column has a tool")
 }
 
 #[test]
 fn one_commit_suffices_with_every_tool() {
-    let stage = Stage::quickstart(Lease::None);
-    stage.plane.kubectl(User::Admin, ["create", "namespace", PLATFORM]).ok();
-    let flux = Flux::start(&stage);
-    refusal_is_in_force(&stage);
+    let cluster = Cluster::quickstart(Lease::None);
+    cluster.plane.kubectl(User::Admin, ["create", "namespace", PLATFORM]).ok();
+    let flux = Flux::start(&cluster);
+    refusal_is_in_force(&cluster);
 
     let begin = Instant::now();
     // The ones that take two commits after the first come first.
@@ -158,7 +160,7 @@ fn one_commit_suffices_with_every_tool() {
                         break;
                     };
                     // One failed cell must not hide what came of the others.
-                    match catch_unwind(AssertUnwindSafe(|| play_cell(&stage, &flux, place))) {
+                    match catch_unwind(AssertUnwindSafe(|| play_cell(&cluster, &flux, place))) {
                         Ok(played) => {
                             eprintln!("{:>4} s  {place:?}: {played:?}", begin.elapsed().as_secs());
                             results.lock().expect("nobody panics with the lock").insert(place, played);
@@ -172,17 +174,17 @@ fn one_commit_suffices_with_every_tool() {
     let failures = failures.into_inner().expect("every thread has ended");
     assert!(failures.is_empty(), "failed cells: {failures:?}");
 
-    stage.controller_kept_within_its_rights();
-    let broken = oracle::broken_rules(&stage.plane.history("/registry/"), CANARY);
+    cluster.controller_kept_within_its_rights();
+    let broken = oracle::broken_rules(&cluster.plane.history("/registry/"), CANARY);
     assert!(broken.is_empty(), "{broken:#?}");
     page::check(&results.into_inner().expect("every thread has ended"));
 }
 
 /// A policy is in force some time after it is created, and nothing announces it.
-fn refusal_is_in_force(stage: &Stage) {
-    let cell = Cell::new(stage, "in-force".to_owned());
+fn refusal_is_in_force(cluster: &Cluster) {
+    let cell = Cell::new(cluster, "in-force".to_owned());
     let mut kubectl = Kubectl { server_side: false, order: Order::RulesFirst };
     super::play::begin(&cell, &mut kubectl);
     let delete = ["delete", "dconn", super::cell::CONNECTION, "-n", &cell.namespace, "--dry-run=server"];
-    stage.plane.until_refused(User::Alice, &delete, super::tree::USED_BY, SOON);
+    cluster.plane.until_refused(User::Alice, &delete, super::tree::USED_BY, SOON);
 }

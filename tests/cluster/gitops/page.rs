@@ -5,16 +5,16 @@ use std::fmt::Write as _;
 use std::fs;
 
 use super::matrix::{Column, Place};
-use super::play::Played;
+use super::play::CellResult;
 use super::tree::Scenario;
-use crate::stage::{repository, text_of};
+use crate::cluster::{repository, text_of};
 
 const PAGE: &str = "docs/gitops.md";
 const BEGIN: &str = "<!-- The table begins; a test writes it. -->\n";
 const END: &str = "<!-- The table ends. -->\n";
 
 /// Fails unless the page says what came of the cells, none missing.
-pub fn check(played: &BTreeMap<Place, Played>) {
+pub fn check(played: &BTreeMap<Place, CellResult>) {
     let page = text_of(PAGE);
     let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the table");
     let (committed, after) = rest.split_once(END).expect("the table has an end");
@@ -30,7 +30,7 @@ pub fn check(played: &BTreeMap<Place, Played>) {
     );
 }
 
-fn table(played: &BTreeMap<Place, Played>) -> String {
+fn table(played: &BTreeMap<Place, CellResult>) -> String {
     let mut text = String::from("\n| |");
     for column in Column::ALL {
         let _ = write!(text, " {} |", column.title());

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::cell::{Cell, is, message};
-use super::tool::{Commit, Told, Tool};
-use super::tree::{RULES, Rules, Scenario, Tree, USED_BY, Wish, post};
+use super::tool::{Commit, SyncResult, Tool};
+use super::tree::{Desired, RULES, Rules, Scenario, Tree, USED_BY, post};
+use crate::cluster::condition;
 use crate::harness::users::User;
-use crate::stage::condition;
 
 /// What came of a commit, as the table says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +38,7 @@ impl Outcome {
 
 /// What came of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Played {
+pub struct CellResult {
     pub second: Outcome,
     /// Of the later commit that sets the rules inactive, where there is one.
     pub third: Option<Outcome>,
@@ -46,15 +46,15 @@ pub struct Played {
 
 /// The commit every scenario begins with.
 pub fn begin(cell: &Cell<'_>, tool: &mut dyn Tool) -> Tree {
-    let tree = Tree::new(&cell.namespace, Wish::FIRST, false, tool.layout());
+    let tree = Tree::new(&cell.namespace, Desired::FIRST, false, tool.layout());
     let first = Commit { number: 1, previous: &Tree::default(), tree: &tree };
-    let began = commit(cell, tool, &first, Wish::FIRST, false);
+    let began = commit(cell, tool, &first, Desired::FIRST, false);
     assert_eq!(began, Outcome::Converges, "{}: the first commit", cell.namespace);
     tree
 }
 
 /// Play `scenario` with `tool`; panics where something is not as every tool must have it.
-pub fn play(cell: &Cell<'_>, tool: &mut dyn Tool, scenario: Scenario) -> Played {
+pub fn play(cell: &Cell<'_>, tool: &mut dyn Tool, scenario: Scenario) -> CellResult {
     let gone = scenario == Scenario::S6;
     let layout = tool.layout();
     let second = Tree::new(&cell.namespace, scenario.second(), gone, layout);
@@ -64,59 +64,65 @@ pub fn play(cell: &Cell<'_>, tool: &mut dyn Tool, scenario: Scenario) -> Played 
     let then = Commit { number: 2, previous: &first, tree: &second };
     let came = commit(cell, tool, &then, scenario.second(), gone);
     if !matches!(scenario, Scenario::S1 | Scenario::S5) {
-        return Played { second: came, third: None };
+        return CellResult { second: came, third: None };
     }
     match came {
         Outcome::Held => works_while_held(cell, scenario),
         Outcome::Refused => nothing_changed(cell),
-        _ => return Played { second: came, third: None },
+        _ => return CellResult { second: came, third: None },
     }
     // Refused was the person's command, not the commit: what left the tree is still there to delete.
     let previous = if came == Outcome::Refused { &first } else { &second };
     let last = Commit { number: 3, previous, tree: &third };
-    Played { second: came, third: Some(commit(cell, tool, &last, scenario.third(), false)) }
+    CellResult { second: came, third: Some(commit(cell, tool, &last, scenario.third(), false)) }
 }
 
 /// One commit, and what came of it.
-fn commit(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish, gone: bool) -> Outcome {
-    let told = tool.sync(cell, commit);
-    eprintln!("{}: commit {}: {told:?}", cell.namespace, commit.number);
-    match told {
-        Told::Refused(words) => {
-            assert!(names_rules(&words, wish), "{}: which rules? {words}", cell.namespace);
-            again(cell, tool, commit, wish, gone)
+fn commit(
+    cell: &Cell<'_>,
+    tool: &mut dyn Tool,
+    commit: &Commit<'_>,
+    desired: Desired,
+    gone: bool,
+) -> Outcome {
+    let result = tool.sync(cell, commit);
+    eprintln!("{}: commit {}: {result:?}", cell.namespace, commit.number);
+    match result {
+        SyncResult::Refused(words) => {
+            assert!(names_rules(&words, desired), "{}: which rules? {words}", cell.namespace);
+            again(cell, tool, commit, desired, gone)
         }
-        Told::Waits(words) => {
+        SyncResult::Waiting(words) => {
             assert!(words.contains("DynamicsConnection/northwind"), "{}: {words}", cell.namespace);
-            let seen = cell.see();
+            let seen = cell.observe();
             assert!(seen.is_held(), "{}: it waits for something else:\n{}", cell.namespace, seen.summary());
-            if wish.rules == Rules::Active {
+            if desired.rules == Rules::Active {
                 return Outcome::Held;
             }
             // Not for ever: somebody who knows what it waits for has a way out.
-            assert_eq!(tool.rescue(cell, commit), Told::Done, "{}: the way out", cell.namespace);
-            cell.wait("the way out to lead somewhere", |seen| seen.is_as_wished(wish, gone).then_some(()));
+            assert_eq!(tool.recover(cell, commit), SyncResult::Synced, "{}: the way out", cell.namespace);
+            cell.wait("the way out to lead somewhere", |seen| seen.is_converged(desired, gone).then_some(()));
             Outcome::NeedsPruneLast
         }
-        told => {
+        result => {
             let came = cell.wait("the commit to converge or to be held", |seen| {
-                if seen.is_as_wished(wish, gone) {
+                if seen.is_converged(desired, gone) {
                     Some(Outcome::Converges)
                 } else {
                     seen.is_held().then_some(Outcome::Held)
                 }
             });
             if came == Outcome::Converges {
-                let at_last = tool.says_at_last(cell, told);
-                assert_eq!(at_last, Told::Done, "{}: commit {}", cell.namespace, commit.number);
+                let at_last = tool.final_result(cell, result);
+                assert_eq!(at_last, SyncResult::Synced, "{}: commit {}", cell.namespace, commit.number);
             } else {
                 // A tool that looks at health names who holds it.
                 let named = |words: &str| RULES.iter().any(|rule| words.contains(rule));
-                let fits = match &told {
-                    Told::Unhealthy(words) => tool.looks_at_health() && named(words),
-                    _ => !tool.looks_at_health() && told == Told::Done,
+                let fits = match &result {
+                    SyncResult::Unhealthy(words) => tool.looks_at_health() && named(words),
+                    _ => !tool.looks_at_health() && result == SyncResult::Synced,
                 };
-                assert!(fits, "{}: held, and the tool says {told:?}", cell.namespace);
+                assert!(fits, "{}: held, and the tool says {result:?}", cell.namespace);
             }
             came
         }
@@ -124,27 +130,27 @@ fn commit(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish,
 }
 
 /// The refusal names both rules; while they go, perhaps only the one that is left.
-fn names_rules(words: &str, wish: Wish) -> bool {
+fn names_rules(words: &str, desired: Desired) -> bool {
     let left = |rule: &str| {
         words.contains(&format!("is used by 1 active rule: {rule}; deactivate or delete it first"))
     };
     words.contains(&format!("{USED_BY}; deactivate or delete them first"))
-        || (wish.rules != Rules::Active && RULES.iter().any(|rule| left(rule)))
+        || (desired.rules != Rules::Active && RULES.iter().any(|rule| left(rule)))
 }
 
 /// A person was refused, and gives the same command again once no rule has a place in the connection any more; at
 /// once, if the rules are to stay active.
-fn again(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish, gone: bool) -> Outcome {
-    let stays = wish.rules == Rules::Active;
-    cell.wait("the rules to let go", |seen| (stays || seen.is_let_go()).then_some(()));
+fn again(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, desired: Desired, gone: bool) -> Outcome {
+    let stays = desired.rules == Rules::Active;
+    cell.wait("the rules to let go", |seen| (stays || seen.is_released()).then_some(()));
     match tool.sync(cell, commit) {
-        Told::Refused(words) => {
-            assert!(names_rules(&words, wish), "{}: which rules? {words}", cell.namespace);
+        SyncResult::Refused(words) => {
+            assert!(names_rules(&words, desired), "{}: which rules? {words}", cell.namespace);
             Outcome::Refused
         }
-        told => {
-            assert_eq!(told, Told::Done, "{}: the same command again", cell.namespace);
-            cell.wait("the same command to do it", |seen| seen.is_as_wished(wish, gone).then_some(()));
+        result => {
+            assert_eq!(result, SyncResult::Synced, "{}: the same command again", cell.namespace);
+            cell.wait("the same command to do it", |seen| seen.is_converged(desired, gone).then_some(()));
             Outcome::OnceMore
         }
     }
@@ -153,13 +159,13 @@ fn again(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, wish: Wish, 
 /// R8, §4.6: until the rules let go the connection keeps serving, and says who uses it.
 fn works_while_held(cell: &Cell<'_>, scenario: Scenario) {
     let late = post(&cell.namespace, "late", false);
-    cell.stage.plane.kubectl_apply_text(User::Alice, &late.to_string()).ok();
+    cell.cluster.plane.kubectl_apply_text(User::Alice, &late.to_string()).ok();
     cell.wait("a post that arrives meanwhile to be linked", |seen| {
         let post = seen.post("late")?;
         let linked = condition(post, "Linked") == Some(("True", "LinkedByRule"));
         (linked && is(post, "RecordAvailable", ("True", "RecordAvailable"))).then_some(())
     });
-    let seen = cell.see();
+    let seen = cell.observe();
     assert!(seen.is_held(), "{}: it was held a moment ago:\n{}", cell.namespace, seen.summary());
     let what = if scenario == Scenario::S1 { "delete" } else { "disable" };
     for rule in &seen.rules {
@@ -169,13 +175,13 @@ fn works_while_held(cell: &Cell<'_>, scenario: Scenario) {
         assert!(words.starts_with(&wanted), "{words}");
     }
     // A post that no tool knows would stay in the way of what the last commit wants of all posts.
-    cell.stage.plane.kubectl_with_input(User::Alice, ["delete", "-f", "-"], &late.to_string()).ok();
+    cell.cluster.plane.kubectl_with_input(User::Alice, ["delete", "-f", "-"], &late.to_string()).ok();
 }
 
 /// A refused person has done nothing.
 fn nothing_changed(cell: &Cell<'_>) {
-    let seen = cell.see();
-    assert!(seen.is_as_wished(Wish::FIRST, false), "{}:\n{}", cell.namespace, seen.summary());
+    let seen = cell.observe();
+    assert!(seen.is_converged(Desired::FIRST, false), "{}:\n{}", cell.namespace, seen.summary());
     let connection = seen.connection.expect("it is as wished");
     assert_eq!(connection["metadata"]["deletionTimestamp"], Value::Null);
     assert_eq!(condition(&connection, "DeletionRefused"), None);

@@ -5,15 +5,15 @@ use super::tree::{Layout, Tree};
 
 /// What the tool itself said of one command or one sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum SyncResult {
     /// It is done and content.
-    Done,
+    Synced,
     /// The API server refused something; the words the person or the tool sees.
     Refused(String),
     /// The objects are not as healthy as the tool wants them; its words.
     Unhealthy(String),
     /// It waits, and has not got to the rest of the tree; its words.
-    Waits(String),
+    Waiting(String),
 }
 
 /// A commit: what stood in git before and what stands there now.
@@ -33,7 +33,7 @@ pub trait Tool {
 
     /// Bring the commit about, with the retries the tool has of its own. Given the same commit again, it does what
     /// a person does who gives the same command once more.
-    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told;
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult;
 
     /// It looks at the health of what it applied, and is not content with a rule that holds a connection.
     fn looks_at_health(&self) -> bool {
@@ -41,12 +41,12 @@ pub trait Tool {
     }
 
     /// What it says once the cluster is as the commit wants it. A tool that looks again by itself is asked here.
-    fn says_at_last(&mut self, _cell: &Cell<'_>, told: Told) -> Told {
-        told
+    fn final_result(&mut self, _cell: &Cell<'_>, result: SyncResult) -> SyncResult {
+        result
     }
 
     /// The way out for a tool that waits for ever.
-    fn rescue(&mut self, _cell: &Cell<'_>, _commit: &Commit<'_>) -> Told {
+    fn recover(&mut self, _cell: &Cell<'_>, _commit: &Commit<'_>) -> SyncResult {
         panic!("nobody wrote down a way out for this tool")
     }
 }

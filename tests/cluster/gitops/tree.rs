@@ -36,19 +36,19 @@ impl Scenario {
     }
 
     /// What the commit wants of the connection and the rules.
-    pub fn second(self) -> Wish {
+    pub fn second(self) -> Desired {
         match self {
-            Self::S1 => Wish { connection: Connection::Absent, rules: Rules::Active },
-            Self::S2 => Wish { connection: Connection::Absent, rules: Rules::Inactive },
-            Self::S3 | Self::S6 => Wish { connection: Connection::Absent, rules: Rules::Absent },
-            Self::S4 => Wish { connection: Connection::Disabled, rules: Rules::Inactive },
-            Self::S5 => Wish { connection: Connection::Disabled, rules: Rules::Active },
+            Self::S1 => Desired { connection: Connection::Absent, rules: Rules::Active },
+            Self::S2 => Desired { connection: Connection::Absent, rules: Rules::Inactive },
+            Self::S3 | Self::S6 => Desired { connection: Connection::Absent, rules: Rules::Absent },
+            Self::S4 => Desired { connection: Connection::Disabled, rules: Rules::Inactive },
+            Self::S5 => Desired { connection: Connection::Disabled, rules: Rules::Active },
         }
     }
 
     /// The later commit that ends what the second one left held: the rules go inactive.
-    pub fn third(self) -> Wish {
-        Wish { rules: Rules::Inactive, ..self.second() }
+    pub fn third(self) -> Desired {
+        Desired { rules: Rules::Inactive, ..self.second() }
     }
 }
 
@@ -68,17 +68,17 @@ pub enum Rules {
 
 /// What a commit declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wish {
+pub struct Desired {
     pub connection: Connection,
     pub rules: Rules,
 }
 
-impl Wish {
+impl Desired {
     /// The first commit of every scenario.
     pub const FIRST: Self = Self { connection: Connection::Enabled, rules: Rules::Active };
 }
 
-/// How a tree is laid out for the tool that reads it; the wish is the same for all.
+/// How a tree is laid out for the tool that reads it; the desired is the same for all.
 #[derive(Debug, Clone, Copy, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an independent habit of a tool")]
 pub struct Layout {
@@ -101,7 +101,7 @@ pub struct Tree {
 impl Tree {
     /// The tree of a cell at a commit. `gone`: the commit removed the namespace with everything in it; what remains
     /// is a `ConfigMap` elsewhere, because tools refuse to empty a tree.
-    pub fn new(namespace: &str, wish: Wish, gone: bool, layout: Layout) -> Self {
+    pub fn new(namespace: &str, desired: Desired, gone: bool, layout: Layout) -> Self {
         let mut objects = Vec::new();
         if !layout.without_namespace {
             objects.push(json!({
@@ -125,7 +125,7 @@ impl Tree {
                 "clientSecret": "paper-clip",
             },
         }));
-        let mut connection = connection(namespace, wish.connection);
+        let mut connection = connection(namespace, desired.connection);
         if layout.prune_last
             && let Some(connection) = &mut connection
         {
@@ -135,14 +135,14 @@ impl Tree {
         if !layout.connection_last {
             objects.extend(connection.take());
         }
-        if wish.rules != Rules::Absent {
-            let active = wish.rules == Rules::Active;
+        if desired.rules != Rules::Absent {
+            let active = desired.rules == Rules::Active;
             objects.extend(RULES.map(|name| rule(namespace, name, active)));
         }
         objects.extend(connection);
         objects.push(post(namespace, "by-rule", false));
         // Whoever takes the connection out of the tree takes along the wishes for links through it.
-        objects.push(post(namespace, "by-hand", wish.connection != Connection::Absent));
+        objects.push(post(namespace, "by-hand", desired.connection != Connection::Absent));
         if layout.waves {
             for object in &mut objects {
                 let later = ["AutomationRule", "PostLink"].iter().any(|kind| object["kind"] == *kind);
@@ -188,8 +188,8 @@ pub fn identity(object: &Value) -> [&Value; 4] {
     [&object["apiVersion"], &object["kind"], &metadata["namespace"], &metadata["name"]]
 }
 
-fn connection(namespace: &str, wish: Connection) -> Option<Value> {
-    let enabled = match wish {
+fn connection(namespace: &str, desired: Connection) -> Option<Value> {
+    let enabled = match desired {
         Connection::Absent => return None,
         Connection::Enabled => true,
         Connection::Disabled => false,

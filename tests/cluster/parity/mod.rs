@@ -23,10 +23,10 @@ use self::known::KNOWN;
 use self::normal::{Differences, Names, differences};
 use self::sides::Sides;
 use self::steps::parse;
+use crate::cluster::repository;
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, eventually};
 use crate::harness::{ControlPlane, Shared, shared};
-use crate::stage::repository;
 
 /// A name that says what is compared, and the steps.
 pub type Case = (&'static str, &'static str);

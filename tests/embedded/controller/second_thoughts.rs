@@ -1,4 +1,4 @@
-//! Creations and questions that wait for their turn, while what asked for them changes.
+//! Queued creations and checks whose cause changes while they wait.
 
 use super::{Scene, condition};
 use crate::contoso::HOST;
@@ -16,7 +16,7 @@ fn post(id: &str) -> Value {
     json!({"url": format!("https://social.example/{id}"), "id": id, "publishedAt": published})
 }
 
-/// §4.1: what a rule has not begun when it is switched off, it does not begin any more.
+/// §4.1: a deactivated rule starts no further creation.
 #[tokio::test(start_paused = true)]
 async fn deactivated_rule_drops_its_waiting_posts() {
     const POSTS: usize = 20;
@@ -65,7 +65,7 @@ async fn recreated_postlink_does_not_inherit_a_pending_creation() {
     assert_eq!(scene.linked("one"), "False/NotRequested");
 }
 
-/// No probe asks about links that were put aside, and a batch that fails wakes nobody.
+/// No probe checks removed links, and a failed batch requeues nothing, so the link must retry on its own.
 #[tokio::test(start_paused = true)]
 async fn r14_link_is_restored_after_a_failed_check() {
     let scene = Scene::start("").await;
@@ -135,7 +135,7 @@ async fn deleted_links_free_their_slots() {
     scene.until("it says so", |scene| scene.linked("late") == "True/LinkedByHand").await;
 }
 
-/// R4: that a table cannot be read says nothing about the instance.
+/// R4: an unreadable table says nothing about the state of the instance.
 #[tokio::test(start_paused = true)]
 async fn r04_unreadable_metadata_changes_no_connection_or_link() {
     let scene = Scene::start("").await;
@@ -156,7 +156,7 @@ async fn r04_unreadable_metadata_changes_no_connection_or_link() {
     }
 }
 
-/// Whoever answers 409 to a write that nobody was faster than, answers so again.
+/// A server that answers 409 without a concurrent write will do so again.
 #[tokio::test(start_paused = true)]
 async fn repeated_conflicts_back_off() {
     let scene = Scene::start("").await;

@@ -6,7 +6,6 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
-/// One scenario.
 pub struct Scenario {
     pub name: String,
     pub rule: String,
@@ -22,7 +21,7 @@ pub struct Commit {
     pub expect: Map<String, Value>,
 }
 
-/// The document that opens a commit and says what changes.
+/// The document that opens a commit and lists what changes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Marker {

@@ -18,11 +18,11 @@ use crate::harness::{ControlPlane, Settings, free_ports};
 pub const SOON: Duration = Duration::from_secs(120);
 
 /// Seconds of a lease that is not lost on a machine whose processors are wanted by many. A kubelet would start whoever
-/// lost it again; here nobody does. A test that waits for a lease to run out asks for [`USUAL`].
-pub const CALM: u32 = 30;
+/// lost it again; here nobody does. A test that waits for a lease to run out asks for [`DEFAULT_LEASE`].
+pub const LONG_LEASE: u32 = 30;
 
 /// Seconds of a lease by default.
-pub const USUAL: u32 = 15;
+pub const DEFAULT_LEASE: u32 = 15;
 
 /// The namespace of the quickstart.
 pub const NAMESPACE: &str = "social";
@@ -56,7 +56,7 @@ pub enum Lease {
 
 /// All of it. Fields in the order they have to end: whoever talks to a server ends before it.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Cluster {
     controller: Option<Pod>,
     instances: Postlink,
     pub plane: ControlPlane,
@@ -64,7 +64,7 @@ pub struct Stage {
     refusals_are_expected: bool,
 }
 
-impl Drop for Stage {
+impl Drop for Cluster {
     /// Whatever a test is about: a request that the shipped rights do not cover fails it.
     fn drop(&mut self) {
         if !std::thread::panicking() && !self.refusals_are_expected {
@@ -73,21 +73,21 @@ impl Drop for Stage {
     }
 }
 
-impl Stage {
+impl Cluster {
     /// Everything but the controller: the chart, and the simulated instances of `instances`.
-    pub fn set(instances: &Path, lease: Lease) -> Self {
+    pub fn installed(instances: &Path, lease: Lease) -> Self {
         let more = match lease {
             Lease::None => vec!["--leader-elect=false"],
             Lease::Elected => vec![],
         };
-        Self::installed(instances, &more, &json!({}))
+        Self::installed_with(instances, &more, &json!({}))
     }
 
-    /// As [`Stage::set`], with more arguments of the controller and further values of the chart.
-    pub fn installed(instances: &Path, more: &[&str], values: &Value) -> Self {
-        let stage = Self::prepared(instances);
-        stage.install_with(more, values);
-        stage
+    /// As [`Cluster::installed`], with more arguments of the controller and further values of the chart.
+    pub fn installed_with(instances: &Path, more: &[&str], values: &Value) -> Self {
+        let cluster = Self::prepared(instances);
+        cluster.install_with(more, values);
+        cluster
     }
 
     /// A control plane without Postlink, and instances that it will reach.
@@ -107,7 +107,7 @@ impl Stage {
             "caBundle": {"configMap": "instances", "key": "ca.pem"},
             // A controller that may follow a killed one waits this long before it disables or deletes a connection.
             "instanceTimeout": 5,
-            "leaseDuration": CALM,
+            "leaseDuration": LONG_LEASE,
             "metrics": {"port": metrics},
             "health": {"port": health},
         });
@@ -139,11 +139,11 @@ impl Stage {
         self.plane.kubectl(User::Admin, args).ok();
     }
 
-    /// The stage of the quickstart with the controller running.
+    /// The cluster of the quickstart with the controller running.
     pub fn quickstart(lease: Lease) -> Self {
-        let mut stage = Self::set(&quickstart_instance(), lease);
-        stage.start_controller();
-        stage
+        let mut cluster = Self::installed(&quickstart_instance(), lease);
+        cluster.start_controller();
+        cluster
     }
 
     /// `kubectl apply` of files of the quickstart, by a person.
@@ -178,7 +178,7 @@ impl Stage {
 
     /// Start the controller and do not wait.
     pub fn begin_controller(&mut self) {
-        assert!(self.controller.is_none(), "two controllers would not be this stage");
+        assert!(self.controller.is_none(), "two controllers would not be this cluster");
         self.controller = Some(self.pod());
     }
 

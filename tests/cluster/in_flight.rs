@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::availability::{Pair, deactivate_the_rule, disable_the_connection};
+use crate::cluster::{NAMESPACE, SOON, condition};
 use crate::harness::pod::Pod;
 use crate::harness::relay::Relay;
-use crate::stage::{NAMESPACE, SOON, condition};
 
 /// Where the two objects of the quickstart are.
 const CONNECTION: &str = "dynamicsconnections/northwind";
@@ -15,9 +15,9 @@ const RULE: &str = "automationrules/baggage-complaints";
 /// A pair of which the leader reaches the API server through a relay.
 pub fn relayed(values: &Value) -> (Pair, Relay) {
     let mut relay = None;
-    let pair = Pair::of(values, |stage| {
-        let relay = relay.insert(Relay::to(&stage.plane));
-        Pod::start_at(relay.url(), &stage.plane, crate::stage::SYSTEM, "postlink")
+    let pair = Pair::of(values, |cluster| {
+        let relay = relay.insert(Relay::to(&cluster.plane));
+        Pod::start_at(relay.url(), &cluster.plane, crate::cluster::SYSTEM, "postlink")
     });
     (pair, relay.expect("the leader was started"))
 }
@@ -59,14 +59,14 @@ fn arrives(pair: &mut Pair, relay: &Relay, object: &str) -> u64 {
 #[test]
 fn in_flight_disable_fails_after_reenabling() {
     let (mut pair, relay) = relayed(&json!({}));
-    deactivate_the_rule(&pair.stage);
-    overtaken(&mut pair, &relay, CONNECTION, "\"Disabled\"", |pair| disable_the_connection(&pair.stage));
-    pair.stage.declare(CONNECTION, &json!({"enabled": true}));
-    pair.stage.declare(RULE, &json!({"active": true}));
-    pair.stage.wait_reason("Active", "Reserved", &[RULE]);
+    deactivate_the_rule(&pair.cluster);
+    overtaken(&mut pair, &relay, CONNECTION, "\"Disabled\"", |pair| disable_the_connection(&pair.cluster));
+    pair.cluster.declare(CONNECTION, &json!({"enabled": true}));
+    pair.cluster.declare(RULE, &json!({"active": true}));
+    pair.cluster.wait_reason("Active", "Reserved", &[RULE]);
     let answered = arrives(&mut pair, &relay, CONNECTION);
     assert!(answered >= 400, "the connection was disabled under an active rule: {answered}");
-    assert_eq!(pair.stage.get(CONNECTION)["status"]["state"], "Enabled");
+    assert_eq!(pair.cluster.get(CONNECTION)["status"]["state"], "Enabled");
     pair.serves("after-the-overtaken-write");
     pair.nothing_is_broken();
 }
@@ -74,16 +74,16 @@ fn in_flight_disable_fails_after_reenabling() {
 #[test]
 fn in_flight_activation_fails_after_deactivating_the_rule() {
     let (mut pair, relay) = relayed(&json!({}));
-    deactivate_the_rule(&pair.stage);
+    deactivate_the_rule(&pair.cluster);
     overtaken(&mut pair, &relay, RULE, "\"Reserved\"", |pair| {
-        pair.stage.declare(RULE, &json!({"active": true}));
+        pair.cluster.declare(RULE, &json!({"active": true}));
     });
-    deactivate_the_rule(&pair.stage);
-    disable_the_connection(&pair.stage);
-    pair.stage.wait("jsonpath={.status.state}=Disabled", &[CONNECTION]);
+    deactivate_the_rule(&pair.cluster);
+    disable_the_connection(&pair.cluster);
+    pair.cluster.wait("jsonpath={.status.state}=Disabled", &[CONNECTION]);
     let answered = arrives(&mut pair, &relay, RULE);
     assert!(answered >= 400, "a rule became active on a disabled connection: {answered}");
-    assert_eq!(condition(&pair.stage.get(RULE), "Active"), Some(("False", "Inactive")));
+    assert_eq!(condition(&pair.cluster.get(RULE), "Active"), Some(("False", "Inactive")));
     pair.serves("after-the-overtaken-write");
     pair.nothing_is_broken();
 }

@@ -11,10 +11,10 @@ use kube::api::{ListParams, Patch, PatchParams};
 use postlink::api::{DynamicsConnection, PostLink};
 use serde_json::{Value, json};
 
+use crate::cluster::{Cluster, Lease, NAMESPACE, condition};
 use crate::harness::users::User;
 use crate::harness::waiting::eventually;
 use crate::oracle::{self, OURS};
-use crate::stage::{Lease, NAMESPACE, Stage, condition};
 use crate::story::CANARY;
 
 /// Longest wait for one fan-out, whatever its size.
@@ -27,8 +27,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// Links of the quickstart's connection, and how it went with them.
-pub struct Crowd {
-    pub stage: Stage,
+pub struct ManyLinks {
+    pub cluster: Cluster,
     pub links: usize,
 }
 
@@ -85,20 +85,20 @@ fn prefix() -> String {
     format!("{OURS}postlinks/{NAMESPACE}/")
 }
 
-impl Crowd {
+impl ManyLinks {
     /// The quickstart's connection, at work, for `links` links to come.
-    pub fn gather(links: usize) -> Self {
-        let stage = Stage::quickstart(Lease::Elected);
-        stage.apply_quickstart(&["00-namespace", "secret", "connection"]);
-        stage.wait("condition=Ready", &["dconn/northwind"]);
-        Self { stage, links }
+    pub fn start(links: usize) -> Self {
+        let cluster = Cluster::quickstart(Lease::Elected);
+        cluster.apply_quickstart(&["00-namespace", "secret", "connection"]);
+        cluster.wait("condition=Ready", &["dconn/northwind"]);
+        Self { cluster, links }
     }
 
     /// Store all posts and wait until each is linked. The time they have to settle is not counted.
     pub async fn link_all(&self) -> FanOut {
         let since = self.now().await;
         let (time, begin) = (Timestamp::now(), Instant::now());
-        let gateway = self.stage.plane.etcd().gateway();
+        let gateway = self.cluster.plane.etcd().gateway();
         stream::iter(0..self.links)
             .map(|number| {
                 let (gateway, object) = (gateway.clone(), post_link(number));
@@ -131,7 +131,7 @@ impl Crowd {
 
     /// Enable or disable the connection, and wait until each link has been written since.
     pub async fn flip(&self, enabled: bool) -> FanOut {
-        let client = self.stage.plane.client(User::Alice).await;
+        let client = self.cluster.plane.client(User::Alice).await;
         let connections: Api<DynamicsConnection> = Api::namespaced(client, NAMESPACE);
         let since = self.now().await;
         let (time, begin) = (Timestamp::now(), Instant::now());
@@ -142,16 +142,16 @@ impl Crowd {
     }
 
     async fn api(&self) -> Api<PostLink> {
-        Api::namespaced(self.stage.plane.client(User::Admin).await, NAMESPACE)
+        Api::namespaced(self.cluster.plane.client(User::Admin).await, NAMESPACE)
     }
 
     /// The revision the store is at.
     pub async fn now(&self) -> u64 {
-        self.stage.plane.etcd().gateway().put("/postlink-tests/now", b"").await.unwrap()
+        self.cluster.plane.etcd().gateway().put("/postlink-tests/now", b"").await.unwrap()
     }
 
     async fn until_all_written(&self, since: u64) {
-        let gateway = self.stage.plane.etcd().gateway();
+        let gateway = self.cluster.plane.etcd().gateway();
         let prefix = prefix();
         eventually("every link to be written", AT_MOST, async || {
             // Asked more often, the question would be a load of its own.
@@ -164,7 +164,7 @@ impl Crowd {
     /// How many times each link was written in these revisions: number of writes → number of links.
     pub fn writes(&self, revisions: Range<u64>) -> BTreeMap<usize, usize> {
         let mut of_link: BTreeMap<String, usize> = BTreeMap::new();
-        self.stage
+        self.cluster
             .plane
             .each_revision(revisions.start, &prefix(), |revision| {
                 if revisions.contains(&revision.revision) {
@@ -175,11 +175,11 @@ impl Crowd {
         how_often(of_link)
     }
 
-    /// How many times each link was sent to be written since a time: as [`Crowd::writes`], with those writes that the
+    /// How many times each link was sent to be written since a time: as [`ManyLinks::writes`], with those writes that the
     /// store has no revision of, for they change nothing.
     fn sent(&self, since: Timestamp) -> BTreeMap<usize, usize> {
         let mut of_link: BTreeMap<String, usize> = BTreeMap::new();
-        for event in self.stage.requests_since(since) {
+        for event in self.cluster.requests_since(since) {
             let object = &event["objectRef"];
             if event["verb"] == "patch" && object["resource"] == "postlinks" {
                 *of_link.entry(object["name"].to_string()).or_default() += 1;
@@ -200,28 +200,24 @@ fn how_often(of_link: BTreeMap<String, usize>) -> BTreeMap<usize, usize> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn toggling_a_connection_writes_each_of_1000_links_once() {
-    let crowd = Crowd::gather(1_000);
-    let linking = crowd.link_all().await;
+    let many = ManyLinks::start(1_000);
+    let linking = many.link_all().await;
     eprintln!(
         "linking: {:.1} s, {:.0} links/s, writes per link {:?}",
         linking.seconds,
         linking.per_second(),
-        crowd.writes(linking.since..u64::MAX)
+        many.writes(linking.since..u64::MAX)
     );
     for enabled in [false, true] {
-        let flip = crowd.flip(enabled).await;
+        let flip = many.flip(enabled).await;
         let reason = if enabled { "RecordAvailable" } else { "ConnectionDisabled" };
-        let last = format!("plink/post-{:06}", crowd.links - 1);
-        crowd.stage.wait_reason("RecordAvailable", reason, &[&last]);
+        let last = format!("plink/post-{:06}", many.links - 1);
+        many.cluster.wait_reason("RecordAvailable", reason, &[&last]);
         eprintln!("enabled={enabled}: {:.1} s, {:.0} links/s", flip.seconds, flip.per_second());
-        assert_eq!(
-            crowd.writes(flip.since..u64::MAX),
-            BTreeMap::from([(1, crowd.links)]),
-            "enabled={enabled}"
-        );
-        assert_eq!(crowd.sent(flip.begun), BTreeMap::from([(1, crowd.links)]), "enabled={enabled}");
+        assert_eq!(many.writes(flip.since..u64::MAX), BTreeMap::from([(1, many.links)]), "enabled={enabled}");
+        assert_eq!(many.sent(flip.begun), BTreeMap::from([(1, many.links)]), "enabled={enabled}");
     }
-    crowd.stage.controller_kept_within_its_rights();
-    let broken = oracle::broken_rules(&crowd.stage.plane.history("/registry/"), CANARY);
+    many.cluster.controller_kept_within_its_rights();
+    let broken = oracle::broken_rules(&many.cluster.plane.history("/registry/"), CANARY);
     assert!(broken.is_empty(), "{broken:#?}");
 }

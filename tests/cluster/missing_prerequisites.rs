@@ -4,17 +4,17 @@
 use serde_json::{Value, json};
 
 use crate::chart::copy_of_chart;
+use crate::cluster::{
+    Cluster, DEFAULT_LEASE, NAMESPACE, SOON, SYSTEM, condition, quickstart_instance, repository, text_of,
+};
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
 use crate::oracle::{self, OURS};
-use crate::stage::{
-    NAMESPACE, SOON, SYSTEM, Stage, USUAL, condition, quickstart_instance, repository, text_of,
-};
 use crate::story::CANARY;
 
-fn quickstart_stage(values: &Value) -> Stage {
-    Stage::installed(&quickstart_instance(), &[], values)
+fn quickstart_cluster(values: &Value) -> Cluster {
+    Cluster::installed_with(&quickstart_instance(), &[], values)
 }
 
 fn message(object: &Value, type_: &str) -> String {
@@ -24,12 +24,12 @@ fn message(object: &Value, type_: &str) -> String {
 }
 
 /// Replaces the rules of a role that the chart made; gives those it had.
-fn set_rules(stage: &Stage, role: &[&str], rules: impl FnOnce(&Value) -> Value) -> Value {
+fn set_rules(cluster: &Cluster, role: &[&str], rules: impl FnOnce(&Value) -> Value) -> Value {
     let get = [&["get"], role, &["-o", "json"]].concat();
-    let old = stage.plane.kubectl(User::Admin, &get).json()["rules"].clone();
+    let old = cluster.plane.kubectl(User::Admin, &get).json()["rules"].clone();
     let patch = json!({"rules": rules(&old)}).to_string();
     let args = [&["patch"], role, &["--type=merge", "-p", &patch]].concat();
-    stage.plane.kubectl(User::Admin, &args).ok();
+    cluster.plane.kubectl(User::Admin, &args).ok();
     old
 }
 
@@ -48,39 +48,39 @@ fn without(rules: &Value, resource: &str) -> Value {
 const ROLE: [&str; 2] = ["clusterrole", "postlink"];
 
 /// Takes a resource out of them; gives what they were.
-fn forbid(stage: &Stage, resource: &str) -> Value {
-    set_rules(stage, &ROLE, |granted| without(granted, resource))
+fn forbid(cluster: &Cluster, resource: &str) -> Value {
+    set_rules(cluster, &ROLE, |granted| without(granted, resource))
 }
 
 #[test]
 fn missing_secret_is_reported_and_waited_for() {
-    let mut stage = quickstart_stage(&json!({}));
-    stage.start_controller();
-    stage.apply_quickstart(&["00-namespace", "connection", "rule", "posts"]);
-    stage.wait_reason("Ready", "SecretNotFound", &["dconn/northwind"]);
-    let told = message(&stage.get("dconn/northwind"), "Ready");
+    let mut cluster = quickstart_cluster(&json!({}));
+    cluster.start_controller();
+    cluster.apply_quickstart(&["00-namespace", "connection", "rule", "posts"]);
+    cluster.wait_reason("Ready", "SecretNotFound", &["dconn/northwind"]);
+    let told = message(&cluster.get("dconn/northwind"), "Ready");
     assert!(told.contains("northwind"), "{told}");
-    stage.wait_reason("Linked", "ConnectionNotReady", &["plink/choir-of-forty"]);
-    stage.apply_quickstart(&["secret"]);
-    stage.wait("condition=Ready", &["dconn/northwind", "plink/choir-of-forty", "plink/suitcase-day-four"]);
-    stage.controller_kept_within_its_rights();
+    cluster.wait_reason("Linked", "ConnectionNotReady", &["plink/choir-of-forty"]);
+    cluster.apply_quickstart(&["secret"]);
+    cluster.wait("condition=Ready", &["dconn/northwind", "plink/choir-of-forty", "plink/suitcase-day-four"]);
+    cluster.controller_kept_within_its_rights();
 }
 
 #[test]
 fn missing_rights_on_one_kind_leave_others_working() {
-    let mut stage = quickstart_stage(&json!({}));
-    stage.expect_refusals();
-    let granted = forbid(&stage, "automationrules");
-    stage.begin_controller();
+    let mut cluster = quickstart_cluster(&json!({}));
+    cluster.expect_refusals();
+    let granted = forbid(&cluster, "automationrules");
+    cluster.begin_controller();
     let named = |line: &str| line.contains("watching failed") && line.contains("AutomationRule");
-    stage.controller().wait_for_log(SOON, named);
-    stage.apply_quickstart(&["00-namespace", "secret", "connection", "rule", "posts"]);
-    stage.wait("condition=Ready", &["dconn/northwind"]);
-    stage.wait_reason("Linked", "LinkedByHand", &["plink/choir-of-forty"]);
+    cluster.controller().wait_for_log(SOON, named);
+    cluster.apply_quickstart(&["00-namespace", "secret", "connection", "rule", "posts"]);
+    cluster.wait("condition=Ready", &["dconn/northwind"]);
+    cluster.wait_reason("Linked", "LinkedByHand", &["plink/choir-of-forty"]);
 
-    set_rules(&stage, &ROLE, |_| granted);
-    stage.wait_reason("Active", "Reserved", &["arule/baggage-complaints"]);
-    stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four", "plink/gepaeck-in-lissabon"]);
+    set_rules(&cluster, &ROLE, |_| granted);
+    cluster.wait_reason("Active", "Reserved", &["arule/baggage-complaints"]);
+    cluster.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four", "plink/gepaeck-in-lissabon"]);
 }
 
 /// R8: what is held waits for its rules and for nothing that a starting process has not seen yet.
@@ -88,35 +88,38 @@ fn missing_rights_on_one_kind_leave_others_working() {
 fn r08_no_release_without_a_connection_list() {
     let (connection, active) = ("dconn/northwind", "arule/baggage-complaints");
     // Its first holder is killed, and the next one waits until it runs out.
-    let mut stage = quickstart_stage(&json!({"leaseDuration": USUAL}));
-    stage.expect_refusals();
-    stage.start_controller();
-    stage.apply_quickstart(&["00-namespace", "secret", "connection", "rule", "posts"]);
-    stage.wait_reason("Active", "Reserved", &[active]);
-    stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
+    let mut cluster = quickstart_cluster(&json!({"leaseDuration": DEFAULT_LEASE}));
+    cluster.expect_refusals();
+    cluster.start_controller();
+    cluster.apply_quickstart(&["00-namespace", "secret", "connection", "rule", "posts"]);
+    cluster.wait_reason("Active", "Reserved", &[active]);
+    cluster.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
     let delete = ["delete", connection, "-n", NAMESPACE, "--wait=false"];
     let label = ["label", connection, "-n", NAMESPACE, "app.kubernetes.io/managed-by=Helm"];
-    stage.plane.kubectl(User::Alice, label).ok();
-    stage.plane.kubectl(User::Alice, delete).ok();
-    stage.wait_reason("HoldsConnection", "HoldsConnection", &[active]);
-    stage.kill_controller();
+    cluster.plane.kubectl(User::Alice, label).ok();
+    cluster.plane.kubectl(User::Alice, delete).ok();
+    cluster.wait_reason("HoldsConnection", "HoldsConnection", &[active]);
+    cluster.kill_controller();
     // Its reservation is of an earlier generation from now on, so it would be let go the moment the rule stops.
-    stage.declare(active, &json!({"link": {"notes": "Luggage"}}));
+    cluster.declare(active, &json!({"link": {"notes": "Luggage"}}));
 
-    let granted = forbid(&stage, "dynamicsconnections");
-    stage.begin_controller();
+    let granted = forbid(&cluster, "dynamicsconnections");
+    cluster.begin_controller();
     let named = |line: &str| line.contains("watching failed") && line.contains("DynamicsConnection");
-    stage.controller().wait_for_log(SOON, named);
-    set_rules(&stage, &ROLE, |_| granted);
-    stage.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
+    cluster.controller().wait_for_log(SOON, named);
+    set_rules(&cluster, &ROLE, |_| granted);
+    cluster.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
     let seen = "jsonpath={.status.observedGeneration}=2";
-    stage.wait(seen, &[active]);
-    assert_eq!(condition(&stage.get(active), "Active"), Some(("True", "Reserved")));
-    assert_eq!(condition(&stage.get(connection), "DeletionRefused").map(|(status, _)| status), Some("True"));
-    let broken = oracle::broken_rules(&stage.plane.history("/registry/"), CANARY);
+    cluster.wait(seen, &[active]);
+    assert_eq!(condition(&cluster.get(active), "Active"), Some(("True", "Reserved")));
+    assert_eq!(
+        condition(&cluster.get(connection), "DeletionRefused").map(|(status, _)| status),
+        Some("True")
+    );
+    let broken = oracle::broken_rules(&cluster.plane.history("/registry/"), CANARY);
     assert!(broken.is_empty(), "{broken:#?}");
     let switched_off =
-        stage.plane.history(OURS).into_iter().filter_map(|revision| revision.value).find(|object| {
+        cluster.plane.history(OURS).into_iter().filter_map(|revision| revision.value).find(|object| {
             object["kind"] == "AutomationRule"
                 && condition(object, "Active").is_some_and(|(_, reason)| reason == "ConnectionNotFound")
         });
@@ -127,15 +130,15 @@ fn r08_no_release_without_a_connection_list() {
 fn namespaced_install_tolerates_a_namespace_without_rights() {
     // What is the cluster administrator's: the definitions and the policies.
     let values = json!({"namespaces": [NAMESPACE, "returns"]});
-    let mut stage = Stage::prepared(&quickstart_instance());
-    stage.expect_refusals();
+    let mut cluster = Cluster::prepared(&quickstart_instance());
+    cluster.expect_refusals();
     for path in ["crds", "charts/postlink/policies"] {
-        stage.plane.kubectl_apply(User::Admin, repository(path));
+        cluster.plane.kubectl_apply(User::Admin, repository(path));
     }
     for namespace in [NAMESPACE, "returns", "elsewhere"] {
-        stage.plane.kubectl(User::Admin, ["create", "namespace", namespace]).ok();
+        cluster.plane.kubectl(User::Admin, ["create", "namespace", namespace]).ok();
     }
-    stage.install_with(&[], &values);
+    cluster.install_with(&[], &values);
     let cluster_wide = [
         "get",
         "clusterroles,clusterrolebindings",
@@ -144,35 +147,38 @@ fn namespaced_install_tolerates_a_namespace_without_rights() {
         "-o",
         "name",
     ];
-    assert_eq!(stage.plane.kubectl(User::Admin, cluster_wide).ok(), "");
+    assert_eq!(cluster.plane.kubectl(User::Admin, cluster_wide).ok(), "");
     let role = ["role", "postlink", "-n", "returns"];
-    let granted = set_rules(&stage, &role, |_| json!([]));
+    let granted = set_rules(&cluster, &role, |_| json!([]));
 
-    stage.begin_controller();
+    cluster.begin_controller();
     let named = |line: &str| line.contains("watching failed") && line.contains("returns");
-    stage.controller().wait_for_log(SOON, named);
-    stage.apply_quickstart(&["secret", "connection", "rule", "posts"]);
-    stage.wait("condition=Ready", &["dconn/northwind"]);
-    stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
+    cluster.controller().wait_for_log(SOON, named);
+    cluster.apply_quickstart(&["secret", "connection", "rule", "posts"]);
+    cluster.wait("condition=Ready", &["dconn/northwind"]);
+    cluster.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
 
     let in_namespace = |namespace: &str| {
         let text = text_of("examples/quickstart/connection.yaml");
         text.replace("namespace: social", &format!("namespace: {namespace}"))
     };
     for namespace in ["returns", "elsewhere"] {
-        stage.plane.kubectl_apply_text(User::Alice, &in_namespace(namespace)).ok();
+        cluster.plane.kubectl_apply_text(User::Alice, &in_namespace(namespace)).ok();
     }
-    set_rules(&stage, &role, |_| granted);
+    set_rules(&cluster, &role, |_| granted);
     let at = r#"--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=SecretNotFound"#;
-    stage.plane.kubectl(User::Alice, ["wait", "-n", "returns", at, "--timeout=120s", "dconn/northwind"]).ok();
+    cluster
+        .plane
+        .kubectl(User::Alice, ["wait", "-n", "returns", at, "--timeout=120s", "dconn/northwind"])
+        .ok();
     let get = ["get", "dconn", "northwind", "-n", "elsewhere", "-o", "json"];
-    let elsewhere = stage.plane.kubectl(User::Alice, get).json();
+    let elsewhere = cluster.plane.kubectl(User::Alice, get).json();
     assert_eq!(elsewhere["status"]["observedGeneration"], -1, "nobody looks after this namespace");
 
     // A namespace that goes takes the role along, maybe before the controller has let the connection go. Then an
     // administrator does what the chart's README says.
-    set_rules(&stage, &role, |_| json!([]));
-    stage.plane.kubectl(User::Alice, ["delete", "namespace", "returns", "--wait=false"]).ok();
+    set_rules(&cluster, &role, |_| json!([]));
+    cluster.plane.kubectl(User::Alice, ["delete", "namespace", "returns", "--wait=false"]).ok();
     let held = [
         "get",
         "dconn",
@@ -183,14 +189,14 @@ fn namespaced_install_tolerates_a_namespace_without_rights() {
         "jsonpath={.metadata.deletionTimestamp} {.metadata.finalizers}",
     ];
     wait_for("the connection to be deleted, and held", SOON, || {
-        let held = stage.plane.kubectl(User::Admin, held).ok();
+        let held = cluster.plane.kubectl(User::Admin, held).ok();
         (!held.starts_with(' ')).then(|| assert!(held.contains("postlink.dev/active-rules"), "{held}"))
     });
     let take_off = ["--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#];
     let patch = [&["patch", "dconn", "northwind", "-n", "returns"][..], &take_off].concat();
-    stage.plane.kubectl(User::Alice, patch).ok();
-    stage.plane.kubectl(User::Alice, ["wait", "--for=delete", "namespace/returns", "--timeout=120s"]).ok();
-    let beyond: Vec<_> = stage
+    cluster.plane.kubectl(User::Alice, patch).ok();
+    cluster.plane.kubectl(User::Alice, ["wait", "--for=delete", "namespace/returns", "--timeout=120s"]).ok();
+    let beyond: Vec<_> = cluster
         .plane
         .forbidden(User::Controller)
         .into_iter()
@@ -206,20 +212,20 @@ fn workload_identity_reports_a_missing_role() {
     let open: Vec<_> = text.lines().filter(|line| !line.contains("clientSecret")).collect();
     let file = new_folder("instance").join("instance.yaml");
     std::fs::write(&file, open.join("\n")).unwrap();
-    let mut stage = Stage::installed(&file, &[], &json!({}));
-    stage.expect_refusals();
-    stage.start_controller();
-    stage.apply_quickstart(&["00-namespace"]);
-    stage.plane.kubectl(User::Alice, ["create", "serviceaccount", "dynamics", "-n", NAMESPACE]).ok();
+    let mut cluster = Cluster::installed_with(&file, &[], &json!({}));
+    cluster.expect_refusals();
+    cluster.start_controller();
+    cluster.apply_quickstart(&["00-namespace"]);
+    cluster.plane.kubectl(User::Alice, ["create", "serviceaccount", "dynamics", "-n", NAMESPACE]).ok();
     let mut connection: Value =
         serde_saphyr::from_str(&text_of("examples/quickstart/connection.yaml")).unwrap();
     connection["spec"]["credentials"] = json!({"workloadIdentity": {
         "tenantId": "e60f3b97-28d4-4c1a-95b7-1d8c4e7a2f03", "clientId": "7d2c9f54-b6a1-4e80-8c3d-f5a017e6b928",
         "serviceAccountName": "dynamics",
     }});
-    stage.plane.kubectl_apply_text(User::Alice, &connection.to_string()).ok();
+    cluster.plane.kubectl_apply_text(User::Alice, &connection.to_string()).ok();
     let told = wait_for("the missing right to be named", SOON, || {
-        let told = stage.get("dconn/northwind");
+        let told = cluster.get("dconn/northwind");
         told["status"]["conditions"].as_array()?;
         let message = message(&told, "Ready");
         message.contains("serviceaccounts/token").then_some(told)
@@ -227,25 +233,25 @@ fn workload_identity_reports_a_missing_role() {
     assert_eq!(condition(&told, "Ready").map(|(status, _)| status), Some("False"));
     assert!(message(&told, "Ready").contains("dynamics"), "{told}");
 
-    stage.install_with(&[], &json!({"workloadIdentity": {"namespaces": [NAMESPACE]}}));
-    stage.wait("condition=Ready", &["dconn/northwind"]);
+    cluster.install_with(&[], &json!({"workloadIdentity": {"namespaces": [NAMESPACE]}}));
+    cluster.wait("condition=Ready", &["dconn/northwind"]);
     let elsewhere = ["create", "token", "default", "-n", SYSTEM];
-    assert!(stage.plane.kubectl(User::Controller, elsewhere).refused().contains("forbidden"));
+    assert!(cluster.plane.kubectl(User::Controller, elsewhere).refused().contains("forbidden"));
 }
 
 #[test]
 fn missing_definition_is_reported_and_waited_for() {
-    let mut stage = quickstart_stage(&json!({}));
-    stage.plane.kubectl(User::Admin, ["delete", "crd", "automationrules.postlink.dev"]).ok();
+    let mut cluster = quickstart_cluster(&json!({}));
+    cluster.plane.kubectl(User::Admin, ["delete", "crd", "automationrules.postlink.dev"]).ok();
     let served = ["get", "--raw", "/openapi/v3/apis/postlink.dev/v1alpha1"];
     wait_for("the API server to forget the kind", SOON, || {
-        (!stage.plane.kubectl(User::Admin, served).ok().contains("AutomationRule")).then_some(())
+        (!cluster.plane.kubectl(User::Admin, served).ok().contains("AutomationRule")).then_some(())
     });
-    stage.begin_controller();
-    stage.controller().wait_for_log(SOON, |line| line.contains("does not serve AutomationRule"));
-    stage.plane.kubectl_apply(User::Admin, repository("crds"));
-    stage.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
-    let log = stage.controller().stderr();
+    cluster.begin_controller();
+    cluster.controller().wait_for_log(SOON, |line| line.contains("does not serve AutomationRule"));
+    cluster.plane.kubectl_apply(User::Admin, repository("crds"));
+    cluster.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
+    let log = cluster.controller().stderr();
     assert!(!log.contains("not the one this version was built for"), "{log}");
 }
 
@@ -262,20 +268,20 @@ fn outdated_definitions_are_reported_without_writes() {
         assert!(fields.remove(field).is_some(), "{field}");
         std::fs::write(&file, definition.to_string()).unwrap();
     }
-    let mut stage = Stage::prepared(&quickstart_instance());
-    stage.install_chart(&older, &[], &json!({}));
-    stage.start_controller();
-    let log = stage.controller().stderr();
+    let mut cluster = Cluster::prepared(&quickstart_instance());
+    cluster.install_chart(&older, &[], &json!({}));
+    cluster.start_controller();
+    let log = cluster.controller().stderr();
     for named in ["activeFrom", "lastHandledReconcileAt"] {
         let found = log
             .lines()
             .any(|line| line.contains("not the one this version was built for") && line.contains(named));
         assert!(found, "{named} is not named:\n{log}");
     }
-    stage.apply_quickstart(&["00-namespace", "secret", "connection", "rule", "posts"]);
-    stage.wait("condition=Ready", &["dconn/northwind", "arule/baggage-complaints"]);
-    stage.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
-    stage
+    cluster.apply_quickstart(&["00-namespace", "secret", "connection", "rule", "posts"]);
+    cluster.wait("condition=Ready", &["dconn/northwind", "arule/baggage-complaints"]);
+    cluster.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
+    cluster
         .plane
         .kubectl(
             User::Alice,
@@ -290,7 +296,7 @@ fn outdated_definitions_are_reported_without_writes() {
         .ok();
     // What cannot be stored must not be written again and again.
     let writes = || {
-        let audited = stage.plane.audited(User::Controller);
+        let audited = cluster.plane.audited(User::Controller);
         audited
             .iter()
             .filter(|event| event["verb"] == "patch" && event["objectRef"]["apiGroup"] == "postlink.dev")
@@ -307,7 +313,7 @@ fn outdated_definitions_are_reported_without_writes() {
     assert!(last < 60, "{last} writes for nine objects");
 
     // The chart brings the definitions back; nobody starts anything anew.
-    stage.install_with(&[], &json!({}));
+    cluster.install_with(&[], &json!({}));
     let again = [
         "annotate",
         "--overwrite",
@@ -316,7 +322,7 @@ fn outdated_definitions_are_reported_without_writes() {
         "plink/seat-pitch",
         "postlink.dev/reconcile-requested-at=again",
     ];
-    stage.plane.kubectl(User::Alice, again).ok();
-    stage.wait("jsonpath={.status.lastHandledReconcileAt}=again", &["plink/seat-pitch"]);
-    stage.controller_kept_within_its_rights();
+    cluster.plane.kubectl(User::Alice, again).ok();
+    cluster.wait("jsonpath={.status.lastHandledReconcileAt}=again", &["plink/seat-pitch"]);
+    cluster.controller_kept_within_its_rights();
 }
