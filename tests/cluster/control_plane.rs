@@ -1,24 +1,21 @@
-//! The harness proves itself: what the tests of Postlink build on works before Postlink is involved.
+//! Tests of the harness itself, without Postlink.
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use serde_json::json;
 
+use crate::cluster::SOON;
 use crate::harness::binaries::Binaries;
 use crate::harness::history::Revision;
 use crate::harness::patch_loop::bare_patch_loop;
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, eventually, wait_for};
 use crate::harness::{ControlPlane, Settings, Shared, shared};
-
-/// Longest wait for something a healthy control plane does in a few seconds.
-const SOON: Duration = Duration::from_secs(60);
 
 fn fixture(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/fixtures").join(name)
@@ -202,7 +199,7 @@ fn private_control_plane_survives_an_api_server_crash() {
     let namespace = plane.namespace("kept");
     plane.kill_apiserver();
     plane.kubectl(User::Alice, ["get", "namespaces", "--request-timeout=2s"]).refused();
-    // Somebody else listens there meanwhile, until after a start that fails for it.
+    // Another process listens on the port meanwhile, until a start has failed because of it.
     let address = plane.url().trim_start_matches("https://").to_owned();
     let other = TcpListener::bind(address).unwrap();
     let log = plane.apiserver().log();

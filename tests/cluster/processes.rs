@@ -1,18 +1,16 @@
-//! Children of a test are started, watched, signalled, and gone when they should be.
+//! The harness starts, watches, signals and ends child processes.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
+use crate::cluster::SOON;
 use crate::harness::process::{Postlink, Process};
 use crate::harness::run_folder::new_folder;
 use crate::harness::waiting::wait_for;
 
-const SOON: Duration = Duration::from_secs(30);
-
-/// Says so to the test when this binary is started a second time, as the process that will be killed.
+/// Set when this binary is started a second time, as the process that will be killed.
 const CHILD_ROLE: &str = "POSTLINK_TEST_PARENT_TO_BE_KILLED";
 
 fn shell(script: &str) -> Process {
@@ -21,7 +19,7 @@ fn shell(script: &str) -> Process {
 }
 
 fn alive(id: u32) -> bool {
-    // A zombie has a folder too; it is dead for our purposes.
+    // A zombie is in /proc too, but counts as dead.
     fs::read_to_string(format!("/proc/{id}/stat"))
         .is_ok_and(|stat| !stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
 }

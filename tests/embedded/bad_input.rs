@@ -2,6 +2,7 @@
 //! everything else is applied, and no secret is printed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
+use crate::program::postlink;
 use rstest::rstest;
 use serde_json::Value;
 use std::{
@@ -49,16 +50,10 @@ spec:
 ";
 
 fn local(dir: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_postlink"))
-        .args(["local", "tree", "-o", "json"])
-        .current_dir(dir)
-        .env_remove("POSTLINK_LOG")
-        .env_remove("RUST_LOG")
-        .output()
-        .unwrap()
+    postlink().args(["local", "tree", "-o", "json"]).current_dir(dir).output().unwrap()
 }
 
-/// The good tree, with these files beside it (path, text).
+/// The good tree, plus these files (path, text).
 fn tree(files: &[(&str, &str)]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in [("tree/good.yaml", GOOD)].iter().chain(files) {
@@ -70,13 +65,16 @@ fn tree(files: &[(&str, &str)]) -> TempDir {
 }
 
 /// Standard error, after checking that no output contains the secret.
-fn told(output: &Output) -> String {
-    let told = String::from_utf8(output.stderr.clone()).unwrap();
+fn stderr_of(output: &Output) -> String {
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
-    for text in [&told, &printed] {
-        assert!(!text.contains(CANARY) && !text.contains("Y2FuYXJ5LTdmM2E5"), "the secret is told:\n{text}");
+    for text in [&stderr, &printed] {
+        assert!(
+            !text.contains(CANARY) && !text.contains("Y2FuYXJ5LTdmM2E5"),
+            "the output contains the secret:\n{text}"
+        );
     }
-    told
+    stderr
 }
 
 fn object(output: &Output, kind: &str, name: &str) -> Option<Value> {
@@ -187,10 +185,10 @@ fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: 
     // Sorted after the good file: of two objects with one name the first counts.
     let dir = tree(&[("tree/not-good.yaml", bad)]);
     let output = local(dir.path());
-    let told = told(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains(expected), "expected {expected:?} in:\n{told}");
-    let lines = told.lines().filter(|line| line.starts_with("error: "));
+    let stderr = stderr_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(expected), "expected {expected:?} in:\n{stderr}");
+    let lines = stderr.lines().filter(|line| line.starts_with("error: "));
     for line in lines {
         assert!(line.starts_with("error: tree/"), "no place: {line}");
         assert!(!line.contains("12345678"), "a value of a secret: {line}");
@@ -236,8 +234,8 @@ fn unusable_connection_says_why_and_what_to_do(
     );
     let dir = tree(&[("tree/bad.yaml", &bad)]);
     let output = local(dir.path());
-    let told = told(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let stderr = stderr_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     let connection = object(&output, "DynamicsConnection", "bad").expect("it is stored");
     let (status, shown, message) = condition(&connection, "Ready");
     assert_eq!((status.as_str(), shown.as_str()), ("False", reason), "{message}");
@@ -246,7 +244,7 @@ fn unusable_connection_says_why_and_what_to_do(
     let link = object(&output, "PostLink", "bad").expect("it is stored");
     let waits = if reason == "InstanceDowntime" { reason } else { "ConnectionNotReady" };
     assert_eq!(condition(&link, "Linked").1, waits, "nothing is lost: it waits");
-    assert!(told.contains("not ready: dynamicsconnection/bad: "), "{told}");
+    assert!(stderr.contains("not ready: dynamicsconnection/bad: "), "{stderr}");
     all_else_went_on(&output);
 }
 
@@ -258,7 +256,7 @@ fn r21_missing_references_are_named_and_waited_for() {
     );
     let dir = tree(&[("tree/bad.yaml", &post)]);
     let output = local(dir.path());
-    told(&output);
+    stderr_of(&output);
     for (kind, type_) in [("AutomationRule", "Active"), ("PostLink", "Linked")] {
         let (_, reason, message) = condition(&object(&output, kind, "bad").unwrap(), type_);
         assert_eq!(reason, "ConnectionNotFound");
@@ -272,7 +270,7 @@ fn r03_younger_default_reports_conflict_both_stay_ready() {
     let second = "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: zweite}\nspec: {instanceUrl: 'https://contoso.crm.dynamics.com', default: true, credentials: {secretRef: {name: contoso}}}\n";
     let dir = tree(&[("tree/second.yaml", second)]);
     let output = local(dir.path());
-    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr_of(&output));
     let (status, reason, message) =
         condition(&object(&output, "DynamicsConnection", "zweite").unwrap(), "Default");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "DefaultConflict"));
@@ -288,7 +286,7 @@ fn r28_control_characters_are_stripped_before_sending() {
     );
     let dir = tree(&[("tree/post.yaml", &post)]);
     let output = local(dir.path());
-    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr_of(&output));
     assert_eq!(condition(&object(&output, "PostLink", "bad").unwrap(), "Linked").1, "LinkedByHand");
 }
 
@@ -315,11 +313,11 @@ fn broken_later_commit_prunes_nothing(
         fs::write(dir.path().join("tree").join(commit).join("all.yaml"), text).unwrap();
     }
     let output = local(dir.path());
-    let told = told(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("error: tree/2-slip/all.yaml:"), "{told}");
+    let stderr = stderr_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: tree/2-slip/all.yaml:"), "{stderr}");
     let kept = object(&output, kind, name).expect("it is still there");
-    assert_eq!(condition(&kept, "Ready").0, "True", "{told}");
+    assert_eq!(condition(&kept, "Ready").0, "True", "{stderr}");
     all_else_went_on(&output);
 }
 
@@ -329,7 +327,7 @@ fn not_a_manifest_folder_exits_with_2() {
     let output = local(dir.path());
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(output.stdout, b"");
-    assert!(told(&output).starts_with("error: tree: cannot be read: "), "{}", told(&output));
+    assert!(stderr_of(&output).starts_with("error: tree: cannot be read: "), "{}", stderr_of(&output));
 }
 
 #[test]
@@ -339,6 +337,6 @@ fn named_pipe_in_the_tree_is_reported() {
     assert!(made.success());
     let output = local(dir.path());
     assert_eq!(output.status.code(), Some(1));
-    assert!(told(&output).contains("tree/pipe.yaml: cannot be read: it is not a regular file"));
+    assert!(stderr_of(&output).contains("tree/pipe.yaml: cannot be read: it is not a regular file"));
     all_else_went_on(&output);
 }

@@ -5,6 +5,8 @@ mod controller;
 mod history;
 mod manifests;
 mod policies;
+#[path = "../program.rs"]
+mod program;
 mod readme;
 mod scenario_runner;
 mod scenarios;

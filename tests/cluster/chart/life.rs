@@ -1,12 +1,11 @@
-//! The life of a release on a real API server: install, upgrade, rollback, uninstall, with Helm 3 and Helm 4.
+//! A release on a real API server: install, upgrade, rollback, uninstall, with Helm 3 and Helm 4.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, change, chart, copy_of_chart, find, path, render};
-use crate::cluster::repository;
+use crate::cluster::{SOON, repository};
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
@@ -14,10 +13,7 @@ use crate::harness::{ControlPlane, shared};
 
 const CRD: &str = "crd/dynamicsconnections.postlink.dev";
 
-/// Longest wait for what takes seconds on an idle machine.
-const SOON: Duration = Duration::from_secs(60);
-
-/// The chart as it was: an older version, and a definition that lacks a field.
+/// An older chart: an earlier version, and a definition that lacks a field.
 fn previous_chart() -> std::path::PathBuf {
     let chart = copy_of_chart();
     change(&chart.join("Chart.yaml"), &format!("version: {}", env!("CARGO_PKG_VERSION")), "version: 0.0.1");
@@ -46,7 +42,7 @@ fn established(plane: &ControlPlane) {
     plane.kubectl(User::Alice, ["wait", "--for=condition=Established", "--timeout=60s", CRD]).ok();
 }
 
-/// What `helm get manifest` says is what the server holds.
+/// Checks that the server has what `helm get manifest` shows.
 fn all_there(plane: &ControlPlane, major: u8) {
     let manifest = helm(plane, major, &["get", "manifest", "postlink"]);
     let args = ["get", "-n", NAMESPACE, "-o", "name", "-f", "-"];
@@ -83,7 +79,7 @@ fn upgraded_rolled_back_and_removed(major: u8) {
         "an upgrade keeps the note"
     );
 
-    // Somebody else takes the definitions over: the release lets go of them without deleting them.
+    // When the definitions are managed elsewhere, the release stops managing them without deleting them.
     helm(&plane, major, &["upgrade", "postlink", path(&current), "--set", "crds.install=false"]);
     all_there(&plane, major);
     assert_eq!(connection()["metadata"]["uid"], uid);
@@ -103,7 +99,7 @@ fn upgraded_rolled_back_and_removed(major: u8) {
     plane.kubectl(User::Alice, ["get", CRD]).ok();
     assert_eq!(connection()["metadata"]["uid"], uid, "the objects stay");
 
-    // And it can come back: what was kept still belongs to the release, and is upgraded with it.
+    // It can be reinstalled: kept objects still belong to the release and are upgraded with it.
     helm(&plane, major, &["install", "postlink", path(&current)]);
     all_there(&plane, major);
     assert!(has_field(&plane), "definitions that were kept are upgraded by the next install");
@@ -138,7 +134,7 @@ fn helm_adopts_definitions_applied_by_kubectl_on_request() {
     }
 }
 
-/// Mallory has no right anywhere but in three namespaces, and all of them there.
+/// Mallory has all rights in three namespaces and none elsewhere.
 #[test]
 fn namespaced_install_needs_rights_in_its_namespaces_only() {
     let plane = ControlPlane::start();
@@ -162,7 +158,7 @@ fn namespaced_install_needs_rights_in_its_namespaces_only() {
             let args = ["auth", "can-i", verb, resource, &subresource, "-n", namespace];
             plane.kubectl(User::Controller, args).succeeded()
         };
-        // A server reads roles a moment after they are stored.
+        // Roles take effect a moment after they are stored.
         for (verb, what, namespace) in [
             ("get", "secrets", "social"),
             ("patch", "postlinks/status", "care"),
@@ -177,7 +173,7 @@ fn namespaced_install_needs_rights_in_its_namespaces_only() {
     }
 }
 
-/// The chart's README, Taking a namespace out.
+/// See "Taking a namespace out" in the chart's README.
 #[test]
 fn namespaced_release_upgrades_after_a_namespace_is_deleted() {
     let plane = ControlPlane::start();
@@ -238,7 +234,7 @@ fn pods_run_in_a_restricted_namespace() {
     assert!(message.contains("violates PodSecurity"), "{message}");
 }
 
-/// The policies of a release are in force, and say what the files say.
+/// The policies of a release are in force, with the messages of the files.
 #[test]
 fn installed_policies_refuse_deleting_a_used_connection() {
     let plane = ControlPlane::start();
@@ -269,13 +265,13 @@ fn installed_policies_refuse_deleting_a_used_connection() {
     );
 }
 
-/// What the API server would drop or default differently shows as a warning or an error here.
+/// Fields that the API server would drop or default differently cause a warning or an error here.
 #[test]
 fn api_server_accepts_every_field() {
     let plane = ControlPlane::start();
     plane.kubectl(User::Admin, ["create", "namespace", NAMESPACE]).ok();
     let (chart, mut values) = super::everything();
-    // Kinds of the Prometheus operator, whose definitions are not here.
+    // Kinds of the Prometheus operator, whose definitions are not installed.
     for kind in ["serviceMonitor", "prometheusRule"] {
         values["metrics"][kind]["enabled"] = json!(false);
     }

@@ -1,5 +1,5 @@
-//! The in-memory API answers as a real kube-apiserver does: the same requests to both, the answers compared. Where
-//! they differ, the real server is right; what is left different stands in `known`, with the reason.
+//! The in-memory API answers like a real kube-apiserver: the same requests go to both and the answers are compared. The
+//! real server is right; accepted differences are in `known`, with the reason.
 
 mod cases;
 mod discovery;
@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use http::Request;
 use kube::client::Body;
@@ -23,17 +22,15 @@ use self::known::KNOWN;
 use self::normal::{Differences, Names, differences};
 use self::sides::Sides;
 use self::steps::parse;
-use crate::cluster::repository;
+use crate::cluster::{SOON, repository};
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, eventually};
 use crate::harness::{ControlPlane, Shared, shared};
 
-/// A name that says what is compared, and the steps.
+/// A case: its name and its steps.
 pub type Case = (&'static str, &'static str);
 
-const SOON: Duration = Duration::from_secs(60);
-
-/// Definitions and policies on a control plane, in force.
+/// Installs the definitions and policies and waits until they are in force.
 fn install(plane: &ControlPlane, mode: Mode) {
     plane.kubectl_apply(User::Admin, repository("crds"));
     for manifest in render(mode, &Principals::default()) {
@@ -47,7 +44,7 @@ fn install(plane: &ControlPlane, mode: Mode) {
     block_on(in_force(plane));
 }
 
-/// Nothing announces that a policy is in force; each of the three is seen at work before a case begins.
+/// Waits until each of the three policies has taken effect, which is not signaled.
 async fn in_force(plane: &ControlPlane) {
     let sides = Sides::new(plane, Mode::Off).await;
     let namespace = new_namespace(&sides).await;
@@ -70,7 +67,7 @@ async fn in_force(plane: &ControlPlane) {
     }
 }
 
-/// The control plane of all comparisons in which people are denied.
+/// The control plane of all comparisons in mode Deny.
 fn denying() -> Shared {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     let plane = shared();
@@ -78,7 +75,7 @@ fn denying() -> Shared {
     plane
 }
 
-/// A namespace of the same name on both sides.
+/// Creates a namespace of the same name on both servers.
 async fn new_namespace(sides: &Sides<'_>) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let name = format!("parity-{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -89,7 +86,7 @@ async fn new_namespace(sides: &Sides<'_>) -> String {
     name
 }
 
-/// Every case on both sides. Fails with all differences that are not known, and with those known that are gone.
+/// Runs every case on both servers. Fails on unknown differences, and on known ones that no longer exist.
 fn compare(plane: &ControlPlane, mode: Mode, tables: &[&[Case]]) {
     let cases: Vec<Case> = tables.iter().flat_map(|table| table.iter().copied()).collect();
     let report = block_on(async {
@@ -213,7 +210,7 @@ fn watches_deliver_the_same_events() {
 
 #[test]
 fn warnings_and_compacted_watches_are_answered_alike() {
-    // An own one: the policies of the shared one deny, and its past is read by other tests.
+    // A private one: the shared one denies, and other tests read its history.
     let plane = ControlPlane::start();
     install(&plane, Mode::Warn);
     compare(&plane, Mode::Warn, &[cases::policies::WARNING, cases::watching::FORGOTTEN]);
