@@ -1,5 +1,5 @@
-//! Refusal at the policies (§4): who is expected what by the API server itself, in each mode of the chart, dry runs included.
-//! No controller runs here: what the policies read is stored by hand.
+//! The admission policies (§4) on a real API server, in each mode of the chart, dry runs included. No controller runs
+//! here: the objects that the policies read are written to etcd.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,12 +12,12 @@ use crate::harness::users::User;
 use crate::harness::waiting::{block_on, wait_for};
 use crate::harness::{ControlPlane, Settings};
 
-/// What the connection of each case is used by, and how that is said.
+/// The rules that use each connection, and the message about them.
 const RULES: [&str; 4] = ["baggage", "refunds", "seats", "upgrades"];
 const WORDS: &str =
     "is used by 4 active rules: baggage, refunds, seats and 1 more; deactivate or delete them first";
 
-/// What is found on a connection by which a tool is known.
+/// Labels and annotations that mark a connection as managed by a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ToolMark {
     None,
@@ -48,7 +48,7 @@ enum Admission {
     Allowed,
 }
 
-/// Who, on a connection with which mark, is taken for a person (or a tool).
+/// Whether a user counts as a person or a tool, by the mark on the connection.
 const PRINCIPALS: [(User, ToolMark, Principal); 12] = [
     (User::Alice, ToolMark::None, Principal::Person),
     (User::Admin, ToolMark::None, Principal::Person),
@@ -61,7 +61,7 @@ const PRINCIPALS: [(User, ToolMark, Principal); 12] = [
     (User::TeamDeployer, ToolMark::Flux, Principal::Tool),
     (User::TeamDeployer, ToolMark::ArgoLabel, Principal::Tool),
     (User::TeamDeployer, ToolMark::ArgoAnnotation, Principal::Tool),
-    // Nobody can tell a person's `helm upgrade` from a person's kubectl, so people are only warned about these.
+    // A person's `helm upgrade` cannot be told from a person's kubectl, so people are only warned about these.
     (User::Alice, ToolMark::Helm, Principal::Tool),
 ];
 
@@ -131,7 +131,7 @@ impl Policies {
         }
     }
 
-    /// A policy is in force some seconds after it was stored, and nothing announces it.
+    /// A policy takes effect some seconds after it was stored, without any signal.
     fn until_in_force(&self, user: User, expected: Admission) {
         let name = self.connection(ToolMark::None, &RULES);
         let what = format!("the policies to be in force for {}: {expected:?}", user.name());
@@ -140,7 +140,7 @@ impl Policies {
         });
     }
 
-    /// Every principal by every operation, tried dry and then for good.
+    /// Checks every principal with every operation, first as a dry run.
     fn expect(&self, person: Admission, tool: Admission) {
         for (user, mark, who) in PRINCIPALS {
             let expected = if who == Principal::Person { person } else { tool };
@@ -159,7 +159,7 @@ impl Policies {
         }
     }
 
-    /// Nobody takes the finalizer off, whoever it is and whatever the mode.
+    /// Checks that no user can remove the finalizer, in any mode.
     fn expect_guard(&self) {
         for user in [User::Alice, User::Admin, User::FluxKustomize, User::Argo, User::TeamDeployer] {
             let name = self.connection(ToolMark::Flux, &["baggage"]);
@@ -237,11 +237,11 @@ fn r08_the_chart_names_the_tools() {
     let policies = Policies::installed(&json!({"admission": {"gitOpsUsers": [robot]}}));
     policies.until_in_force(User::Alice, Admission::Denied);
     policies.until_in_force(User::TeamDeployer, Admission::Warned);
-    // A list of one's own takes the place of the shipped one.
+    // A custom list replaces the shipped one.
     policies.until_in_force(User::FluxKustomize, Admission::Denied);
 }
 
-/// A hub that signs in as a cloud identity has another user name in each session, and keeps its group.
+/// A hub with a cloud identity has another user name in each session, but always the same group.
 #[test]
 fn r08_the_chart_names_the_groups_of_tools() {
     let policies = Policies::installed(&json!({"admission": {"gitOpsGroups": ["gitops-hubs"]}}));
@@ -287,7 +287,7 @@ fn s6_policies_do_not_block_namespace_deletion() {
     let policies = Policies::installed(&json!({}));
     policies.until_in_force(User::Alice, Admission::Denied);
     let used = policies.connection(ToolMark::None, &RULES);
-    // The connection is in `default`, which no one deletes: so one is moved to a namespace that may go.
+    // `default` cannot be deleted, so the connection is moved to another namespace.
     let namespace = policies.plane.namespace("goes");
     let here = format!("/registry/postlink.dev/dynamicsconnections/default/{used}");
     let there = format!("/registry/postlink.dev/dynamicsconnections/{namespace}/{used}");
@@ -300,7 +300,7 @@ fn s6_policies_do_not_block_namespace_deletion() {
     assert_eq!(admission(&policies.plane.kubectl(User::Alice, delete)), Admission::Denied);
 
     policies.plane.kubectl(User::Alice, ["delete", "namespace", &namespace, "--wait=false"]).ok();
-    // By the namespace controller, as itself; then by whoever helps, without a word.
+    // Deleted by the namespace controller as itself; then the finalizer is removed by hand, without a warning.
     let get = ["get", "dconn", &used, "-n", &namespace, "-o", "jsonpath={.metadata.deletionTimestamp}"];
     wait_for("the namespace controller to delete it", SOON, || {
         (!policies.plane.kubectl(User::Admin, get).ok().is_empty()).then_some(())

@@ -1,4 +1,4 @@
-//! Two replicas: one leads, and whatever happens to it the other takes over, and nothing is written by the wrong one.
+//! Two replicas: whatever happens to the leader, the other takes over, and only the leader writes.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::many_links::{post_link, stored};
 use crate::oracle::{self, OURS};
 use crate::story::CANARY;
 
-/// A leader at work and another pod that waits for the lease.
+/// A leader, and a standby that waits for the lease.
 pub struct Pair {
     pub leader: Pod,
     pub standby: Pod,
@@ -30,7 +30,7 @@ impl Pair {
         Self::of(values, Cluster::pod)
     }
 
-    /// One whose leader is started in another way.
+    /// A pair whose leader is started differently.
     pub fn of(values: &Value, leader: impl FnOnce(&Cluster) -> Pod) -> Self {
         let cluster = Cluster::installed_with(&quickstart_instance(), &[], values);
         let mut leader = leader(&cluster);
@@ -47,7 +47,7 @@ impl Pair {
         self.cluster.lease()["holderIdentity"].as_str().map(str::to_owned)
     }
 
-    /// A change somebody asks for is made, by whoever leads now.
+    /// A change is carried out by the current leader.
     pub fn serves(&self, asked: &str) {
         self.handles("dconn/northwind", asked);
     }
@@ -62,7 +62,7 @@ impl Pair {
         self.cluster.wait(&format!("jsonpath={{.status.lastHandledReconcileAt}}={asked}"), &[object]);
     }
 
-    /// What the audit log has of the first leader from a time on.
+    /// The requests of the first leader in the audit log since a time.
     pub fn sent_by_the_first_since(&self, since: Timestamp) -> Vec<Value> {
         let mut events = self.cluster.requests_since(since);
         events.retain(|event| self.leader.sent(event));
@@ -85,8 +85,8 @@ pub fn disable_the_connection(cluster: &Cluster) {
     cluster.declare("dconn/northwind", &json!({"enabled": false}));
 }
 
-/// §4.4: what the one before may have begun in an instance gets as long as a request may take; here, longer than the
-/// test. All else goes on at once.
+/// §4.4: requests that the previous leader may have sent to an instance get one request timeout to end, here longer
+/// than the test. Everything else continues at once.
 #[test]
 fn new_leader_waits_for_a_killed_leaders_creations() {
     let mut pair = Pair::with(&json!({"instanceTimeout": 600, "leaseDuration": DEFAULT_LEASE}));
@@ -116,7 +116,7 @@ fn new_leader_waits_for_a_killed_leaders_creations() {
     pair.nothing_is_broken();
 }
 
-/// The same without one to follow: a lease that is not there may be one that somebody deleted.
+/// The same without a predecessor: a missing lease may have been deleted.
 #[test]
 fn first_leader_delays_disabling_by_one_request_timeout() {
     let longest = 15;
@@ -126,27 +126,28 @@ fn first_leader_delays_disabling_by_one_request_timeout() {
     cluster.apply_quickstart(&["00-namespace", "secret", "connection"]);
     cluster.wait("condition=Ready", &["dconn/northwind"]);
     disable_the_connection(&cluster);
-    // In time, too: the next probe is minutes away, and nothing else makes the controller look.
+    // In time, too: the next probe is minutes away, and nothing else triggers a reconcile.
     cluster.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
     let written =
         cluster.plane.audited(User::Controller).into_iter().rfind(|event| {
             event["verb"] == "patch" && event["objectRef"]["resource"] == "dynamicsconnections"
         });
     let written = received(&written.expect("the controller disabled it"));
-    let leads: Timestamp = cluster.lease()["acquireTime"].as_str().expect("somebody leads").parse().unwrap();
+    let leads: Timestamp =
+        cluster.lease()["acquireTime"].as_str().expect("there is a leader").parse().unwrap();
     let earliest = leads + SignedDuration::from_secs(longest);
     assert!(written >= earliest, "it led from {leads} on and disabled the connection at {written}");
 }
 
 #[test]
 fn stopping_leader_hands_over_the_lease() {
-    // So long that a successor which waited for what its predecessor may have begun would be seen.
+    // Long enough to notice a successor that waits for its predecessor's requests.
     let mut pair = Pair::with(&json!({"instanceTimeout": 600}));
-    let told = Instant::now();
+    let stopped = Instant::now();
     assert_eq!(pair.leader.process.terminate(SOON).code(), Some(0));
     assert!(pair.leader.process.stderr().contains("stopped"));
     pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
-    println!("hand-over: leads after {:.1?}", told.elapsed());
+    println!("hand-over: leads after {:.1?}", stopped.elapsed());
     deactivate_the_rule(&pair.cluster);
     disable_the_connection(&pair.cluster);
     pair.cluster.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
@@ -156,7 +157,7 @@ fn stopping_leader_hands_over_the_lease() {
     assert_eq!(pair.holder(), None, "the last one gives the lease up, too");
 }
 
-/// The links whose record is, or is not, available for a reason.
+/// The number of links whose `RecordAvailable` has this reason.
 fn count(cluster: &Cluster, reason: &str) -> usize {
     let list = block_on(async {
         let api: Api<PostLink> = Api::namespaced(cluster.plane.client(User::Admin).await, NAMESPACE);
@@ -169,7 +170,7 @@ fn count(cluster: &Cluster, reason: &str) -> usize {
     list.iter().filter(has).count()
 }
 
-/// Stores that many posts with a link asked for by hand, past the API server.
+/// Writes this many posts with links by hand to etcd.
 pub fn store_posts(cluster: &Cluster, posts: usize) {
     block_on(async {
         let gateway = cluster.plane.etcd().gateway();
@@ -179,7 +180,7 @@ pub fn store_posts(cluster: &Cluster, posts: usize) {
     });
 }
 
-/// Between two looks at hundreds of links: each is a list of a megabyte.
+/// Poll interval for hundreds of links: each list is a megabyte.
 fn looking(cluster: &Cluster, reason: &str) -> usize {
     std::thread::sleep(Duration::from_secs(1));
     count(cluster, reason)
@@ -189,7 +190,7 @@ fn looking(cluster: &Cluster, reason: &str) -> usize {
 fn stopping_leader_finishes_running_work_first() {
     let mut pair = Pair::with(&json!({"instanceTimeout": 600}));
     let links = 40;
-    // No answer comes, so what is begun is under way until there is one.
+    // Without an answer, started creations stay in flight.
     pair.cluster.instances().signal("STOP");
     let begin = Timestamp::now();
     store_posts(&pair.cluster, links);
@@ -199,7 +200,7 @@ fn stopping_leader_finishes_running_work_first() {
         // Each post is read once more before its activity is sent.
         pair.sent_by_the_first_since(begin).iter().any(|event| of_posts(event, "get")).then_some(())
     });
-    let told = Timestamp::now();
+    let stopped = Timestamp::now();
     pair.leader.process.signal("TERM");
     pair.leader.process.wait_for_log(SOON, |line| line.contains("stopping"));
     let renewed = |pair: &Pair| {
@@ -222,8 +223,8 @@ fn stopping_leader_finishes_running_work_first() {
         "{}",
         pair.leader.process.tail()
     );
-    // What became of it is stored, and then the lease is given away.
-    let sent = pair.sent_by_the_first_since(told);
+    // The result is stored, then the lease is released.
+    let sent = pair.sent_by_the_first_since(stopped);
     let stored: Vec<_> = sent.iter().filter(|event| of_posts(event, "patch")).collect();
     assert!(stored.iter().all(|event| event["responseStatus"]["code"] == 200), "{stored:#?}");
     let last = stored.iter().copied().map(received).max();
@@ -237,27 +238,27 @@ fn stopping_leader_finishes_running_work_first() {
     });
     let broken = oracle::another_activity(&pair.cluster.plane.history(OURS));
     assert!(broken.is_empty(), "{broken:#?}");
-    // Handed over: nobody waits for what the first one might still be doing.
+    // After a hand-over the successor need not wait for requests of the first.
     deactivate_the_rule(&pair.cluster);
     disable_the_connection(&pair.cluster);
     pair.cluster.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
 }
 
-/// Disables the connection and stops the leader's clock before it has told all the links of it.
+/// Disables the connection and pauses the leader before it has updated all links.
 fn paused_in_the_midst_of_telling(pair: &mut Pair, links: usize) {
     for _ in 0..5 {
         disable_the_connection(&pair.cluster);
         pair.cluster.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
         pair.leader.process.signal("STOP");
-        let told = count(&pair.cluster, "ConnectionDisabled");
-        println!("paused after telling {told} of {links} links");
-        if told < links {
+        let updated = count(&pair.cluster, "ConnectionDisabled");
+        println!("paused after updating {updated} of {links} links");
+        if updated < links {
             return;
         }
-        // Too late: on a busy machine kubectl may take as long as all of that. Once more.
+        // Too late: on a busy machine kubectl may take as long as the whole fan-out. Try again.
         pair.leader.process.signal("CONT");
         pair.cluster.declare("dconn/northwind", &json!({"enabled": true}));
-        wait_for("all links to be told", SOON, || {
+        wait_for("all links to be updated", SOON, || {
             (looking(&pair.cluster, "RecordAvailable") == links).then_some(())
         });
     }
@@ -287,7 +288,7 @@ fn paused_leader_writes_nothing_after_waking() {
     let late = writes(pair.sent_by_the_first_since(woken));
     assert!(late.is_empty(), "written after waking: {late:#?}");
     pair.serves("after-the-pause");
-    // Hundreds of posts that were stored past the API server have no place in the oracle's story of a few.
+    // Posts written to etcd do not meet the oracle's assumptions.
     let history = pair.cluster.plane.history(OURS);
     let broken = [
         oracle::disabled_or_gone_under_an_active_rule(&history),
@@ -302,11 +303,11 @@ fn paused_leader_writes_nothing_after_waking() {
 #[test]
 fn unreachable_api_server_is_reported_and_waited_for() {
     let mut pair = Pair::with(&json!({"leaseDuration": DEFAULT_LEASE}));
-    // Asked before: a server that has just started refuses what it has not read the roles for yet.
+    // Checked before the restart: a server that has just started refuses requests until it has read the roles.
     pair.cluster.controller_kept_within_its_rights();
     pair.cluster.expect_refusals();
     pair.cluster.plane.kill_apiserver();
-    // Until the lease is over, whoever holds it cannot renew it, and says so; then it must not go on.
+    // Until the lease expires, the holder reports that it cannot renew; then it must stop.
     let ended = pair.leader.process.wait_for_exit(SOON);
     assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
     let log = pair.leader.process.stderr();
@@ -315,7 +316,7 @@ fn unreachable_api_server_is_reported_and_waited_for() {
     pair.standby
         .process
         .wait_for_log(SOON, |line| line.contains("the lease could not be taken; trying again"));
-    // What the kubelet starts again finds nobody to ask, says where it looked, and goes on looking.
+    // The restarted container finds no API server, logs its address, and keeps trying.
     pair.leader.restart();
     pair.leader
         .process

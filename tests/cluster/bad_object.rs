@@ -1,5 +1,5 @@
-//! An object that cannot be decoded, as another version or a hand in the store may leave it, is one bad item: the
-//! log names it, and everything else goes on.
+//! An undecodable object, as left by another version or an edit in etcd, affects nothing else: the log names it, and
+//! all other objects are reconciled.
 
 use serde_json::{Value, json};
 
@@ -8,10 +8,10 @@ use crate::harness::users::User;
 use crate::harness::waiting::{block_on, wait_for};
 use crate::story::STEPS;
 
-/// Where a number or a struct should be: what somebody wrote, which must not get into the log.
+/// A string in place of a number or a struct; it must not appear in the log.
 const TEXT: &str = "everything Ines wrote";
 
-/// Write an object past the API server, which would refuse it.
+/// Writes an object to etcd, because the API server would refuse it.
 fn put(cluster: &Cluster, resource: &str, mut object: Value, number: u32) {
     object["apiVersion"] = "postlink.dev/v1alpha1".into();
     object["metadata"]["namespace"] = NAMESPACE.into();
@@ -38,22 +38,22 @@ fn names(name: &str) -> impl Fn(&str) -> bool {
     move |line| line.contains("cannot be read") && line.contains(name)
 }
 
-/// What has no conditions of ours has an event, where `kubectl describe` shows it.
+/// An undecodable object gets no conditions, but an event, shown by `kubectl describe`.
 fn eventually_told(cluster: &Cluster, kind: &str, name: &str) {
     let of = format!("involvedObject.kind={kind},involvedObject.name={name},reason=Unreadable");
-    let told = wait_for("an event of what cannot be read", SOON, || {
+    let event = wait_for("an event about the undecodable object", SOON, || {
         let args = ["get", "events", "-n", NAMESPACE, "--field-selector", &of, "-o", "json"];
         let events = cluster.plane.kubectl(User::Alice, args).json();
         events["items"][0]["message"].as_str().map(str::to_owned)
     });
-    assert!(told.contains("cannot be read") && !told.contains(TEXT), "{told}");
+    assert!(event.contains("cannot be read") && !event.contains(TEXT), "{event}");
 }
 
 #[test]
 fn undecodable_object_blocks_nothing_else() {
     let mut cluster = Cluster::quickstart(Lease::None);
     let applied = STEPS[0].act;
-    // Seen by a running watch, before and among the others.
+    // Found by a running watch, before and among others.
     cluster.plane.kubectl(User::Alice, ["create", "namespace", NAMESPACE]).ok();
     put(&cluster, "postlinks", unreadable_link("bad-by-watch"), 1);
     put(&cluster, "automationrules", unreadable_rule("bad-rule"), 2);
@@ -65,12 +65,12 @@ fn undecodable_object_blocks_nothing_else() {
         eventually_told(&cluster, kind, name);
     }
 
-    // Seen by a list.
+    // Found by a list.
     let log = cluster.kill_controller();
     assert!(!log.contains(TEXT), "text of a post is in the log:\n{log}");
     cluster.start_controller();
     cluster.controller().wait_for_log(SOON, names("bad-by-watch"));
-    // The live list of rules that comes before Disabled meets the bad rule, too.
+    // The live list of rules before Disabled contains the bad rule, too.
     for step in &STEPS[2..5] {
         (step.act)(&cluster);
         (step.ends)(&cluster);

@@ -15,13 +15,13 @@ use crate::harness::patch_loop::{Rate, bare_patch_loop};
 use crate::harness::users::User;
 use crate::many_links::{ManyLinks, post_link};
 
-/// Objects to patch, when the environment does not say otherwise.
+/// The default number of objects to patch.
 const OBJECTS: usize = 2_000;
 
-/// Set to measure another number of objects.
+/// Overrides the number of objects.
 const OBJECTS_VARIABLE: &str = "POSTLINK_BENCH_OBJECTS";
 
-/// How many status writes per second this machine's API server takes from a client that does nothing else.
+/// Status writes per second of a bare client on this machine's API server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test; run by `make bench`"]
 async fn bench_bare_patch_loop() {
@@ -61,8 +61,8 @@ async fn bench_bare_patch_loop() {
     }
 }
 
-/// Requests at one time of the loop that a fan-out is compared with: the controller's own default, and others
-/// around it; the best counts.
+/// Concurrency of the loop that a fan-out is compared with: the controller's default and values around it; the best
+/// counts.
 const CONCURRENCIES: [usize; 3] = [16, 32, 64];
 
 /// Links of the fan-outs measured.
@@ -102,7 +102,7 @@ async fn bench_fan_out() {
     }
 }
 
-/// The best the bare loop does on the links of `many`, with conditions as long as theirs.
+/// The best rate of the bare loop on the links of `many`, with conditions of the same length.
 async fn bare(many: &ManyLinks) -> Rate {
     let client = many.cluster.plane.client(User::Admin).await;
     let collection = format!("/apis/postlink.dev/v1alpha1/namespaces/{NAMESPACE}/postlinks");
@@ -130,7 +130,7 @@ async fn bare(many: &ManyLinks) -> Rate {
 fn bench_bytes_per_postlink() {
     const LINKS: usize = 100_000;
     let (index, now) = (Index::default(), Timestamp::UNIX_EPOCH);
-    // What the allocator needs anyway is there after the first.
+    // The first one includes the allocator's own needs.
     index.apply_link(&linked_post(LINKS), Source::Watch, now);
     let own = std::process::id();
     let before = resident(own);
@@ -171,7 +171,7 @@ fn linked_post(number: usize) -> PostLink {
         "intent": {"attempt": 1},
     });
     let mut link: PostLink = serde_json::from_value(object).expect("a literal of ours has the right shape");
-    // As the controller writes it: what is asked for was acted on.
+    // As the controller writes it.
     let asked = request_hash(link.spec.link.as_ref().expect("it asks for a link"));
     let hash = format!("{:032x}", u128::from_be_bytes(asked));
     if let Some(intent) = link.status.as_mut().and_then(|status| status.intent.as_mut()) {
@@ -183,28 +183,28 @@ fn linked_post(number: usize) -> PostLink {
 /// Links of the installations whose memory is measured.
 const INSTALLATIONS: [usize; 3] = [1_000, 10_000, 100_000];
 
-/// What the controller's process needs, buffers and all: after each link was made, after two flips of all of them, and
-/// after a restart, which lists them. The most it ever needed is what a limit has to allow.
+/// Memory of the controller's process: after all links were created, after the connection was disabled and enabled, and
+/// after a restart, which lists them. A memory limit must allow the peak.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test; run by `make bench`"]
 async fn bench_memory() {
     println!("{:>8} {:>24} {:>12} {:>12}", "links", "what", "MiB", "at most");
     for links in INSTALLATIONS {
         let mut many = ManyLinks::start(links);
-        let told = |what: &str, pid: u32| {
+        let report = |what: &str, pid: u32| {
             let mebibytes = |bytes: usize| bytes >> 20;
             let (now, most) = (mebibytes(resident(pid)), mebibytes(memory(pid, "VmHWM:")));
             println!("{links:>8} {what:>24} {now:>12} {most:>12}");
         };
-        told("nothing to do yet", many.cluster.controller().id());
+        report("nothing to do yet", many.cluster.controller().id());
         many.link_all().await;
-        told("all links made", many.cluster.controller().id());
+        report("all links made", many.cluster.controller().id());
         many.flip(false).await;
         many.flip(true).await;
-        told("disabled and enabled", many.cluster.controller().id());
+        report("disabled and enabled", many.cluster.controller().id());
         many.cluster.kill_controller();
         many.cluster.start_controller();
-        told("restarted", many.cluster.controller().id());
+        report("restarted", many.cluster.controller().id());
     }
 }
 

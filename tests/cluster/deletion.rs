@@ -1,4 +1,4 @@
-//! S6 in full: a namespace with everything in it goes away, its Secret first, and nobody lends a hand.
+//! Deleting a namespace with everything in it, its Secret first (S6), and uninstalling the release.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ fn s6_namespace_deletion_completes_when_secret_goes_first() {
     let begin = Instant::now();
     let mut log = cluster.kill_controller();
     cluster.plane.kubectl(User::Alice, ["delete", "namespace", NAMESPACE, "--wait=false"]).ok();
-    // Midway: the rules are gone, and what they used is deleted and held.
+    // Midway: the rules are gone, and their connection is being deleted.
     wait_for("the connection to be all that is left", SOON, || {
         let all = ["get", "dconn,arule,plink", "-n", NAMESPACE, "-o", "json"];
         let left = cluster.plane.kubectl(User::Admin, all).json();
@@ -57,7 +57,7 @@ fn helm_uninstall_warns_of_the_counted_connections() {
     (STEPS[0].ends)(&cluster);
     counted(&cluster, "1");
     cluster.kill_controller();
-    let told = cluster.plane.helm(4, User::Admin, ["uninstall", "postlink", "-n", SYSTEM]);
-    assert!(told.succeeded() && told.stderr.contains("1 DynamicsConnection"), "{told:?}");
+    let uninstall = cluster.plane.helm(4, User::Admin, ["uninstall", "postlink", "-n", SYSTEM]);
+    assert!(uninstall.succeeded() && uninstall.stderr.contains("1 DynamicsConnection"), "{uninstall:?}");
     cluster.plane.kubectl(User::Alice, ["get", "dconn", "northwind", "-n", NAMESPACE]).ok();
 }

@@ -1,4 +1,4 @@
-//! A cluster in which nothing happens costs nothing: once settled, nothing is written but Leases.
+//! An idle cluster causes no writes except Leases.
 
 use std::thread;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::story::STEPS;
 /// Two probes at the shortest interval an API user can set.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// As long as this without a write is settled: longer than what follows a write by itself.
+/// Settled after this long without a write: longer than any delayed reaction to one.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// The keys written during `time`: those of Leases, and all others.
 fn written_during(cluster: &Cluster, time: Duration) -> (Vec<String>, Vec<String>) {
     let marker =
         block_on(async { cluster.plane.etcd().gateway().put("/postlink-tests/idle", b"").await }).unwrap();
-    // Not a condition to wait for: that nothing comes in this time is what is looked at.
+    // A fixed time instead of a condition: the test is that nothing happens in it.
     thread::sleep(time);
     let mut keys = Vec::new();
     cluster.plane.each_revision(marker + 1, "/registry/", |revision| keys.push(revision.key)).unwrap();
-    // The second is the API server's own, by which several of them know each other.
+    // The second is the API server's own identity Lease.
     let leases = ["/registry/leases/", "/registry/peerserverleases/"];
     keys.into_iter().partition(|key| leases.iter().any(|prefix| key.starts_with(prefix)))
 }
@@ -42,7 +42,7 @@ fn settled_cluster_writes_only_leases() {
         written_during(&cluster, QUIET).1.is_empty().then_some(())
     });
 
-    // Each object is looked at once more, for what is not the controller's business.
+    // Each object is reconciled once more, for a change that does not concern the controller.
     let since = Timestamp::now();
     for objects in ["dconn", "arule", "plink"] {
         let label = ["label", objects, "--all", "-n", NAMESPACE, "example.com/seen=yes"];
@@ -50,7 +50,7 @@ fn settled_cluster_writes_only_leases() {
     }
     let (leases, others) = written_during(&cluster, IDLE);
     assert_eq!(others, Vec::<String>::new());
-    // What the store does not show: kube-apiserver makes no revision of a write that changes nothing.
+    // Not visible in the store: kube-apiserver creates no revision for a write that changes nothing.
     let mut asked = writes(cluster.requests_since(since));
     asked.retain(|request| !request.contains("/leases/"));
     assert_eq!(asked, Vec::<String>::new());

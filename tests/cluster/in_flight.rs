@@ -1,4 +1,4 @@
-//! A write that a leader has sent, and that the network keeps until another leads and the object has changed.
+//! A leader's write that the network delays until another leader is elected and the object has changed.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -8,11 +8,11 @@ use crate::cluster::{NAMESPACE, SOON, condition};
 use crate::harness::pod::Pod;
 use crate::harness::relay::Relay;
 
-/// Where the two objects of the quickstart are.
+/// The API paths of two objects of the quickstart.
 const CONNECTION: &str = "dynamicsconnections/northwind";
 const RULE: &str = "automationrules/baggage-complaints";
 
-/// A pair of which the leader reaches the API server through a relay.
+/// A pair whose leader reaches the API server through a relay.
 pub fn relayed(values: &Value) -> (Pair, Relay) {
     let mut relay = None;
     let pair = Pair::of(values, |cluster| {
@@ -22,8 +22,8 @@ pub fn relayed(values: &Value) -> (Pair, Relay) {
     (pair, relay.expect("the leader was started"))
 }
 
-/// Keep back the leader's next write of a status that holds `text`, caused by `cause`; then stop the leader's clock,
-/// and wait until the other leads.
+/// Delays the leader's next status write that contains `text`, caused by `cause`; then pauses the leader and waits
+/// until the other leads.
 fn overtaken(pair: &mut Pair, relay: &Relay, object: &str, text: &str, cause: impl FnOnce(&Pair)) {
     relay.hold(&format!("PATCH /apis/postlink.dev/v1alpha1/namespaces/{NAMESPACE}/{object}/status"), text);
     cause(pair);
@@ -32,7 +32,7 @@ fn overtaken(pair: &mut Pair, relay: &Relay, object: &str, text: &str, cause: im
     pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
 }
 
-/// Let the write go on, and wait for what the API server answered. The leader of then wakes up after that, and ends.
+/// Forwards the write and waits for its answer. The former leader then resumes and exits.
 fn arrives(pair: &mut Pair, relay: &Relay, object: &str) -> u64 {
     let released = Timestamp::now();
     relay.release();

@@ -1,5 +1,5 @@
-//! The same story with the controller killed twice in every step: right after the command, and again when it has
-//! just read everything anew and begins to act. It ends as if nobody had died.
+//! The story with the controller killed twice in every step: right after the command, and again once it has restarted
+//! and begins to act. The end state is the same.
 
 use crate::cluster::{Cluster, Lease};
 use crate::oracle;
@@ -7,7 +7,7 @@ use crate::story::{CANARY, STEPS, nothing_is_held_for_nobody};
 
 #[test]
 fn story_survives_killing_the_controller_in_each_step() {
-    // Without the Lease: a killed holder's would have to run out each time, and what is under test is the restart.
+    // Without leader election: the lease would have to expire after every kill, and the restart is under test.
     let mut cluster = Cluster::quickstart(Lease::None);
     let mut log = String::new();
     for step in STEPS {

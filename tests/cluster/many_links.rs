@@ -1,4 +1,4 @@
-//! A thousand links through one connection: each is written once per flip, and how long that takes.
+//! A thousand links through one connection: each is written once when the connection is enabled or disabled.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,26 +20,26 @@ use crate::story::CANARY;
 /// Longest wait for one fan-out, whatever its size.
 const AT_MOST: Duration = Duration::from_secs(900);
 
-/// Between two looks at how far a fan-out has come.
+/// Poll interval during a fan-out.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// A new link waits this long before anything is made of it (§5).
+/// A new link is created after this delay (§5).
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Links of the quickstart's connection, and how it went with them.
+/// A cluster with many links through the quickstart's connection.
 pub struct ManyLinks {
     pub cluster: Cluster,
     pub links: usize,
 }
 
-/// One fan-out.
+/// The result of one fan-out.
 #[derive(Debug, Clone, Copy)]
 pub struct FanOut {
     pub links: usize,
     pub seconds: f64,
-    /// The revision after which everything belongs to it.
+    /// The revision before its first write.
     pub since: u64,
-    /// The time after which everything belongs to it.
+    /// The time before its first write.
     pub begun: Timestamp,
 }
 
@@ -49,7 +49,7 @@ impl FanOut {
     }
 }
 
-/// A post of the usual length with a link asked for by hand, as the API server stores it.
+/// A post of typical length with a link by hand, as the API server stores it.
 pub fn post_link(number: usize) -> Value {
     let name = format!("post-{number:06}");
     json!({
@@ -76,7 +76,7 @@ pub fn post_link(number: usize) -> Value {
     })
 }
 
-/// The key it is stored under.
+/// Its key in etcd.
 pub fn stored(number: usize) -> String {
     format!("{}post-{number:06}", prefix())
 }
@@ -86,7 +86,7 @@ fn prefix() -> String {
 }
 
 impl ManyLinks {
-    /// The quickstart's connection, at work, for `links` links to come.
+    /// Starts a cluster with the quickstart's connection, ready for `links` links.
     pub fn start(links: usize) -> Self {
         let cluster = Cluster::quickstart(Lease::Elected);
         cluster.apply_quickstart(&["00-namespace", "secret", "connection"]);
@@ -94,7 +94,7 @@ impl ManyLinks {
         Self { cluster, links }
     }
 
-    /// Store all posts and wait until each is linked. The time they have to settle is not counted.
+    /// Stores all posts and waits until each is linked. The delay before a creation is not counted.
     pub async fn link_all(&self) -> FanOut {
         let since = self.now().await;
         let (time, begin) = (Timestamp::now(), Instant::now());
@@ -108,7 +108,7 @@ impl ManyLinks {
             .try_collect::<Vec<_>>()
             .await
             .unwrap();
-        // Not "since they were all stored": on a busy machine the first were linked by then.
+        // Not `any_older` than the last post: on a busy machine the first links are made before it is stored.
         eventually("every link to be made", AT_MOST, async || {
             tokio::time::sleep(ASK_AGAIN).await;
             (!gateway.any_untouched(&prefix()).await.unwrap()).then_some(())
@@ -129,7 +129,7 @@ impl ManyLinks {
         FanOut { links: self.links, seconds, since, begun: time }
     }
 
-    /// Enable or disable the connection, and wait until each link has been written since.
+    /// Enables or disables the connection, and waits until each link has been written.
     pub async fn flip(&self, enabled: bool) -> FanOut {
         let client = self.cluster.plane.client(User::Alice).await;
         let connections: Api<DynamicsConnection> = Api::namespaced(client, NAMESPACE);
@@ -145,7 +145,7 @@ impl ManyLinks {
         Api::namespaced(self.cluster.plane.client(User::Admin).await, NAMESPACE)
     }
 
-    /// The revision the store is at.
+    /// The current revision of the store.
     pub async fn now(&self) -> u64 {
         self.cluster.plane.etcd().gateway().put("/postlink-tests/now", b"").await.unwrap()
     }
@@ -154,14 +154,14 @@ impl ManyLinks {
         let gateway = self.cluster.plane.etcd().gateway();
         let prefix = prefix();
         eventually("every link to be written", AT_MOST, async || {
-            // Asked more often, the question would be a load of its own.
+            // Polling more often would itself be a load.
             tokio::time::sleep(ASK_AGAIN).await;
             (!gateway.any_older(&prefix, since).await.unwrap()).then_some(())
         })
         .await;
     }
 
-    /// How many times each link was written in these revisions: number of writes → number of links.
+    /// Writes per link in these revisions: number of writes → number of links.
     pub fn writes(&self, revisions: Range<u64>) -> BTreeMap<usize, usize> {
         let mut of_link: BTreeMap<String, usize> = BTreeMap::new();
         self.cluster
@@ -175,8 +175,8 @@ impl ManyLinks {
         how_often(of_link)
     }
 
-    /// How many times each link was sent to be written since a time: as [`ManyLinks::writes`], with those writes that the
-    /// store has no revision of, for they change nothing.
+    /// Write requests per link since a time: as [`ManyLinks::writes`], including writes that changed nothing and so
+    /// have no revision.
     fn sent(&self, since: Timestamp) -> BTreeMap<usize, usize> {
         let mut of_link: BTreeMap<String, usize> = BTreeMap::new();
         for event in self.cluster.requests_since(since) {

@@ -1,5 +1,5 @@
-//! A cluster that is not as it should be: a right, a Secret or a definition is missing. It is named where somebody
-//! looks, the rest works, and once it is mended nobody has to do anything more.
+//! A missing right, Secret or definition is reported, everything else works, and once it is there the controller
+//! continues without a restart.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ fn message(object: &Value, type_: &str) -> String {
     found.and_then(|condition| condition["message"].as_str()).unwrap_or_default().to_owned()
 }
 
-/// Replaces the rules of a role that the chart made; gives those it had.
+/// Replaces the rules of a role of the chart; returns the previous ones.
 fn set_rules(cluster: &Cluster, role: &[&str], rules: impl FnOnce(&Value) -> Value) -> Value {
     let get = [&["get"], role, &["-o", "json"]].concat();
     let old = cluster.plane.kubectl(User::Admin, &get).json()["rules"].clone();
@@ -33,7 +33,7 @@ fn set_rules(cluster: &Cluster, role: &[&str], rules: impl FnOnce(&Value) -> Val
     old
 }
 
-/// The same rules without a resource.
+/// The rules without a resource.
 fn without(rules: &Value, resource: &str) -> Value {
     let mut rules = rules.clone();
     for rule in rules.as_array_mut().expect("a role has rules") {
@@ -47,7 +47,7 @@ fn without(rules: &Value, resource: &str) -> Value {
 /// The controller's rights in a cluster-wide installation.
 const ROLE: [&str; 2] = ["clusterrole", "postlink"];
 
-/// Takes a resource out of them; gives what they were.
+/// Removes a resource from them; returns the previous rules.
 fn forbid(cluster: &Cluster, resource: &str) -> Value {
     set_rules(cluster, &ROLE, |granted| without(granted, resource))
 }
@@ -58,8 +58,8 @@ fn missing_secret_is_reported_and_waited_for() {
     cluster.start_controller();
     cluster.apply_quickstart(&["00-namespace", "connection", "rule", "posts"]);
     cluster.wait_reason("Ready", "SecretNotFound", &["dconn/northwind"]);
-    let told = message(&cluster.get("dconn/northwind"), "Ready");
-    assert!(told.contains("northwind"), "{told}");
+    let message = message(&cluster.get("dconn/northwind"), "Ready");
+    assert!(message.contains("northwind"), "{message}");
     cluster.wait_reason("Linked", "ConnectionNotReady", &["plink/choir-of-forty"]);
     cluster.apply_quickstart(&["secret"]);
     cluster.wait("condition=Ready", &["dconn/northwind", "plink/choir-of-forty", "plink/suitcase-day-four"]);
@@ -83,11 +83,11 @@ fn missing_rights_on_one_kind_leave_others_working() {
     cluster.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four", "plink/gepaeck-in-lissabon"]);
 }
 
-/// R8: what is held waits for its rules and for nothing that a starting process has not seen yet.
+/// R8: a held change waits for its rules, also when a starting process has not listed the connections yet.
 #[test]
 fn r08_no_release_without_a_connection_list() {
     let (connection, active) = ("dconn/northwind", "arule/baggage-complaints");
-    // Its first holder is killed, and the next one waits until it runs out.
+    // The first holder is killed, and the next one waits for the lease to expire.
     let mut cluster = quickstart_cluster(&json!({"leaseDuration": DEFAULT_LEASE}));
     cluster.expect_refusals();
     cluster.start_controller();
@@ -100,7 +100,7 @@ fn r08_no_release_without_a_connection_list() {
     cluster.plane.kubectl(User::Alice, delete).ok();
     cluster.wait_reason("HoldsConnection", "HoldsConnection", &[active]);
     cluster.kill_controller();
-    // Its reservation is of an earlier generation from now on, so it would be let go the moment the rule stops.
+    // From now on its reservation has an earlier generation, so it would be released as soon as the rule stops.
     cluster.declare(active, &json!({"link": {"notes": "Luggage"}}));
 
     let granted = forbid(&cluster, "dynamicsconnections");
@@ -128,7 +128,7 @@ fn r08_no_release_without_a_connection_list() {
 
 #[test]
 fn namespaced_install_tolerates_a_namespace_without_rights() {
-    // What is the cluster administrator's: the definitions and the policies.
+    // The cluster administrator installs the definitions and the policies.
     let values = json!({"namespaces": [NAMESPACE, "returns"]});
     let mut cluster = Cluster::prepared(&quickstart_instance());
     cluster.expect_refusals();
@@ -173,10 +173,10 @@ fn namespaced_install_tolerates_a_namespace_without_rights() {
         .ok();
     let get = ["get", "dconn", "northwind", "-n", "elsewhere", "-o", "json"];
     let elsewhere = cluster.plane.kubectl(User::Alice, get).json();
-    assert_eq!(elsewhere["status"]["observedGeneration"], -1, "nobody looks after this namespace");
+    assert_eq!(elsewhere["status"]["observedGeneration"], -1, "no controller watches this namespace");
 
-    // A namespace that goes takes the role along, maybe before the controller has let the connection go. Then an
-    // administrator does what the chart's README says.
+    // Deleting a namespace deletes the role too, possibly before the controller has released the connection. Then an
+    // administrator follows the chart's README.
     set_rules(&cluster, &role, |_| json!([]));
     cluster.plane.kubectl(User::Alice, ["delete", "namespace", "returns", "--wait=false"]).ok();
     let held = [
@@ -207,7 +207,7 @@ fn namespaced_install_tolerates_a_namespace_without_rights() {
 
 #[test]
 fn workload_identity_reports_a_missing_role() {
-    // An instance that accepts any credentials: the quickstart's wants its one secret.
+    // An instance that accepts any credentials; the quickstart's accepts only its own secret.
     let text = text_of("examples/quickstart/simulated/instance.yaml");
     let open: Vec<_> = text.lines().filter(|line| !line.contains("clientSecret")).collect();
     let file = new_folder("instance").join("instance.yaml");
@@ -224,14 +224,14 @@ fn workload_identity_reports_a_missing_role() {
         "serviceAccountName": "dynamics",
     }});
     cluster.plane.kubectl_apply_text(User::Alice, &connection.to_string()).ok();
-    let told = wait_for("the missing right to be named", SOON, || {
-        let told = cluster.get("dconn/northwind");
-        told["status"]["conditions"].as_array()?;
-        let message = message(&told, "Ready");
-        message.contains("serviceaccounts/token").then_some(told)
+    let connection = wait_for("the missing right to be reported", SOON, || {
+        let connection = cluster.get("dconn/northwind");
+        connection["status"]["conditions"].as_array()?;
+        let message = message(&connection, "Ready");
+        message.contains("serviceaccounts/token").then_some(connection)
     });
-    assert_eq!(condition(&told, "Ready").map(|(status, _)| status), Some("False"));
-    assert!(message(&told, "Ready").contains("dynamics"), "{told}");
+    assert_eq!(condition(&connection, "Ready").map(|(status, _)| status), Some("False"));
+    assert!(message(&connection, "Ready").contains("dynamics"), "{connection}");
 
     cluster.install_with(&[], &json!({"workloadIdentity": {"namespaces": [NAMESPACE]}}));
     cluster.wait("condition=Ready", &["dconn/northwind"]);
@@ -257,7 +257,7 @@ fn missing_definition_is_reported_and_waited_for() {
 
 #[test]
 fn outdated_definitions_are_reported_without_writes() {
-    // The chart as an earlier version might have been.
+    // A chart as of an earlier version.
     let older = copy_of_chart();
     for (plural, field) in [("postlinks", "lastHandledReconcileAt"), ("automationrules", "activeFrom")] {
         let file = older.join(format!("files/crds/postlink.dev_{plural}.yaml"));
@@ -294,7 +294,7 @@ fn outdated_definitions_are_reported_without_writes() {
             ],
         )
         .ok();
-    // What cannot be stored must not be written again and again.
+    // A status that cannot be stored must not be written repeatedly.
     let writes = || {
         let audited = cluster.plane.audited(User::Controller);
         audited
@@ -312,7 +312,7 @@ fn outdated_definitions_are_reported_without_writes() {
     });
     assert!(last < 60, "{last} writes for nine objects");
 
-    // The chart brings the definitions back; nobody starts anything anew.
+    // The chart restores the definitions; nothing is restarted.
     cluster.install_with(&[], &json!({}));
     let again = [
         "annotate",

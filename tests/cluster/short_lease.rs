@@ -1,5 +1,5 @@
-//! §4.7: a leader whose lease runs short ends what it has begun in an instance and begins nothing further, while it still
-//! lives, can reach the instance, and may still write.
+//! §4.7: a leader whose lease is about to expire finishes its requests to an instance and starts no new ones, although
+//! it still runs and can reach the instance.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,18 +10,18 @@ use crate::harness::waiting::wait_for;
 use crate::on_the_wire::relayed;
 use crate::operations::Page;
 
-/// Seconds of the lease here: a leader that cannot renew it gives up after two thirds of them, and begins nothing more
-/// when two fifths of that are left.
+/// Lease duration in seconds. A leader that cannot renew gives up after two thirds of it, and starts nothing new when
+/// two fifths of that are left.
 const LEASE: u32 = 20;
 
-/// Creations under way at one time through one connection.
+/// Concurrent creations per connection.
 const AT_ONCE: usize = 8;
 
 #[test]
 fn expiring_lease_blocks_new_instance_requests() {
     let (mut pair, relay) = relayed(&json!({"leaseDuration": LEASE, "instanceTimeout": 60}));
     let links = 40;
-    // No answer comes, so a few creations are under way, and the others wait for their turn.
+    // Without answers a few creations stay in flight, and the others wait in the queue.
     pair.cluster.instances().signal("STOP");
     let begin = Timestamp::now();
     store_posts(&pair.cluster, links);

@@ -1,11 +1,11 @@
-//! The story of the quickstart's connection on a real control plane, told with kubectl: refused while a rule works,
-//! held for a tool, disabled, enabled, deleted, connected again. Afterwards every revision of the store is read.
+//! The life of the quickstart's connection on a real control plane, driven by kubectl: refused while a rule is active,
+//! held for a tool, disabled, enabled, deleted, connected again. Afterwards every revision of the store is checked.
 
 use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, condition, repository, text_of};
 use crate::harness::users::User;
 use crate::oracle;
 
-/// The posts of the quickstart that get a link, and one that arrives while a disabling waits.
+/// The posts of the quickstart that are linked, and one that arrives during a held disable.
 pub const LINKED: [&str; 4] = [
     "postlink/suitcase-day-four",
     "postlink/gepaeck-in-lissabon",
@@ -13,7 +13,7 @@ pub const LINKED: [&str; 4] = [
     "postlink/carousel-three",
 ];
 
-/// The posts of the quickstart that stay as they are.
+/// The posts of the quickstart that are not linked.
 const NOT_LINKED: [&str; 4] = [
     "postlink/crew-found-the-bear",
     "postlink/bagage-abime",
@@ -41,8 +41,7 @@ spec:
     sentiment: Negative
 ";
 
-/// One step: what somebody does, and how everything is once it has had its effect. Between the two the controller
-/// may die.
+/// One step: an action, and the checks once it has taken effect. The controller may be killed in between.
 pub struct Step {
     pub name: &'static str,
     pub act: fn(&Cluster),
@@ -62,7 +61,7 @@ pub const STEPS: [Step; 10] = [
     Step { name: "both gone", act: the_rule_is_deleted, ends: the_connection_goes_by_itself },
 ];
 
-/// As the README says; kubectl takes the files in the order of their names.
+/// As in the README; kubectl applies the files in the order of their names.
 fn apply_the_quickstart(cluster: &Cluster) {
     cluster.plane.kubectl_apply(User::Alice, repository("examples/quickstart"));
 }
@@ -97,17 +96,17 @@ fn a_person_is_refused(cluster: &Cluster) {
     ];
     let dry_run = [&disable[..], &["--dry-run=server"]].concat();
     cluster.plane.until_refused(User::Alice, &dry_run, "is used by", SOON);
-    let told = concat!(
+    let expected = concat!(
         "Error from server (Forbidden): dynamicsconnections.postlink.dev \"northwind\" is forbidden: ",
         "ValidatingAdmissionPolicy 'postlink-refusal' with binding 'postlink-refusal' denied request: ",
         "connection northwind is used by 1 active rule: baggage-complaints; deactivate or delete it first\n",
     );
     let answer = cluster.plane.kubectl(User::Alice, disable);
     assert_eq!(answer.code, Some(1));
-    assert_eq!(answer.stderr, told);
+    assert_eq!(answer.stderr, expected);
     let answer = cluster.plane.kubectl(User::Alice, ["delete", "-n", NAMESPACE, "dconn", "northwind"]);
     assert_eq!(answer.code, Some(1));
-    assert_eq!(answer.stderr, told);
+    assert_eq!(answer.stderr, expected);
     let edited = disabled_connection();
     let message = cluster.plane.kubectl_apply_text(User::Alice, &edited).refused();
     assert!(message.contains("is used by 1 active rule: baggage-complaints; deactivate"), "{message}");
@@ -127,27 +126,27 @@ fn disabled_connection() -> String {
     edited
 }
 
-/// As Flux does it: a server-side dry run first, then the apply. Its standard error.
+/// As Flux does it: a server-side dry run, then the apply. Returns standard error.
 fn flux_applies(cluster: &Cluster, yaml: &str) -> String {
     let apply =
         ["apply", "--server-side", "--force-conflicts", "--field-manager=kustomize-controller", "-f", "-"];
     let dry_run = [&apply[..], &["--dry-run=server"]].concat();
     cluster.plane.kubectl_with_input(User::FluxKustomize, dry_run, yaml).ok();
     let answer = cluster.plane.kubectl_with_input(User::FluxKustomize, apply, yaml);
-    let told = answer.stderr.clone();
+    let stderr = answer.stderr.clone();
     answer.ok();
-    told
+    stderr
 }
 
 fn a_tool_disables(cluster: &Cluster) {
-    let told = flux_applies(cluster, &disabled_connection());
+    let flux_stderr = flux_applies(cluster, &disabled_connection());
     let warning = concat!(
         "Warning: Validation failed for ValidatingAdmissionPolicy 'postlink-refusal-tools' with binding ",
         "'postlink-refusal-tools': connection northwind is used by 1 active rule: baggage-complaints; ",
         "deactivate or delete it first\n",
     );
-    assert_eq!(told, warning);
-    // Held means that the rule goes on working.
+    assert_eq!(flux_stderr, warning);
+    // While held, the rule keeps working.
     cluster.plane.kubectl_apply_text(User::Alice, LATE_POST).ok();
 }
 
@@ -216,7 +215,7 @@ fn links_are_put_aside(cluster: &Cluster) {
         assert_eq!(link["status"]["removedLink"]["cause"], "ConnectionDeleted", "{post}");
         assert_eq!(link["status"]["link"], serde_json::Value::Null, "{post}");
         assert_eq!(condition(&link, "RecordAvailable"), None, "{post}");
-        // Only the one that was asked for by hand still waits for something.
+        // Only the link by hand still waits.
         let ready = if post == LINKED[2] { "False" } else { "True" };
         assert_eq!(condition(&link, "Ready").map(|ready| ready.0), Some(ready), "{post}");
     }
@@ -250,16 +249,16 @@ fn the_rule_works(cluster: &Cluster) {
 fn a_tool_deletes(cluster: &Cluster) {
     let delete = ["delete", "-n", NAMESPACE, "dconn", "northwind", "--wait=false"];
     let answer = cluster.plane.kubectl(User::FluxKustomize, delete);
-    let told = answer.stderr.clone();
+    let stderr = answer.stderr.clone();
     answer.ok();
-    assert!(told.contains("is used by 1 active rule: baggage-complaints"), "{told}");
+    assert!(stderr.contains("is used by 1 active rule: baggage-complaints"), "{stderr}");
 }
 
 fn the_deletion_waits(cluster: &Cluster) {
     cluster.wait_reason("DeletionRefused", "UsedByActiveRules", &[CONNECTION]);
     cluster.wait_reason("HoldsConnection", "HoldsConnection", &[RULE]);
     cluster.wait("condition=RecordAvailable", &LINKED);
-    // Nobody gets around it by taking the finalizer off.
+    // Removing the finalizer does not help either.
     let take_off = [
         "patch",
         "-n",
@@ -288,7 +287,8 @@ fn the_connection_goes_by_itself(cluster: &Cluster) {
     links_are_put_aside(cluster);
 }
 
-/// After a step nothing is held for nobody. At the end of the story that would say little: everything is gone by then.
+/// Checks after a step that every reservation belongs to an active rule. At the end of the story nothing would be left
+/// to check.
 pub fn nothing_is_held_for_nobody(cluster: &Cluster) {
     let broken = oracle::stale_reservations_at_rest(&cluster.plane.history(oracle::OURS));
     assert!(broken.is_empty(), "{broken:#?}");

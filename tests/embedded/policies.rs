@@ -78,7 +78,7 @@ fn evaluate(
             assert!(warning.ends_with(&format!(": {sentence}")), "{warning}");
             Warned
         }
-        other => panic!("told several things: {other:?}"),
+        other => panic!("several answers: {other:?}"),
     }
 }
 
@@ -322,9 +322,5 @@ fn the_shipped_files_are_what_mode_deny_installs() {
     );
     assert_eq!(render(Mode::Off, &Principals::default()).len(), 2);
     assert!(Principals::default().users.contains(&FLUX.to_owned()));
-    assert_eq!(
-        Principals::default().groups,
-        Vec::<String>::new(),
-        "no group is a tool unless somebody says so"
-    );
+    assert_eq!(Principals::default().groups, Vec::<String>::new(), "no group is a tool by default");
 }

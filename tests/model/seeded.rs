@@ -142,7 +142,7 @@ fn counterexample(kept: Kept, bounds: Bounds, property: &'static str) -> Option<
             .checker()
             .finish_when(HasDiscoveries::AllOf([property].into()));
         if let Some(path) = &shortest {
-            // The checker counts states, and looks at none that deep.
+            // The checker counts states, and does not explore any that deep.
             checker = checker.target_max_depth(path.clone().into_vec().len());
         }
         match checker.spawn_bfs().join().discovery(property) {

@@ -12,7 +12,11 @@ fn committed_crds_are_current() {
         let generated = crds::to_yaml(&crd).unwrap();
         assert!(committed == generated, "{} is out of date; run `make crds`", path.display());
     }
-    assert_eq!(fs::read_dir(&dir).unwrap().count(), crds::all().len(), "crds/ holds a file nobody generates");
+    assert_eq!(
+        fs::read_dir(&dir).unwrap().count(),
+        crds::all().len(),
+        "crds/ has a file that is not generated"
+    );
 }
 
 #[test]

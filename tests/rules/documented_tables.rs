@@ -50,7 +50,7 @@ fn deleted_linked_relinked_elsewhere_keeps_the_new_link() {
     let established = scene.post.status.link.clone();
     reassociate(&mut scene, "contoso");
     scene.expect(LINKED);
-    assert_eq!(scene.post.status.link, established, "nobody searches for the original link");
+    assert_eq!(scene.post.status.link, established, "the original link is not looked up");
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn r14_rule_may_link_after_a_relink_request() {
         .with(connection("fabrikam").org(OTHER_ORG))
         .working(rule("other").refers_to("fabrikam").since(at(-120)));
     scene.settle();
-    assert!(scene.made.is_empty(), "nobody has asked for another link yet");
+    assert!(scene.made.is_empty(), "no other link was requested yet");
     scene.post.relink_requested = Some("monday".into());
     scene.settle();
     assert_eq!(scene.attempts(), [2]);

@@ -43,7 +43,7 @@ impl View {
         })
     }
 
-    /// A connection that an instance can be asked through, about links of that organisation.
+    /// A connection that an instance can be asked through, about links of that organization.
     fn serves(&self, organization: uuid::Uuid) -> bool {
         self.connections.iter().any(|c| usable(c) && c.organization == Some(organization))
     }
@@ -145,7 +145,7 @@ fn check_status(view: &View, status: &PostLinkStatus) -> Result<(), TestCaseErro
         let now = status.removed_link.as_ref().map(|r| r.cause);
         prop_assert!(now != Some(RemovalCause::ConnectionDeleted), "restorable again");
     }
-    // R27: nothing is broken without a positive answer from an Enabled instance of the link's organisation.
+    // R27: nothing is broken without a positive answer from an Enabled instance of the link's organization.
     if let (Some(link), Some(removed)) = (&stored.link, &status.removed_link) {
         let broken = !matches!(removed.cause, RemovalCause::ConnectionDeleted | RemovalCause::Unlinked);
         let answered = view.seen.is_some() && view.serves(link.organization_id);
@@ -187,7 +187,7 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
                 prop_assert!(rule.is_some_and(|r| r.wants_active && r.effective_on(through)), "§4.1");
                 prop_assert!(rule.is_some_and(|r| later(r.created)), "§5");
             } else {
-                prop_assert!(matches!(view.link.wish, Wish::Link(_)), "R28: nobody asked");
+                prop_assert!(matches!(view.link.wish, Wish::Link(_)), "R28: no link was requested");
             }
         }
         Step::Check(check) => {
@@ -196,7 +196,7 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
             let through = by_uid(&check.connection);
             prop_assert!(through.is_some_and(usable), "R27: only an Enabled instance is asked");
             let same = through.and_then(|c| c.organization) == link.map(|l| l.organization_id);
-            prop_assert!(same, "R27: only the link's organisation is asked");
+            prop_assert!(same, "R27: only the link's organization is asked");
         }
         Step::ConfirmGone(object) => {
             prop_assert!(by_uid(&object.uid).is_none() && !view.gone.contains(&object.uid));

@@ -154,7 +154,7 @@ fn r23_r24_r25_broken_in_the_instance(#[case] cause: RemovalCause, #[case] seen:
         let mut scene = scene.seen(seen.clone());
         scene.expect(row);
         assert_eq!(scene.post.status.removed_link.as_ref().unwrap().cause, cause);
-        assert!(scene.made.is_empty(), "not made anew behind the user's back");
+        assert!(scene.made.is_empty(), "not recreated without a request");
         // "linkable again: yes": a changed spec.link asks again, and gets a new activity.
         scene.edit(Wish::Link(request())).connections = vec![connection("contoso").default_since(at(0))];
         scene.expect(LINKED);
@@ -267,9 +267,16 @@ fn r13_r21_refused_creation_keeps_its_reason_after_deletion() {
     scene.delete_connection("contoso").edit(Wish::Link(request_to("fabrikam")));
     scene.refuses = Some(Reason::RecordNotFound);
     scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Stalled");
-    let told = scene.says(postlink::api::ConditionType::Linked);
-    assert!(told.contains("contoso was deleted") && told.contains("recordId"), "both are told: {told}");
+    let message = scene.says(postlink::api::ConditionType::Linked);
+    assert!(
+        message.contains("contoso was deleted") && message.contains("recordId"),
+        "the message has both: {message}"
+    );
     scene.now += jiff::SignedDuration::from_secs(30);
     scene.settle();
-    assert_eq!(scene.says(postlink::api::ConditionType::Linked), told, "and stay told until the next try");
+    assert_eq!(
+        scene.says(postlink::api::ConditionType::Linked),
+        message,
+        "the message stays until the next attempt"
+    );
 }

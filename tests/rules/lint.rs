@@ -57,7 +57,7 @@ fn unbounded(schema: &Value, path: &str, found: &mut Vec<String>) {
             found.push(format!("{path}: a map without maxProperties"));
         }
         Some("object") if !has("properties") && !has("additionalProperties") => {
-            found.push(format!("{path}: an object whose fields nobody names"));
+            found.push(format!("{path}: an object without named fields"));
         }
         None => found.push(format!("{path}: no type")),
         _ => {}

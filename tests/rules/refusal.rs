@@ -97,7 +97,7 @@ fn clause_3_pending_disable_or_delete_is_the_fence(#[case] fence: Fence) {
     let kept = live(fence, &[entry(2, 1)], &[wants(1, 1), active(2, 1)]);
     assert_eq!(kept.entries, [entry(2, 1)], "the rules already in stay");
     let edited = live(fence, &[entry(2, 1)], &[active(2, 5)]);
-    assert_eq!(edited.entries, [entry(2, 1)], "and are not reserved anew");
+    assert_eq!(edited.entries, [entry(2, 1)], "and keep their old entries");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The Dockerfile, read as text, because no container engine is needed to work on Postlink: its stages, what it
-//! copies, who it runs as, and that the final image holds every library the program is linked against.
+//! The Dockerfile, checked as text so that no container engine is needed: stages, copied files, user, and that the
+//! final image has every library the program links to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use super::{container, copy, render};
 use crate::harness::run_folder::new_folder;
 use crate::stage::{repository, text_of};
 
-/// An instruction and its arguments, lines joined.
+/// Instructions and their arguments, with continuation lines joined.
 fn instructions() -> Vec<(String, String)> {
     let text = text_of("Dockerfile");
     let lines: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
@@ -26,7 +26,7 @@ fn instructions() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The instructions of each stage, by the FROM they begin with.
+/// The instructions of each stage, which begins with FROM.
 fn stages() -> Vec<Vec<(String, String)>> {
     let mut stages: Vec<Vec<_>> = Vec::new();
     for instruction in instructions() {
@@ -42,7 +42,7 @@ fn all<'a>(stage: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     stage.iter().filter(|one| one.0 == name).map(|one| one.1.as_str()).collect()
 }
 
-/// What is copied out of the repository.
+/// The paths copied from the repository.
 fn sources() -> Vec<String> {
     let mut found = Vec::new();
     for copy in all(&instructions(), "COPY").into_iter().filter(|copy| !copy.starts_with("--from=")) {
@@ -85,7 +85,7 @@ fn image_holds_only_the_program_as_nonroot() {
     );
 }
 
-/// A program linked on a newer Debian asks for symbols that the older glibc of the image does not have.
+/// A program linked on a newer Debian needs symbols that the image's older glibc lacks.
 #[test]
 fn build_image_matches_runtime_debian_and_manifest_rust() {
     let stages = stages();
@@ -111,7 +111,7 @@ fn copied_paths_exist_and_are_not_ignored() {
     }
 }
 
-/// Files that the code includes at compile time are easily forgotten: outside of a container they are just there.
+/// Files included at compile time are easily forgotten, because outside of a container they are present.
 #[test]
 fn copied_paths_suffice_for_the_build() {
     fn included(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
@@ -146,8 +146,8 @@ fn copied_paths_suffice_for_the_build() {
     for file in found {
         assert!(file.exists(), "{} is not copied into the image", file.display());
     }
-    // The lock file fits the manifest, and the manifest asks for no file that is not there.
-    // `metadata` would want the crates of every platform, which a machine that builds for one has never fetched.
+    // The lock file matches the manifest, and the manifest needs no missing file.
+    // `cargo metadata` would need the crates of every platform, not only those fetched for this one.
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--edges=normal"])
         .current_dir(&context)
@@ -170,7 +170,7 @@ fn dockerfile_runs_make_image_binary() {
     assert!(runs[1].contains("ln -s postlink /image/kubectl-postlink"), "{runs:?}");
 }
 
-/// What distroless/cc holds: glibc's family and libgcc. No libssl, no libz: those are base's or nobody's.
+/// The libraries of distroless/cc: glibc and libgcc, no libssl, no libz.
 #[test]
 fn image_has_every_shared_library_needed() {
     let held = [

@@ -1,4 +1,4 @@
-//! The chart fills in the shipped policies exactly as the in-memory API does.
+//! The chart renders the shipped policies exactly as the in-memory API does.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::{NAMESPACE, everything, find, objects, render, render_of};
 use crate::cluster::text_of;
 
-/// The refusal and the guard, by kind and name. The lists of users and groups are read, because their spelling may differ.
+/// The refusal and guard policies, by kind and name. User and group lists are parsed, because their formatting may
+/// differ.
 fn compared(objects: &[Value]) -> BTreeMap<String, Value> {
     objects
         .iter()
@@ -80,7 +81,7 @@ fn policies_are_optional() {
     assert_eq!(compared(&render(&json!({"admission": {"install": false}}))).len(), 0);
 }
 
-/// The policy finds the note by its name and a label, so both must be on it whatever the values are.
+/// The policy matches the ConfigMap by name and label, so it must have both for all values.
 #[test]
 fn uninstall_policy_matches_the_charts_config_map() {
     let (chart, values) = everything();

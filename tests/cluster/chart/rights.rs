@@ -1,4 +1,4 @@
-//! What the chart lets whom do: the least that works, and no wildcard.
+//! RBAC of the chart: least privilege, no wildcards.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{everything, find, id, of_kind, render, render_of};
 
-/// Group, resource and verb of each right, with the name it is limited to.
+/// Group, resource, verb and resource name of each rule.
 fn rights(role: &Value) -> BTreeSet<[String; 4]> {
     let texts = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().map(|one| one.as_str().unwrap().to_owned()).collect()
@@ -86,7 +86,7 @@ fn token_requests_only_where_workload_identities_are() {
     }
 }
 
-/// No more than these. That they are enough is shown by all tests that run the controller: any refusal fails them.
+/// No more than these. All tests that run the controller show that they suffice: any refusal fails them.
 #[test]
 fn controller_has_the_least_rights() {
     const OURS: &str = "postlink.dev";

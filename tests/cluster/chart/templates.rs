@@ -1,4 +1,4 @@
-//! What the chart renders: the promises that hold for every set of values.
+//! Properties of the rendered chart that hold for all values.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::cluster::text_of;
 
-/// Kinds that live in no namespace, among those a chart could hold.
+/// Cluster-scoped kinds that a chart could contain.
 const CLUSTER_SCOPED: [&str; 9] = [
     "ClusterRole",
     "ClusterRoleBinding",
@@ -125,7 +125,7 @@ fn every_object_has_the_recommended_labels() {
 #[test]
 fn pods_meet_the_restricted_profile() {
     let (chart, values) = everything();
-    // OpenShift refuses a pod that asks for ids of its own.
+    // OpenShift rejects pods that set their own user or group ids.
     let chosen_by_the_cluster = json!({"runAsUser": null, "runAsGroup": null, "fsGroup": null});
     let open_shift = render(&json!({"podSecurityContext": chosen_by_the_cluster}));
     for (rendered, ids) in [
@@ -260,10 +260,10 @@ fn program_accepts_every_argument_of_the_chart() {
     }
 }
 
-/// Helm takes release names with dots and with a digit in front, which a Service may not have.
+/// Helm allows release names with dots or a leading digit, which a Service name may not have.
 #[test]
 fn any_release_name_gives_a_valid_service_name() {
-    // What is cut off leaves a dot at the end.
+    // Truncation leaves a trailing dot.
     let (long, cut) = (format!("{}.b", "a".repeat(51)), format!("{}-metrics", "a".repeat(51)));
     for (release, service) in [
         ("eu.west", "eu-west-postlink-metrics"),

@@ -1,4 +1,4 @@
-//! The values: a slip is refused by name, `global` is open, and each is explained.
+//! The values: mistakes are rejected by name, `global` is open, and each value is documented.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -63,7 +63,7 @@ fn schema_rejects_mistakes_and_names_the_place() {
         (json!({"extraArgs": "--connect-to=a=b"}), "at '/extraArgs'"),
         (json!({"podSecurityContext": {"runAsNonRoot": false}}), "at '/podSecurityContext/runAsNonRoot'"),
         (json!({"leaseDuration": 2}), "at '/leaseDuration'"),
-        // What is null is not there; the templates would only say that of a nil pointer.
+        // A null value is absent; without the schema the templates would fail with a nil pointer error.
         (json!({"namespaces": null}), "missing property 'namespaces'"),
         (json!({"metrics": null}), "missing property 'metrics'"),
         (json!({"metrics": {"serviceMonitor": null}}), "at '/metrics': missing property 'serviceMonitor'"),
@@ -79,7 +79,7 @@ fn schema_rejects_mistakes_and_names_the_place() {
     }
 }
 
-/// YAML reads an unquoted `123` or `true` as something else than a name.
+/// YAML does not read an unquoted `123` or `true` as a string.
 #[test]
 fn names_may_look_like_numbers() {
     let values = json!({"namespaces": ["123", "true"], "fullnameOverride": "7", "priorityClassName": "1"});
@@ -110,7 +110,7 @@ fn contradicting_values_are_refused() {
     }
 }
 
-/// Rancher puts `global.cattle` into every release, and Helm hands `global` on to every chart below.
+/// Rancher puts `global.cattle` into every release, and Helm passes `global` to all subcharts.
 #[test]
 fn global_values_are_open_in_an_umbrella_chart() {
     let umbrella = new_folder("umbrella").join("house");
@@ -159,7 +159,7 @@ fn schema_is_closed_except_global_and_kubernetes_types() {
     }
     let mut found = BTreeSet::new();
     open(&schema(), "", &mut found);
-    // Objects of Kubernetes, handed on as they are: the API server checks them.
+    // Kubernetes objects, passed on unchanged; the API server validates them.
     let expected = [
         "/definitions/named/items",
         "/definitions/peers/items/properties/ipBlock",
@@ -178,7 +178,7 @@ fn schema_is_closed_except_global_and_kubernetes_types() {
     assert_eq!(found, expected.map(str::to_owned).into());
 }
 
-/// A value in one of the two only is either never read or never allowed.
+/// A value in only one of the two is either never read or never allowed.
 #[test]
 fn values_and_schema_list_the_same_values() {
     fn of_schema(schema: &Value, root: &Value, place: &str, found: &mut BTreeSet<String>) {
@@ -218,14 +218,14 @@ fn everything_yaml_sets_every_value() {
     }
 }
 
-/// A value as values.yaml explains it.
+/// A value and its description in values.yaml.
 struct Explained {
     place: String,
     default: String,
     text: String,
 }
 
-/// What stands after `# --` above each value.
+/// The text after `# --` above each value.
 fn explained() -> Vec<Explained> {
     let values = values();
     let mut found = Vec::new();

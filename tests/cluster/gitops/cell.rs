@@ -1,4 +1,4 @@
-//! One cell of the matrix: a namespace of its own, and what is seen in it.
+//! One cell of the matrix: a namespace, and the objects observed in it.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -17,10 +17,10 @@ use crate::harness::users::User;
 /// The name of the connection and of its Secret in every cell.
 pub const CONNECTION: &str = "northwind";
 
-/// Between two looks.
+/// Poll interval.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// A namespace, and a client to look into it.
+/// A namespace, and a client for it.
 pub struct Cell<'a> {
     pub cluster: &'a Cluster,
     pub namespace: String,
@@ -28,7 +28,7 @@ pub struct Cell<'a> {
     client: Client,
 }
 
-/// What is there at one moment.
+/// The objects of the cell at one moment.
 #[derive(Debug)]
 pub struct Observed {
     pub namespace: Option<Value>,
@@ -67,14 +67,13 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// One object, wherever it is.
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let found = self.runtime.borrow_mut().block_on(self.api(kind, namespace).get_opt(name));
         let found = found.unwrap_or_else(|error| panic!("{kind} {namespace}/{name}: {error}"));
         found.map(|object| serde_json::to_value(object).expect("what came as JSON goes as JSON"))
     }
 
-    /// Write a status as its owner would.
+    /// Writes a status in place of its controller.
     pub fn write_status(&self, kind: &str, namespace: &str, name: &str, status: &Value) {
         let patch = Patch::Merge(json!({"status": status}));
         let api = self.api(kind, namespace);
@@ -100,7 +99,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Look until `wanted` has an answer.
+    /// Polls until `wanted` returns a value.
     pub fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&Observed) -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
@@ -118,14 +117,14 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// As [`Cell::wait`], for a condition that is asked elsewhere.
+    /// As [`Cell::wait`], for a condition outside of the cell.
     pub fn wait_until(&self, what: &str, mut there: impl FnMut() -> bool) {
         self.wait(what, |_| there().then_some(()));
     }
 }
 
 impl Observed {
-    /// Declared is effective: everything is as `desired` (or, when `gone`, the namespace's end) wants it, and says so.
+    /// Whether the effective state is `desired` and reported as such; when `gone`, whether the namespace is deleted.
     pub fn is_converged(&self, desired: Desired, gone: bool) -> bool {
         if gone {
             return self.namespace.is_none();
@@ -164,11 +163,11 @@ impl Observed {
         connection && rules && posts && ready.into_iter().all(is_ready)
     }
 
-    /// The desired waits for the rules, which are declared active and so will not let go by themselves; the connection
-    /// works as before, and everybody is result.
+    /// Whether the change is held by rules that are declared active; the connection works as before, and all conditions
+    /// say so.
     pub fn is_held(&self) -> bool {
         let Some(connection) = &self.connection else { return false };
-        // A namespace that goes takes its rules along, one kind after the other.
+        // A namespace in deletion deletes its rules too, one kind after the other.
         let stays = self.namespace.as_ref().is_some_and(|it| it["metadata"]["deletionTimestamp"].is_null());
         let deleted = !connection["metadata"]["deletionTimestamp"].is_null();
         let refused = if deleted { "DeletionRefused" } else { "DisableRefused" };
@@ -184,12 +183,12 @@ impl Observed {
             && self.all_rules("Ready", ("False", "HoldsConnection"))
     }
 
-    /// No rule has a place in the connection any more, so nobody is refused.
+    /// Whether the connection has no reservation any more, so that nothing is refused.
     pub fn is_released(&self) -> bool {
         self.connection.as_ref().is_none_or(|connection| connection["status"]["activeRuleCount"] == 0)
     }
 
-    /// Both rules are there and say this of their current generation.
+    /// Whether both rules exist and have this condition for their current generation.
     fn all_rules(&self, type_: &str, said: (&str, &str)) -> bool {
         self.rules.len() == RULES.len() && self.rules.iter().all(|rule| is(rule, type_, said))
     }
@@ -198,7 +197,7 @@ impl Observed {
         self.posts.iter().find(|post| post["metadata"]["name"] == name)
     }
 
-    /// A line per object, for a person who reads why a cell failed.
+    /// One line per object, for failure messages.
     pub fn summary(&self) -> String {
         let mut text = String::new();
         for object in self.namespace.iter().chain(&self.connection).chain(&self.rules).chain(&self.posts) {
@@ -223,7 +222,7 @@ impl Observed {
     }
 }
 
-/// The object says this of its current generation.
+/// Whether the object has this condition for its current generation.
 pub fn is(object: &Value, type_: &str, said: (&str, &str)) -> bool {
     object["status"]["observedGeneration"] == object["metadata"]["generation"]
         && condition(object, type_) == Some(said)
@@ -234,7 +233,7 @@ fn is_ready(object: &Value) -> bool {
         && condition(object, "Ready").is_some_and(|(status, _)| status == "True")
 }
 
-/// What a condition says in words.
+/// The message of a condition.
 pub fn message(object: &Value, type_: &str) -> String {
     let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let found = conditions.iter().find(|condition| condition["type"] == type_);

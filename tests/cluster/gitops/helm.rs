@@ -1,4 +1,4 @@
-//! The real Helm: a chart made of the tree, and an upgrade at each commit.
+//! The real Helm: a chart generated from the tree, and an upgrade per commit.
 
 use std::fs;
 
@@ -13,12 +13,12 @@ pub struct Helm {
 }
 
 impl Tool for Helm {
-    /// Helm 3 does not look at custom resources.
+    /// Helm 3 does not check the health of custom resources.
     fn looks_at_health(&self) -> bool {
         self.major == 4
     }
 
-    /// `helm upgrade --install --wait`. The release is kept beside the namespace, which is part of the chart.
+    /// `helm upgrade --install --wait`. The release is stored outside the namespace, which is part of the chart.
     fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult {
         let chart = new_folder(&format!("{}-chart-{}", cell.namespace, commit.number));
         let about = format!("apiVersion: v2\nname: social\nversion: 0.0.{}\n", commit.number);

@@ -1,4 +1,4 @@
-//! A person with the real kubectl: apply the tree, and delete what left it.
+//! A person with the real kubectl: apply the tree, and delete what was removed from it.
 
 use super::cell::Cell;
 use super::tool::{Commit, SyncResult, Tool};
@@ -6,7 +6,7 @@ use super::tree::{Layout, Tree};
 use crate::harness::kubectl::Answer;
 use crate::harness::users::User;
 
-/// In which order the person works, and which object stands first in the files.
+/// The order of apply and delete, and of the objects in the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Apply, then delete; rules before the connection.
@@ -29,7 +29,7 @@ impl Kubectl {
         cell.cluster.plane.kubectl_with_input(User::Alice, args, &tree.text())
     }
 
-    /// `kubectl delete` of what left. Who deletes a namespace does not first delete what is in it.
+    /// `kubectl delete` of what was removed. A namespace is deleted without deleting its contents first.
     fn delete(cell: &Cell<'_>, commit: &Commit<'_>) -> Option<Answer> {
         let mut left = commit.previous.without(commit.tree);
         if left.has_namespace() {
@@ -38,7 +38,7 @@ impl Kubectl {
         if left.objects.is_empty() {
             return None;
         }
-        // What the first attempt deleted is not there for the second.
+        // What the first attempt deleted is missing at the second.
         let args = ["delete", "-f", "-", "--wait=false", "--ignore-not-found"];
         Some(cell.cluster.plane.kubectl_with_input(User::Alice, args, &left.text()))
     }

@@ -1,4 +1,4 @@
-//! The table in `docs/gitops.md` is what came of the matrix. `POSTLINK_WRITE_DOCS=1` writes it anew.
+//! The table in `docs/gitops.md` shows the results of the matrix; `POSTLINK_WRITE_DOCS=1` rewrites it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ const PAGE: &str = "docs/gitops.md";
 const BEGIN: &str = "<!-- The table begins; a test writes it. -->\n";
 const END: &str = "<!-- The table ends. -->\n";
 
-/// Fails unless the page says what came of the cells, none missing.
+/// Fails unless the page shows the result of every cell.
 pub fn check(played: &BTreeMap<Place, CellResult>) {
     let page = text_of(PAGE);
     let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the table");
@@ -67,7 +67,7 @@ fn row<'a>(text: &mut String, title: &str, cell: impl Fn(Column) -> Option<&'a s
     text.push('\n');
 }
 
-/// The version of a module, as its go.mod has it.
+/// The version of a module in its go.mod.
 fn version(folder: &str, module: &str) -> String {
     let text = text_of(&format!("tests/cluster/{folder}/go.mod"));
     let module = format!("{module} ");

@@ -1,4 +1,4 @@
-//! Playing a cell: the first commit, the scenario's commit, the later one that ends what was held; and what came of it.
+//! Runs a cell: the first commit, the scenario's commit, the later one that ends what was held; and their results.
 
 use serde_json::Value;
 
@@ -8,23 +8,23 @@ use super::tree::{Desired, RULES, Rules, Scenario, Tree, USED_BY, post};
 use crate::cluster::condition;
 use crate::harness::users::User;
 
-/// What came of a commit, as the table says it.
+/// The result of a commit, as in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Declared is effective, and the tool is content, without a further commit or command.
+    /// The declared state is reached and the tool reports success, without a further commit or command.
     Converges,
-    /// A person is refused first, with the rules' names, and the same command given again converges.
+    /// A person is refused first, with the rules' names; the same command converges the second time.
     OnceMore,
-    /// A person is refused, with the rules' names, and nothing is changed.
+    /// A person is refused, with the rules' names, and nothing changes.
     Refused,
     /// Accepted; the connection works as before, and it and the rules say why.
     Held,
-    /// Held, although the tree no longer wants it: the tool waits and does not get to the rules.
+    /// Held although the tree deactivates the rules: the tool waits and never reaches them.
     NeedsPruneLast,
 }
 
 impl Outcome {
-    /// The words of the table.
+    /// The text in the table.
     pub fn words(self) -> &'static str {
         match self {
             Self::Converges => "converges",
@@ -36,11 +36,10 @@ impl Outcome {
     }
 }
 
-/// What came of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CellResult {
     pub second: Outcome,
-    /// Of the later commit that sets the rules inactive, where there is one.
+    /// Of the later commit that deactivates the rules, if any.
     pub third: Option<Outcome>,
 }
 
@@ -53,7 +52,7 @@ pub fn begin(cell: &Cell<'_>, tool: &mut dyn Tool) -> Tree {
     tree
 }
 
-/// Play `scenario` with `tool`; panics where something is not as every tool must have it.
+/// Runs `scenario` with `tool`; panics on what no tool may do.
 pub fn play(cell: &Cell<'_>, tool: &mut dyn Tool, scenario: Scenario) -> CellResult {
     let gone = scenario == Scenario::S6;
     let layout = tool.layout();
@@ -71,13 +70,13 @@ pub fn play(cell: &Cell<'_>, tool: &mut dyn Tool, scenario: Scenario) -> CellRes
         Outcome::Refused => nothing_changed(cell),
         _ => return CellResult { second: came, third: None },
     }
-    // Refused was the person's command, not the commit: what left the tree is still there to delete.
+    // The command was refused, not the commit: the removed objects are still to be deleted.
     let previous = if came == Outcome::Refused { &first } else { &second };
     let last = Commit { number: 3, previous, tree: &third };
     CellResult { second: came, third: Some(commit(cell, tool, &last, scenario.third(), false)) }
 }
 
-/// One commit, and what came of it.
+/// Runs one commit.
 fn commit(
     cell: &Cell<'_>,
     tool: &mut dyn Tool,
@@ -99,7 +98,7 @@ fn commit(
             if desired.rules == Rules::Active {
                 return Outcome::Held;
             }
-            // Not for ever: somebody who knows what it waits for has a way out.
+            // Not forever: there is a documented recovery.
             assert_eq!(tool.recover(cell, commit), SyncResult::Synced, "{}: the way out", cell.namespace);
             cell.wait("the way out to lead somewhere", |seen| seen.is_converged(desired, gone).then_some(()));
             Outcome::NeedsPruneLast
@@ -116,7 +115,7 @@ fn commit(
                 let at_last = tool.final_result(cell, result);
                 assert_eq!(at_last, SyncResult::Synced, "{}: commit {}", cell.namespace, commit.number);
             } else {
-                // A tool that looks at health names who holds it.
+                // A tool that checks health names a rule that holds the connection.
                 let named = |words: &str| RULES.iter().any(|rule| words.contains(rule));
                 let fits = match &result {
                     SyncResult::Unhealthy(words) => tool.looks_at_health() && named(words),
@@ -129,7 +128,7 @@ fn commit(
     }
 }
 
-/// The refusal names both rules; while they go, perhaps only the one that is left.
+/// The refusal names both rules; while they are being deactivated, perhaps only the remaining one.
 fn names_rules(words: &str, desired: Desired) -> bool {
     let left = |rule: &str| {
         words.contains(&format!("is used by 1 active rule: {rule}; deactivate or delete it first"))
@@ -138,8 +137,7 @@ fn names_rules(words: &str, desired: Desired) -> bool {
         || (desired.rules != Rules::Active && RULES.iter().any(|rule| left(rule)))
 }
 
-/// A person was refused, and gives the same command again once no rule has a place in the connection any more; at
-/// once, if the rules are to stay active.
+/// Repeats a refused command once the connection has no reservation any more; immediately, if the rules stay active.
 fn again(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, desired: Desired, gone: bool) -> Outcome {
     let stays = desired.rules == Rules::Active;
     cell.wait("the rules to let go", |seen| (stays || seen.is_released()).then_some(()));
@@ -156,7 +154,7 @@ fn again(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, desired: Des
     }
 }
 
-/// R8, §4.6: until the rules let go the connection keeps serving, and says who uses it.
+/// R8, §4.6: until the rules release it the connection keeps working, and says who uses it.
 fn works_while_held(cell: &Cell<'_>, scenario: Scenario) {
     let late = post(&cell.namespace, "late", false);
     cell.cluster.plane.kubectl_apply_text(User::Alice, &late.to_string()).ok();
@@ -174,11 +172,11 @@ fn works_while_held(cell: &Cell<'_>, scenario: Scenario) {
             format!("Somebody asked to {what} connection northwind, which waits because this rule is active");
         assert!(words.starts_with(&wanted), "{words}");
     }
-    // A post that no tool knows would stay in the way of what the last commit wants of all posts.
+    // This post is in no tree, so it would not meet what the last commit expects of all posts.
     cell.cluster.plane.kubectl_with_input(User::Alice, ["delete", "-f", "-"], &late.to_string()).ok();
 }
 
-/// A refused person has done nothing.
+/// A refused command has changed nothing.
 fn nothing_changed(cell: &Cell<'_>) {
     let seen = cell.observe();
     assert!(seen.is_converged(Desired::FIRST, false), "{}:\n{}", cell.namespace, seen.summary());

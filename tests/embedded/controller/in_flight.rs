@@ -34,12 +34,12 @@ fn activities(scene: &Scene) -> Vec<String> {
 async fn disable_waits_for_running_creations() {
     let scene = creating().await;
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
-    scene.until("the wish is looked at", Scene::has_looked).await;
+    scene.until("the disable is reconciled", Scene::has_looked).await;
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "something is being created");
 
     // No further creation starts, or the disable would have to wait for it too.
     scene.create_link("two").await;
-    scene.until("the second link is looked at", |scene| !scene.linked("two").is_empty()).await;
+    scene.until("the second link is reconciled", |scene| !scene.linked("two").is_empty()).await;
     assert_eq!(scene.creations(), 1);
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "it is being created still");
 
@@ -56,7 +56,7 @@ async fn disable_waits_for_running_creations() {
 async fn deletion_waits_for_running_creations() {
     let scene = creating().await;
     scene.delete("DynamicsConnection", "contoso").await;
-    scene.until("the deletion is looked at", Scene::has_looked).await;
+    scene.until("the deletion is reconciled", Scene::has_looked).await;
     let connection = scene.stored("DynamicsConnection", "contoso").expect("something is being created");
     assert_eq!(connection["metadata"]["finalizers"].as_array().map(Vec::len), Some(1));
 
@@ -76,7 +76,7 @@ async fn disable_waits_for_a_killed_leaders_creations() {
     let wait = Duration::from_secs(60);
     let successor = scene.another_controller(&Line::new(), Arc::new(|| true), Some(wait));
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
-    scene.until("the wish is looked at", Scene::has_looked).await;
+    scene.until("the disable is reconciled", Scene::has_looked).await;
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "the predecessor may be creating something");
 
     // Setting the wall clock does not change how long a request can take.
@@ -85,7 +85,7 @@ async fn disable_waits_for_a_killed_leaders_creations() {
     let request = json!({"metadata": {"annotations": {"postlink.dev/reconcile-requested-at": "now"}}});
     scene.edit("DynamicsConnection", "contoso", request).await;
     let handled = |scene: &Scene| scene.connection()["status"]["lastHandledReconcileAt"] == "now";
-    scene.until("it is looked at again", handled).await;
+    scene.until("it is reconciled again", handled).await;
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "only a clock was set");
     tokio::time::advance(wait).await;
     scene.session.clock.move_to(later + SignedDuration::from_secs(70));

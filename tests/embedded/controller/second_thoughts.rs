@@ -60,7 +60,7 @@ async fn recreated_postlink_does_not_inherit_a_pending_creation() {
     scene.delete("PostLink", "one").await;
     scene.create("PostLink", "one", json!({"post": post("another")})).await;
     scene.session.world.release_hanging();
-    scene.until("it is looked at", |scene| !scene.linked("one").is_empty()).await;
+    scene.until("it is reconciled", |scene| !scene.linked("one").is_empty()).await;
     scene.settle().await;
     assert_eq!(scene.linked("one"), "False/NotRequested");
 }
@@ -94,7 +94,7 @@ async fn withdrawn_disable_lets_the_waiting_link_through() {
     scene.create_link("one").await;
     scene.until("an activity is being created", |scene| scene.creations() == 1).await;
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
-    scene.until("the wish is looked at", Scene::has_looked).await;
+    scene.until("the disable is reconciled", Scene::has_looked).await;
     scene.create_link("two").await;
     let waits = "False/ConnectionDisabled";
     scene.until("the second link waits", |scene| scene.linked("two") == waits).await;
@@ -107,7 +107,7 @@ async fn withdrawn_disable_lets_the_waiting_link_through() {
 async fn thirty_links_at_one_a_second() -> Scene {
     let scene = Scene::start("").await;
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"linksPerSecond": 1}})).await;
-    scene.until("the rate is looked at", Scene::has_looked).await;
+    scene.until("the rate is reconciled", Scene::has_looked).await;
     for number in 0..30 {
         scene.create_link(&format!("post-{number}")).await;
     }
