@@ -83,17 +83,13 @@ fn posts_are_linked(cluster: &Cluster) {
     assert_eq!(condition(&connection, "Default"), Some(("True", "DefaultConnection")));
 }
 
+/// The arguments of `kubectl patch` for the quickstart's connection.
+fn patch_connection(patch: &str) -> [&str; 8] {
+    ["patch", "-n", NAMESPACE, "dconn", "northwind", "--type=merge", "-p", patch]
+}
+
 fn a_person_is_refused(cluster: &Cluster) {
-    let disable = [
-        "patch",
-        "-n",
-        NAMESPACE,
-        "dconn",
-        "northwind",
-        "--type=merge",
-        "-p",
-        r#"{"spec":{"enabled":false}}"#,
-    ];
+    let disable = patch_connection(r#"{"spec":{"enabled":false}}"#);
     let dry_run = [&disable[..], &["--dry-run=server"]].concat();
     cluster.plane.until_refused(User::Alice, &dry_run, "is used by", SOON);
     let expected = concat!(
@@ -259,16 +255,7 @@ fn the_deletion_waits(cluster: &Cluster) {
     cluster.wait_reason("HoldsConnection", "HoldsConnection", &[RULE]);
     cluster.wait("condition=RecordAvailable", &LINKED);
     // Removing the finalizer does not help either.
-    let take_off = [
-        "patch",
-        "-n",
-        NAMESPACE,
-        "dconn",
-        "northwind",
-        "--type=merge",
-        "-p",
-        r#"{"metadata":{"finalizers":null}}"#,
-    ];
+    let take_off = patch_connection(r#"{"metadata":{"finalizers":null}}"#);
     let message = cluster.plane.kubectl(User::Admin, take_off).refused();
     assert!(
         message.contains("the finalizer postlink.dev/active-rules stays on connection northwind"),
