@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::availability::store_posts;
 use crate::cluster::{SOON, writes};
 use crate::harness::waiting::wait_for;
-use crate::on_the_wire::relayed;
+use crate::in_flight::relayed;
 use crate::operations::Page;
 
 /// Lease duration in seconds. A leader that cannot renew gives up after two thirds of it, and starts nothing new when

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{container, copy, render};
+use crate::cluster::{repository, text_of};
 use crate::harness::run_folder::new_folder;
-use crate::stage::{repository, text_of};
 
 /// Instructions and their arguments, with continuation lines joined.
 fn instructions() -> Vec<(String, String)> {

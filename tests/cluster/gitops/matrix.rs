@@ -155,22 +155,16 @@ fn one_commit_suffices_with_every_tool() {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 loop {
-                    let Some(place) = queue.lock().expect("no thread panics while holding the lock").next()
-                    else {
+                    let Some(place) = queue.lock().expect("the lock is not poisoned").next() else {
                         break;
                     };
                     // One failed cell must not hide the results of the others.
                     match catch_unwind(AssertUnwindSafe(|| play_cell(&cluster, &flux, place))) {
                         Ok(played) => {
                             eprintln!("{:>4} s  {place:?}: {played:?}", begin.elapsed().as_secs());
-                            results
-                                .lock()
-                                .expect("no thread panics while holding the lock")
-                                .insert(place, played);
+                            results.lock().expect("the lock is not poisoned").insert(place, played);
                         }
-                        Err(_) => {
-                            failures.lock().expect("no thread panics while holding the lock").push(place)
-                        }
+                        Err(_) => failures.lock().expect("the lock is not poisoned").push(place),
                     }
                 }
             });
