@@ -50,7 +50,7 @@ control-plane: ## Build kube-apiserver, kubectl, Helm and Flux once, into a cach
 
 # The same recipe with another version of the control plane.
 FLOOR := $(CURDIR)/target/floor
-MAIN_PATH := story:: refusal:: departure:: availability:: chart::life::
+MAIN_PATH := story:: admission:: deletion:: availability:: chart::life::
 floor: control-plane ## The main path on the oldest Kubernetes supported, 1.33 (builds it first; not in CI)
 	rm -rf $(FLOOR)/recipe && mkdir -p $(FLOOR)/recipe
 	cp -R $(addprefix tests/cluster/,build-tools helm3 helm4 flux health) $(FLOOR)/recipe

@@ -58,7 +58,10 @@ pub fn run(args: &Args) -> Outcome {
         }
     };
     if commits.iter().all(|commit| commit.documents.is_empty() && commit.errors.is_empty()) {
-        tell(format_args!("error: {} holds no YAML documents; name the folder with your manifests", args.dir.display()));
+        tell(format_args!(
+            "error: {} holds no YAML documents; name the folder with your manifests",
+            args.dir.display()
+        ));
         return Outcome::Usage;
     }
     // One thread: everything happens in one order, and the result is the same each time.

@@ -86,9 +86,9 @@ pub fn rule_waits(reason: Reason, connection: &str, record_type: Option<&str>) -
         Reason::ConnectionTerminating => format!(
             "Connection {connection} is being deleted and accepts no new rules. Change connectionRef, or apply the connection again after the deletion."
         ),
-        Reason::ConnectionDisabled => format!(
-            "Connection {connection} is disabled. Set its spec.enabled to true to activate the rule."
-        ),
+        Reason::ConnectionDisabled => {
+            format!("Connection {connection} is disabled. Set its spec.enabled to true to activate the rule.")
+        }
         Reason::ConnectionFull => format!(
             "Connection {connection} has reached its limit of active rules. Deactivate one of them to activate this one."
         ),
@@ -131,9 +131,7 @@ pub fn organization_changed(host: &str) -> String {
 
 /// R17, of a connection.
 pub fn disabled_there(host: &str) -> String {
-    format!(
-        "The instance at {host} is disabled in Dynamics 365; an administrator can enable it. {RECOVERS}"
-    )
+    format!("The instance at {host} is disabled in Dynamics 365; an administrator can enable it. {RECOVERS}")
 }
 
 /// R18, of a connection.
@@ -217,9 +215,7 @@ pub fn host_not_allowed(host: &str) -> String {
 
 /// Of a connection.
 pub fn address_not_allowed(host: &str) -> String {
-    format!(
-        "Host {host} resolves to a private, loopback, or link-local address, which is never contacted."
-    )
+    format!("Host {host} resolves to a private, loopback, or link-local address, which is never contacted.")
 }
 
 /// R3, of a connection.

@@ -71,9 +71,8 @@ async fn quiet(session: &Session) -> Result<(), Unsettled> {
     // its turn in between, is quiet.
     while still < 3 {
         tokio::task::yield_now().await;
-        let caught_up = KINDS.iter().all(|kind| {
-            quiescence.has_seen(*kind, session.api.latest_revision(kind.as_str()))
-        });
+        let caught_up =
+            KINDS.iter().all(|kind| quiescence.has_seen(*kind, session.api.latest_revision(kind.as_str())));
         if caught_up && quiescence.is_idle() && session.api.activity().requests_in_flight == 0 {
             still += 1;
             continue;

@@ -1,4 +1,4 @@
-//! Two replicas: one leads, and whatever happens to it the other takes over, and nothing is written by the wrong one.
+//! Two replicas: whatever happens to the leader, the other takes over, and only the leader writes.
 
 use std::time::{Duration, Instant};
 
@@ -8,46 +8,46 @@ use kube::api::ListParams;
 use postlink::api::PostLink;
 use serde_json::{Value, json};
 
-use crate::crowd::{post_link, stored};
+use crate::cluster::{
+    Cluster, DEFAULT_LEASE, NAMESPACE, SOON, condition, quickstart_instance, received, text_of, writes,
+};
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, wait_for};
+use crate::many_links::{post_link, stored};
 use crate::oracle::{self, OURS};
-use crate::stage::{
-    NAMESPACE, SOON, Stage, USUAL, condition, quickstart_instance, received, text_of, writes,
-};
 use crate::story::CANARY;
 
-/// A leader at work and another pod that waits for the lease.
+/// A leader, and a standby that waits for the lease.
 pub struct Pair {
     pub leader: Pod,
     pub standby: Pod,
-    pub stage: Stage,
+    pub cluster: Cluster,
 }
 
 impl Pair {
     fn with(values: &Value) -> Self {
-        Self::of(values, Stage::pod)
+        Self::of(values, Cluster::pod)
     }
 
-    /// One whose leader is started in another way.
-    pub fn of(values: &Value, leader: impl FnOnce(&Stage) -> Pod) -> Self {
-        let stage = Stage::installed(&quickstart_instance(), &[], values);
-        let mut leader = leader(&stage);
+    /// A pair whose leader is started differently.
+    pub fn of(values: &Value, leader: impl FnOnce(&Cluster) -> Pod) -> Self {
+        let cluster = Cluster::installed_with(&quickstart_instance(), &[], values);
+        let mut leader = leader(&cluster);
         leader.process.wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
-        let mut standby = stage.pod();
+        let mut standby = cluster.pod();
         standby.process.wait_for_log(SOON, |line| line.contains("waiting for the lease"));
-        stage.apply_quickstart(&["00-namespace", "secret", "connection", "rule"]);
-        stage.wait("condition=Ready", &["dconn/northwind"]);
-        stage.wait_reason("Active", "Reserved", &["arule/baggage-complaints"]);
-        Self { leader, standby, stage }
+        cluster.apply_quickstart(&["00-namespace", "secret", "connection", "rule"]);
+        cluster.wait("condition=Ready", &["dconn/northwind"]);
+        cluster.wait_reason("Active", "Reserved", &["arule/baggage-complaints"]);
+        Self { leader, standby, cluster }
     }
 
     fn holder(&self) -> Option<String> {
-        self.stage.lease()["holderIdentity"].as_str().map(str::to_owned)
+        self.cluster.lease()["holderIdentity"].as_str().map(str::to_owned)
     }
 
-    /// A change somebody asks for is made, by whoever leads now.
+    /// A change is carried out by the current leader.
     pub fn serves(&self, asked: &str) {
         self.handles("dconn/northwind", asked);
     }
@@ -55,57 +55,60 @@ impl Pair {
     /// The same of another object.
     fn handles(&self, object: &str, asked: &str) {
         let at = format!("postlink.dev/reconcile-requested-at={asked}");
-        self.stage.plane.kubectl(User::Alice, ["annotate", "--overwrite", "-n", NAMESPACE, object, &at]).ok();
-        self.stage.wait(&format!("jsonpath={{.status.lastHandledReconcileAt}}={asked}"), &[object]);
+        self.cluster
+            .plane
+            .kubectl(User::Alice, ["annotate", "--overwrite", "-n", NAMESPACE, object, &at])
+            .ok();
+        self.cluster.wait(&format!("jsonpath={{.status.lastHandledReconcileAt}}={asked}"), &[object]);
     }
 
-    /// What the audit log has of the first leader from a time on.
+    /// The requests of the first leader in the audit log since a time.
     pub fn sent_by_the_first_since(&self, since: Timestamp) -> Vec<Value> {
-        let mut events = self.stage.requests_since(since);
+        let mut events = self.cluster.requests_since(since);
         events.retain(|event| self.leader.sent(event));
         events
     }
 
     pub fn nothing_is_broken(&self) {
-        self.stage.controller_kept_within_its_rights();
-        let broken = oracle::broken_rules(&self.stage.plane.history("/registry/"), CANARY);
+        self.cluster.controller_kept_within_its_rights();
+        let broken = oracle::broken_rules(&self.cluster.plane.history("/registry/"), CANARY);
         assert!(broken.is_empty(), "{broken:#?}");
     }
 }
 
-pub fn deactivate_the_rule(stage: &Stage) {
-    stage.declare("arule/baggage-complaints", &json!({"active": false}));
-    stage.wait_reason("Active", "Inactive", &["arule/baggage-complaints"]);
+pub fn deactivate_the_rule(cluster: &Cluster) {
+    cluster.declare("arule/baggage-complaints", &json!({"active": false}));
+    cluster.wait_reason("Active", "Inactive", &["arule/baggage-complaints"]);
 }
 
-pub fn disable_the_connection(stage: &Stage) {
-    stage.declare("dconn/northwind", &json!({"enabled": false}));
+pub fn disable_the_connection(cluster: &Cluster) {
+    cluster.declare("dconn/northwind", &json!({"enabled": false}));
 }
 
-/// §4.4: what the one before may have begun in an instance gets as long as a request may take; here, longer than the
-/// test. All else goes on at once.
+/// §4.4: requests that the previous leader may have sent to an instance get one request timeout to end, here longer
+/// than the test. Everything else continues at once.
 #[test]
-fn a_leader_that_is_killed_is_followed_by_one_that_waits_for_what_it_may_have_begun() {
-    let mut pair = Pair::with(&json!({"instanceTimeout": 600, "leaseDuration": USUAL}));
+fn new_leader_waits_for_a_killed_leaders_creations() {
+    let mut pair = Pair::with(&json!({"instanceTimeout": 600, "leaseDuration": DEFAULT_LEASE}));
     assert!(pair.holder().is_some_and(|holder| holder.starts_with(&pair.leader.name)));
     let (disabled, deleted) = ("dconn/northwind", "dconn/southwind");
     let mut other: Value =
         serde_saphyr::from_str(&text_of("examples/quickstart/connection.yaml")).expect("it is YAML");
     other["metadata"]["name"] = "southwind".into();
     other["spec"]["default"] = false.into();
-    pair.stage.plane.kubectl_apply_text(User::Alice, &other.to_string()).ok();
-    pair.stage.wait("condition=Ready", &[deleted]);
-    deactivate_the_rule(&pair.stage);
+    pair.cluster.plane.kubectl_apply_text(User::Alice, &other.to_string()).ok();
+    pair.cluster.wait("condition=Ready", &[deleted]);
+    deactivate_the_rule(&pair.cluster);
 
     let killed = Instant::now();
     pair.leader.process.kill();
-    disable_the_connection(&pair.stage);
-    pair.stage.plane.kubectl(User::Alice, ["delete", "-n", NAMESPACE, deleted, "--wait=false"]).ok();
+    disable_the_connection(&pair.cluster);
+    pair.cluster.plane.kubectl(User::Alice, ["delete", "-n", NAMESPACE, deleted, "--wait=false"]).ok();
     pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
     let leads = killed.elapsed();
     for connection in [disabled, deleted] {
         pair.handles(connection, "after-the-kill");
-        let waits = pair.stage.get(connection);
+        let waits = pair.cluster.get(connection);
         assert_eq!(waits["status"]["observedGeneration"], waits["metadata"]["generation"], "{connection}");
         assert_eq!(waits["status"]["state"], "Enabled", "{connection} was not waited with");
     }
@@ -113,49 +116,51 @@ fn a_leader_that_is_killed_is_followed_by_one_that_waits_for_what_it_may_have_be
     pair.nothing_is_broken();
 }
 
-/// The same without one to follow: a lease that is not there may be one that somebody deleted.
+/// The same without a predecessor: a missing lease may have been deleted.
 #[test]
-fn a_first_leader_disables_nothing_before_a_request_of_another_would_have_ended() {
+fn first_leader_delays_disabling_by_one_request_timeout() {
     let longest = 15;
-    let mut stage = Stage::installed(&quickstart_instance(), &[], &json!({"instanceTimeout": longest}));
-    stage.start_controller();
-    stage.apply_quickstart(&["00-namespace", "secret", "connection"]);
-    stage.wait("condition=Ready", &["dconn/northwind"]);
-    disable_the_connection(&stage);
-    // In time, too: the next probe is minutes away, and nothing else makes the controller look.
-    stage.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
+    let mut cluster =
+        Cluster::installed_with(&quickstart_instance(), &[], &json!({"instanceTimeout": longest}));
+    cluster.start_controller();
+    cluster.apply_quickstart(&["00-namespace", "secret", "connection"]);
+    cluster.wait("condition=Ready", &["dconn/northwind"]);
+    disable_the_connection(&cluster);
+    // In time, too: the next probe is minutes away, and nothing else triggers a reconcile.
+    cluster.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
     let written =
-        stage.plane.audited(User::Controller).into_iter().rfind(|event| {
+        cluster.plane.audited(User::Controller).into_iter().rfind(|event| {
             event["verb"] == "patch" && event["objectRef"]["resource"] == "dynamicsconnections"
         });
     let written = received(&written.expect("the controller disabled it"));
-    let leads: Timestamp = stage.lease()["acquireTime"].as_str().expect("somebody leads").parse().unwrap();
+    let leads: Timestamp =
+        cluster.lease()["acquireTime"].as_str().expect("there is a leader").parse().unwrap();
     let earliest = leads + SignedDuration::from_secs(longest);
     assert!(written >= earliest, "it led from {leads} on and disabled the connection at {written}");
 }
 
 #[test]
-fn a_leader_that_is_told_to_stop_hands_the_lease_over() {
-    // So long that a successor which waited for what its predecessor may have begun would be seen.
+fn stopping_leader_hands_over_the_lease() {
+    // Long enough to notice a successor that waits for its predecessor's requests.
     let mut pair = Pair::with(&json!({"instanceTimeout": 600}));
-    let told = Instant::now();
+    let stopped = Instant::now();
     assert_eq!(pair.leader.process.terminate(SOON).code(), Some(0));
     assert!(pair.leader.process.stderr().contains("stopped"));
     pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
-    println!("hand-over: leads after {:.1?}", told.elapsed());
-    deactivate_the_rule(&pair.stage);
-    disable_the_connection(&pair.stage);
-    pair.stage.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
+    println!("hand-over: leads after {:.1?}", stopped.elapsed());
+    deactivate_the_rule(&pair.cluster);
+    disable_the_connection(&pair.cluster);
+    pair.cluster.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
     pair.nothing_is_broken();
 
     assert_eq!(pair.standby.process.terminate(SOON).code(), Some(0));
     assert_eq!(pair.holder(), None, "the last one gives the lease up, too");
 }
 
-/// The links whose record is, or is not, available for a reason.
-fn count(stage: &Stage, reason: &str) -> usize {
+/// The number of links whose `RecordAvailable` has this reason.
+fn count(cluster: &Cluster, reason: &str) -> usize {
     let list = block_on(async {
-        let api: Api<PostLink> = Api::namespaced(stage.plane.client(User::Admin).await, NAMESPACE);
+        let api: Api<PostLink> = Api::namespaced(cluster.plane.client(User::Admin).await, NAMESPACE);
         api.list(&ListParams::default()).await.unwrap()
     });
     let has = |link: &&PostLink| {
@@ -165,41 +170,41 @@ fn count(stage: &Stage, reason: &str) -> usize {
     list.iter().filter(has).count()
 }
 
-/// Stores that many posts with a link asked for by hand, past the API server.
-pub fn store_posts(stage: &Stage, posts: usize) {
+/// Writes this many posts with links by hand to etcd.
+pub fn store_posts(cluster: &Cluster, posts: usize) {
     block_on(async {
-        let gateway = stage.plane.etcd().gateway();
+        let gateway = cluster.plane.etcd().gateway();
         for number in 0..posts {
             gateway.put(&stored(number), post_link(number).to_string().as_bytes()).await.unwrap();
         }
     });
 }
 
-/// Between two looks at hundreds of links: each is a list of a megabyte.
-fn looking(stage: &Stage, reason: &str) -> usize {
+/// Poll interval for hundreds of links: each list is a megabyte.
+fn looking(cluster: &Cluster, reason: &str) -> usize {
     std::thread::sleep(Duration::from_secs(1));
-    count(stage, reason)
+    count(cluster, reason)
 }
 
 #[test]
-fn a_leader_that_is_told_to_stop_in_the_midst_of_work_ends_it_and_hands_over() {
+fn stopping_leader_finishes_running_work_first() {
     let mut pair = Pair::with(&json!({"instanceTimeout": 600}));
     let links = 40;
-    // No answer comes, so what is begun is under way until there is one.
-    pair.stage.instances().signal("STOP");
+    // Without an answer, started creations stay in flight.
+    pair.cluster.instances().signal("STOP");
     let begin = Timestamp::now();
-    store_posts(&pair.stage, links);
+    store_posts(&pair.cluster, links);
     let of_posts =
         |event: &Value, verb: &str| event["verb"] == verb && event["objectRef"]["resource"] == "postlinks";
     wait_for("a link to be made", SOON, || {
         // Each post is read once more before its activity is sent.
         pair.sent_by_the_first_since(begin).iter().any(|event| of_posts(event, "get")).then_some(())
     });
-    let told = Timestamp::now();
+    let stopped = Timestamp::now();
     pair.leader.process.signal("TERM");
     pair.leader.process.wait_for_log(SOON, |line| line.contains("stopping"));
     let renewed = |pair: &Pair| {
-        let lease = pair.stage.lease();
+        let lease = pair.cluster.lease();
         let holds = lease["holderIdentity"].as_str().is_some_and(|id| id.starts_with(&pair.leader.name));
         holds.then(|| lease["renewTime"].clone())
     };
@@ -209,8 +214,8 @@ fn a_leader_that_is_told_to_stop_in_the_midst_of_work_ends_it_and_hands_over() {
         assert_eq!(ended, None, "it did not wait for what is under way");
         renewed(&pair).filter(|time| last.as_ref() != Some(time))
     });
-    assert_eq!(count(&pair.stage, "RecordPending"), 0);
-    pair.stage.instances().signal("CONT");
+    assert_eq!(count(&pair.cluster, "RecordPending"), 0);
+    pair.cluster.instances().signal("CONT");
     assert_eq!(pair.leader.process.wait_for_exit(SOON).code(), Some(0));
     let log = pair.leader.process.stderr();
     assert!(
@@ -218,8 +223,8 @@ fn a_leader_that_is_told_to_stop_in_the_midst_of_work_ends_it_and_hands_over() {
         "{}",
         pair.leader.process.tail()
     );
-    // What became of it is stored, and then the lease is given away.
-    let sent = pair.sent_by_the_first_since(told);
+    // The result is stored, then the lease is released.
+    let sent = pair.sent_by_the_first_since(stopped);
     let stored: Vec<_> = sent.iter().filter(|event| of_posts(event, "patch")).collect();
     assert!(stored.iter().all(|event| event["responseStatus"]["code"] == 200), "{stored:#?}");
     let last = stored.iter().copied().map(received).max();
@@ -229,50 +234,50 @@ fn a_leader_that_is_told_to_stop_in_the_midst_of_work_ends_it_and_hands_over() {
     assert!(!stored.is_empty() && stored.len() < links, "{} of {links}", stored.len());
     pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
     wait_for("all links to be made", SOON, || {
-        (looking(&pair.stage, "RecordAvailable") == links).then_some(())
+        (looking(&pair.cluster, "RecordAvailable") == links).then_some(())
     });
-    let broken = oracle::another_activity(&pair.stage.plane.history(OURS));
+    let broken = oracle::another_activity(&pair.cluster.plane.history(OURS));
     assert!(broken.is_empty(), "{broken:#?}");
-    // Handed over: nobody waits for what the first one might still be doing.
-    deactivate_the_rule(&pair.stage);
-    disable_the_connection(&pair.stage);
-    pair.stage.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
+    // After a hand-over the successor need not wait for requests of the first.
+    deactivate_the_rule(&pair.cluster);
+    disable_the_connection(&pair.cluster);
+    pair.cluster.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
 }
 
-/// Disables the connection and stops the leader's clock before it has told all the links of it.
+/// Disables the connection and pauses the leader before it has updated all links.
 fn paused_in_the_midst_of_telling(pair: &mut Pair, links: usize) {
     for _ in 0..5 {
-        disable_the_connection(&pair.stage);
-        pair.stage.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
+        disable_the_connection(&pair.cluster);
+        pair.cluster.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
         pair.leader.process.signal("STOP");
-        let told = count(&pair.stage, "ConnectionDisabled");
-        println!("paused after telling {told} of {links} links");
-        if told < links {
+        let updated = count(&pair.cluster, "ConnectionDisabled");
+        println!("paused after updating {updated} of {links} links");
+        if updated < links {
             return;
         }
-        // Too late: on a busy machine kubectl may take as long as all of that. Once more.
+        // Too late: on a busy machine kubectl may take as long as the whole fan-out. Try again.
         pair.leader.process.signal("CONT");
-        pair.stage.declare("dconn/northwind", &json!({"enabled": true}));
-        wait_for("all links to be told", SOON, || {
-            (looking(&pair.stage, "RecordAvailable") == links).then_some(())
+        pair.cluster.declare("dconn/northwind", &json!({"enabled": true}));
+        wait_for("all links to be updated", SOON, || {
+            (looking(&pair.cluster, "RecordAvailable") == links).then_some(())
         });
     }
     panic!("it was always paused too late to have anything left to write");
 }
 
 #[test]
-fn a_paused_leader_writes_nothing_after_waking() {
+fn paused_leader_writes_nothing_after_waking() {
     let mut pair = Pair::with(&json!({}));
     let links = 600;
-    store_posts(&pair.stage, links);
+    store_posts(&pair.cluster, links);
     wait_for("all links to be made", SOON, || {
-        (looking(&pair.stage, "RecordAvailable") == links).then_some(())
+        (looking(&pair.cluster, "RecordAvailable") == links).then_some(())
     });
-    deactivate_the_rule(&pair.stage);
+    deactivate_the_rule(&pair.cluster);
     paused_in_the_midst_of_telling(&mut pair, links);
     pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
     wait_for("the other one to tell the rest", SOON, || {
-        (looking(&pair.stage, "ConnectionDisabled") == links).then_some(())
+        (looking(&pair.cluster, "ConnectionDisabled") == links).then_some(())
     });
 
     let woken = Timestamp::now();
@@ -283,8 +288,8 @@ fn a_paused_leader_writes_nothing_after_waking() {
     let late = writes(pair.sent_by_the_first_since(woken));
     assert!(late.is_empty(), "written after waking: {late:#?}");
     pair.serves("after-the-pause");
-    // Hundreds of posts that were stored past the API server have no place in the oracle's story of a few.
-    let history = pair.stage.plane.history(OURS);
+    // Posts written to etcd do not meet the oracle's assumptions.
+    let history = pair.cluster.plane.history(OURS);
     let broken = [
         oracle::disabled_or_gone_under_an_active_rule(&history),
         oracle::written_without_a_change(&history),
@@ -296,13 +301,13 @@ fn a_paused_leader_writes_nothing_after_waking() {
 }
 
 #[test]
-fn an_api_server_that_goes_away_is_named_and_waited_for() {
-    let mut pair = Pair::with(&json!({"leaseDuration": USUAL}));
-    // Asked before: a server that has just started refuses what it has not read the roles for yet.
-    pair.stage.controller_kept_within_its_rights();
-    pair.stage.expect_refusals();
-    pair.stage.plane.kill_apiserver();
-    // Until the lease is over, whoever holds it cannot renew it, and says so; then it must not go on.
+fn unreachable_api_server_is_reported_and_waited_for() {
+    let mut pair = Pair::with(&json!({"leaseDuration": DEFAULT_LEASE}));
+    // Checked before the restart: a server that has just started refuses requests until it has read the roles.
+    pair.cluster.controller_kept_within_its_rights();
+    pair.cluster.expect_refusals();
+    pair.cluster.plane.kill_apiserver();
+    // Until the lease expires, the holder reports that it cannot renew; then it must stop.
     let ended = pair.leader.process.wait_for_exit(SOON);
     assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
     let log = pair.leader.process.stderr();
@@ -311,13 +316,13 @@ fn an_api_server_that_goes_away_is_named_and_waited_for() {
     pair.standby
         .process
         .wait_for_log(SOON, |line| line.contains("the lease could not be taken; trying again"));
-    // What the kubelet starts again finds nobody to ask, says where it looked, and goes on looking.
+    // The restarted container finds no API server, logs its address, and keeps trying.
     pair.leader.restart();
     pair.leader
         .process
         .wait_for_log(SOON, |line| line.contains("cannot be reached") && line.contains("trying again"));
 
-    pair.stage.plane.restart_apiserver();
+    pair.cluster.plane.restart_apiserver();
     wait_for("one of them to lead", SOON, || {
         let logs = [pair.leader.process.stderr(), pair.standby.process.stderr()];
         logs.iter().any(|log| log.contains("\"leading\"")).then_some(())
@@ -325,6 +330,6 @@ fn an_api_server_that_goes_away_is_named_and_waited_for() {
     pair.leader.process.wait_for_log(SOON, |line| line.contains("waiting for the lease"));
     pair.serves("after-the-outage");
     assert_eq!(pair.standby.process.exited(), None, "{}", pair.standby.process.tail());
-    let broken = oracle::broken_rules(&pair.stage.plane.history("/registry/"), CANARY);
+    let broken = oracle::broken_rules(&pair.cluster.plane.history("/registry/"), CANARY);
     assert!(broken.is_empty(), "{broken:#?}");
 }

@@ -1,18 +1,18 @@
-//! An object that cannot be decoded, as another version or a hand in the store may leave it, is one bad item: the
-//! log names it, and everything else goes on.
+//! An undecodable object, as left by another version or an edit in etcd, affects nothing else: the log names it, and
+//! all other objects are reconciled.
 
 use serde_json::{Value, json};
 
+use crate::cluster::{Cluster, Lease, NAMESPACE, SOON};
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, wait_for};
-use crate::stage::{Lease, NAMESPACE, SOON, Stage};
 use crate::story::STEPS;
 
-/// Where a number or a struct should be: what somebody wrote, which must not get into the log.
+/// A string in place of a number or a struct; it must not appear in the log.
 const TEXT: &str = "everything Ines wrote";
 
-/// Write an object past the API server, which would refuse it.
-fn put(stage: &Stage, resource: &str, mut object: Value, number: u32) {
+/// Writes an object to etcd, because the API server would refuse it.
+fn put(cluster: &Cluster, resource: &str, mut object: Value, number: u32) {
     object["apiVersion"] = "postlink.dev/v1alpha1".into();
     object["metadata"]["namespace"] = NAMESPACE.into();
     object["metadata"]["generation"] = 1.into();
@@ -20,7 +20,8 @@ fn put(stage: &Stage, resource: &str, mut object: Value, number: u32) {
     object["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
     let name = object["metadata"]["name"].as_str().expect("it has a name");
     let key = format!("/registry/postlink.dev/{resource}/{NAMESPACE}/{name}");
-    block_on(async { stage.plane.etcd().gateway().put(&key, object.to_string().as_bytes()).await }).unwrap();
+    block_on(async { cluster.plane.etcd().gateway().put(&key, object.to_string().as_bytes()).await })
+        .unwrap();
 }
 
 fn unreadable_link(name: &str) -> Value {
@@ -37,44 +38,44 @@ fn names(name: &str) -> impl Fn(&str) -> bool {
     move |line| line.contains("cannot be decoded") && line.contains(name)
 }
 
-/// What has no conditions of ours has an event, where `kubectl describe` shows it.
-fn eventually_told(stage: &Stage, kind: &str, name: &str) {
+/// An undecodable object gets no conditions, but an event, shown by `kubectl describe`.
+fn eventually_told(cluster: &Cluster, kind: &str, name: &str) {
     let of = format!("involvedObject.kind={kind},involvedObject.name={name},reason=Undecodable");
-    let told = wait_for("an event of an object that cannot be decoded", SOON, || {
+    let event = wait_for("an event about the undecodable object", SOON, || {
         let args = ["get", "events", "-n", NAMESPACE, "--field-selector", &of, "-o", "json"];
-        let events = stage.plane.kubectl(User::Alice, args).json();
+        let events = cluster.plane.kubectl(User::Alice, args).json();
         events["items"][0]["message"].as_str().map(str::to_owned)
     });
-    assert!(told.contains("cannot be decoded") && !told.contains(TEXT), "{told}");
+    assert!(event.contains("cannot be decoded") && !event.contains(TEXT), "{event}");
 }
 
 #[test]
-fn an_object_that_cannot_be_decoded_stops_nothing_else() {
-    let mut stage = Stage::quickstart(Lease::None);
+fn undecodable_object_blocks_nothing_else() {
+    let mut cluster = Cluster::quickstart(Lease::None);
     let applied = STEPS[0].act;
-    // ActivityState by a running watch, before and among the others.
-    stage.plane.kubectl(User::Alice, ["create", "namespace", NAMESPACE]).ok();
-    put(&stage, "postlinks", unreadable_link("bad-by-watch"), 1);
-    put(&stage, "automationrules", unreadable_rule("bad-rule"), 2);
-    stage.controller().wait_for_log(SOON, names("bad-by-watch"));
-    stage.controller().wait_for_log(SOON, names("bad-rule"));
-    applied(&stage);
-    (STEPS[0].ends)(&stage);
+    // Found by a running watch, before and among others.
+    cluster.plane.kubectl(User::Alice, ["create", "namespace", NAMESPACE]).ok();
+    put(&cluster, "postlinks", unreadable_link("bad-by-watch"), 1);
+    put(&cluster, "automationrules", unreadable_rule("bad-rule"), 2);
+    cluster.controller().wait_for_log(SOON, names("bad-by-watch"));
+    cluster.controller().wait_for_log(SOON, names("bad-rule"));
+    applied(&cluster);
+    (STEPS[0].ends)(&cluster);
     for (kind, name) in [("PostLink", "bad-by-watch"), ("AutomationRule", "bad-rule")] {
-        eventually_told(&stage, kind, name);
+        eventually_told(&cluster, kind, name);
     }
 
-    // ActivityState by a list.
-    let log = stage.kill_controller();
+    // Found by a list.
+    let log = cluster.kill_controller();
     assert!(!log.contains(TEXT), "text of a post is in the log:\n{log}");
-    stage.start_controller();
-    stage.controller().wait_for_log(SOON, names("bad-by-watch"));
-    // The live list of rules that comes before Disabled meets the bad rule, too.
+    cluster.start_controller();
+    cluster.controller().wait_for_log(SOON, names("bad-by-watch"));
+    // The live list of rules before Disabled contains the bad rule, too.
     for step in &STEPS[2..5] {
-        (step.act)(&stage);
-        (step.ends)(&stage);
+        (step.act)(&cluster);
+        (step.ends)(&cluster);
     }
-    stage.controller_kept_within_its_rights();
-    let log = stage.kill_controller();
+    cluster.controller_kept_within_its_rights();
+    let log = cluster.kill_controller();
     assert!(!log.contains(TEXT), "text of a post is in the log:\n{log}");
 }

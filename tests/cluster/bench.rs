@@ -8,20 +8,20 @@ use postlink::api::PostLink;
 use postlink::controller::index::{Index, Source, entry::link_spec_hash};
 use serde_json::{Value, json};
 
+use crate::cluster::NAMESPACE;
 use crate::control_plane::install_parcels;
-use crate::crowd::{Crowd, post_link};
 use crate::harness::ControlPlane;
 use crate::harness::patch_loop::{Rate, bare_patch_loop};
 use crate::harness::users::User;
-use crate::stage::NAMESPACE;
+use crate::many_links::{ManyLinks, post_link};
 
-/// Objects to patch, when the environment does not say otherwise.
+/// The default number of objects to patch.
 const OBJECTS: usize = 2_000;
 
-/// Set to measure another number of objects.
+/// Overrides the number of objects.
 const OBJECTS_VARIABLE: &str = "POSTLINK_BENCH_OBJECTS";
 
-/// How many status writes per second this machine's API server takes from a client that does nothing else.
+/// Status writes per second of a bare client on this machine's API server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test; run by `make bench`"]
 async fn bench_bare_patch_loop() {
@@ -61,8 +61,8 @@ async fn bench_bare_patch_loop() {
     }
 }
 
-/// Requests at one time of the loop that a fan-out is compared with: the controller's own default, and others
-/// around it; the best counts.
+/// Concurrency of the loop that a fan-out is compared with: the controller's default and values around it; the best
+/// counts.
 const CONCURRENCIES: [usize; 3] = [16, 32, 64];
 
 /// Links of the fan-outs measured.
@@ -77,19 +77,19 @@ async fn bench_fan_out() {
         "links", "what", "seconds", "links/s", "÷ bare"
     );
     for links in FAN_OUTS {
-        let mut crowd = Crowd::gather(links);
-        let before = resident(crowd.stage.controller().id());
-        let mut rows = vec![("created in the instance", crowd.link_all().await)];
-        rows.push(("flip: disabled", crowd.flip(false).await));
-        rows.push(("flip: enabled", crowd.flip(true).await));
-        rows.push(("flip: disabled again", crowd.flip(false).await));
-        let process = resident(crowd.stage.controller().id()).saturating_sub(before) / links;
-        let end = crowd.now().await;
-        crowd.stage.kill_controller();
-        let bare = bare(&crowd).await;
+        let mut many = ManyLinks::start(links);
+        let before = resident(many.cluster.controller().id());
+        let mut rows = vec![("created in the instance", many.link_all().await)];
+        rows.push(("flip: disabled", many.flip(false).await));
+        rows.push(("flip: enabled", many.flip(true).await));
+        rows.push(("flip: disabled again", many.flip(false).await));
+        let process = resident(many.cluster.controller().id()).saturating_sub(before) / links;
+        let end = many.now().await;
+        many.cluster.kill_controller();
+        let bare = bare(&many).await;
         for (number, (what, fan_out)) in rows.iter().enumerate() {
             let until = rows.get(number + 1).map_or(end, |(_, next)| next.since);
-            let writes = crowd.writes(fan_out.since..until);
+            let writes = many.writes(fan_out.since..until);
             let (seconds, rate) = (fan_out.seconds, fan_out.per_second());
             let ratio = rate / bare.per_second();
             println!("{links:>8} {what:>24} {seconds:>8.2} {rate:>8.0} {ratio:>7.2}  {writes:?}");
@@ -102,12 +102,12 @@ async fn bench_fan_out() {
     }
 }
 
-/// The best the bare loop does on the links of `crowd`, with conditions as long as theirs.
-async fn bare(crowd: &Crowd) -> Rate {
-    let client = crowd.stage.plane.client(User::Admin).await;
+/// The best rate of the bare loop on the links of `many`, with conditions of the same length.
+async fn bare(many: &ManyLinks) -> Rate {
+    let client = many.cluster.plane.client(User::Admin).await;
     let collection = format!("/apis/postlink.dev/v1alpha1/namespaces/{NAMESPACE}/postlinks");
-    let paths: Vec<_> = (0..crowd.links).map(|number| format!("{collection}/post-{number:06}")).collect();
-    let one: Value = crowd.stage.get("plink/post-000000");
+    let paths: Vec<_> = (0..many.links).map(|number| format!("{collection}/post-{number:06}")).collect();
+    let one: Value = many.cluster.get("plink/post-000000");
     let mut best: Option<Rate> = None;
     for concurrency in CONCURRENCIES {
         let mut conditions = one["status"]["conditions"].clone();
@@ -130,7 +130,7 @@ async fn bare(crowd: &Crowd) -> Rate {
 fn bench_bytes_per_postlink() {
     const LINKS: usize = 100_000;
     let (index, now) = (Index::default(), Timestamp::UNIX_EPOCH);
-    // What the allocator needs anyway is there after the first.
+    // The first one includes the allocator's own needs.
     index.apply_link(&linked_post(LINKS), Source::Watch, now);
     let own = std::process::id();
     let before = resident(own);
@@ -171,7 +171,7 @@ fn linked_post(number: usize) -> PostLink {
         "intent": {"attempt": 1},
     });
     let mut link: PostLink = serde_json::from_value(object).expect("a literal of ours has the right shape");
-    // As the controller writes it: what is asked for was acted on.
+    // As the controller writes it.
     let asked = link_spec_hash(link.spec.link.as_ref().expect("it asks for a link"));
     let hash = format!("{:032x}", u128::from_be_bytes(asked));
     if let Some(intent) = link.status.as_mut().and_then(|status| status.intent.as_mut()) {
@@ -183,28 +183,28 @@ fn linked_post(number: usize) -> PostLink {
 /// Links of the installations whose memory is measured.
 const INSTALLATIONS: [usize; 3] = [1_000, 10_000, 100_000];
 
-/// What the controller's process needs, buffers and all: after each link was made, after two flips of all of them, and
-/// after a restart, which lists them. The most it ever needed is what a limit has to allow.
+/// Memory of the controller's process: after all links were created, after the connection was disabled and enabled, and
+/// after a restart, which lists them. A memory limit must allow the peak.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test; run by `make bench`"]
 async fn bench_memory() {
     println!("{:>8} {:>24} {:>12} {:>12}", "links", "what", "MiB", "at most");
     for links in INSTALLATIONS {
-        let mut crowd = Crowd::gather(links);
-        let told = |what: &str, pid: u32| {
+        let mut many = ManyLinks::start(links);
+        let report = |what: &str, pid: u32| {
             let mebibytes = |bytes: usize| bytes >> 20;
             let (now, most) = (mebibytes(resident(pid)), mebibytes(memory(pid, "VmHWM:")));
             println!("{links:>8} {what:>24} {now:>12} {most:>12}");
         };
-        told("nothing to do yet", crowd.stage.controller().id());
-        crowd.link_all().await;
-        told("all links made", crowd.stage.controller().id());
-        crowd.flip(false).await;
-        crowd.flip(true).await;
-        told("disabled and enabled", crowd.stage.controller().id());
-        crowd.stage.kill_controller();
-        crowd.stage.start_controller();
-        told("restarted", crowd.stage.controller().id());
+        report("nothing to do yet", many.cluster.controller().id());
+        many.link_all().await;
+        report("all links made", many.cluster.controller().id());
+        many.flip(false).await;
+        many.flip(true).await;
+        report("disabled and enabled", many.cluster.controller().id());
+        many.cluster.kill_controller();
+        many.cluster.start_controller();
+        report("restarted", many.cluster.controller().id());
     }
 }
 

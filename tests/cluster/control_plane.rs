@@ -1,24 +1,21 @@
-//! The harness proves itself: what the tests of Postlink build on works before Postlink is involved.
+//! Tests of the harness itself, without Postlink.
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use serde_json::json;
 
+use crate::cluster::SOON;
 use crate::harness::binaries::Binaries;
 use crate::harness::history::Revision;
 use crate::harness::patch_loop::bare_patch_loop;
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, eventually, wait_for};
 use crate::harness::{ControlPlane, Settings, Shared, shared};
-
-/// Longest wait for something a healthy control plane does in a few seconds.
-const SOON: Duration = Duration::from_secs(60);
 
 fn fixture(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/fixtures").join(name)
@@ -68,14 +65,14 @@ fn places(history: &[Revision]) -> Vec<Option<&str>> {
 }
 
 #[test]
-fn missing_binaries_say_what_to_run() {
+fn missing_binaries_name_the_make_target() {
     let folder = tempfile::tempdir().unwrap();
     let error = Binaries::inside(|_| Ok(folder.path().to_owned())).unwrap_err().to_string();
     assert!(error.contains("run `make control-plane`"), "{error}");
 }
 
 #[test]
-fn the_programs_are_the_releases_the_modules_name() {
+fn programs_have_the_versions_of_go_mod() {
     let plane = shared();
     let versions = plane.kubectl(User::Alice, ["version", "-o", "json"]).json();
     assert_eq!(versions["serverVersion"]["gitVersion"], "v1.36.3");
@@ -86,7 +83,7 @@ fn the_programs_are_the_releases_the_modules_name() {
 }
 
 #[test]
-fn users_are_who_they_say_and_may_what_they_should() {
+fn users_have_their_groups_and_rights() {
     let plane = shared();
     let may = |user, verb| plane.kubectl(user, ["auth", "can-i", verb, "secrets", "-A"]).succeeded();
     for user in User::CLUSTER_ADMINS {
@@ -135,7 +132,7 @@ fn status_is_a_subresource() {
 }
 
 #[test]
-fn history_holds_every_revision_in_order() {
+fn etcd_history_holds_every_revision_in_order() {
     let plane = shared_with_parcels();
     let namespace = plane.namespace("history");
     let prefix = format!("/registry/tests.postlink.dev/parcels/{namespace}/");
@@ -164,7 +161,7 @@ fn history_holds_every_revision_in_order() {
 }
 
 #[test]
-fn a_policy_gets_in_force() {
+fn policy_takes_effect() {
     let plane = shared_with_parcels();
     let namespace = plane.namespace("policy");
     plane.kubectl(User::Admin, ["label", "namespace", &namespace, "tests.postlink.dev/parcels=light"]).ok();
@@ -179,7 +176,7 @@ fn a_policy_gets_in_force() {
 }
 
 #[tokio::test]
-async fn a_deleted_namespace_takes_its_objects_along() {
+async fn deleting_a_namespace_deletes_its_objects() {
     let plane = shared_with_parcels();
     let namespace = plane.namespace("doomed");
     plane.kubectl_apply_text(User::Alice, &parcel(&namespace, "one", 1)).ok();
@@ -194,7 +191,7 @@ async fn a_deleted_namespace_takes_its_objects_along() {
 }
 
 #[test]
-fn an_own_control_plane_survives_the_death_of_its_api_server() {
+fn private_control_plane_survives_an_api_server_crash() {
     let mut plane = ControlPlane::start_with(&Settings {
         apiserver_args: vec!["--max-requests-inflight=200".to_owned()],
         ..Settings::default()
@@ -202,7 +199,7 @@ fn an_own_control_plane_survives_the_death_of_its_api_server() {
     let namespace = plane.namespace("kept");
     plane.kill_apiserver();
     plane.kubectl(User::Alice, ["get", "namespaces", "--request-timeout=2s"]).refused();
-    // Somebody else listens there meanwhile, until after a start that fails for it.
+    // Another process listens on the port meanwhile, until a start has failed because of it.
     let address = plane.url().trim_start_matches("https://").to_owned();
     let other = TcpListener::bind(address).unwrap();
     let log = plane.apiserver().log();
@@ -220,7 +217,7 @@ fn an_own_control_plane_survives_the_death_of_its_api_server() {
 }
 
 #[test]
-fn objects_written_straight_to_the_store_are_served() {
+fn objects_written_to_etcd_are_served() {
     let plane = shared_with_parcels();
     let namespace = plane.namespace("loaded");
     let key = format!("/registry/tests.postlink.dev/parcels/{namespace}/one");
@@ -239,7 +236,7 @@ fn objects_written_straight_to_the_store_are_served() {
 }
 
 #[tokio::test]
-async fn the_bare_patch_loop_writes_each_status_once() {
+async fn bare_patch_loop_writes_each_status_once() {
     let plane = shared_with_parcels();
     let namespace = plane.namespace("loop");
     let names: Vec<_> = (0..20).map(|number| format!("parcel-{number}")).collect();

@@ -1,28 +1,28 @@
-//! The same story with the controller killed twice in every step: right after the command, and again when it has
-//! just read everything anew and begins to act. It ends as if nobody had died.
+//! The story with the controller killed twice in every step: right after the command, and again once it has restarted
+//! and begins to act. The end state is the same.
 
+use crate::cluster::{Cluster, Lease};
 use crate::oracle;
-use crate::stage::{Lease, Stage};
 use crate::story::{CANARY, STEPS, nothing_is_held_for_nobody};
 
 #[test]
-fn the_story_ends_the_same_when_the_controller_is_killed_in_every_step() {
-    // Without the Lease: a killed holder's would have to run out each time, and what is under test is the restart.
-    let mut stage = Stage::quickstart(Lease::None);
+fn story_survives_killing_the_controller_in_each_step() {
+    // Without leader election: the lease would have to expire after every kill, and the restart is under test.
+    let mut cluster = Cluster::quickstart(Lease::None);
     let mut log = String::new();
     for step in STEPS {
         eprintln!("step: {}", step.name);
-        (step.act)(&stage);
-        log += &stage.kill_controller();
-        stage.start_controller();
-        log += &stage.kill_controller();
-        stage.start_controller();
-        (step.ends)(&stage);
-        nothing_is_held_for_nobody(&stage);
+        (step.act)(&cluster);
+        log += &cluster.kill_controller();
+        cluster.start_controller();
+        log += &cluster.kill_controller();
+        cluster.start_controller();
+        (step.ends)(&cluster);
+        nothing_is_held_for_nobody(&cluster);
     }
-    stage.controller_kept_within_its_rights();
-    let broken = oracle::broken_rules(&stage.plane.history("/registry/"), CANARY);
+    cluster.controller_kept_within_its_rights();
+    let broken = oracle::broken_rules(&cluster.plane.history("/registry/"), CANARY);
     assert!(broken.is_empty(), "{broken:#?}");
-    log += &stage.kill_controller();
+    log += &cluster.kill_controller();
     assert!(!log.contains(CANARY), "the client secret is in the log:\n{log}");
 }

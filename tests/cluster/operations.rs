@@ -9,10 +9,10 @@ use std::time::Duration;
 use postlink::telemetry::Metrics;
 use serde_json::{Value, json};
 
+use crate::cluster::{Cluster, LONG_LEASE, Lease, NAMESPACE, SOON, quickstart_instance};
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
-use crate::stage::{CALM, Lease, NAMESPACE, SOON, Stage, quickstart_instance};
 use crate::story::{CANARY, STEPS};
 
 /// Text from the posts of the quickstart, which must not leak.
@@ -125,11 +125,11 @@ fn pages(pod: &mut Pod) -> (String, String) {
     (pod.address("health"), pod.address("metrics"))
 }
 
-/// The stage of the quickstart with more chart values, and the controller running.
-fn stage_with(values: &Value) -> Stage {
-    let mut stage = Stage::installed(&quickstart_instance(), &[], values);
-    stage.start_controller();
-    stage
+/// The quickstart's cluster with the controller running and more values of the chart.
+fn stage_with(values: &Value) -> Cluster {
+    let mut cluster = Cluster::installed_with(&quickstart_instance(), &[], values);
+    cluster.start_controller();
+    cluster
 }
 
 /// Waits until the metrics satisfy a condition.
@@ -167,11 +167,11 @@ fn assert_log_is_sound(log: &str) {
 #[test]
 fn metrics_health_and_logs_of_a_run_are_correct() {
     let level = json!({"name": "POSTLINK_LOG", "value": "info,kube=warn,hyper=warn,postlink=debug"});
-    let mut stage = stage_with(&json!({"extraEnv": [level]}));
-    let (health, metrics) = pages(stage.leader());
+    let mut cluster = stage_with(&json!({"extraEnv": [level]}));
+    let (health, metrics) = pages(cluster.leader());
 
     for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
-        let (address, path) = stage.leader().probe(probe);
+        let (address, path) = cluster.leader().probe(probe);
         assert_eq!(ask(&address, "GET", &path).status, 200, "{probe}");
     }
 
@@ -197,9 +197,9 @@ fn metrics_health_and_logs_of_a_run_are_correct() {
     let verbose = ask(&health, "GET", "/livez?verbose").body;
     assert!(verbose.contains("[+]workqueue ok") && verbose.contains("[+]leader-election ok"), "{verbose}");
 
-    // Values.
-    (STEPS[0].act)(&stage);
-    (STEPS[0].ends)(&stage);
+    // True numbers.
+    (STEPS[0].act)(&cluster);
+    (STEPS[0].ends)(&cluster);
     let links = |page: &Page, labels: &[(&str, &str)]| page.sum("postlink_links", labels);
     let page = until("the links to be counted", &metrics, |page| {
         let by_rule = [
@@ -248,13 +248,13 @@ fn metrics_health_and_logs_of_a_run_are_correct() {
     assert!(page.sum("process_resident_memory_bytes", &[]) > Some(1e6));
     assert!(
         page.sum("postlink_lease_remaining_seconds", &[])
-            .is_some_and(|left| left > 0.0 && left <= f64::from(CALM) * 2.0 / 3.0)
+            .is_some_and(|left| left > 0.0 && left <= f64::from(LONG_LEASE) * 2.0 / 3.0)
     );
     assert_families_as_declared(&page);
 
-    // Disabling a connection that a rule uses sets the condition and the time for the alert.
-    (STEPS[2].act)(&stage);
-    (STEPS[2].ends)(&stage);
+    // A tool disables what a rule uses: the condition and its time are there for the alert.
+    (STEPS[2].act)(&cluster);
+    (STEPS[2].ends)(&cluster);
     let held = [
         northwind[0],
         northwind[1],
@@ -276,22 +276,22 @@ fn metrics_health_and_logs_of_a_run_are_correct() {
     }
     // The series of a deleted connection and of its host are removed.
     for step in [3, 4, 5] {
-        (STEPS[step].act)(&stage);
-        (STEPS[step].ends)(&stage);
+        (STEPS[step].act)(&cluster);
+        (STEPS[step].ends)(&cluster);
     }
     until("the connection to be gone", &metrics, |page| {
         let host = [("host", "northwind.crm.dynamics.com")];
         page.sum("postlink_connection_state", &northwind).is_none()
             && page.sum("postlink_instance_requests_total", &host).is_none()
     });
-    stage.controller_kept_within_its_rights();
-    assert_log_is_sound(&stage.kill_controller());
+    cluster.controller_kept_within_its_rights();
+    log_is_sound(&cluster.kill_controller());
 }
 
 #[test]
 fn a_standby_is_ready_and_takes_over_when_the_leader_goes() {
-    let mut stage = stage_with(&json!({}));
-    let mut standby = stage.pod();
+    let mut cluster = stage_with(&json!({}));
+    let mut standby = cluster.pod();
     let (health, metrics) = pages(&mut standby);
     let report = wait_for("the standby to have read the lease", SOON, || {
         let answer = ask(&health, "GET", "/readyz?verbose");
@@ -304,7 +304,7 @@ fn a_standby_is_ready_and_takes_over_when_the_leader_goes() {
     assert_eq!(page.sum("postlink_ready", &[]), Some(1.0));
     assert_eq!(page.sum("postlink_index_objects", &[]), None, "the index of a standby is empty");
 
-    assert!(stage.controller().terminate(SOON).success());
+    assert!(cluster.controller().terminate(SOON).success());
     let page = until("the standby to lead", &metrics, |page| {
         page.sum("postlink_leader", &[]) == Some(1.0) && page.sum("postlink_ready", &[]) == Some(1.0)
     });
@@ -313,13 +313,13 @@ fn a_standby_is_ready_and_takes_over_when_the_leader_goes() {
 }
 
 #[test]
-fn livez_passes_while_the_api_server_is_down() {
-    let mut stage = Stage::quickstart(Lease::None);
-    let (health, metrics) = pages(stage.leader());
-    (STEPS[0].act)(&stage);
-    (STEPS[0].ends)(&stage);
-    stage.expect_refusals();
-    stage.plane.kill_apiserver();
+fn a_process_without_an_api_server_lives_on() {
+    let mut cluster = Cluster::quickstart(Lease::None);
+    let (health, metrics) = pages(cluster.leader());
+    (STEPS[0].act)(&cluster);
+    (STEPS[0].ends)(&cluster);
+    cluster.expect_refusals();
+    cluster.plane.kill_apiserver();
     let failing = |page: &Page| {
         page.sum("postlink_watch_errors_total", &[]) >= Some(3.0)
             && page.sum("postlink_api_requests_total", &[("code", "none")]).is_some()
@@ -328,11 +328,11 @@ fn livez_passes_while_the_api_server_is_down() {
     let answer = ask(&health, "GET", "/livez?verbose");
     assert_eq!(answer.status, 200, "a restart would not help: {}", answer.body);
     assert_eq!(ask(&health, "GET", "/readyz").status, 200);
-    stage.plane.restart_apiserver();
+    cluster.plane.restart_apiserver();
     let late =
         ["annotate", "-n", NAMESPACE, "dconn", "northwind", "postlink.dev/reconcile-requested-at=again"];
-    let before = Page::of(&metrics).sum("postlink_writes_total", &[("result", "success")]);
-    stage.plane.kubectl(User::Alice, late).ok();
+    let before = Page::of(&metrics).sum("postlink_writes_total", &[("result", "ok")]);
+    cluster.plane.kubectl(User::Alice, late).ok();
     until("it to be handled", &metrics, |page| {
         page.sum("postlink_writes_total", &[("result", "success")]) > before
     });

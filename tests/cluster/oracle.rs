@@ -1,21 +1,21 @@
-//! The history oracle: rules over every revision of the store, whatever the controller says about itself.
+//! The history oracle: rules about every revision of the store, independent of the controller's own reports.
 //!
-//! Each function returns what breaks its rule, as sentences; a test wants none.
+//! Each function returns the violations of its rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::cluster::condition;
 use crate::harness::history::Revision;
-use crate::stage::condition;
 
-/// Where our three kinds are.
+/// The key prefix of our three kinds.
 pub const OURS: &str = "/registry/postlink.dev/";
 
-/// Where events are.
+/// The key prefix of events.
 pub const EVENTS: &str = "/registry/events/";
 
-/// All rules at once; `canary` is a secret that must not be in `everything`, the history of the whole store.
+/// All rules; `canary` is a secret that must not be in `everything`, the history of the whole store.
 pub fn broken_rules(everything: &[Revision], canary: &str) -> Vec<String> {
     let ours: Vec<_> = everything.iter().filter(|revision| revision.key.starts_with(OURS)).cloned().collect();
     [
@@ -79,26 +79,26 @@ pub fn activated_without_its_entry(history: &[Revision]) -> Vec<String> {
     broken
 }
 
-/// I2: no write of the controller without a change. Two values in a row of one object differ in more than what the
-/// API server itself counts, and the time at which nothing changed.
+/// I2: no write of the controller without a change. Consecutive values of an object differ in more than the API
+/// server's own counters and times.
 pub fn written_without_a_change(history: &[Revision]) -> Vec<String> {
     pairs(history)
         .filter(|(before, after)| meaning(before.value.as_ref()) == meaning(after.value.as_ref()))
-        // A server-side apply that only takes over fields is stored, too: as an entry of its own manager.
+        // A server-side apply that only takes over fields is stored too, as an entry of its manager.
         .filter(|(before, after)| owned_by_others(before) == owned_by_others(after))
         .map(|(_, after)| format!("{}: {} was written and says the same", after.revision, after.key))
         .collect()
 }
 
-/// What others than the controller own of an object.
-fn owned_by_others(revision: &Revision) -> Vec<&Value> {
+/// The fields of an object that others than the controller own.
+fn owned_by_others(revision: &HistoryEntry) -> Vec<&Value> {
     let fields = revision.value.as_ref().and_then(|value| value["metadata"]["managedFields"].as_array());
     fields.into_iter().flatten().filter(|entry| entry["manager"] != "postlink").collect()
 }
 
-/// I3: `status.observedGeneration` never falls, and is never ahead.
+/// I3: `status.observedGeneration` never decreases and is never ahead.
 pub fn observed_generation_fell(history: &[Revision]) -> Vec<String> {
-    let observed = |revision: &Revision| {
+    let observed = |revision: &HistoryEntry| {
         revision.value.as_ref().and_then(|value| value["status"]["observedGeneration"].as_i64()).unwrap_or(-1)
     };
     let fell = pairs(history).filter(|(before, after)| observed(after) < observed(before));
@@ -111,8 +111,8 @@ pub fn observed_generation_fell(history: &[Revision]) -> Vec<String> {
         .collect()
 }
 
-/// A link that comes back is the same one: over its whole life a post of this story has one social activity, so
-/// nobody made a second case in the instance.
+/// A restored link is the original one: a post of this story has one social activity over its whole life, so no second
+/// case was created in the instance.
 pub fn another_activity(history: &[Revision]) -> Vec<String> {
     let mut activities: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for revision in history {
@@ -142,14 +142,14 @@ pub fn stale_reservations_at_rest(history: &[Revision]) -> Vec<String> {
                     && active_on(rule) == connection["metadata"]["uid"].as_str()
             });
             if !works {
-                broken.push(format!("at rest: {key} has a reservation of {} for nobody", entry["name"]));
+                broken.push(format!("at rest: {key} has a reservation of {} without a rule", entry["name"]));
             }
         }
     }
     broken
 }
 
-/// I5: the secret is in no object of ours and in no event, in plain or in base64.
+/// I5: the secret is in none of our objects and no event, plain or in base64.
 pub fn told_the_secret(everything: &[Revision], canary: &str) -> Vec<String> {
     use base64::Engine as _;
     let encoded = base64::engine::general_purpose::STANDARD_NO_PAD.encode(canary);
@@ -164,12 +164,12 @@ pub fn told_the_secret(everything: &[Revision], canary: &str) -> Vec<String> {
         .collect()
 }
 
-/// Each object's writes that follow another of the same object (same UID), with the one before.
-pub fn pairs(history: &[Revision]) -> impl Iterator<Item = (&Revision, &Revision)> {
-    let mut last: BTreeMap<&str, &Revision> = BTreeMap::new();
+/// Each write with the previous one of the same object (same UID).
+pub fn pairs(history: &[Revision]) -> impl Iterator<Item = (&HistoryEntry, &HistoryEntry)> {
+    let mut last: BTreeMap<&str, &HistoryEntry> = BTreeMap::new();
     history.iter().filter_map(move |revision| {
         let before = last.insert(&revision.key, revision)?;
-        let uid = |revision: &Revision| Some(revision.value.as_ref()?["metadata"]["uid"].clone());
+        let uid = |revision: &HistoryEntry| Some(revision.value.as_ref()?["metadata"]["uid"].clone());
         (uid(before).is_some() && uid(before) == uid(revision)).then_some((before, revision))
     })
 }
@@ -203,7 +203,7 @@ fn entries(connection: &Value) -> &[Value] {
 struct World(BTreeMap<String, Value>);
 
 impl World {
-    fn apply(&mut self, revision: &Revision) {
+    fn apply(&mut self, revision: &HistoryEntry) {
         match &revision.value {
             Some(value) => self.0.insert(revision.key.clone(), value.clone()),
             None => self.0.remove(&revision.key),
@@ -227,7 +227,7 @@ fn replay(history: &[Revision], mut look: impl FnMut(u64, &World)) {
     let mut world = World::default();
     for revision in history {
         world.apply(revision);
-        // Links neither hold nor release anything.
+        // Links hold nothing.
         if !revision.key.starts_with(&format!("{OURS}postlinks/")) {
             look(revision.revision, &world);
         }
@@ -240,7 +240,7 @@ mod tests {
 
     use super::*;
 
-    /// A history of `resource` and what was stored of it, one revision each.
+    /// A history of `resource` with one revision per value.
     fn history(writes: &[(&str, Value)]) -> Vec<Revision> {
         let revision = |(number, (resource, value)): (usize, &(&str, Value))| Revision {
             revision: number as u64 + 1,
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_disabled_or_gone_under_an_active_rule_is_found() {
+    fn oracle_finds_a_connection_lost_under_an_active_rule() {
         let enabled = ("dynamicsconnections", connection("Enabled", Some(3)));
         let active = ("automationrules", rule("True"));
         let fine = [
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_activation_without_an_entry_of_its_generation_is_found() {
+    fn oracle_finds_an_activation_without_a_current_entry() {
         let with = |generation| {
             let writes = [
                 ("dynamicsconnections", connection("Enabled", generation)),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_says_the_same_is_found() {
+    fn oracle_finds_a_no_op_write() {
         let written = |time: &str, message: &str, manager: &str| {
             json!({
                 "metadata": {"uid": "p", "managedFields": [{"manager": manager, "time": time}]},
@@ -311,11 +311,11 @@ mod tests {
         };
         assert_eq!(found(written("2", "a", "postlink")), 1);
         assert_eq!(found(written("2", "b", "postlink")), 0);
-        assert_eq!(found(written("2", "a", "kubectl")), 0, "somebody else took over a field");
+        assert_eq!(found(written("2", "a", "kubectl")), 0, "another manager took over a field");
     }
 
     #[test]
-    fn a_generation_that_falls_another_activity_and_the_secret_are_found() {
+    fn oracle_finds_lower_generation_second_activity_and_leaked_secret() {
         let link = |observed: i64, activity: &str| {
             json!({
                 "metadata": {"uid": "p", "generation": 2},
@@ -329,8 +329,8 @@ mod tests {
         assert_eq!(found(link(1, "a"), link(2, "a")), (0, 0));
         assert_eq!(found(link(2, "a"), link(1, "a")), (1, 0));
         assert_eq!(found(link(2, "a"), link(3, "b")), (1, 1));
-        let told =
+        let leaks =
             |text: &str| told_the_secret(&history(&[("postlinks", json!({"a": text}))]), "paper-clip").len();
-        assert_eq!([told("paper-clip"), told("cGFwZXItY2xpcA=="), told("paper")], [1, 1, 0]);
+        assert_eq!([leaks("paper-clip"), leaks("cGFwZXItY2xpcA=="), leaks("paper")], [1, 1, 0]);
     }
 }

@@ -1,18 +1,16 @@
-//! Children of a test are started, watched, signalled, and gone when they should be.
+//! The harness starts, watches, signals and ends child processes.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
+use crate::cluster::SOON;
 use crate::harness::process::{Postlink, Process};
 use crate::harness::run_folder::new_folder;
 use crate::harness::waiting::wait_for;
 
-const SOON: Duration = Duration::from_secs(30);
-
-/// Says so to the test when this binary is started a second time, as the process that will be killed.
+/// Set when this binary is started a second time, as the process that will be killed.
 const CHILD_ROLE: &str = "POSTLINK_TEST_PARENT_TO_BE_KILLED";
 
 fn shell(script: &str) -> Process {
@@ -21,13 +19,13 @@ fn shell(script: &str) -> Process {
 }
 
 fn alive(id: u32) -> bool {
-    // A zombie has a folder too; it is dead for our purposes.
+    // A zombie is in /proc too, but counts as dead.
     fs::read_to_string(format!("/proc/{id}/stat"))
         .is_ok_and(|stat| !stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
 }
 
 #[test]
-fn a_line_is_waited_for_and_a_signal_arrives() {
+fn process_output_is_awaited_and_signals_arrive() {
     // Not SIGHUP: under nohup it is ignored, and a shell cannot trap what was ignored when it started.
     let mut process = shell("trap 'echo reloaded' USR1; echo listening on 1; while :; do sleep 0.05; done");
     assert_eq!(process.wait_for_line(SOON, |line| line.starts_with("listening")), "listening on 1");
@@ -38,14 +36,14 @@ fn a_line_is_waited_for_and_a_signal_arrives() {
 }
 
 #[test]
-fn a_line_of_an_ended_process_is_not_waited_for() {
+fn waiting_stops_when_the_process_has_ended() {
     let ended = shell("printf 'bye'; exit 7").line_or_end(SOON, |line| line == "hello").unwrap_err();
     assert_eq!(ended.status.code(), Some(7));
     assert_eq!(shell("printf 'bye'").line_or_end(SOON, |line| line == "bye").unwrap(), "bye");
 }
 
 #[test]
-fn kill_returns_when_the_process_is_gone_and_drop_kills() {
+fn kill_waits_for_the_exit_and_drop_kills() {
     let mut process = shell("exec sleep 600");
     assert!(alive(process.id()));
     assert_eq!(process.kill().signal(), Some(9));
@@ -58,7 +56,7 @@ fn kill_returns_when_the_process_is_gone_and_drop_kills() {
 }
 
 #[test]
-fn children_die_and_files_go_when_the_test_process_is_killed() {
+fn killed_test_process_leaves_no_children_or_files() {
     if std::env::var_os(CHILD_ROLE).is_some() {
         let process = shell("exec sleep 600");
         let folder = new_folder("evidence");
@@ -87,7 +85,7 @@ fn children_die_and_files_go_when_the_test_process_is_killed() {
 }
 
 #[test]
-fn postlink_is_the_program_of_this_build_and_sees_no_foreign_cluster() {
+fn postlink_runs_from_this_build_without_foreign_kubeconfig() {
     let command = Postlink::command(["--help"], &[("POSTLINK_LOG_FORMAT", "json")]);
     assert_eq!(Path::new(command.get_program()), Path::new(env!("CARGO_BIN_EXE_postlink")));
     let given: Vec<_> = command.get_envs().filter(|(_, value)| value.is_some()).collect();

@@ -1,30 +1,30 @@
-//! §4.7: a leader whose lease runs short ends what it has begun in an instance and begins nothing further, while it still
-//! lives, can reach the instance, and may still write.
+//! §4.7: a leader whose lease is about to expire finishes its requests to an instance and starts no new ones, although
+//! it still runs and can reach the instance.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::availability::store_posts;
+use crate::cluster::{SOON, writes};
 use crate::harness::waiting::wait_for;
-use crate::on_the_wire::relayed;
+use crate::in_flight::relayed;
 use crate::operations::Page;
-use crate::stage::{SOON, writes};
 
-/// Seconds of the lease here: a leader that cannot renew it gives up after two thirds of them, and begins nothing more
-/// when two fifths of that are left.
+/// Lease duration in seconds. A leader that cannot renew gives up after two thirds of it, and starts nothing new when
+/// two fifths of that are left.
 const LEASE: u32 = 20;
 
-/// Creations under way at one time through one connection.
+/// Concurrent creations per connection.
 const AT_ONCE: usize = 8;
 
 #[test]
-fn a_leader_whose_lease_runs_short_begins_nothing_in_an_instance() {
+fn expiring_lease_blocks_new_instance_requests() {
     let (mut pair, relay) = relayed(&json!({"leaseDuration": LEASE, "instanceTimeout": 60}));
     let links = 40;
-    // No answer comes, so a few creations are under way, and the others wait for their turn.
-    pair.stage.instances().signal("STOP");
+    // Without answers a few creations stay in flight, and the others wait in the queue.
+    pair.cluster.instances().signal("STOP");
     let begin = Timestamp::now();
-    store_posts(&pair.stage, links);
+    store_posts(&pair.cluster, links);
     let read = |event: &Value| event["verb"] == "get" && event["objectRef"]["resource"] == "postlinks";
     wait_for("links to be made", SOON, || {
         // Each post is read once more before its activity is sent.
@@ -39,7 +39,7 @@ fn a_leader_whose_lease_runs_short_begins_nothing_in_an_instance() {
         (left < f64::from(LEASE) * 2.0 / 3.0 * 2.0 / 5.0).then_some(())
     });
     let short = Timestamp::now();
-    pair.stage.instances().signal("CONT");
+    pair.cluster.instances().signal("CONT");
     let ended = pair.leader.process.wait_for_exit(SOON);
     assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
     assert!(pair.leader.process.stderr().contains("the lease is lost"), "{}", pair.leader.process.tail());

@@ -1,5 +1,5 @@
-//! Two users change rules and connections at random while leaders are killed. At every revision of the store I1
-//! holds, and in the end everything is as declared, or held by somebody who is named.
+//! Two users change rules and connections at random while leaders are killed. I1 holds at every revision of the store,
+//! and in the end everything is as declared, or held by a named rule.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -13,41 +13,41 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
+use crate::cluster::{Cluster, NAMESPACE, SOON, condition, quickstart_instance};
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, eventually};
 use crate::oracle::{self, EVENTS, OURS};
-use crate::stage::{NAMESPACE, SOON, Stage, condition, quickstart_instance};
 use crate::story::CANARY;
 
 const RULES: u32 = 20;
 const CONNECTIONS: u32 = 3;
 
-/// Milliseconds between two operations of one user, at most. While somebody leads, as long as what follows from an
-/// operation may take: or all of it would be over before the controller has looked once.
+/// Longest pause between two operations of one user, in milliseconds. With a leader it allows for the reaction to an
+/// operation; otherwise all operations would be over before the first reconcile.
 const WITH_A_LEADER: u64 = 150;
 const WITHOUT: u64 = 20;
 
-/// Set to repeat the operations of another run; who comes first is still up to the machine.
+/// Set to repeat the operations of another run; their interleaving may still differ.
 const SEED: &str = "POSTLINK_STORM_SEED";
 
-/// What became of the operations.
+/// The results of the operations.
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
     accepted: usize,
-    /// By the admission policies.
+    /// Refused by the admission policies.
     refused: usize,
-    /// Nothing there, or already there.
+    /// The object did not exist, or existed already.
     moot: usize,
 }
 
 #[derive(Clone)]
-struct Hand {
+struct Apis {
     rules: Api<AutomationRule>,
     connections: Api<DynamicsConnection>,
 }
 
-impl Hand {
+impl Apis {
     fn of(client: &Client) -> Self {
         Self {
             rules: Api::namespaced(client.clone(), NAMESPACE),
@@ -58,7 +58,7 @@ impl Hand {
     async fn act(&self, pause: u64, random: &mut StdRng, tally: &mut Tally) {
         let (rule, connection) = (rule_name(random), connection_name(random));
         tokio::time::sleep(Duration::from_millis(random.random_range(0..pause))).await;
-        // More is switched on and made than off and away, or soon nothing would be left to hold anything.
+        // Activate and create more often than deactivate and delete, so that rules keep holding connections.
         let on = random.random_bool(0.75);
         let answer = match random.random_range(0..100) {
             0..35 => patch(&self.rules, &rule, json!({"spec": {"active": on}})).await,
@@ -123,11 +123,11 @@ fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value) 
     serde_json::from_value(object).expect("a literal of ours has the right shape")
 }
 
-/// Everything of the namespace, by kind.
-async fn stored(hand: &Hand) -> (Vec<Value>, Vec<Value>) {
+/// Rules and connections of the namespace.
+async fn stored(apis: &Apis) -> (Vec<Value>, Vec<Value>) {
     let all = ListParams::default();
-    let rules = hand.rules.list(&all).await.expect("the rules can be listed").items;
-    let connections = hand.connections.list(&all).await.expect("the connections can be listed").items;
+    let rules = apis.rules.list(&all).await.expect("the rules can be listed").items;
+    let connections = apis.connections.list(&all).await.expect("the connections can be listed").items;
     let value = |object| serde_json::to_value(object).expect("an object can be written");
     (
         rules.iter().map(value).collect(),
@@ -135,7 +135,7 @@ async fn stored(hand: &Hand) -> (Vec<Value>, Vec<Value>) {
     )
 }
 
-/// What is not as declared and not held by somebody, as sentences; none when everything has settled.
+/// Everything that is neither as declared nor held; empty when settled.
 fn unsettled(rules: &[Value], connections: &[Value]) -> Vec<String> {
     let mut wrong = Vec::new();
     let by_name: BTreeMap<_, _> = connections.iter().map(|c| (text(&c["metadata"]["name"]), c)).collect();
@@ -160,7 +160,7 @@ fn unsettled(rules: &[Value], connections: &[Value]) -> Vec<String> {
             wrong.push(format!("{name} works through a connection it does not name"));
         }
         if rule["status"]["observedGeneration"] != rule["metadata"]["generation"] {
-            wrong.push(format!("{name} has not been looked at"));
+            wrong.push(format!("{name} has not been reconciled"));
         }
     }
     for connection in connections {
@@ -179,7 +179,7 @@ fn unsettled(rules: &[Value], connections: &[Value]) -> Vec<String> {
             wrong.push(format!("{name} should be disabled"));
         }
         if connection["status"]["observedGeneration"] != connection["metadata"]["generation"] {
-            wrong.push(format!("{name} has not been looked at"));
+            wrong.push(format!("{name} has not been reconciled"));
         }
     }
     wrong
@@ -189,11 +189,11 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-async fn until_settled(hand: &Hand, when: &str) {
+async fn until_settled(apis: &Apis, when: &str) {
     let mut last = Vec::new();
     let settled = tokio::time::timeout(SOON * 2, async {
         loop {
-            let (rules, connections) = stored(hand).await;
+            let (rules, connections) = stored(apis).await;
             last = unsettled(&rules, &connections);
             if last.is_empty() {
                 return;
@@ -204,7 +204,7 @@ async fn until_settled(hand: &Hand, when: &str) {
     assert!(settled.await.is_ok(), "{when}: {last:#?}");
 }
 
-/// Which of them leads; what has ended (its lease was lost on a busy machine) is started again first.
+/// The index of the leader. Pods that exited (a lease lost on a busy machine) are restarted first.
 fn leader(pods: &mut [Pod; 2]) -> Option<usize> {
     for pod in pods.iter_mut() {
         if pod.process.exited().is_some() {
@@ -218,27 +218,27 @@ fn seed() -> u64 {
     env::var(SEED).map_or(20_260_101, |seed| seed.parse().expect("a seed is a number"))
 }
 
-/// Some rounds, each of `operations` by both users together and `kills` of the leader. A round begins and ends with
-/// nothing there, so that its history is complete in itself and a hundred thousand operations need not be held at once.
+/// Runs rounds, each with `operations` by both users together and `kills` of the leader. A round begins and ends empty,
+/// so that each history can be checked on its own and need not be kept.
 fn storm(seed: u64, rounds: usize, operations: usize, kills: usize) {
     println!("{SEED}={seed}");
-    // A leader that follows a killed one waits as long as a request may take before it disables or deletes anything. Were
-    // that longer than a leader lives here, nothing would ever go.
+    // A new leader waits for one request timeout before it disables or deletes anything; it must be shorter than the
+    // life of a leader here.
     let values = json!({"leaseDuration": 5, "instanceTimeout": 1});
-    let stage = Stage::installed(&quickstart_instance(), &[], &values);
-    stage.apply_quickstart(&["00-namespace", "secret"]);
+    let cluster = Cluster::installed_with(&quickstart_instance(), &[], &values);
+    cluster.apply_quickstart(&["00-namespace", "secret"]);
     let begin = Instant::now();
-    let mut pods = [stage.pod(), stage.pod()];
+    let mut pods = [cluster.pod(), cluster.pod()];
     let mut random = StdRng::seed_from_u64(seed);
     let mut sum = Sum { next_revision: 1, ..Sum::default() };
     for _ in 0..rounds {
-        block_on(round(&stage, &mut pods, operations, kills, &mut random, &mut sum));
+        block_on(round(&cluster, &mut pods, operations, kills, &mut random, &mut sum));
         let mut history = Vec::new();
         let first = sum.next_revision;
-        stage
+        cluster
             .plane
             .each_revision(first, "/registry/", |revision| {
-                // All that the oracle looks at: Leases would be most of the rest.
+                // Only what the oracle checks: most of the rest are Leases.
                 if [OURS, EVENTS].iter().any(|prefix| revision.key.starts_with(prefix)) {
                     history.push(revision);
                 }
@@ -246,17 +246,16 @@ fn storm(seed: u64, rounds: usize, operations: usize, kills: usize) {
             .unwrap_or_else(|error| panic!("the history could not be read: {error}"));
         sum.revisions += history.len();
         sum.next_revision = history.last().map_or(first, |last| last.revision + 1);
-        assert!(history.iter().any(|revision| revision.key.starts_with(EVENTS)), "nothing was told");
+        assert!(history.iter().any(|revision| revision.key.starts_with(EVENTS)), "there is no event");
         let broken = oracle::broken_rules(&history, CANARY);
         assert!(broken.is_empty(), "{broken:#?}");
     }
     println!("{} operations in {:.0?}: {sum:?}", rounds * operations, begin.elapsed());
     assert!(sum.killed >= rounds * kills && sum.tally.refused > 0, "{sum:?}");
     assert!(sum.tally.accepted > rounds * operations / 4, "{sum:?}");
-    stage.controller_kept_within_its_rights();
+    cluster.controller_kept_within_its_rights();
 }
 
-/// How it went.
 #[derive(Debug, Default)]
 struct Sum {
     tally: Tally,
@@ -268,15 +267,15 @@ struct Sum {
 }
 
 async fn round(
-    stage: &Stage,
+    cluster: &Cluster,
     pods: &mut [Pod; 2],
     operations: usize,
     kills: usize,
     random: &mut StdRng,
     sum: &mut Sum,
 ) {
-    let alice = Hand::of(&stage.plane.client(User::Alice).await);
-    let flux = Hand::of(&stage.plane.client(User::FluxKustomize).await);
+    let alice = Apis::of(&cluster.plane.client(User::Alice).await);
+    let flux = Apis::of(&cluster.plane.client(User::FluxKustomize).await);
     for number in 0..CONNECTIONS {
         let connection = connection_of(&format!("connection-{number}"));
         alice.connections.create(&PostParams::default(), &connection).await.unwrap();
@@ -290,9 +289,9 @@ async fn round(
     let mut killed = 0;
     for done in (0..operations).step_by(part) {
         let since = Instant::now();
-        let leader = eventually("somebody to lead", SOON, || ready(leader(pods))).await;
+        let leader = eventually("a pod to lead", SOON, || ready(leader(pods))).await;
         sum.longest_without_leader = sum.longest_without_leader.max(since.elapsed());
-        // Two thirds of them with a leader at work, the rest while nobody leads.
+        // Two thirds of them with a leader, the rest without.
         let here = part.min(operations - done);
         act((&alice, &flux), here * 2 / 3, WITH_A_LEADER, random, &mut sum.tally).await;
         if killed < kills {
@@ -306,7 +305,7 @@ async fn round(
     let (rules, connections) = stored(&alice).await;
     let leaving = |c: &&Value| c["spec"]["enabled"] == false || !c["metadata"]["deletionTimestamp"].is_null();
     sum.held_after_a_storm += connections.iter().filter(leaving).count();
-    // Everything that was held goes through by itself once nobody holds it.
+    // Everything held is carried out once it is released.
     for rule in &rules {
         patch(&alice.rules, text(&rule["metadata"]["name"]), json!({"spec": {"active": false}}))
             .await
@@ -324,7 +323,7 @@ async fn round(
 }
 
 async fn act(
-    (alice, flux): (&Hand, &Hand),
+    (alice, flux): (&Apis, &Apis),
     operations: usize,
     pause: u64,
     random: &mut StdRng,
@@ -351,14 +350,14 @@ async fn act(
 }
 
 #[test]
-fn i1_holds_while_users_change_everything_and_leaders_die() {
+fn i1_holds_under_random_changes_and_leader_kills() {
     storm(seed(), 1, 1_000, 10);
 }
 
 #[test]
 #[ignore = "the large number; run by `make soak`"]
-fn soak_i1_holds_over_a_hundred_thousand_operations() {
-    // On clusters of their own, side by side: the users of one wait most of the time.
+fn soak_i1_holds_over_100000_operations() {
+    // On separate clusters in parallel: users mostly wait.
     std::thread::scope(|scope| {
         for storm_number in 0..4 {
             scope.spawn(move || storm(seed() + storm_number, 13, 2_000, 2));

@@ -1,11 +1,11 @@
-//! The story of the quickstart's connection on a real control plane, told with kubectl: refused while a rule works,
-//! held for a tool, disabled, enabled, deleted, connected again. Afterwards every revision of the store is read.
+//! The life of the quickstart's connection on a real control plane, driven by kubectl: refused while a rule is active,
+//! held for a tool, disabled, enabled, deleted, connected again. Afterwards every revision of the store is checked.
 
+use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, condition, repository, text_of};
 use crate::harness::users::User;
 use crate::oracle;
-use crate::stage::{Lease, NAMESPACE, SOON, Stage, condition, repository, text_of};
 
-/// The posts of the quickstart that get a link, and one that arrives while a disabling waits.
+/// The posts of the quickstart that are linked, and one that arrives during a held disable.
 pub const LINKED: [&str; 4] = [
     "postlink/suitcase-day-four",
     "postlink/gepaeck-in-lissabon",
@@ -13,7 +13,7 @@ pub const LINKED: [&str; 4] = [
     "postlink/carousel-three",
 ];
 
-/// The posts of the quickstart that stay as they are.
+/// The posts of the quickstart that are not linked.
 const NOT_LINKED: [&str; 4] = [
     "postlink/crew-found-the-bear",
     "postlink/bagage-abime",
@@ -41,12 +41,11 @@ spec:
     sentiment: Negative
 ";
 
-/// One step: what somebody does, and how everything is once it has had its effect. Between the two the controller
-/// may die.
+/// One step: an action, and the checks once it has taken effect. The controller may be killed in between.
 pub struct Step {
     pub name: &'static str,
-    pub act: fn(&Stage),
-    pub ends: fn(&Stage),
+    pub act: fn(&Cluster),
+    pub ends: fn(&Cluster),
 }
 
 pub const STEPS: [Step; 10] = [
@@ -62,62 +61,58 @@ pub const STEPS: [Step; 10] = [
     Step { name: "both gone", act: the_rule_is_deleted, ends: the_connection_goes_by_itself },
 ];
 
-/// As the README says; kubectl takes the files in the order of their names.
-fn apply_the_quickstart(stage: &Stage) {
-    stage.plane.kubectl_apply(User::Alice, repository("examples/quickstart"));
+/// As in the README; kubectl applies the files in the order of their names.
+fn apply_the_quickstart(cluster: &Cluster) {
+    cluster.plane.kubectl_apply(User::Alice, repository("examples/quickstart"));
 }
 
-fn posts_are_linked(stage: &Stage) {
-    stage.wait("condition=Ready", &[CONNECTION]);
-    stage.wait_reason("Active", "Reserved", &[RULE]);
-    stage.wait_reason("Linked", "LinkedByRule", &LINKED[..2]);
-    stage.wait_reason("Linked", "LinkedByHand", &LINKED[2..3]);
-    stage.wait("condition=RecordAvailable", &LINKED[..3]);
-    stage.wait_reason("Linked", "NotRequested", &NOT_LINKED);
+fn posts_are_linked(cluster: &Cluster) {
+    cluster.wait("condition=Ready", &[CONNECTION]);
+    cluster.wait_reason("Active", "Reserved", &[RULE]);
+    cluster.wait_reason("Linked", "LinkedByRule", &LINKED[..2]);
+    cluster.wait_reason("Linked", "LinkedByHand", &LINKED[2..3]);
+    cluster.wait("condition=RecordAvailable", &LINKED[..3]);
+    cluster.wait_reason("Linked", "NotRequested", &NOT_LINKED);
     for post in LINKED[..3].iter().chain(&NOT_LINKED).chain(&[CONNECTION, RULE]) {
-        assert_eq!(condition(&stage.get(post), "Ready").map(|ready| ready.0), Some("True"), "{post}");
+        assert_eq!(condition(&cluster.get(post), "Ready").map(|ready| ready.0), Some("True"), "{post}");
     }
-    let connection = stage.get(CONNECTION);
+    let connection = cluster.get(CONNECTION);
     assert_eq!(connection["status"]["state"], "Enabled");
     assert_eq!(connection["status"]["organization"]["uniqueName"], "northwind");
     assert_eq!(connection["status"]["activeRuleCount"], 1);
     assert_eq!(condition(&connection, "Default"), Some(("True", "DefaultConnection")));
 }
 
-fn a_person_is_refused(stage: &Stage) {
-    let disable = [
-        "patch",
-        "-n",
-        NAMESPACE,
-        "dconn",
-        "northwind",
-        "--type=merge",
-        "-p",
-        r#"{"spec":{"enabled":false}}"#,
-    ];
+/// The arguments of `kubectl patch` for the quickstart's connection.
+fn patch_connection(patch: &str) -> [&str; 8] {
+    ["patch", "-n", NAMESPACE, "dconn", "northwind", "--type=merge", "-p", patch]
+}
+
+fn a_person_is_refused(cluster: &Cluster) {
+    let disable = patch_connection(r#"{"spec":{"enabled":false}}"#);
     let dry_run = [&disable[..], &["--dry-run=server"]].concat();
-    stage.plane.until_refused(User::Alice, &dry_run, "is used by", SOON);
-    let told = concat!(
+    cluster.plane.until_refused(User::Alice, &dry_run, "is used by", SOON);
+    let expected = concat!(
         "Error from server (Forbidden): dynamicsconnections.postlink.dev \"northwind\" is forbidden: ",
         "ValidatingAdmissionPolicy 'postlink-refusal' with binding 'postlink-refusal' denied request: ",
         "connection northwind is used by 1 active rule: baggage-complaints; deactivate or delete it first\n",
     );
-    let answer = stage.plane.kubectl(User::Alice, disable);
+    let answer = cluster.plane.kubectl(User::Alice, disable);
     assert_eq!(answer.code, Some(1));
-    assert_eq!(answer.stderr, told);
-    let answer = stage.plane.kubectl(User::Alice, ["delete", "-n", NAMESPACE, "dconn", "northwind"]);
+    assert_eq!(answer.stderr, expected);
+    let answer = cluster.plane.kubectl(User::Alice, ["delete", "-n", NAMESPACE, "dconn", "northwind"]);
     assert_eq!(answer.code, Some(1));
-    assert_eq!(answer.stderr, told);
+    assert_eq!(answer.stderr, expected);
     let edited = disabled_connection();
-    let message = stage.plane.kubectl_apply_text(User::Alice, &edited).refused();
+    let message = cluster.plane.kubectl_apply_text(User::Alice, &edited).refused();
     assert!(message.contains("is used by 1 active rule: baggage-complaints; deactivate"), "{message}");
 }
 
-fn all_goes_on(stage: &Stage) {
-    let connection = stage.get(CONNECTION);
+fn all_goes_on(cluster: &Cluster) {
+    let connection = cluster.get(CONNECTION);
     assert_eq!(connection["spec"]["enabled"], true);
     assert_eq!(condition(&connection, "DisableRefused"), None);
-    assert_eq!(condition(&stage.get(RULE), "HoldsConnection"), None);
+    assert_eq!(condition(&cluster.get(RULE), "HoldsConnection"), None);
 }
 
 fn disabled_connection() -> String {
@@ -127,179 +122,177 @@ fn disabled_connection() -> String {
     edited
 }
 
-/// As Flux does it: a server-side dry run first, then the apply. Its standard error.
-fn flux_applies(stage: &Stage, yaml: &str) -> String {
+/// As Flux does it: a server-side dry run, then the apply. Returns standard error.
+fn flux_applies(cluster: &Cluster, yaml: &str) -> String {
     let apply =
         ["apply", "--server-side", "--force-conflicts", "--field-manager=kustomize-controller", "-f", "-"];
     let dry_run = [&apply[..], &["--dry-run=server"]].concat();
-    stage.plane.kubectl_with_input(User::FluxKustomize, dry_run, yaml).ok();
-    let answer = stage.plane.kubectl_with_input(User::FluxKustomize, apply, yaml);
-    let told = answer.stderr.clone();
+    cluster.plane.kubectl_with_input(User::FluxKustomize, dry_run, yaml).ok();
+    let answer = cluster.plane.kubectl_with_input(User::FluxKustomize, apply, yaml);
+    let stderr = answer.stderr.clone();
     answer.ok();
-    told
+    stderr
 }
 
-fn a_tool_disables(stage: &Stage) {
-    let told = flux_applies(stage, &disabled_connection());
+fn a_tool_disables(cluster: &Cluster) {
+    let flux_stderr = flux_applies(cluster, &disabled_connection());
     let warning = concat!(
         "Warning: Validation failed for ValidatingAdmissionPolicy 'postlink-refusal-tools' with binding ",
         "'postlink-refusal-tools': connection northwind is used by 1 active rule: baggage-complaints; ",
         "deactivate or delete it first\n",
     );
-    assert_eq!(told, warning);
-    // Held means that the rule goes on working.
-    stage.plane.kubectl_apply_text(User::Alice, LATE_POST).ok();
+    assert_eq!(flux_stderr, warning);
+    // While held, the rule keeps working.
+    cluster.plane.kubectl_apply_text(User::Alice, LATE_POST).ok();
 }
 
-fn the_rule_holds_the_connection(stage: &Stage) {
-    stage.wait_reason("DisableRefused", "UsedByActiveRules", &[CONNECTION]);
-    stage.wait_reason("HoldsConnection", "HoldsConnection", &[RULE]);
-    stage.wait_reason("Linked", "LinkedByRule", &LINKED[3..]);
-    stage.wait("condition=RecordAvailable", &LINKED);
-    let connection = stage.get(CONNECTION);
+fn the_rule_holds_the_connection(cluster: &Cluster) {
+    cluster.wait_reason("DisableRefused", "UsedByActiveRules", &[CONNECTION]);
+    cluster.wait_reason("HoldsConnection", "HoldsConnection", &[RULE]);
+    cluster.wait_reason("Linked", "LinkedByRule", &LINKED[3..]);
+    cluster.wait("condition=RecordAvailable", &LINKED);
+    let connection = cluster.get(CONNECTION);
     assert_eq!(connection["spec"]["enabled"], false);
     assert_eq!(connection["status"]["state"], "Enabled");
-    stage.wait("condition=Ready", &[CONNECTION]);
-    let rule = stage.get(RULE);
+    cluster.wait("condition=Ready", &[CONNECTION]);
+    let rule = cluster.get(RULE);
     assert_eq!(condition(&rule, "Active"), Some(("True", "Reserved")));
     assert_eq!(condition(&rule, "Ready"), Some(("False", "HoldsConnection")));
 }
 
-fn the_rule_is_set_inactive(stage: &Stage) {
+fn the_rule_is_set_inactive(cluster: &Cluster) {
     let text = text_of("examples/quickstart/rule.yaml");
     let edited = text.replace("spec:\n", "spec:\n  active: false\n");
     assert_ne!(edited, text);
-    flux_applies(stage, &edited);
+    flux_applies(cluster, &edited);
 }
 
-fn the_connection_is_disabled(stage: &Stage) {
-    stage.wait("jsonpath={.status.state}=Disabled", &[CONNECTION]);
-    stage.wait_reason("RecordAvailable", "ConnectionDisabled", &LINKED);
-    stage.wait_reason("Active", "Inactive", &[RULE]);
-    let connection = stage.get(CONNECTION);
+fn the_connection_is_disabled(cluster: &Cluster) {
+    cluster.wait("jsonpath={.status.state}=Disabled", &[CONNECTION]);
+    cluster.wait_reason("RecordAvailable", "ConnectionDisabled", &LINKED);
+    cluster.wait_reason("Active", "Inactive", &[RULE]);
+    let connection = cluster.get(CONNECTION);
     assert_eq!(condition(&connection, "DisableRefused"), None);
     assert_eq!(condition(&connection, "Ready"), Some(("True", "Disabled")));
     assert_eq!(connection["status"]["activeRuleCount"], 0);
-    let rule = stage.get(RULE);
+    let rule = cluster.get(RULE);
     assert_eq!(condition(&rule, "HoldsConnection"), None);
     assert_eq!(condition(&rule, "Ready").map(|ready| ready.0), Some("True"));
     for post in LINKED {
-        let link = stage.get(post);
+        let link = cluster.get(post);
         assert_eq!(condition(&link, "Linked").map(|linked| linked.0), Some("True"), "{post}");
         assert_eq!(condition(&link, "Ready").map(|ready| ready.0), Some("True"), "{post}");
     }
 }
 
-fn the_connection_is_applied(stage: &Stage) {
-    flux_applies(stage, &text_of("examples/quickstart/connection.yaml"));
+fn the_connection_is_applied(cluster: &Cluster) {
+    flux_applies(cluster, &text_of("examples/quickstart/connection.yaml"));
 }
 
-fn details_are_back(stage: &Stage) {
-    stage.wait("jsonpath={.status.state}=Enabled", &[CONNECTION]);
-    stage.wait("condition=RecordAvailable", &LINKED);
-    assert_eq!(condition(&stage.get(CONNECTION), "Ready"), Some(("True", "Connected")));
-    assert_eq!(condition(&stage.get(RULE), "Active"), Some(("False", "Inactive")));
+fn details_are_back(cluster: &Cluster) {
+    cluster.wait("jsonpath={.status.state}=Enabled", &[CONNECTION]);
+    cluster.wait("condition=RecordAvailable", &LINKED);
+    assert_eq!(condition(&cluster.get(CONNECTION), "Ready"), Some(("True", "Connected")));
+    assert_eq!(condition(&cluster.get(RULE), "Active"), Some(("False", "Inactive")));
 }
 
-fn the_connection_is_deleted(stage: &Stage) {
-    stage.plane.kubectl(User::Alice, ["delete", "-n", NAMESPACE, "dconn", "northwind", "--wait=false"]).ok();
+fn the_connection_is_deleted(cluster: &Cluster) {
+    cluster
+        .plane
+        .kubectl(User::Alice, ["delete", "-n", NAMESPACE, "dconn", "northwind", "--wait=false"])
+        .ok();
 }
 
-fn links_are_put_aside(stage: &Stage) {
-    stage.wait("delete", &[CONNECTION]);
-    stage.wait_reason("Linked", "ConnectionDeleted", &LINKED);
+fn links_are_put_aside(cluster: &Cluster) {
+    cluster.wait("delete", &[CONNECTION]);
+    cluster.wait_reason("Linked", "ConnectionDeleted", &LINKED);
     for post in LINKED {
-        let link = stage.get(post);
+        let link = cluster.get(post);
         assert_eq!(link["status"]["removedLink"]["cause"], "ConnectionDeleted", "{post}");
         assert_eq!(link["status"]["link"], serde_json::Value::Null, "{post}");
         assert_eq!(condition(&link, "RecordAvailable"), None, "{post}");
-        // Only the one that was asked for by hand still waits for something.
+        // Only the link by hand still waits.
         let ready = if post == LINKED[2] { "False" } else { "True" };
         assert_eq!(condition(&link, "Ready").map(|ready| ready.0), Some(ready), "{post}");
     }
 }
 
-fn a_person_connects_again(stage: &Stage) {
-    stage.plane.kubectl_apply(User::Alice, repository("examples/quickstart/connection.yaml"));
+fn a_person_connects_again(cluster: &Cluster) {
+    cluster.plane.kubectl_apply(User::Alice, repository("examples/quickstart/connection.yaml"));
 }
 
-fn links_are_restored(stage: &Stage) {
-    stage.wait_reason("Linked", "Restored", &LINKED);
-    stage.wait("condition=RecordAvailable", &LINKED);
-    let connection = stage.get(CONNECTION);
+fn links_are_restored(cluster: &Cluster) {
+    cluster.wait_reason("Linked", "Restored", &LINKED);
+    cluster.wait("condition=RecordAvailable", &LINKED);
+    let connection = cluster.get(CONNECTION);
     for post in LINKED {
-        let link = stage.get(post);
+        let link = cluster.get(post);
         assert_eq!(link["status"]["removedLink"], serde_json::Value::Null, "{post}");
         assert_eq!(link["status"]["link"]["connection"]["uid"], connection["metadata"]["uid"], "{post}");
     }
 }
 
-fn the_rule_is_applied(stage: &Stage) {
-    flux_applies(stage, &text_of("examples/quickstart/rule.yaml"));
+fn the_rule_is_applied(cluster: &Cluster) {
+    flux_applies(cluster, &text_of("examples/quickstart/rule.yaml"));
 }
 
-fn the_rule_works(stage: &Stage) {
-    stage.wait_reason("Active", "Reserved", &[RULE]);
-    stage.wait("condition=Ready", &[RULE, CONNECTION]);
-    stage.wait_reason("Linked", "Restored", &LINKED);
+fn the_rule_works(cluster: &Cluster) {
+    cluster.wait_reason("Active", "Reserved", &[RULE]);
+    cluster.wait("condition=Ready", &[RULE, CONNECTION]);
+    cluster.wait_reason("Linked", "Restored", &LINKED);
 }
 
-fn a_tool_deletes(stage: &Stage) {
+fn a_tool_deletes(cluster: &Cluster) {
     let delete = ["delete", "-n", NAMESPACE, "dconn", "northwind", "--wait=false"];
-    let answer = stage.plane.kubectl(User::FluxKustomize, delete);
-    let told = answer.stderr.clone();
+    let answer = cluster.plane.kubectl(User::FluxKustomize, delete);
+    let stderr = answer.stderr.clone();
     answer.ok();
-    assert!(told.contains("is used by 1 active rule: baggage-complaints"), "{told}");
+    assert!(stderr.contains("is used by 1 active rule: baggage-complaints"), "{stderr}");
 }
 
-fn the_deletion_waits(stage: &Stage) {
-    stage.wait_reason("DeletionRefused", "UsedByActiveRules", &[CONNECTION]);
-    stage.wait_reason("HoldsConnection", "HoldsConnection", &[RULE]);
-    stage.wait("condition=RecordAvailable", &LINKED);
-    // Nobody gets around it by taking the finalizer off.
-    let take_off = [
-        "patch",
-        "-n",
-        NAMESPACE,
-        "dconn",
-        "northwind",
-        "--type=merge",
-        "-p",
-        r#"{"metadata":{"finalizers":null}}"#,
-    ];
-    let message = stage.plane.kubectl(User::Admin, take_off).refused();
+fn the_deletion_waits(cluster: &Cluster) {
+    cluster.wait_reason("DeletionRefused", "UsedByActiveRules", &[CONNECTION]);
+    cluster.wait_reason("HoldsConnection", "HoldsConnection", &[RULE]);
+    cluster.wait("condition=RecordAvailable", &LINKED);
+    // Removing the finalizer does not help either.
+    let take_off = patch_connection(r#"{"metadata":{"finalizers":null}}"#);
+    let message = cluster.plane.kubectl(User::Admin, take_off).refused();
     assert!(
         message.contains("the finalizer postlink.dev/active-rules stays on connection northwind"),
         "{message}"
     );
 }
 
-fn the_rule_is_deleted(stage: &Stage) {
-    stage.plane.kubectl(User::FluxKustomize, ["delete", "-n", NAMESPACE, "arule", "baggage-complaints"]).ok();
+fn the_rule_is_deleted(cluster: &Cluster) {
+    cluster
+        .plane
+        .kubectl(User::FluxKustomize, ["delete", "-n", NAMESPACE, "arule", "baggage-complaints"])
+        .ok();
 }
 
-fn the_connection_goes_by_itself(stage: &Stage) {
-    links_are_put_aside(stage);
+fn the_connection_goes_by_itself(cluster: &Cluster) {
+    links_are_put_aside(cluster);
 }
 
-/// After a step nothing is held for nobody. At the end of the story that would say little: everything is gone by then.
-pub fn nothing_is_held_for_nobody(stage: &Stage) {
-    let broken = oracle::stale_reservations_at_rest(&stage.plane.history(oracle::OURS));
+/// Checks after a step that every reservation belongs to an active rule. At the end of the story nothing would be left
+/// to check.
+pub fn nothing_is_held_for_nobody(cluster: &Cluster) {
+    let broken = oracle::stale_reservations_at_rest(&cluster.plane.history(oracle::OURS));
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
 #[test]
 fn the_story_of_a_connection() {
-    let mut stage = Stage::quickstart(Lease::Elected);
+    let mut cluster = Cluster::quickstart(Lease::Elected);
     for step in STEPS {
         eprintln!("step: {}", step.name);
-        (step.act)(&stage);
-        (step.ends)(&stage);
-        nothing_is_held_for_nobody(&stage);
+        (step.act)(&cluster);
+        (step.ends)(&cluster);
+        nothing_is_held_for_nobody(&cluster);
     }
-    stage.controller_kept_within_its_rights();
-    let broken = oracle::broken_rules(&stage.plane.history("/registry/"), CANARY);
+    cluster.controller_kept_within_its_rights();
+    let broken = oracle::broken_rules(&cluster.plane.history("/registry/"), CANARY);
     assert!(broken.is_empty(), "{broken:#?}");
-    let log = stage.kill_controller();
+    let log = cluster.kill_controller();
     assert!(!log.contains(CANARY), "the client secret is in the log:\n{log}");
 }

@@ -1,7 +1,8 @@
-//! Bad input, through the program as a user runs it: one good tree, one bad thing beside it. What is bad is told at
-//! its place, everything else goes on, and nothing secret is told.
+//! Bad input through the program as a user runs it: a good tree with one bad document. The error names its place,
+//! everything else is applied, and no secret is printed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
+use crate::program::postlink;
 use rstest::rstest;
 use serde_json::Value;
 use std::{
@@ -11,7 +12,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The client secret; it must never be seen outside the file it stands in.
+/// The client secret; it must not appear in any output.
 const CANARY: &str = "canary-7f3a9";
 
 /// One connection with its instance, one post linked by hand.
@@ -49,16 +50,10 @@ spec:
 ";
 
 fn local(dir: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_postlink"))
-        .args(["local", "tree", "-o", "json"])
-        .current_dir(dir)
-        .env_remove("POSTLINK_LOG")
-        .env_remove("RUST_LOG")
-        .output()
-        .unwrap()
+    postlink().args(["local", "tree", "-o", "json"]).current_dir(dir).output().unwrap()
 }
 
-/// The good tree, with these files beside it (path, text).
+/// The good tree, plus these files (path, text).
 fn tree(files: &[(&str, &str)]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in [("tree/good.yaml", GOOD)].iter().chain(files) {
@@ -69,17 +64,19 @@ fn tree(files: &[(&str, &str)]) -> TempDir {
     dir
 }
 
-/// What was told on stderr, after making sure that nobody told the secret.
-fn told(output: &Output) -> String {
-    let told = String::from_utf8(output.stderr.clone()).unwrap();
+/// Standard error, after checking that no output contains the secret.
+fn stderr_of(output: &Output) -> String {
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
-    for text in [&told, &printed] {
-        assert!(!text.contains(CANARY) && !text.contains("Y2FuYXJ5LTdmM2E5"), "the secret is told:\n{text}");
+    for text in [&stderr, &printed] {
+        assert!(
+            !text.contains(CANARY) && !text.contains("Y2FuYXJ5LTdmM2E5"),
+            "the output contains the secret:\n{text}"
+        );
     }
-    told
+    stderr
 }
 
-/// An object of the output.
 fn object(output: &Output, kind: &str, name: &str) -> Option<Value> {
     let list: Value = serde_json::from_slice(&output.stdout).unwrap();
     let found = |o: &&Value| o["kind"] == kind && o["metadata"]["name"] == name;
@@ -93,7 +90,7 @@ fn condition(object: &Value, type_: &str) -> (String, String, String) {
     (text("status"), text("reason"), text("message"))
 }
 
-/// The good post is linked, whatever lies beside it.
+/// The good post is linked.
 fn all_else_went_on(output: &Output) {
     let good = object(output, "PostLink", "good").expect("the good post is there");
     assert_eq!(condition(&good, "Linked").1, "LinkedByHand");
@@ -107,12 +104,12 @@ fn a_folder_without_documents_is_a_usage_error() {
     fs::write(dir.path().join("tree/notes.txt"), "nothing to apply").unwrap();
     let output = local(dir.path());
     assert_eq!(output.status.code(), Some(2));
-    assert!(told(&output).contains("tree holds no YAML documents"));
+    assert!(stderr_of(&output).contains("tree holds no YAML documents"));
 }
 
 const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:\n  name: bad\n";
 
-/// A file that cannot be applied: what stderr says of it, place included.
+/// A document that cannot be applied, and the error on stderr with its place.
 #[rstest]
 #[case::not_yaml("a: [1, 2\nb: 3\n", "not-good.yaml:2:2: ")]
 #[case::tab("a:\n\tb: 1\n", "not-good.yaml:2:2: ")]
@@ -194,14 +191,14 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
     "apiVersion: local.postlink.dev/v1\nkind: SimulatedInstance\nmetadata: {name: bad}\n",
     "not-good.yaml:1:1: it is no SimulatedInstance of local.postlink.dev/v1alpha1"
 )]
-fn a_bad_document_is_told_at_its_place_and_all_else_goes_on(#[case] bad: &str, #[case] expected: &str) {
-    // After the good one: of two with one name the first counts.
+fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: &str) {
+    // Sorted after the good file: of two objects with one name the first counts.
     let dir = tree(&[("tree/not-good.yaml", bad)]);
     let output = local(dir.path());
-    let told = told(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains(expected), "expected {expected:?} in:\n{told}");
-    let lines = told.lines().filter(|line| line.starts_with("error: "));
+    let stderr = stderr_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(expected), "expected {expected:?} in:\n{stderr}");
+    let lines = stderr.lines().filter(|line| line.starts_with("error: "));
     for line in lines {
         assert!(line.starts_with("error: tree/"), "no place: {line}");
         assert!(!line.contains("12345678"), "a value of a secret: {line}");
@@ -209,7 +206,7 @@ fn a_bad_document_is_told_at_its_place_and_all_else_goes_on(#[case] bad: &str, #
     all_else_went_on(&output);
 }
 
-/// A connection that cannot work: its reason, and words that say what to do.
+/// An unusable connection: its reason, and the advice in its message.
 #[rstest]
 #[case::no_secret(
     "northwind",
@@ -232,7 +229,7 @@ fn a_bad_document_is_told_at_its_place_and_all_else_goes_on(#[case] bad: &str, #
 )]
 #[case::foreign_host("contoso", "https://dynamics.com.evil.example", "HostNotAllowed", "--allow-host")]
 #[case::nothing_there("contoso", "https://nobody.crm.dynamics.com", "InstanceDowntime", "resumes by itself")]
-fn a_connection_that_cannot_work_says_why_and_what_to_do(
+fn unusable_connection_says_why_and_what_to_do(
     #[case] secret: &str,
     #[case] url: &str,
     #[case] reason: &str,
@@ -247,8 +244,8 @@ fn a_connection_that_cannot_work_says_why_and_what_to_do(
     );
     let dir = tree(&[("tree/bad.yaml", &bad)]);
     let output = local(dir.path());
-    let told = told(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let stderr = stderr_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     let connection = object(&output, "DynamicsConnection", "bad").expect("it is stored");
     let (status, shown, message) = condition(&connection, "Ready");
     assert_eq!((status.as_str(), shown.as_str()), ("False", reason), "{message}");
@@ -257,19 +254,19 @@ fn a_connection_that_cannot_work_says_why_and_what_to_do(
     let link = object(&output, "PostLink", "bad").expect("it is stored");
     let waits = if reason == "InstanceDowntime" { reason } else { "ConnectionNotReady" };
     assert_eq!(condition(&link, "Linked").1, waits, "nothing is lost: it waits");
-    assert!(told.contains("not ready: dynamicsconnection/bad: "), "{told}");
+    assert!(stderr.contains("not ready: dynamicsconnection/bad: "), "{stderr}");
     all_else_went_on(&output);
 }
 
 #[test]
-fn r21_references_to_nothing_wait_with_the_name_of_what_is_missing() {
+fn r21_missing_references_are_named_and_waited_for() {
     let rule = "apiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: bad}\nspec: {connectionRef: {name: nowhere}}\n---\n";
     let post = format!(
         "{rule}{POST}spec:\n  post: {{url: 'https://a.example/b', id: b}}\n  link: {{connectionRef: {{name: nowhere}}}}\n"
     );
     let dir = tree(&[("tree/bad.yaml", &post)]);
     let output = local(dir.path());
-    told(&output);
+    stderr_of(&output);
     for (kind, type_) in [("AutomationRule", "Active"), ("PostLink", "Linked")] {
         let (_, reason, message) = condition(&object(&output, kind, "bad").unwrap(), type_);
         assert_eq!(reason, "ConnectionNotFound");
@@ -279,11 +276,11 @@ fn r21_references_to_nothing_wait_with_the_name_of_what_is_missing() {
 }
 
 #[test]
-fn r03_of_two_defaults_the_younger_says_so_and_both_stay_ready() {
+fn r03_younger_default_reports_conflict_both_stay_ready() {
     let second = "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: zweite}\nspec: {instanceUrl: 'https://contoso.crm.dynamics.com', default: true, credentials: {secretRef: {name: contoso}}}\n";
     let dir = tree(&[("tree/second.yaml", second)]);
     let output = local(dir.path());
-    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr_of(&output));
     let (status, reason, message) =
         condition(&object(&output, "DynamicsConnection", "zweite").unwrap(), "Default");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "DefaultConflict"));
@@ -291,19 +288,19 @@ fn r03_of_two_defaults_the_younger_says_so_and_both_stay_ready() {
     all_else_went_on(&output);
 }
 
-/// A post that only the instance could refuse: control characters are taken out of the text that is sent.
+/// The instance would refuse control characters; they are removed from the text that is sent.
 #[test]
-fn r28_control_characters_in_a_post_do_not_keep_it_from_being_linked() {
+fn r28_control_characters_are_stripped_before_sending() {
     let post = format!(
         "{POST}spec:\n  post: {{url: 'https://a.example/b', id: b, title: \"a\\0b\", content: \"ring \\a the bell\\nplease\"}}\n  link: {{}}\n"
     );
     let dir = tree(&[("tree/post.yaml", &post)]);
     let output = local(dir.path());
-    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr_of(&output));
     assert_eq!(condition(&object(&output, "PostLink", "bad").unwrap(), "Linked").1, "LinkedByHand");
 }
 
-/// A slip of the pen in the second commit deletes nothing: no tool prunes what it could not render.
+/// A typo in the second commit deletes nothing: no tool prunes what it could not render.
 #[rstest]
 #[case::post(
     "kind: PostLink\nmetadata: {name: good}",
@@ -313,7 +310,7 @@ fn r28_control_characters_in_a_post_do_not_keep_it_from_being_linked() {
 )]
 #[case::connection("kind: DynamicsConnection", "kind: DynamicConnection", "DynamicsConnection", "contoso")]
 #[case::instance("  host: contoso", "  hots: contoso", "PostLink", "good")]
-fn a_slip_in_a_later_commit_loses_nothing(
+fn broken_later_commit_prunes_nothing(
     #[case] right: &str,
     #[case] wrong: &str,
     #[case] kind: &str,
@@ -326,30 +323,30 @@ fn a_slip_in_a_later_commit_loses_nothing(
         fs::write(dir.path().join("tree").join(commit).join("all.yaml"), text).unwrap();
     }
     let output = local(dir.path());
-    let told = told(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("error: tree/2-slip/all.yaml:"), "{told}");
+    let stderr = stderr_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: tree/2-slip/all.yaml:"), "{stderr}");
     let kept = object(&output, kind, name).expect("it is still there");
-    assert_eq!(condition(&kept, "Ready").0, "True", "{told}");
+    assert_eq!(condition(&kept, "Ready").0, "True", "{stderr}");
     all_else_went_on(&output);
 }
 
 #[test]
-fn what_is_no_folder_of_manifests_ends_with_a_word_and_code_2() {
+fn not_a_manifest_folder_exits_with_2() {
     let dir = tempfile::tempdir().unwrap();
     let output = local(dir.path());
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(output.stdout, b"");
-    assert!(told(&output).starts_with("error: tree: cannot be read: "), "{}", told(&output));
+    assert!(stderr_of(&output).starts_with("error: tree: cannot be read: "), "{}", stderr_of(&output));
 }
 
 #[test]
-fn a_pipe_in_the_tree_is_told_and_not_waited_for() {
+fn named_pipe_in_the_tree_is_reported() {
     let dir = tree(&[]);
     let made = Command::new("mkfifo").arg(dir.path().join("tree/pipe.yaml")).status().unwrap();
     assert!(made.success());
     let output = local(dir.path());
     assert_eq!(output.status.code(), Some(1));
-    assert!(told(&output).contains("tree/pipe.yaml: cannot be read: it is not a regular file"));
+    assert!(stderr_of(&output).contains("tree/pipe.yaml: cannot be read: it is not a regular file"));
     all_else_went_on(&output);
 }

@@ -1,24 +1,24 @@
-//! §4 over every revision of the in-memory API: what was stored for a moment only counts as well.
+//! §4 at every revision of the in-memory API, including states that were stored only briefly.
 
 use crate::scenario_runner::{condition, text};
 use kube_memory::{HistoryEntry, MemoryApi};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// What the store held at the last revision that was judged. Objects are named `namespace/name`.
+/// The state at the last revision checked. Objects are named `namespace/name`.
 #[derive(Default)]
 pub struct Replay {
     revision: u64,
     connections: BTreeMap<String, Arc<Value>>,
-    /// The rules that are Active, and the UID of the connection they are Active on.
+    /// Active rules, with the UID of their connection.
     active: BTreeMap<String, String>,
 }
 
 impl Replay {
-    /// Goes on to the newest revision. I1: at none is a connection Disabled or gone while a rule is Active with its UID
-    /// in `status.connectionUID`; and at none does a rule become Active without an entry of its generation (§4.1).
+    /// Checks all revisions up to the newest. I1: no connection is Disabled or gone while a rule is Active with its UID
+    /// in `status.connectionUID`; no rule becomes Active without an entry of its generation (§4.1).
     pub fn broken(&mut self, api: &MemoryApi) -> Vec<String> {
-        let mut broken = Vec::new();
+        let mut violations = Vec::new();
         for revision in api.history_since(self.revision) {
             self.revision = revision.revision;
             let name = format!("{}/{}", revision.key.namespace, revision.key.name);
@@ -29,13 +29,13 @@ impl Replay {
                         None => self.connections.remove(&name),
                     };
                 }
-                "automationrules.postlink.dev" => broken.extend(self.rule(&name, &revision)),
+                "automationrules.postlink.dev" => violations.extend(self.rule(&name, &revision)),
                 _ => continue,
             }
             let at = revision.revision;
-            broken.extend(self.under_an_active_rule().map(|what| format!("revision {at}: {what}")));
+            violations.extend(self.under_an_active_rule().map(|what| format!("revision {at}: {what}")));
         }
-        broken
+        violations
     }
 
     fn rule(&mut self, name: &str, revision: &HistoryEntry) -> Option<String> {

@@ -1,12 +1,14 @@
 //! The whole of Postlink in one process: the in-memory API, the schemas, simulated instances, the real controller.
-mod asked;
 mod bad_input;
 mod contoso;
 mod controller;
 mod history;
 mod manifests;
 mod policies;
+#[path = "../program.rs"]
+mod program;
 mod readme;
 mod scenario_runner;
 mod scenarios;
 mod write_counts;
+mod write_log;

@@ -52,7 +52,7 @@ items:
 ";
 
 #[test]
-fn fields_of_every_document_are_found_by_line_and_column() {
+fn fields_are_located_by_line_and_column() {
     let loaded = yaml(TREE);
     assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
     let [rule, one, two] = &loaded.documents[..] else { panic!("{} documents", loaded.documents.len()) };
@@ -90,14 +90,14 @@ fn values_are_typed_as_kubectl_types_them() {
 }
 
 #[test]
-fn anchors_and_merges_are_expanded_and_what_is_written_wins() {
+fn anchors_and_merge_keys_are_expanded() {
     let value = only("base: &b {x: 1, z: 2}\nown: {<<: *b, z: 3}\nsame: *b\n");
     assert_eq!(value["own"], json!({"x": 1, "z": 3}));
     assert_eq!(value["same"], json!({"x": 1, "z": 2}));
 }
 
 #[test]
-fn an_alias_bomb_is_refused_before_it_grows() {
+fn alias_bomb_is_refused() {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..12 {
         let inner = vec![format!("*a{}", level - 1); 10].join(", ");
@@ -109,7 +109,7 @@ fn an_alias_bomb_is_refused_before_it_grows() {
 }
 
 #[test]
-fn a_key_written_twice_is_an_error_with_its_place() {
+fn duplicate_key_is_an_error_with_its_place() {
     let loaded = yaml("kind: A\nspec:\n  a: 1\n  b: 2\n  a: 3\n");
     assert_eq!(messages(&loaded), ["a.yaml:5:3: the key `a` is written twice; keep one of them"]);
 }
@@ -180,7 +180,7 @@ fn numbered_folders_are_commits_in_numeric_order() {
     assert_eq!((single.len(), single[0].name.as_str()), (1, "notes"));
 }
 
-/// What YAML 1.1 or 1.2 could take for something else.
+/// Scalars that YAML 1.1 and 1.2 type differently.
 #[rustfmt::skip]
 const TRICKY: &[&str] = &[
     "yes", "no", "on", "off", "y", "n", "Y", "N", "true", "null", "~", "", "010", "0x1F", "0o17", "0b1",
@@ -192,7 +192,7 @@ const TRICKY: &[&str] = &[
 ];
 
 #[test]
-fn what_is_emitted_reads_back_as_it_was() {
+fn emitted_yaml_reads_back_unchanged() {
     for text in TRICKY {
         let value = json!({"v": text, "list": [text, {"k": text}]});
         let emitted = to_yaml(&value);
@@ -231,7 +231,7 @@ fn what_is_emitted_reads_back_as_it_was() {
 
 #[test]
 fn a_long_list_is_expanded_in_one_pass() {
-    // Each item's line is noted while reading; searching for it anew would be quadratic.
+    // Each item's line is recorded while reading; searching for it again would be quadratic.
     let mut text = "apiVersion: v1\nkind: List\nitems:\n".to_owned();
     for n in 0..20_000 {
         writeln!(text, "- kind: A\n  metadata: {{name: a{n}}}").unwrap();

@@ -1,4 +1,4 @@
-//! The admission policies: who is told what, in which mode, in which words.
+//! The admission policies: the answer and its message for each principal, operation and mode.
 
 use kube_memory::schema::policies::Policies;
 use kube_memory::{AdmissionRequest, Operation, UserInfo};
@@ -46,27 +46,27 @@ fn disabled(old: &Value) -> Value {
     new
 }
 
-/// What a user is told.
+/// The answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Told {
-    Nothing,
+enum Admission {
+    Allowed,
     Warned,
     Denied,
 }
-use Told::{Denied, Nothing, Warned};
+use Admission::{Allowed, Denied, Warned};
 
-/// Evaluates a request, checks the exact words, and says what it came to.
-fn told(
+/// Evaluates a request and checks the exact message.
+fn evaluate(
     policies: &Policies,
     request: &AdmissionRequest,
     new: Option<&Value>,
     old: &Value,
     namespace: Option<&Value>,
     sentence: &str,
-) -> Told {
+) -> Admission {
     let verdict = policies.evaluate(request, new, Some(old), namespace);
     match (&verdict.denials[..], &verdict.warnings[..]) {
-        ([], []) => Nothing,
+        ([], []) => Allowed,
         ([denial], []) => {
             assert_eq!(denial.message, sentence);
             let text = "ValidatingAdmissionPolicy 'postlink-refusal' with binding 'postlink-refusal' denied request: ";
@@ -79,7 +79,7 @@ fn told(
             assert!(warning.ends_with(&format!(": {sentence}")), "{warning}");
             Warned
         }
-        other => panic!("told several things: {other:?}"),
+        other => panic!("several answers: {other:?}"),
     }
 }
 
@@ -92,10 +92,10 @@ const FOUR: &str =
 #[case(3, "connection c is used by 3 active rules: a, b, c; deactivate or delete them first")]
 #[case(4, FOUR)]
 #[case(6, "connection c is used by 6 active rules: a, b, c and 3 more; deactivate or delete them first")]
-fn r08_the_sentence_names_three_rules_and_counts_the_rest(#[case] rules: usize, #[case] sentence: &str) {
+fn r08_message_names_three_rules_and_counts_the_rest(#[case] rules: usize, #[case] sentence: &str) {
     let old = connection(rules);
     let request = request("jane", Operation::Delete);
-    assert_eq!(told(&policies(Mode::Deny), &request, None, &old, None, sentence), Denied);
+    assert_eq!(evaluate(&policies(Mode::Deny), &request, None, &old, None, sentence), Denied);
 }
 
 const FLUX: &str = "system:serviceaccount:flux-system:kustomize-controller";
@@ -104,36 +104,36 @@ const TENANT: &str = "system:serviceaccount:team-a:reconciler";
 
 /// principal × operation × mode, each also as a dry run.
 #[rstest]
-#[case::person("jane", json!({}), json!({}), [Denied, Warned, Nothing])]
-#[case::admin("kubernetes-admin", json!({}), json!({}), [Denied, Warned, Nothing])]
+#[case::person("jane", json!({}), json!({}), [Denied, Warned, Allowed])]
+#[case::admin("kubernetes-admin", json!({}), json!({}), [Denied, Warned, Allowed])]
 #[case::person_on_a_flux_object("jane", json!({"kustomize.toolkit.fluxcd.io/name": "apps"}), json!({}),
-    [Denied, Warned, Nothing])]
-#[case::ci_account(TENANT, json!({}), json!({}), [Denied, Warned, Nothing])]
-#[case::flux(FLUX, json!({}), json!({}), [Warned, Warned, Nothing])]
-#[case::flux_helm("system:serviceaccount:flux-system:helm-controller", json!({}), json!({}), [Warned, Warned, Nothing])]
+    [Denied, Warned, Allowed])]
+#[case::ci_account(TENANT, json!({}), json!({}), [Denied, Warned, Allowed])]
+#[case::flux(FLUX, json!({}), json!({}), [Warned, Warned, Allowed])]
+#[case::flux_helm("system:serviceaccount:flux-system:helm-controller", json!({}), json!({}), [Warned, Warned, Allowed])]
 #[case::argo_cd("system:serviceaccount:argocd:argocd-application-controller", json!({}), json!({}),
-    [Warned, Warned, Nothing])]
+    [Warned, Warned, Allowed])]
 #[case::argo_cd_from_elsewhere("system:serviceaccount:kube-system:argocd-manager", json!({}), json!({}),
-    [Warned, Warned, Nothing])]
+    [Warned, Warned, Allowed])]
 #[case::cloud_identity_on_an_argo_object(ROLE_SESSION, json!({}), json!({"argocd.argoproj.io/tracking-id": "apps:x"}),
-    [Denied, Warned, Nothing])]
-#[case::flux_tenant(TENANT, json!({"kustomize.toolkit.fluxcd.io/name": "apps"}), json!({}), [Warned, Warned, Nothing])]
-#[case::flux_helm_tenant(TENANT, json!({"helm.toolkit.fluxcd.io/name": "apps"}), json!({}), [Warned, Warned, Nothing])]
-#[case::argo_tenant_label(TENANT, json!({"argocd.argoproj.io/instance": "apps"}), json!({}), [Warned, Warned, Nothing])]
+    [Denied, Warned, Allowed])]
+#[case::flux_tenant(TENANT, json!({"kustomize.toolkit.fluxcd.io/name": "apps"}), json!({}), [Warned, Warned, Allowed])]
+#[case::flux_helm_tenant(TENANT, json!({"helm.toolkit.fluxcd.io/name": "apps"}), json!({}), [Warned, Warned, Allowed])]
+#[case::argo_tenant_label(TENANT, json!({"argocd.argoproj.io/instance": "apps"}), json!({}), [Warned, Warned, Allowed])]
 #[case::argo_tenant_annotation(TENANT, json!({}), json!({"argocd.argoproj.io/tracking-id": "apps:x"}),
-    [Warned, Warned, Nothing])]
-#[case::helm_by_hand("jane", json!({"app.kubernetes.io/managed-by": "Helm"}), json!({}), [Warned, Warned, Nothing])]
+    [Warned, Warned, Allowed])]
+#[case::helm_by_hand("jane", json!({"app.kubernetes.io/managed-by": "Helm"}), json!({}), [Warned, Warned, Allowed])]
 #[case::managed_by_another("jane", json!({"app.kubernetes.io/managed-by": "kustomize"}), json!({}),
-    [Denied, Warned, Nothing])]
+    [Denied, Warned, Allowed])]
 #[case::namespace_controller("system:serviceaccount:kube-system:namespace-controller", json!({}), json!({}),
-    [Nothing, Nothing, Nothing])]
+    [Allowed, Allowed, Allowed])]
 #[case::garbage_collector("system:serviceaccount:kube-system:generic-garbage-collector", json!({}), json!({}),
-    [Nothing, Nothing, Nothing])]
+    [Allowed, Allowed, Allowed])]
 fn r08_people_are_refused_and_tools_are_warned(
     #[case] user: &str,
     #[case] labels: Value,
     #[case] annotations: Value,
-    #[case] expected: [Told; 3],
+    #[case] expected: [Admission; 3],
 ) {
     let mut old = connection(4);
     old["metadata"]["labels"] = labels;
@@ -144,20 +144,20 @@ fn r08_people_are_refused_and_tools_are_warned(
             for operation in [Operation::Update, Operation::Delete] {
                 let request = AdmissionRequest { dry_run, ..request(user, operation) };
                 let new = (operation == Operation::Update).then(|| disabled(&old));
-                let told = told(&policies, &request, new.as_ref(), &old, None, FOUR);
-                assert_eq!(told, expected, "{user} {operation:?} {mode:?} dry run {dry_run}");
+                let admission = evaluate(&policies, &request, new.as_ref(), &old, None, FOUR);
+                assert_eq!(admission, expected, "{user} {operation:?} {mode:?} dry run {dry_run}");
             }
         }
     }
 }
 
 #[test]
-fn a_tool_that_takes_an_object_over_is_known_by_the_new_labels() {
+fn adopting_tool_is_recognized_by_the_new_labels() {
     let old = connection(4);
     let mut new = disabled(&old);
     new["metadata"]["labels"] = json!({"kustomize.toolkit.fluxcd.io/name": "apps"});
     let request = request(TENANT, Operation::Update);
-    assert_eq!(told(&policies(Mode::Deny), &request, Some(&new), &old, None, FOUR), Warned);
+    assert_eq!(evaluate(&policies(Mode::Deny), &request, Some(&new), &old, None, FOUR), Warned);
 }
 
 #[test]
@@ -167,45 +167,45 @@ fn only_disabling_is_refused_among_updates() {
     let old = connection(4);
     let mut renamed = old.clone();
     renamed["spec"]["displayName"] = json!("Contoso");
-    assert_eq!(told(&policies, &jane, Some(&renamed), &old, None, FOUR), Nothing);
-    // Already wished for: nothing new is asked.
+    assert_eq!(evaluate(&policies, &jane, Some(&renamed), &old, None, FOUR), Allowed);
+    // Already disabled: the request changes nothing.
     let wished = disabled(&old);
     let mut again = wished.clone();
     again["spec"]["displayName"] = json!("Contoso");
-    assert_eq!(told(&policies, &jane, Some(&again), &wished, None, FOUR), Nothing);
+    assert_eq!(evaluate(&policies, &jane, Some(&again), &wished, None, FOUR), Allowed);
     // `enabled` absent means true.
     let mut implied = old.clone();
     implied["spec"].as_object_mut().unwrap().remove("enabled");
-    assert_eq!(told(&policies, &jane, Some(&disabled(&implied)), &implied, None, FOUR), Denied);
+    assert_eq!(evaluate(&policies, &jane, Some(&disabled(&implied)), &implied, None, FOUR), Denied);
     let status = AdmissionRequest { subresource: Some("status".into()), ..jane.clone() };
-    assert_eq!(told(&policies, &status, Some(&disabled(&old)), &old, None, FOUR), Nothing);
+    assert_eq!(evaluate(&policies, &status, Some(&disabled(&old)), &old, None, FOUR), Allowed);
     let other = AdmissionRequest { resource: "automationrules".into(), ..jane };
-    assert_eq!(told(&policies, &other, Some(&disabled(&old)), &old, None, FOUR), Nothing);
+    assert_eq!(evaluate(&policies, &other, Some(&disabled(&old)), &old, None, FOUR), Allowed);
 }
 
 #[test]
-fn r08_an_unused_connection_goes_without_a_word() {
+fn r08_unused_connection_is_deleted_without_warning() {
     let policies = policies(Mode::Deny);
     let mut fresh = connection(0);
     for old in [connection(0), {
         fresh.as_object_mut().unwrap().remove("status");
         fresh
     }] {
-        assert_eq!(told(&policies, &request("jane", Operation::Delete), None, &old, None, FOUR), Nothing);
+        assert_eq!(evaluate(&policies, &request("jane", Operation::Delete), None, &old, None, FOUR), Allowed);
         let update = request("jane", Operation::Update);
-        assert_eq!(told(&policies, &update, Some(&disabled(&old)), &old, None, FOUR), Nothing);
+        assert_eq!(evaluate(&policies, &update, Some(&disabled(&old)), &old, None, FOUR), Allowed);
     }
 }
 
 #[test]
-fn s6_a_namespace_that_goes_is_not_held_up() {
+fn s6_namespace_deletion_is_not_blocked() {
     let gone = json!({"metadata": {"name": "social", "deletionTimestamp": "2026-01-01T00:00:00Z"}});
     let policies = policies(Mode::Deny);
     let old = connection(4);
     let jane = request("jane", Operation::Delete);
-    assert_eq!(told(&policies, &jane, None, &old, Some(&gone), FOUR), Nothing);
+    assert_eq!(evaluate(&policies, &jane, None, &old, Some(&gone), FOUR), Allowed);
     let stays = json!({"metadata": {"name": "social", "labels": {"a": "b"}}});
-    assert_eq!(told(&policies, &jane, None, &old, Some(&stays), FOUR), Denied);
+    assert_eq!(evaluate(&policies, &jane, None, &old, Some(&stays), FOUR), Denied);
     let mut bare = old.clone();
     bare["metadata"].as_object_mut().unwrap().remove("finalizers");
     let update = request("jane", Operation::Update);
@@ -213,27 +213,27 @@ fn s6_a_namespace_that_goes_is_not_held_up() {
 }
 
 #[test]
-fn principals_are_a_choice() {
+fn principals_are_configurable() {
     let chosen = Principals { users: vec!["robot".into(), "it's \"quoted\"".into()], groups: vec![] };
     let policies = Policies::from_values(&render(Mode::Deny, &chosen)).unwrap();
     let old = connection(4);
     for (user, expected) in [("robot", Warned), ("it's \"quoted\"", Warned), (FLUX, Denied)] {
         assert_eq!(
-            told(&policies, &request(user, Operation::Delete), None, &old, None, FOUR),
+            evaluate(&policies, &request(user, Operation::Delete), None, &old, None, FOUR),
             expected,
             "{user}"
         );
     }
 }
 
-/// Its user name is another one in each session, so nobody can list it.
+/// Its user name differs in each session, so it cannot be listed.
 #[test]
-fn a_cloud_identity_is_a_tool_by_its_group() {
+fn cloud_identity_counts_as_tool_by_group() {
     let chosen = Principals { groups: vec!["gitops-hubs".into(), "more".into()], ..Principals::default() };
     let old = connection(4);
-    for (mode, otherwise) in [(Mode::Deny, Denied), (Mode::Warn, Warned), (Mode::Off, Nothing)] {
+    for (mode, otherwise) in [(Mode::Deny, Denied), (Mode::Warn, Warned), (Mode::Off, Allowed)] {
         let policies = Policies::from_values(&render(mode, &chosen)).unwrap();
-        let by_tool = if mode == Mode::Off { Nothing } else { Warned };
+        let by_tool = if mode == Mode::Off { Allowed } else { Warned };
         for (groups, expected) in [
             (vec!["system:authenticated", "gitops-hubs"], by_tool),
             (vec!["more"], by_tool),
@@ -244,17 +244,17 @@ fn a_cloud_identity_is_a_tool_by_its_group() {
                 let mut request = request(ROLE_SESSION, operation);
                 request.user.groups = groups.iter().map(|&group| group.to_owned()).collect();
                 let new = (operation == Operation::Update).then(|| disabled(&old));
-                let told = told(&policies, &request, new.as_ref(), &old, None, FOUR);
-                assert_eq!(told, expected, "{mode:?} {operation:?} {groups:?}");
+                let admission = evaluate(&policies, &request, new.as_ref(), &old, None, FOUR);
+                assert_eq!(admission, expected, "{mode:?} {operation:?} {groups:?}");
             }
         }
-        // The shipped users stay: the two lists do not replace each other.
-        assert_eq!(told(&policies, &request(FLUX, Operation::Delete), None, &old, None, FOUR), by_tool);
+        // The shipped users stay: the lists are additive.
+        assert_eq!(evaluate(&policies, &request(FLUX, Operation::Delete), None, &old, None, FOUR), by_tool);
     }
 }
 
 #[test]
-fn the_guard_keeps_the_finalizer_in_every_mode_and_from_everybody() {
+fn guard_protects_the_finalizer_in_every_mode() {
     let old = connection(2);
     let mut empty = old.clone();
     empty["metadata"]["finalizers"] = json!(["other.dev/x"]);
@@ -283,13 +283,13 @@ fn the_guard_keeps_the_finalizer_in_every_mode_and_from_everybody() {
 }
 
 #[test]
-fn the_guard_lets_go_when_no_rule_is_left() {
+fn guard_releases_the_finalizer_without_active_rules() {
     let old = connection(0);
     let mut new = old.clone();
     new["metadata"]["finalizers"] = json!([]);
     let policies = policies(Mode::Deny);
     assert!(policies.evaluate(&request("x", Operation::Update), Some(&new), Some(&old), None).is_allowed());
-    // Nothing to keep: the finalizer was never on.
+    // The finalizer was never there.
     let mut without = connection(2);
     without["metadata"]["finalizers"] = json!([]);
     assert!(
@@ -323,9 +323,5 @@ fn the_shipped_files_are_what_mode_deny_installs() {
     );
     assert_eq!(render(Mode::Off, &Principals::default()).len(), 2);
     assert!(Principals::default().users.contains(&FLUX.to_owned()));
-    assert_eq!(
-        Principals::default().groups,
-        Vec::<String>::new(),
-        "no group is a tool unless somebody says so"
-    );
+    assert_eq!(Principals::default().groups, Vec::<String>::new(), "no group is a tool by default");
 }

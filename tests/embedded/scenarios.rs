@@ -1,11 +1,11 @@
-//! Every scenario, as `postlink local` would run it; in other orders; and with an API that fails now and then. The
-//! files and their format: `scenarios/`.
+//! Every scenario as `postlink local` runs it, in other orders, and with API faults. The files and their format:
+//! `scenarios/`.
 
 use crate::scenario_runner::{Run, Scenario, play_all, seed};
 use rstest::rstest;
 use std::path::PathBuf;
 
-/// A new file is found when this file is compiled again; the tests below read the folder themselves.
+/// rstest lists the files at compile time: touch this file after adding one. The tests below read the folder.
 #[rstest]
 fn scenario(#[files("tests/embedded/scenarios/*.yaml")] path: PathBuf) {
     postlink::telemetry::logs::start(postlink::telemetry::logs::Format::Text, "error");
@@ -26,9 +26,9 @@ fn every_scenario_ends_the_same_in_any_order() {
     assert!(failed.is_empty(), "{} runs failed\n{}", failed.len(), failed.join("\n\n"));
 }
 
-/// Requests that fail, answers that get lost, writes that are carried out and not answered: the same end states.
+/// Failed requests, lost answers, and writes that are carried out without an answer lead to the same end states.
 #[test]
-fn every_scenario_ends_the_same_when_the_api_fails_now_and_then() {
+fn every_scenario_ends_the_same_under_api_faults() {
     let seed = seed();
     println!("POSTLINK_SEED={seed}");
     let faulty = |number| Run { faults_per_mille: 60, ..Run::in_memory(seed.wrapping_add(number)) };
@@ -39,7 +39,7 @@ fn every_scenario_ends_the_same_when_the_api_fails_now_and_then() {
 /// Both of the above, many times over.
 #[test]
 #[ignore = "the large numbers; run by `make soak`"]
-fn soak_every_scenario_in_many_orders_and_under_faults() {
+fn soak_every_scenario_in_any_order_under_faults() {
     const EACH: u64 = 20;
     let seed = seed();
     println!("POSTLINK_SEED={seed}");

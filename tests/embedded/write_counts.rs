@@ -1,9 +1,9 @@
-//! How often the controller writes and asks: once per object that changes, never for what stays as it is, and never
-//! once per link where one batch would do (§6).
+//! Write and request counts: one write per changed object, none for unchanged ones, and batches instead of one request
+//! per link (§6).
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
-use crate::asked::Asked;
 use crate::contoso::{HOST, INSTANCE};
+use crate::write_log::WriteLog;
 use jiff::SignedDuration;
 use postlink::{
     local::{
@@ -25,7 +25,7 @@ const RULES: usize = 5;
 /// `probe.interval` when it is absent.
 const PROBE: SignedDuration = SignedDuration::from_mins(5);
 
-/// A connection, its links, and rules that are off.
+/// A connection, its links, and inactive rules.
 fn tree(enabled: bool) -> Tree {
     of(&connection("contoso", enabled))
 }
@@ -80,29 +80,29 @@ fn availability(session: &Session) -> BTreeSet<String> {
         .collect()
 }
 
-/// A session over a line, and what is asked over it.
-async fn session() -> (Session, Asked) {
-    let (hosts, asked) = (BTreeSet::from([HOST.to_owned()]), Asked::default());
-    let wiring = Wiring { in_memory: true, line: Some(asked.line()) };
-    (Session::wired(Applicant::Tool, &hosts, &wiring).await.unwrap(), asked)
+/// A session, and the log of its writes.
+async fn session() -> (Session, WriteLog) {
+    let (hosts, log) = (BTreeSet::from([HOST.to_owned()]), WriteLog::default());
+    let wiring = Wiring { in_memory: true, line: Some(log.line()) };
+    (Session::wired(Applicant::Tool, &hosts, &wiring).await.unwrap(), log)
 }
 
-/// How many writes of objects of a kind the controller has asked for, whether they changed anything or not.
-fn asked_for(asked: &Asked, resource: &str) -> usize {
-    asked.writes().iter().filter(|request| request.resource == format!("{resource}.postlink.dev")).count()
+/// The controller's writes of a kind, including those that changed nothing.
+fn count_writes(log: &WriteLog, resource: &str) -> usize {
+    log.writes().iter().filter(|request| request.resource == format!("{resource}.postlink.dev")).count()
 }
 
-/// How many requests the instance has had: single ones, and batches.
+/// Requests to the instance: single ones, and batches.
 fn requests(session: &Session) -> (usize, usize) {
     let all = session.world.requests();
     let batches = all.iter().filter(|r| r.host == HOST && r.path.ends_with("/$batch")).count();
     (all.iter().filter(|r| r.host == HOST).count() - batches, batches)
 }
 
-/// R5, R16, R19: a flip of the connection writes each of its links once, and back once more.
+/// R5, R16, R19: disabling a connection writes each of its links once, and enabling it once more.
 #[tokio::test(start_paused = true)]
-async fn a_flip_writes_each_link_once() {
-    let (session, asked) = session().await;
+async fn toggling_a_connection_writes_each_link_once() {
+    let (session, log) = session().await;
     let mut applier = Applier::default();
     let first = applier.commit(&session, &tree(true)).await.unwrap();
     assert_eq!(first.problems, Vec::<String>::new());
@@ -112,7 +112,7 @@ async fn a_flip_writes_each_link_once() {
         session.clock.move_to(session.clock.now() + APART);
         settle(&session).await.unwrap();
         let before = session.api.revision();
-        asked.forget();
+        log.clear();
         session.world.clear_requests();
         applier.commit(&session, &tree(enabled)).await.unwrap();
         assert_eq!(availability(&session), BTreeSet::from([reason.to_owned()]));
@@ -121,37 +121,37 @@ async fn a_flip_writes_each_link_once() {
         let often: Vec<_> = counts.iter().filter(|(_, count)| **count != 1).collect();
         assert!(often.is_empty(), "enabled: {enabled} wrote some links more than once: {often:?}");
         assert_eq!(
-            asked_for(&asked, "postlinks"),
+            count_writes(&log, "postlinks"),
             LINKS,
-            "enabled: {enabled}: what is asked for changes something"
+            "enabled: {enabled}: every write changes something"
         );
-        // They are looked at with their connection, and stay as they are.
-        assert_eq!(asked_for(&asked, "automationrules"), 0, "enabled: {enabled} changes nothing of a rule");
+        // Rules are reconciled along with their connection and stay as they are.
+        assert_eq!(count_writes(&log, "automationrules"), 0, "enabled: {enabled} changes nothing of a rule");
         let (single, batches) = requests(&session);
         let most = if enabled { LINKS / 20 } else { 0 };
         assert!(single + batches <= most, "enabled: {enabled}: {single} requests and {batches} batches");
     }
 }
 
-/// R23–R25: whether the activities and records of the links are still there is asked about hundreds at a time.
+/// R23–R25: activities and records of links are checked hundreds at a time.
 #[tokio::test(start_paused = true)]
-async fn a_probe_asks_about_all_links_in_one_batch_and_writes_nothing() {
-    let (session, asked) = session().await;
+async fn probe_checks_all_links_in_one_batch() {
+    let (session, log) = session().await;
     Applier::default().commit(&session, &tree(true)).await.unwrap();
     for _ in 0..3 {
-        asked.forget();
+        log.clear();
         session.world.clear_requests();
         session.clock.move_to(session.clock.now() + PROBE);
         settle(&session).await.unwrap();
         assert_eq!(requests(&session), (2, 1), "two for its health, and one for all links");
-        assert_eq!(asked.writes().len(), 0);
+        assert_eq!(log.writes().len(), 0);
     }
 }
 
-/// R14: the links of a connection that comes back are asked about together.
+/// R14: the links of a connection that comes back are checked in batches.
 #[tokio::test(start_paused = true)]
-async fn links_that_come_back_are_asked_about_together() {
-    let (session, asked) = session().await;
+async fn restored_links_are_checked_in_batches() {
+    let (session, log) = session().await;
     let mut applier = Applier::default();
     applier.commit(&session, &tree(true)).await.unwrap();
     session.clock.move_to(session.clock.now() + APART);
@@ -159,11 +159,11 @@ async fn links_that_come_back_are_asked_about_together() {
     assert_eq!(availability(&session), BTreeSet::new());
 
     session.clock.move_to(session.clock.now() + APART);
-    asked.forget();
+    log.clear();
     session.world.clear_requests();
     applier.commit(&session, &of(&connection("again", true))).await.unwrap();
     assert_eq!(availability(&session), BTreeSet::from(["RecordAvailable".to_owned()]));
-    assert_eq!(asked_for(&asked, "postlinks"), LINKS);
+    assert_eq!(count_writes(&log, "postlinks"), LINKS);
     let (single, batches) = requests(&session);
     assert!(single + batches <= LINKS / 20, "{single} requests and {batches} batches for {LINKS} links");
 }

@@ -1,4 +1,4 @@
-//! With every clause kept nothing breaks, in any state there is within the bounds.
+//! With every clause in place all properties hold, in every state within the bounds.
 
 use crate::{
     protocol::{Bounds, Protocol},
@@ -8,7 +8,7 @@ use crate::{
 use stateright::{Checker, Model};
 use std::time::Instant;
 
-/// Explores everything and prints how much that was.
+/// Explores all states and prints their number.
 fn holds(bounds: Bounds) {
     let started = Instant::now();
     let checker =
@@ -28,7 +28,7 @@ fn holds(bounds: Bounds) {
     checker.assert_properties();
 }
 
-/// Two changes of each rule's spec and of `spec.enabled`, a deletion, a wiped status, and any order of arrival.
+/// Two changes of each rule's spec and of `spec.enabled`, a deletion, a lost status, and any order of arrival.
 const BASE: Bounds = Bounds {
     rules: 1,
     connections: 1,
@@ -47,23 +47,23 @@ fn one_connection_and_two_rules() {
 }
 
 #[test]
-fn one_connection_and_two_rules_that_are_edited() {
+fn one_connection_and_two_edited_rules() {
     holds(Bounds { rules: 2, edits: true, late: false, toggles: 1, connection_deletions: 0, ..BASE });
 }
 
 #[test]
-fn two_connections_and_a_rule_that_moves() {
+fn two_connections_and_a_moving_rule() {
     holds(Bounds { connections: 2, ..BASE });
 }
 
 #[test]
-fn a_rule_that_is_deleted_and_created_anew() {
+fn a_recreated_rule() {
     holds(Bounds { edits: true, rule_deletions: 1, generations: 2, late: false, ..BASE });
 }
 
-/// The explorations above would hold as well if nothing ever happened.
+/// The explorations above would also pass if nothing ever happened.
 #[test]
-fn what_matters_is_reached() {
+fn interesting_states_are_reached() {
     let bounds = Bounds { generations: 2, toggles: 1, ..BASE };
     let checker = Protocol { bounds, kept: Kept::ALL, show_reached: true }.checker().spawn_bfs().join();
     checker.assert_properties();

@@ -1,4 +1,4 @@
-//! What must hold in every state.
+//! The properties checked in every state.
 
 use crate::{
     protocol::{Fault, Protocol, State},
@@ -89,7 +89,7 @@ fn i1(store: &Store) -> bool {
     })
 }
 
-/// What follows from a store alone.
+/// The properties that depend on the store alone.
 #[derive(Clone, Copy)]
 struct Verdict {
     no_stale_entry: bool,
@@ -97,7 +97,7 @@ struct Verdict {
 }
 
 thread_local! {
-    // Thousands of states share a store. A checker's threads are its own, so no two models meet here.
+    // Thousands of states share a store. Each checker has its own threads, so models do not mix here.
     static VERDICTS: RefCell<HashMap<Store, Verdict>> = RefCell::default();
 }
 

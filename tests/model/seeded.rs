@@ -1,4 +1,4 @@
-//! Every clause of §4 is needed: without any one of them something breaks, and the exploration shows how.
+//! Every clause of §4 is needed: without it a property breaks, and the exploration finds how.
 
 use crate::{
     properties::{FENCE, GENERATIONS, I1, I2, I4, KEEP_WORKING, LIVENESS},
@@ -11,15 +11,14 @@ use postlink::domain::reservations::Clauses;
 use stateright::{Checker, HasDiscoveries, Model, Path};
 use std::collections::BTreeSet;
 
-/// A clause left out, and what that breaks.
+/// A removed clause, and the properties that break.
 struct Seed {
-    /// What the code would do without the clause.
+    /// The bug that results without the clause.
     bug: &'static str,
     /// All clauses but that one.
     kept: Kept,
-    /// The properties that find it.
     found_by: &'static [&'static str],
-    /// Where it is looked for.
+    /// The bounds of the exploration.
     bounds: Bounds,
 }
 
@@ -37,7 +36,7 @@ const SMALL: Bounds = Bounds {
 const MOVES: Bounds = Bounds { connections: 2, ..SMALL };
 const WIPED: Bounds = Bounds { wipes: 1, ..SMALL };
 const DELETED: Bounds = Bounds { connection_deletions: 1, ..SMALL };
-/// Every object is there from the start, so no list is without it.
+/// All objects exist from the start, so no list lacks one.
 const KNOWN: Bounds = Bounds { late: false, ..SMALL };
 
 fn without(leave_out: impl Fn(&mut Kept)) -> Kept {
@@ -75,7 +74,7 @@ fn decision_seeds() -> Vec<Seed> {
         seed("move that keeps Active", &[I1], MOVES, |c| c.move_deactivates_first = false),
         seed("release on a cached read", &[I1], SMALL, |c| c.release_reads_live = false),
         Seed {
-            // Its other net is left out too: see `what_has_a_second_net`.
+            // The clause that backs it up is removed too: see `redundant_clauses_only_matter_in_pairs`.
             kept: without(|kept| {
                 kept.clauses.release_compares_generations = false;
                 kept.list_follows_copy = false;
@@ -86,7 +85,7 @@ fn decision_seeds() -> Vec<Seed> {
         seed("no release of an outdated entry", &[LIVENESS], SMALL, |c| c.outdated_entry_is_released = false),
         seed("reservation behind the fence", &[FENCE], SMALL, |c| c.intent_is_the_fence = false),
         seed("rules put out by a lost entry", &[KEEP_WORKING], WIPED, |c| c.rules_in_keep_working = false),
-        // The store turns it away, again and again; what happens if it does not is a seed of the shell's.
+        // The store rejects it every time; the case where it does not is a seed of the shell.
         seed("disable or delete in spite of entries", &[LIVENESS], DELETED, |c| {
             c.change_waits_for_entries = false;
         }),
@@ -123,19 +122,19 @@ fn shell_seeds() -> Vec<Seed> {
         seed("reservation before the finalizer", &[I1], DELETED, |k| k.finalizer_first = false),
         seed("release only when something waits for it", &[I4], SMALL, |k| k.every_pass_releases = false),
         seed("write without a change", &[I2], SMALL, |k| k.writes_only_changes = false),
-        // Its other net is left out too: see `what_has_a_second_net`.
+        // The clause that backs it up is removed too: see `redundant_clauses_only_matter_in_pairs`.
         seed("disable or delete in spite of entries, taken", &[I1], DELETED, |k| {
             k.clauses.change_waits_for_entries = false;
             k.store_rejects_change_with_entries = false;
         }),
-        // Not a clause but what they take for granted: the module `protocol` says why.
+        // Not a clause but an assumption: the module `protocol` says why.
         seed("activation on an entry that was wiped", &[I1], WIPED, |k| {
             k.activation_ends_with_a_wipe = false;
         }),
     ]
 }
 
-/// The shortest way to break that property, if there is one.
+/// The shortest counterexample to that property, if any.
 fn counterexample(kept: Kept, bounds: Bounds, property: &'static str) -> Option<Path<State, Action>> {
     let mut shortest: Option<Path<State, Action>> = None;
     loop {
@@ -143,7 +142,7 @@ fn counterexample(kept: Kept, bounds: Bounds, property: &'static str) -> Option<
             .checker()
             .finish_when(HasDiscoveries::AllOf([property].into()));
         if let Some(path) = &shortest {
-            // The checker counts states, and looks at none that deep.
+            // The checker counts states, and does not explore any that deep.
             checker = checker.target_max_depth(path.clone().into_vec().len());
         }
         match checker.spawn_bfs().join().discovery(property) {
@@ -177,9 +176,9 @@ fn every_clause_is_needed() {
     assert_eq!((lines.len(), bugs.len()), (12 + 8, 12 + 8), "one line for each clause");
 }
 
-/// Two clauses stand behind another one. Alone neither is missed, and the pairs are seeds above.
+/// Some clauses back each other up. Removing one alone breaks nothing; the pairs are seeds above.
 #[test]
-fn what_has_a_second_net() {
+fn redundant_clauses_only_matter_in_pairs() {
     let nets: [(&str, Bounds, Kept); 4] = [
         (
             "a live list that follows the copy is as new as every entry in it",

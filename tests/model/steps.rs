@@ -1,4 +1,4 @@
-//! What can happen next: the user's acts, misfortune, and every write some controller could send.
+//! The transitions: user actions, lost statuses, and every write a controller could send.
 
 use crate::{
     protocol::{Protocol, State},
@@ -6,43 +6,42 @@ use crate::{
     store::{Rule, SLOTS, incarnation},
 };
 
-/// A step.
 #[derive(Clone, PartialEq)]
 pub enum Action {
-    /// The user switches a rule.
+    /// The user activates or deactivates a rule.
     ToggleRule(u8),
     /// The user edits a rule.
     EditRule(u8),
-    /// The user has a rule name the other connection.
+    /// The user points a rule at the other connection.
     MoveRule(u8),
     /// The user deletes a rule.
     DeleteRule(u8),
-    /// The user creates the rule anew.
+    /// The user recreates the rule.
     CreateRule(u8),
     /// The user enables or disables a connection.
     ToggleConnection(u8),
     /// The user deletes a connection.
     DeleteConnection(u8),
-    /// The user creates the connection anew.
+    /// The user recreates the connection.
     CreateConnection(u8),
-    /// Somebody wipes a rule's status.
+    /// A rule's status is lost.
     WipeRule(u8),
-    /// Somebody wipes a connection's status.
+    /// A connection's status is lost.
     WipeConnection(u8),
-    /// A controller puts the finalizer on.
+    /// A controller adds the finalizer.
     AddFinalizer(u8),
-    /// A controller writes what it decided on these versions of the rules.
+    /// A controller writes a decision based on these versions of the rules.
     WriteFromCache(u8, [Rule; SLOTS], Write),
-    /// A controller writes what it decided on a live list, now or earlier.
+    /// A controller writes a decision based on a current or earlier live list.
     WriteFromList(u8, Write),
-    /// A controller writes a rule's status, having seen that of its connection.
+    /// A controller writes a rule's status, based on that of its connection.
     WriteRule(u8, Sight, Option<u8>),
-    /// A controller writes the status it decided for some earlier version of the rule.
+    /// A controller writes a status decided for an earlier version of the rule.
     WriteRuleLate(u8, Option<u8>),
 }
 
 impl Protocol {
-    /// What can happen next.
+    /// All possible steps.
     pub fn steps(&self, state: &State, steps: &mut Vec<Action>) {
         for name in 0..u8::try_from(self.bounds.rules).expect("a slot") {
             self.rule_steps(state, name, steps);
@@ -126,7 +125,7 @@ impl Protocol {
         }
     }
 
-    /// What a rule's connection looks like in the versions there were.
+    /// The versions of a rule's connection so far.
     pub fn sights(&self, state: &State, rule: Rule) -> Vec<Sight> {
         let connection = &state.store.connections[usize::from(rule.names)];
         let now = incarnation(connection.uid);
@@ -146,7 +145,7 @@ impl Protocol {
         sights
     }
 
-    /// What a reconcile of that connection writes without listing live, for each choice of cached versions.
+    /// The writes of a reconcile without a live list, for each combination of cached versions.
     pub fn cached_writes(&self, state: &State, at: usize, mut each: impl FnMut([Rule; SLOTS], Write)) {
         for first in &state.seen_rules[0] {
             for second in &state.seen_rules[1] {

@@ -1,21 +1,21 @@
-//! What the API server holds, as far as the protocol goes, small enough to keep by the million.
+//! The API server's state, as far as the protocol needs it, compact enough to keep millions.
 
 use std::{
     fmt,
     hash::{Hash, Hasher},
 };
 
-/// Rules, and connections, at most. A name is the number of its slot.
+/// Maximum number of rules and of connections. A name is its slot number.
 pub const SLOTS: usize = 2;
-/// Identities at most, of each kind: two incarnations of each name.
+/// Maximum number of identities per kind: two incarnations of each name.
 pub const UIDS: usize = 2 * SLOTS;
 
-/// The name an identity stands under.
+/// The name of an identity.
 pub fn slot(uid: u8) -> usize {
     usize::from(uid) % SLOTS
 }
 
-/// How many of that name were there before.
+/// How many objects of that name came before.
 pub fn incarnation(uid: u8) -> u8 {
     uid / 2
 }
@@ -36,17 +36,16 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A name nobody uses (any more).
+    /// An unused name.
     pub fn absent(uid: u8) -> Self {
         Self { uid, generation: 0, active: false, names: 0, active_on: None }
     }
 
-    /// Whether there is such a rule.
     pub fn exists(self) -> bool {
         self.generation > 0
     }
 
-    /// Whether it wants to be at work through the connection of that name.
+    /// Whether it wants to be active through the connection of that name.
     pub fn wants(self, connection: usize) -> bool {
         self.exists() && self.active && usize::from(self.names) == connection
     }
@@ -73,9 +72,8 @@ impl Hash for Rule {
 pub struct Connection {
     /// Its identity: the slot, and two more for each incarnation.
     pub uid: u8,
-    /// Whether there is such a connection.
     pub exists: bool,
-    /// Our finalizer is on.
+    /// Has our finalizer.
     pub finalizer: bool,
     /// A deletionTimestamp is set.
     pub deleting: bool,
@@ -101,7 +99,7 @@ impl Connection {
         }
     }
 
-    /// A name nobody uses (any more).
+    /// An unused name.
     pub fn absent(uid: u8) -> Self {
         Self { exists: false, ..Self::new(uid, true) }
     }
@@ -130,12 +128,9 @@ impl Hash for Connection {
     }
 }
 
-/// Everything stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Store {
-    /// The rules.
     pub rules: [Rule; SLOTS],
-    /// The connections.
     pub connections: [Connection; SLOTS],
 }
 

@@ -39,12 +39,12 @@ impl fmt::Debug for Action {
             Action::EditRule(name) => write!(f, "user edits r{name}"),
             Action::MoveRule(name) => write!(f, "user moves r{name}"),
             Action::DeleteRule(name) => write!(f, "user deletes r{name}"),
-            Action::CreateRule(name) => write!(f, "user creates r{name} anew"),
+            Action::CreateRule(name) => write!(f, "user recreates r{name}"),
             Action::ToggleConnection(name) => write!(f, "user switches c{name}"),
             Action::DeleteConnection(name) => write!(f, "user deletes c{name}"),
-            Action::CreateConnection(name) => write!(f, "user creates c{name} anew"),
-            Action::WipeRule(name) => write!(f, "somebody wipes the status of r{name}"),
-            Action::WipeConnection(name) => write!(f, "somebody wipes the status of c{name}"),
+            Action::CreateConnection(name) => write!(f, "user recreates c{name}"),
+            Action::WipeRule(name) => write!(f, "r{name} loses its status"),
+            Action::WipeConnection(name) => write!(f, "c{name} loses its status"),
             Action::AddFinalizer(name) => write!(f, "c{name}: finalizer on"),
             Action::WriteFromCache(name, [first, second], write) => {
                 write!(f, "c{name}: {write:?}, cached: {first:?}")?;

@@ -4,7 +4,7 @@ use postlink::api::{Reason, crds};
 use std::{collections::BTreeSet, fs, path::Path};
 
 #[test]
-fn committed_crds_are_the_ones_the_code_says() {
+fn committed_crds_are_current() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
     for crd in crds::all() {
         let path = dir.join(crds::file_name(&crd));
@@ -12,7 +12,11 @@ fn committed_crds_are_the_ones_the_code_says() {
         let generated = crds::to_yaml(&crd).unwrap();
         assert!(committed == generated, "{} is out of date; run `make crds`", path.display());
     }
-    assert_eq!(fs::read_dir(&dir).unwrap().count(), crds::all().len(), "crds/ holds a file nobody generates");
+    assert_eq!(
+        fs::read_dir(&dir).unwrap().count(),
+        crds::all().len(),
+        "crds/ has a file that is not generated"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Any view whatever: objects as the API server may hand them out, statuses as somebody may have forged them.
+//! Arbitrary views: objects as the API server may return them, with statuses that may be forged.
 
 use crate::fixtures::{ORG, OTHER_ORG, at, connection, credentials, organization, rule};
 use jiff::Timestamp;
@@ -18,16 +18,15 @@ use postlink::{
 use proptest::{bool, collection::vec, option, prelude::*, sample::select, strategy::Union};
 use uuid::Uuid;
 
-/// Names that connections and rules have.
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const TABLES: [&str; 3] = ["incident", "lead", "opportunity"];
 
-/// Near the beginning of the tests, in every order.
+/// Close together, in any order.
 pub fn near() -> impl Strategy<Value = Timestamp> {
     (-1200_i64..1200).prop_map(at)
 }
 
-/// What a forged status may say.
+/// Contents of a forged status.
 fn forged_time() -> impl Strategy<Value = Timestamp> {
     prop_oneof![
         8 => near(),
@@ -74,7 +73,7 @@ fn condition() -> impl Strategy<Value = Condition> {
     )
 }
 
-/// Conditions of a connection that is often in order.
+/// Conditions of a connection, often healthy ones.
 fn connection_conditions() -> impl Strategy<Value = Vec<Condition>> {
     let ready = crate::fixtures::condition(ConditionType::Ready, true, Reason::Connected, at(-999));
     (any::<bool>(), vec(condition(), 0..4)).prop_map(move |(fine, mut forged)| {
@@ -138,12 +137,11 @@ prop_compose! {
     }
 }
 
-/// One connection.
 pub fn any_connection() -> impl Strategy<Value = DynamicsConnection> {
     Union::new(NAMES.map(|n| connection_named(n).boxed()))
 }
 
-/// The connections of a namespace: a name is there once.
+/// The connections of a namespace, with unique names.
 pub fn connections() -> impl Strategy<Value = Vec<DynamicsConnection>> {
     NAMES
         .map(|name| option::weighted(0.7, connection_named(name)))
@@ -185,12 +183,10 @@ prop_compose! {
     }
 }
 
-/// One rule.
 pub fn any_rule() -> impl Strategy<Value = AutomationRule> {
     Union::new(NAMES.map(|n| rule_named(n).boxed()))
 }
 
-/// The rules of a namespace.
 pub fn rules() -> impl Strategy<Value = Vec<AutomationRule>> {
     NAMES
         .map(|name| option::weighted(0.7, rule_named(name)))
@@ -279,7 +275,6 @@ fn desired() -> impl Strategy<Value = DesiredLink> {
 }
 
 prop_compose! {
-    /// A post.
     pub fn post()(
         generation in 1_i64..4,
         created in near(),
@@ -297,7 +292,7 @@ prop_compose! {
     }
 }
 
-/// What an instance may have said about an activity.
+/// Possible results of checking an activity.
 pub fn activity() -> impl Strategy<Value = ActivityState> {
     let exists = || option::of(any::<bool>());
     prop_oneof![
@@ -307,7 +302,7 @@ pub fn activity() -> impl Strategy<Value = ActivityState> {
     ]
 }
 
-/// What may have become of a creation.
+/// Possible results of a creation.
 pub fn created() -> impl Strategy<Value = CreationResult> {
     prop_oneof![
         (id(), regarding()).prop_map(|(activity, record)| CreationResult::Exists {
@@ -343,7 +338,7 @@ fn failure() -> impl Strategy<Value = ProbeFailure> {
 }
 
 prop_compose! {
-    /// What an instance may have answered.
+    /// Possible results of a probe.
     pub fn observation()(
         at in near(),
         failure in option::of(failure()),

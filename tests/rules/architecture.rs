@@ -1,5 +1,5 @@
-//! What the compiler does not hold: decisions are pure, the crates know nothing of Postlink, and a file has one
-//! subject. Each check is shown a violation, so that none passes because it looks at nothing.
+//! What the compiler does not check: decisions are pure, the crates do not know Postlink, and a file has one subject.
+//! Each check is run on a violation too, so that none passes because it checks nothing.
 
 use std::{
     collections::BTreeSet,
@@ -7,9 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The folder of the decisions.
 const PURE: &str = "src/domain";
-/// Words that stand for I/O, a clock, a lock, a task, chance, a log, or a room above.
+/// Words for I/O, clocks, locks, tasks, randomness, logs, or a layer above.
 const IMPURE: [&str; 27] = [
     "Api",
     "Client",
@@ -40,7 +39,7 @@ const IMPURE: [&str; 27] = [
     "tracing",
 ];
 
-/// Words that belong to Postlink alone.
+/// Postlink's own words.
 const OURS: [&str; 5] = ["postlink", "dynamicsconnection", "automationrule", "arule", "dconn"];
 
 const LONGEST: usize = 450;
@@ -116,7 +115,7 @@ fn impurities_are_found() {
     assert_eq!(impurities("x.rs", pure), Vec::<String>::new());
 }
 
-/// Names in a file that only Postlink has.
+/// Postlink's own names in a file.
 fn names_of_ours(path: &str, text: &str) -> Vec<String> {
     let text = text.to_lowercase();
     let found = OURS.iter().filter(|name| text.contains(*name));

@@ -1,4 +1,4 @@
-//! R8 and §4.1, as a rule's own status says them.
+//! R8 and §4.1 in a rule's own status.
 
 use crate::fixtures::{Connection, DAY, Rule, at, connection, message, readiness, rule, told};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -35,7 +35,7 @@ fn expect(rule: &Rule, named: Option<&Connection>, expected: &str) {
     let first = status(rule, named);
     assert_eq!(row(&first), expected);
     assert_eq!(first.observed_generation, rule.0.metadata.generation.unwrap());
-    // Nothing more is said when it is asked again.
+    // A second decision changes nothing.
     let mut again = rule.clone();
     again.0.status = Some(first.clone());
     assert_eq!(row(&status(&again, named)), expected, "a second look says something else");
@@ -66,7 +66,7 @@ fn inactive_as_asked_is_ready() {
     for off in [rule("complaints").off(), rule("complaints").active_on("contoso").off()] {
         expect(&off, Some(&connection("contoso").reserve("complaints", 1)), row);
         expect(&off, None, row);
-        // Also where it would hold or could not work.
+        // Also when it would hold a connection or could not work.
         expect(&off, Some(&connection("contoso").deleting(at(-5))), row);
         expect(&off, Some(&connection("contoso").state(ConnectionState::Disabled)), row);
     }
@@ -80,7 +80,7 @@ fn wanted_but_there_is_no_such_connection() {
 }
 
 #[test]
-fn wanted_but_the_connection_is_disabled_or_wished_so() {
+fn wanted_but_the_connection_is_disabled_or_disabling() {
     let row = "False/ConnectionDisabled | - | False+Reconciling | -";
     expect(&rule("late"), Some(&connection("contoso").state(ConnectionState::Disabled)), row);
     expect(&rule("late"), Some(&connection("contoso").disable_refused(at(-9))), row);
@@ -98,7 +98,7 @@ fn wanted_but_the_connection_is_full() {
     let full = (0..MAX_ACTIVE_RULES).fold(connection("contoso"), |c, i| c.reserve(&format!("rule-{i}"), 1));
     let row = "False/ConnectionFull | - | False+Reconciling | -";
     expect(&rule("late"), Some(&full), row);
-    // One that moves here from elsewhere says the same at once.
+    // A rule that moves here from another connection says the same at once.
     let moving = rule("late").active_on("fabrikam");
     expect(&moving, Some(&full), row);
     expect(&rule("rule-7").active_on("contoso"), Some(&full), RESERVED);
@@ -113,7 +113,7 @@ fn wanted_but_the_record_type_is_not_offered() {
         message(&status(&late, Some(&connection("contoso"))).conditions, ConditionType::Active)
             .contains("opportunity")
     );
-    // Edited to name a table that is not offered, it lets go.
+    // Edited to name a table that is not offered, it releases.
     let edited = rule("late").active_on("contoso").generation(2).record_type("opportunity");
     expect(&edited, Some(&connection("contoso").reserve("late", 1)), row);
     let offered = rule("late").active_on("contoso").record_type("lead");
@@ -121,7 +121,7 @@ fn wanted_but_the_record_type_is_not_offered() {
 }
 
 #[test]
-fn an_instance_that_is_down_does_not_make_a_rule_inactive() {
+fn downtime_does_not_make_a_rule_inactive() {
     for contoso in [
         connection("contoso").state(ConnectionState::Downtime),
         connection("contoso").state(ConnectionState::Expired),
@@ -136,7 +136,7 @@ fn an_instance_that_is_down_does_not_make_a_rule_inactive() {
 }
 
 #[test]
-fn r08_a_rule_that_keeps_a_change_waiting_says_so() {
+fn r08_holding_rule_reports_holds_connection() {
     let row = "True/Reserved | True/HoldsConnection | False+Stalled | uid-contoso";
     let active = rule("holder").active_on("contoso");
     for (held, word) in [
@@ -152,9 +152,9 @@ fn r08_a_rule_that_keeps_a_change_waiting_says_so() {
 }
 
 #[test]
-fn a_rule_that_moves_is_inactive_at_the_old_connection_first_and_keeps_active_from() {
+fn moving_rule_releases_first_and_keeps_active_from() {
     let moving = rule("mover").active_on("contoso").active_from(at(-77)).refers_to("fabrikam").generation(2);
-    // Even if the new connection has taken it in already.
+    // Even if the new connection has reserved it already.
     let fabrikam = connection("fabrikam").reserve("mover", 2);
     let first = status(&moving, Some(&fabrikam));
     assert_eq!(row(&first), "False/ReservationPending | - | False+Reconciling | -");
@@ -167,7 +167,7 @@ fn a_rule_that_moves_is_inactive_at_the_old_connection_first_and_keeps_active_fr
 }
 
 #[test]
-fn a_connection_of_the_same_name_is_another_connection() {
+fn recreated_connection_is_another_connection() {
     let active = rule("complaints").active_on("contoso");
     let again = connection("contoso").uid("uid-again").reserve("complaints", 1);
     let first = status(&active, Some(&again));
@@ -178,7 +178,7 @@ fn a_connection_of_the_same_name_is_another_connection() {
 }
 
 #[test]
-fn a_rule_that_is_being_deleted_lets_go() {
+fn deleted_rule_releases() {
     let leaving = rule("complaints").active_on("contoso").deleting(at(-1));
     let status = status(&leaving, Some(&connection("contoso").reserve("complaints", 1)));
     assert!(row(&status).starts_with("False/"), "{}", row(&status));
@@ -186,17 +186,17 @@ fn a_rule_that_is_being_deleted_lets_go() {
 }
 
 #[test]
-fn active_from_is_the_creation_of_a_rule_created_active_else_the_switch() {
+fn active_from_is_creation_or_switch_on() {
     let contoso = connection("contoso");
     assert_eq!(status(&rule("new"), Some(&contoso)).active_from, Some(Time(at(-DAY))));
     assert_eq!(status(&rule("new").off(), Some(&contoso)).active_from, None);
-    // ActivityState while off, switched on later.
+    // Observed while inactive, activated later.
     let switched = rule("late").off().waiting(Reason::Inactive);
     let mut switched = switched.generation(2);
     switched.0.spec.active = true;
     switched.status().active_from = None;
     assert_eq!(status(&switched, Some(&contoso)).active_from, Some(Time(at(0))));
-    // Kept while it stays on, whatever else changes; forgotten when it is switched off.
+    // Kept while the rule is active, whatever else changes; removed when it is deactivated.
     let on = rule("on").active_on("contoso").active_from(at(-5)).generation(7);
     assert_eq!(status(&on, None).active_from, Some(Time(at(-5))));
     assert_eq!(status(&on.off(), None).active_from, None);

@@ -1,4 +1,4 @@
-//! What holds for connections and rules in any view, forged statuses included (§3, §4).
+//! Invariants of connections and rules in any view, forged statuses included (§3, §4).
 
 use crate::{
     arbitrary::{any_connection, any_rule, connections, near, observation, rules},
@@ -91,7 +91,7 @@ fn check(view: &View, decision: &ConnectionDecision) -> Result<(), TestCaseError
     prop_assert_eq!(status.observed_generation, view.connection.metadata.generation.unwrap_or(0));
     prop_assert_eq!(usize::try_from(status.active_rule_count).unwrap_or(0), status.active_rules.len());
 
-    // R5, R20: Disabled only ever means our own `enabled: false`; and never with entries (§4.4).
+    // R5, R20: Disabled only means `enabled: false`, and never with entries (§4.4).
     if status.state == Some(ConnectionState::Disabled) {
         prop_assert!(status.active_rules.is_empty());
         prop_assert!(!enabled || deleting);
@@ -146,7 +146,7 @@ fn check_entries(view: &View, decision: &ConnectionDecision, fenced: bool) -> Re
     Ok(())
 }
 
-/// Whether a rule is Active without an entry: a status that was lost or rolled back (§4.4).
+/// Whether a rule is Active without an entry, after a lost or rolled-back status (§4.4).
 fn lost_an_entry(view: &View) -> bool {
     let stored = view.connection.status.clone().unwrap_or_default().active_rules;
     let active = view.live.iter().flatten().filter(|r| r.active_on.as_ref() == Some(&view.uid()));
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_about_a_connection_is_written_once(view in view()) {
+    fn connection_status_is_written_once(view in view()) {
         let first = view.decide();
         if first.finalizer != Finalizer::Keep || first.needs_live_list {
             return Ok(());
@@ -187,13 +187,13 @@ proptest! {
         if !lost_an_entry(&view) {
             prop_assert_eq!(&second, &first.status);
         }
-        // An entry that is put back may bring a record type back into force, which lets in who waits for it.
+        // A regained entry may bring a record type back into force, which admits rules that wait for it.
         then.connection.status = Some(second.clone());
         prop_assert_eq!(then.decide().status, second);
     }
 
     #[test]
-    fn the_order_of_neighbours_does_not_matter_to_a_connection(view in view()) {
+    fn order_of_dependents_does_not_affect_a_connection(view in view()) {
         let mut turned = view.clone();
         turned.rules.reverse();
         turned.claims.reverse();
@@ -230,7 +230,7 @@ proptest! {
         }
         prop_assert_eq!(status.active_from.is_some(), rule.spec.active);
 
-        // Written once; only a move needs a second step.
+        // One write; only a move needs a second one.
         let mut then = rule.clone();
         then.status = Some(status.clone());
         let second = rule_status(now, &then, named.as_ref());

@@ -1,4 +1,4 @@
-//! R2–R11, R16–R20 as a connection's own status says them.
+//! R2–R11, R16–R20 in a connection's own status.
 
 use crate::{
     connection_scene::{Asked, asked, view},
@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 #[test]
-fn r02_status_shows_what_the_instance_says_of_itself() {
+fn r02_status_shows_the_instances_own_values() {
     let contoso = connection("contoso").unseen();
     let status = view(&contoso).told(asked().named("Contoso Ltd")).decide().status;
     assert_eq!(status.display_name.as_deref(), Some("Contoso Ltd"));
@@ -35,7 +35,7 @@ fn r02_status_shows_what_the_instance_says_of_itself() {
 }
 
 #[test]
-fn r02_the_name_of_spec_goes_before_the_organizations() {
+fn r02_spec_display_name_overrides_the_organizations() {
     let mut contoso = connection("contoso");
     contoso.0.spec.display_name = Some("Service desk".into());
     let status = view(&contoso).told(asked().named("Contoso Ltd")).decide().status;
@@ -53,7 +53,7 @@ fn r02_connected_on_stays_the_first_time() {
 }
 
 #[test]
-fn before_the_first_answer_nobody_can_tell() {
+fn state_is_unknown_before_the_first_probe() {
     let contoso = connection("contoso").unseen();
     let decision = view(&contoso).decide();
     assert_eq!(decision.status.state, None);
@@ -63,7 +63,7 @@ fn before_the_first_answer_nobody_can_tell() {
 }
 
 #[test]
-fn r03_the_oldest_claim_is_the_default_then_the_lesser_name() {
+fn r03_oldest_then_lesser_name_is_the_default() {
     let contoso = || connection("contoso").default_since(at(0)).created(at(-100));
     let claim = |name: &str, created| DefaultClaim { created: at(created), name: name.into() };
     for (others, default) in [
@@ -82,7 +82,7 @@ fn r03_the_oldest_claim_is_the_default_then_the_lesser_name() {
 }
 
 #[test]
-fn r03_the_default_stays_the_default_while_it_is_disabled_or_down() {
+fn r03_disabled_or_down_default_stays_the_default() {
     for state in [ConnectionState::Disabled, ConnectionState::Downtime, ConnectionState::Expired] {
         let contoso = connection("contoso").default_since(at(-50)).state(state);
         let decision = view(&contoso).live(&[]).decide();
@@ -91,7 +91,7 @@ fn r03_the_default_stays_the_default_while_it_is_disabled_or_down() {
 }
 
 #[test]
-fn r04_a_requested_refresh_reads_all_tables_and_is_echoed_when_it_has() {
+fn r04_requested_refresh_reads_all_tables_then_is_echoed() {
     let mut contoso = connection("contoso");
     contoso.0.metadata.annotations = Some(BTreeMap::from([(REFRESH_REQUESTED.into(), "monday".into())]));
     let decision = view(&contoso).told(asked()).decide();
@@ -113,10 +113,10 @@ fn r04_metadata_is_read_again_on_its_interval() {
     assert!(view(&contoso).told(asked()).now(day).decide().probe.unwrap().tables.is_some());
 }
 
-/// Else a restart would bring all connections to their instances at once, and each time anew.
+/// Without jitter, a restart would probe all instances at once.
 #[test]
-fn looks_are_up_to_a_tenth_early_and_always_the_same_for_one_connection() {
-    // As far apart as random ones, and the same in each run.
+fn probe_jitter_is_at_most_a_tenth_and_stable() {
+    // As spread out as random ones, and the same in each run.
     let uid =
         |n: u128| Uuid::from_u128(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).to_string();
     let all: Vec<_> = (1..=200).map(|n| connection("contoso").uid(&uid(n))).collect();
@@ -167,15 +167,15 @@ fn reconcile_requests_are_echoed_in_both_spellings() {
     }
 }
 
-/// A person who has put the Secret right does not wait for the next probe.
+/// After correcting the Secret, a user need not wait for the next probe.
 #[test]
-fn a_reconcile_request_asks_the_instance_now_and_once() {
+fn reconcile_request_probes_at_once_and_once() {
     for answer in [asked, || asked().failing(ProbeFailure::Unreachable)] {
         let mut contoso = connection("contoso");
         contoso.0.metadata.annotations = Some(BTreeMap::from([(RECONCILE_REQUESTED.into(), "now".into())]));
         let decision = view(&contoso).told(answer()).decide();
         assert!(decision.probe.is_some(), "asked for and not asked");
-        // Also when the status that would say so can not be written.
+        // Also when the status cannot be written.
         let answered = || answer().requested("now");
         assert_eq!(view(&contoso).told(answered()).decide().probe, None, "asked again for the same request");
         contoso.0.status = Some(decision.status);
@@ -187,9 +187,9 @@ fn a_reconcile_request_asks_the_instance_now_and_once() {
     }
 }
 
-/// A status that repeats it could never be written.
+/// A status that echoes it in full could never be written.
 #[test]
-fn of_a_request_no_more_counts_than_a_status_can_repeat() {
+fn overlong_reconcile_requests_are_truncated() {
     let mut contoso = connection("contoso");
     let long = "ü".repeat(5000);
     contoso.0.metadata.annotations =
@@ -200,10 +200,10 @@ fn of_a_request_no_more_counts_than_a_status_can_repeat() {
     assert_eq!(status.last_handled_refresh_at.as_ref(), Some(&cut));
 }
 
-/// What the old credentials were told says nothing about the new ones, and a tool gives up at a new generation that is
-/// Stalled.
+/// The result of the old credentials says nothing about the new ones, and a GitOps tool gives up on a new generation
+/// that is Stalled.
 #[test]
-fn other_credentials_are_tried_at_once_and_nothing_is_said_of_them_before() {
+fn new_credentials_are_probed_before_reporting() {
     let mut contoso = connection("contoso");
     contoso.0.spec.credentials = credentials("another");
     for answer in [asked(), asked().failing(ProbeFailure::CredentialsRejected)] {
@@ -215,9 +215,9 @@ fn other_credentials_are_tried_at_once_and_nothing_is_said_of_them_before() {
     assert!(!decision.await_answer, "a disable waits for no answer");
 }
 
-/// R4: a table whose definition cannot be read keeps nothing else from working, and is asked for less and less often.
+/// R4: an unreadable table definition blocks nothing else, and its retries back off.
 #[test]
-fn r04_metadata_that_cannot_be_read_again_is_tried_less_and_less_often() {
+fn r04_failed_metadata_reads_back_off() {
     let mut contoso = connection("contoso");
     contoso.0.spec.record_types.push("new_ticket".into());
     let tables = Some(contoso.0.spec.record_types.clone());
@@ -235,7 +235,7 @@ fn r04_metadata_that_cannot_be_read_again_is_tried_less_and_less_often() {
 }
 
 #[test]
-fn r05_disabled_as_asked_is_ready_whatever_the_instance_does() {
+fn r05_disabled_is_ready_in_any_instance_state() {
     let contoso = connection("contoso").state(ConnectionState::Disabled);
     for told_of in [None, Some(asked()), Some(asked().failing(ProbeFailure::Unreachable))] {
         let decision = view(&contoso).maybe_told(told_of).live(&[]).decide();
@@ -259,7 +259,7 @@ fn r05_disabling_needs_a_live_list_and_no_creation_in_flight() {
 }
 
 #[test]
-fn r07_r11_the_last_connection_may_go_and_lets_go_when_nothing_is_reserved() {
+fn r07_r11_last_connection_is_released_without_reservations() {
     let contoso = connection("contoso").deleting(at(0));
     let decision = view(&contoso).told(asked()).decide();
     assert!(decision.needs_live_list);
@@ -268,13 +268,13 @@ fn r07_r11_the_last_connection_may_go_and_lets_go_when_nothing_is_reserved() {
 }
 
 #[test]
-fn the_finalizer_is_put_on_before_anything_else() {
+fn finalizer_is_added_first() {
     let mut contoso = connection("contoso");
     contoso.0.metadata.finalizers = None;
     let decision = view(&contoso).rules(&[rule("complaints")]).decide();
     assert_eq!(decision.finalizer, Finalizer::Add);
     assert!(decision.status.active_rules.is_empty(), "no reservation without it (§4.3)");
-    // Somebody else's finalizer is not ours; on the way out none is added.
+    // A foreign finalizer does not count; during deletion none is added.
     contoso.0.metadata.finalizers = Some(vec!["example.com/other".into()]);
     assert_eq!(view(&contoso).decide().finalizer, Finalizer::Add);
     let leaving = contoso.deleting(at(0));
@@ -283,7 +283,7 @@ fn the_finalizer_is_put_on_before_anything_else() {
 }
 
 #[test]
-fn r08_a_disable_is_refused_while_active_rules_use_the_connection() {
+fn r08_disable_is_refused_while_rules_are_active() {
     let active = rule("complaints").active_on("contoso");
     let mut contoso = connection("contoso").reserve("complaints", 1);
     contoso.0.spec.enabled = false;
@@ -294,7 +294,7 @@ fn r08_a_disable_is_refused_while_active_rules_use_the_connection() {
     assert_eq!(readiness(&status.conditions), "True", "it works as before");
     let text = message(&status.conditions, ConditionType::DisableRefused);
     assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
-    // The rule is off, and its status says so: the change happens by itself.
+    // The rule is inactive and its status says so: the change is carried out.
     let off = active.off().generation(2).waiting(Reason::Inactive);
     let status = view(&contoso).told(asked()).live(&[off]).decide().status;
     assert_eq!((status.state, status.active_rules.len()), (Some(ConnectionState::Disabled), 0));
@@ -302,7 +302,7 @@ fn r08_a_disable_is_refused_while_active_rules_use_the_connection() {
 }
 
 #[test]
-fn r08_a_deletion_is_refused_while_active_rules_use_the_connection() {
+fn r08_deletion_is_refused_while_rules_are_active() {
     let active = rule("complaints").active_on("contoso");
     let contoso = connection("contoso").reserve("complaints", 1).deleting(at(0));
     let decision = view(&contoso).told(asked()).live(std::slice::from_ref(&active)).decide();
@@ -316,7 +316,7 @@ fn r08_a_deletion_is_refused_while_active_rules_use_the_connection() {
     assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
     let promise = "A deletion cannot be undone; apply the connection again afterwards to restore its links.";
     assert!(text.contains(promise), "{text}");
-    // Let go: first the empty list is stored, then the finalizer goes.
+    // Release: the empty list is stored first, then the finalizer is removed.
     let off = active.off().generation(2).waiting(Reason::Inactive);
     let decision = view(&contoso).told(asked()).live(std::slice::from_ref(&off)).decide();
     assert_eq!((decision.finalizer, decision.status.active_rules.len()), (Finalizer::Keep, 0));
@@ -324,12 +324,12 @@ fn r08_a_deletion_is_refused_while_active_rules_use_the_connection() {
     assert_eq!(view(&emptied).live(&[off]).decide().finalizer, Finalizer::Remove);
 }
 
-/// §3: "With `enabled: false` the instance's state does not affect Ready", or the wave that deactivates the rule would
-/// never be applied.
+/// §3: "With `enabled: false` the instance's state does not affect Ready"; otherwise the wave that deactivates the rule
+/// would never be applied.
 #[rstest]
 #[case(ProbeFailure::Unreachable)]
 #[case(ProbeFailure::OrganizationDisabled { ended: true })]
-fn r08_a_held_disable_stays_ready_while_the_instance_is_away(#[case] failure: ProbeFailure) {
+fn r08_held_disable_is_ready_in_any_instance_state(#[case] failure: ProbeFailure) {
     let mut contoso = connection("contoso").reserve("complaints", 1);
     contoso.0.spec.enabled = false;
     let rules = [rule("complaints").active_on("contoso")];
@@ -346,7 +346,7 @@ fn r08_inactive_rules_never_block() {
     contoso.0.spec.enabled = false;
     let decision = view(&contoso).told(asked()).live(&rules).decide();
     assert_eq!(decision.status.state, Some(ConnectionState::Disabled));
-    // A rule that only wants to be active is no holder either: it does not get in any more (§4.3).
+    // A rule that only wants to be active is no holder: it is not admitted any more (§4.3).
     let decision = view(&contoso).told(asked()).live(&[rule("late")]).decide();
     assert_eq!(decision.status.state, Some(ConnectionState::Disabled));
     assert!(decision.status.active_rules.is_empty());
@@ -373,7 +373,7 @@ fn r08_the_message_has_the_documented_wording() {
 }
 
 #[test]
-fn r08_holders_are_named_in_the_order_of_their_names() {
+fn r08_holders_are_named_in_order() {
     let rules = ["c", "a", "b"].map(|n| rule(n).active_on("contoso"));
     let mut contoso = connection("contoso").reserve("c", 1).reserve("a", 1).reserve("b", 1);
     contoso.0.spec.enabled = false;
@@ -383,7 +383,7 @@ fn r08_holders_are_named_in_the_order_of_their_names() {
 }
 
 #[test]
-fn an_organization_that_changed_is_told_and_nothing_is_taken_over() {
+fn organization_change_is_reported_and_not_adopted() {
     let contoso = connection("contoso");
     let status = view(&contoso).told(asked().organization(OTHER_ORG)).decide().status;
     assert_eq!(told(&status.conditions, ConditionType::Ready), "False/OrganizationChanged");

@@ -14,7 +14,7 @@ use postlink::{
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
 const RESTORED: &str = "True/Restored | True/RecordAvailable | - | True";
 
-/// Linked by hand through `contoso`; `fabrikam`, of another organisation, is there too.
+/// Linked by hand through `contoso`; `fabrikam` belongs to another organization.
 fn linked() -> Scene {
     scene()
         .with(connection("contoso"))
@@ -30,31 +30,31 @@ fn after_deletion() -> Scene {
     scene
 }
 
-/// The organisation of `contoso` is connected again, some time later.
+/// The organization of `contoso` is connected again, some time later.
 fn reassociate(scene: &mut Scene, name: &str) {
     scene.now += SignedDuration::from_hours(1);
     scene.connections.push(connection(name).uid("uid-again").created(scene.now));
 }
 
 #[test]
-fn deleted_linked_the_post_is_available_to_be_linked_again() {
+fn deleted_linked_can_be_linked_again() {
     let mut scene = after_deletion();
     assert_eq!(scene.row(), "False/ConnectionDeleted | - | ConnectionDeleted | False+Reconciling");
     scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
 }
 
 #[test]
-fn deleted_linked_relinked_elsewhere_the_established_link_is_not_changed() {
+fn deleted_linked_relinked_elsewhere_keeps_the_new_link() {
     let mut scene = after_deletion();
     scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).settle();
     let established = scene.post.status.link.clone();
     reassociate(&mut scene, "contoso");
     scene.expect(LINKED);
-    assert_eq!(scene.post.status.link, established, "nobody searches for the original link");
+    assert_eq!(scene.post.status.link, established, "the original link is not looked up");
 }
 
 #[test]
-fn deleted_linked_not_relinked_the_original_link_is_established() {
+fn deleted_linked_not_relinked_is_restored() {
     for name in ["contoso", "service-desk"] {
         let mut scene = after_deletion();
         let original = scene.post.status.removed_link.clone().unwrap().link;
@@ -69,11 +69,11 @@ fn deleted_linked_not_relinked_the_original_link_is_established() {
 }
 
 #[test]
-fn deleted_linked_not_relinked_but_the_activity_is_gone() {
+fn deleted_linked_not_relinked_activity_gone() {
     let mut scene = after_deletion();
     scene.activities.clear();
     reassociate(&mut scene, "contoso");
-    // As R25: nothing is made anew, the intent counts as used.
+    // As R25: nothing is created again, the intent counts as used.
     scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
     assert!(scene.made.is_empty());
     // It does not come back when the activity does.
@@ -82,7 +82,7 @@ fn deleted_linked_not_relinked_but_the_activity_is_gone() {
 }
 
 #[test]
-fn deleted_unlinked_the_instance_is_not_available_for_links() {
+fn deleted_unlinked_offers_no_instance() {
     let mut scene = after_deletion().wish(DesiredLink::ByRule);
     scene.post.status = postlink::api::PostLinkStatus::default();
     scene.edit(DesiredLink::ByHand(request_to("contoso")));
@@ -91,7 +91,7 @@ fn deleted_unlinked_the_instance_is_not_available_for_links() {
 }
 
 #[test]
-fn deleted_unlinked_the_post_can_be_linked_to_any_enabled_instance() {
+fn deleted_unlinked_can_use_any_enabled_instance() {
     let mut scene = scene().with(connection("fabrikam").org(OTHER_ORG)).asks(request_to("fabrikam"));
     scene.expect(LINKED);
 }
@@ -102,7 +102,7 @@ fn not_enabled() -> Vec<ConnectionState> {
 }
 
 #[test]
-fn disabled_downtime_expired_linked_the_link_is_retained_with_an_error() {
+fn disabled_downtime_expired_linked_keeps_link_with_error() {
     for (state, error) in [
         (ConnectionState::Disabled, "True/LinkedByHand | False/ConnectionDisabled | - | True"),
         (ConnectionState::Downtime, "True/LinkedByHand | False/InstanceDowntime | - | False+Reconciling"),
@@ -115,14 +115,14 @@ fn disabled_downtime_expired_linked_the_link_is_retained_with_an_error() {
         scene.activities.clear();
         scene.expect(error);
         assert_eq!(scene.post.status.link, before);
-        // R19: enabling brings the details back, and only now is anything found out.
+        // R19: enabling brings the details back, and only now is the change noticed.
         *scene.connection("contoso") = connection("contoso");
         scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
     }
 }
 
 #[test]
-fn disabled_downtime_expired_linked_details_come_back_by_themselves() {
+fn disabled_downtime_expired_linked_details_return_automatically() {
     for state in not_enabled() {
         let mut scene = linked();
         *scene.connection("contoso") = connection("contoso").state(state);
@@ -133,7 +133,7 @@ fn disabled_downtime_expired_linked_details_come_back_by_themselves() {
 }
 
 #[test]
-fn disabled_downtime_expired_linked_a_user_can_unlink_and_link_elsewhere() {
+fn disabled_downtime_expired_linked_can_move_elsewhere() {
     for state in not_enabled() {
         let mut scene = linked();
         *scene.connection("contoso") = connection("contoso").state(state);
@@ -143,7 +143,7 @@ fn disabled_downtime_expired_linked_a_user_can_unlink_and_link_elsewhere() {
 }
 
 #[test]
-fn disabled_downtime_expired_unlinked_the_instance_is_not_available_for_links() {
+fn disabled_downtime_expired_unlinked_offers_no_instance() {
     for (state, row) in [
         (ConnectionState::Disabled, "False/ConnectionDisabled | - | - | False+Reconciling"),
         (ConnectionState::Downtime, "False/InstanceDowntime | - | - | False+Reconciling"),
@@ -159,15 +159,15 @@ fn disabled_downtime_expired_unlinked_the_instance_is_not_available_for_links() 
 }
 
 #[test]
-fn disabled_downtime_expired_unlinked_nobody_asks_and_nothing_is_wrong_with_the_post() {
+fn disabled_downtime_expired_unlinked_without_intent_is_ready() {
     for state in not_enabled() {
         scene().with(connection("contoso").state(state)).expect("False/NotRequested | - | - | True");
     }
 }
 
-/// R23–R26 for a post that is linked; every answer a proper instance can give.
+/// R23–R26 for a linked post, with every answer an Enabled instance can give.
 #[test]
-fn record_status_linked_the_linkage_is_broken_and_the_post_available_again() {
+fn record_status_linked_breaks_and_frees_the_post() {
     let other = Some(("lead".to_owned(), CASE));
     let another = Some(("incident".to_owned(), uuid::Uuid::from_u128(7)));
     let same = Some(("incident".to_owned(), CASE));
@@ -186,14 +186,14 @@ fn record_status_linked_the_linkage_is_broken_and_the_post_available_again() {
         (activity(another, Some(false)), deleted),
         (ActivityState::Gone { record_exists: Some(true) }, activity_deleted),
         (ActivityState::Gone { record_exists: None }, activity_deleted),
-        // A deleted record takes its activity along: people know the record.
+        // The activity is deleted along with its record; the message names the record.
         (ActivityState::Gone { record_exists: Some(false) }, deleted),
     ] {
         let mut scene = linked().seen(seen.clone());
         scene.expect(row);
         assert!(scene.made.is_empty(), "{seen:?}");
     }
-    // The same id in another table is the same record to people who converted nothing: ids are unique.
+    // The same id in another table: ids are unique, so it counts as the same record.
     linked().seen(activity(other, None)).expect(LINKED);
 }
 
@@ -208,9 +208,9 @@ fn record_status_linked_without_a_record_yet() {
     scene().seen(gone).expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
 }
 
-/// R27: what was read counts only from an Enabled instance whose organisation id is the link's.
+/// R27: an answer counts only from an Enabled instance whose organization id is the link's.
 #[test]
-fn r27_an_instance_that_cannot_be_reached_is_never_read_as_record_gone() {
+fn r27_unreachable_never_means_record_gone() {
     let gone = [
         ActivityState::Gone { record_exists: Some(false) },
         ActivityState::Exists { regarding: None, record_exists: Some(false) },
@@ -234,7 +234,7 @@ fn r27_an_instance_that_cannot_be_reached_is_never_read_as_record_gone() {
 }
 
 #[test]
-fn r14_only_a_connection_created_after_the_removal_counts_and_the_oldest_of_those() {
+fn r14_restores_through_oldest_connection_created_after_removal() {
     let scene = scene().lost(RemovalCause::ConnectionDeleted);
     let removed = scene.post.status.removed_link.unwrap();
     let removed_at = removed.removed_at.0;
@@ -268,17 +268,17 @@ fn r14_only_a_connection_created_after_the_removal_counts_and_the_oldest_of_thos
 }
 
 #[test]
-fn r14_a_deletion_that_rules_held_counts_from_when_it_was_asked_for() {
+fn r14_held_deletion_counts_from_its_request() {
     let mut scene = linked();
     let asked = scene.now - SignedDuration::from_hours(48);
     scene.delete_connection("contoso").gone.insert("uid-contoso".into(), Some(asked));
-    // CreationResult while the deletion was held: after it was asked for, before it was carried out.
+    // CreationResult while the deletion was held: after the request, before the removal.
     scene.connections.push(connection("service-desk").created(asked + SignedDuration::from_hours(24)));
     scene.expect(RESTORED);
 }
 
 #[test]
-fn r14_no_link_comes_back_that_was_not_removed_with_its_connection() {
+fn r14_restores_only_links_removed_with_their_connection() {
     for cause in [
         RemovalCause::Unlinked,
         RemovalCause::RecordDissociated,
@@ -292,7 +292,7 @@ fn r14_no_link_comes_back_that_was_not_removed_with_its_connection() {
 }
 
 #[test]
-fn r14_restoring_comes_before_a_standing_intent_and_before_rules() {
+fn r14_restore_precedes_intent_and_rules() {
     let mut scene = after_deletion();
     reassociate(&mut scene, "contoso");
     scene.expect(RESTORED);
@@ -311,7 +311,7 @@ fn scene_of_rules() -> Scene {
 }
 
 #[test]
-fn r12_nothing_is_sent_to_an_instance_when_a_link_goes() {
+fn r12_removing_a_link_sends_nothing() {
     use postlink::domain::post_link::Step;
     // By unlink, by deletion of the connection, by deletion of the post itself.
     assert_eq!(linked().wish(DesiredLink::Unlink).decide(None).step, Step::Write);

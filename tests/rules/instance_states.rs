@@ -1,4 +1,4 @@
-//! R17, R18, R20, R27 and §3: what an instance's answer means for state and Ready; R9: what a table's absence means.
+//! R17, R18, R20, R27 and §3: how an instance's answer affects state and Ready; R9: missing tables.
 
 use crate::{
     connection_scene::{asked, view},
@@ -15,7 +15,7 @@ use postlink::{
 
 const KEPT: Option<ConnectionState> = None;
 
-/// Every failure with the state it means (none: as last known), the reason and the readiness.
+/// Every failure with its state (None: as last known), reason and readiness.
 fn table() -> Vec<(ProbeFailure, Option<ConnectionState>, Reason, &'static str)> {
     use ConnectionState::{Downtime, Expired};
     let waits = "False+Reconciling";
@@ -58,7 +58,7 @@ fn every_failure_has_its_state_and_reason() {
 }
 
 #[test]
-fn a_failure_before_the_first_answer_leaves_the_state_absent_when_it_says_nothing_of_it() {
+fn first_failure_sets_state_only_if_conclusive() {
     for (failure, state, reason, _) in table() {
         let status = view(&connection("contoso").unseen()).told(asked().failing(failure)).decide().status;
         assert_eq!(status.state, state);
@@ -78,7 +78,7 @@ fn r18_expired_needs_positive_evidence() {
 }
 
 #[test]
-fn disabled_only_ever_means_our_own_enabled_false() {
+fn disabled_only_means_enabled_false() {
     let ProbeAnswer::Organization { organization, friendly_name, accepts_social_data, .. } = asked().0.answer
     else {
         panic!()
@@ -91,7 +91,7 @@ fn disabled_only_ever_means_our_own_enabled_false() {
 }
 
 #[test]
-fn being_asked_to_wait_says_nothing_of_the_state() {
+fn throttling_does_not_change_the_state() {
     let throttled = || asked().failing(ProbeFailure::Throttled);
     for (contoso, state, ready) in [
         (connection("contoso"), Some(ConnectionState::Enabled), "True/Connected"),
@@ -110,7 +110,7 @@ fn being_asked_to_wait_says_nothing_of_the_state() {
         let status = view(&contoso).told(throttled()).decide().status;
         assert_eq!(status.state, state);
         assert_eq!(told(&status.conditions, ConditionType::Ready), ready);
-        // So does a restart, before the instance is asked again.
+        // A restart keeps it too, until the next probe.
         let status = view(&contoso).decide().status;
         assert_eq!((status.state, told(&status.conditions, ConditionType::Ready)), (state, ready.to_owned()));
     }
@@ -126,21 +126,21 @@ fn r17_r18_recovery_is_automatic() {
 }
 
 #[test]
-fn an_organization_that_changed_keeps_the_known_one_and_the_state() {
+fn changed_organization_keeps_the_known_id_and_state() {
     let verdict = evaluate(&asked().organization(OTHER_ORG).0.answer, Some(&organization(ORG)), "h");
     assert_eq!((verdict.state, verdict.organization), (None, Some(organization(ORG))));
     assert_eq!(verdict.problem.unwrap().0, Reason::OrganizationChanged);
 }
 
 #[test]
-fn an_instance_set_not_to_receive_social_data_is_connected_and_says_so() {
+fn instance_refusing_social_data_is_connected() {
     let status = view(&connection("contoso")).told(asked().refuses_social_data()).decide().status;
     assert_eq!(told(&status.conditions, ConditionType::Ready), "True/Connected");
     assert!(message(&status.conditions, ConditionType::Ready).contains("not to receive social data"));
 }
 
 #[test]
-fn looks_at_an_instance_that_is_away_come_less_and_less_often_but_never_rarer_than_the_probe() {
+fn failed_probes_back_off_to_the_probe_interval() {
     let (probe, secs) = (SignedDuration::from_mins(5), SignedDuration::from_secs);
     let waits = |failure: ProbeFailure| {
         [1, 2, 3, 4, 5, 6, u32::MAX].map(|failures| {
@@ -151,7 +151,7 @@ fn looks_at_an_instance_that_is_away_come_less_and_less_often_but_never_rarer_th
     };
     let away = [secs(15), secs(30), secs(60), secs(120), secs(240), probe, probe];
     assert_eq!(waits(ProbeFailure::Unreachable), away);
-    // Not its fault: the API server did not hand out the Secret, and usually does so the next moment.
+    // Not the instance's fault: the API server failed to return the Secret, usually only briefly.
     let not_asked = [secs(1), secs(2), secs(4), secs(8), secs(16), secs(32), probe];
     assert_eq!(waits(ProbeFailure::NotAsked), not_asked);
     let away = view(&connection("contoso")).told(asked().failing(ProbeFailure::Unreachable)).decide();
@@ -160,7 +160,7 @@ fn looks_at_an_instance_that_is_away_come_less_and_less_often_but_never_rarer_th
 
 /// How a link sees a connection (R21); the first that applies.
 #[test]
-fn r21_why_a_connection_is_not_offered_for_new_links() {
+fn r21_reason_a_connection_is_not_offered() {
     let cases: Vec<(Connection, Option<Reason>)> = vec![
         (connection("c"), None),
         (connection("c").state(ConnectionState::Disabled), Some(Reason::ConnectionDisabled)),
@@ -188,7 +188,7 @@ fn without_lead() -> Connection {
 }
 
 #[test]
-fn r09_a_dropped_record_type_stays_in_force_while_an_active_rule_names_it() {
+fn r09_used_record_type_stays_in_force() {
     let complaints = rule("complaints").record_type("lead").active_on("contoso");
     let status = view(&without_lead()).told(asked()).rules(&[complaints]).decide().status;
     assert_eq!(status.metadata.unwrap().record_types, ["incident", "lead"]);
@@ -201,7 +201,7 @@ fn r09_a_dropped_record_type_stays_in_force_while_an_active_rule_names_it() {
 }
 
 #[test]
-fn r09_the_type_goes_with_the_last_rule_that_names_it_in_one_write() {
+fn r09_type_goes_with_its_last_rule() {
     let complaints = rule("complaints").record_type("lead").off().generation(2).waiting(Reason::Inactive);
     let mut contoso = without_lead();
     contoso.status().metadata.as_mut().unwrap().record_types = vec!["incident".into(), "lead".into()];
@@ -212,7 +212,7 @@ fn r09_the_type_goes_with_the_last_rule_that_names_it_in_one_write() {
 }
 
 #[test]
-fn r09_a_rule_that_names_no_type_or_is_not_active_here_keeps_none() {
+fn r09_only_active_rules_naming_it_keep_a_type() {
     let bare = rule("complaints").active_on("contoso");
     let other = rule("other").record_type("lead").refers_to("fabrikam").active_on("fabrikam");
     let status = view(&without_lead()).told(asked()).rules(&[bare, other]).decide().status;
@@ -221,7 +221,7 @@ fn r09_a_rule_that_names_no_type_or_is_not_active_here_keeps_none() {
 }
 
 #[test]
-fn r09_a_new_rule_cannot_take_in_a_type_that_is_only_kept_by_none() {
+fn r09_new_rule_cannot_use_a_dropped_type() {
     let mut contoso = without_lead();
     contoso.status().active_rules.clear();
     let late = rule("late").record_type("lead");
@@ -230,7 +230,7 @@ fn r09_a_new_rule_cannot_take_in_a_type_that_is_only_kept_by_none() {
 }
 
 #[test]
-fn r04_a_table_the_instance_does_not_have_is_not_offered_and_stays_out_over_a_restart() {
+fn r04_missing_table_is_not_offered_after_a_restart() {
     let status = view(&connection("contoso")).told(asked().has_only(&["incident"])).decide().status;
     assert_eq!(status.metadata.as_ref().unwrap().record_types, ["incident"]);
     let mut contoso = connection("contoso");
@@ -240,7 +240,7 @@ fn r04_a_table_the_instance_does_not_have_is_not_offered_and_stays_out_over_a_re
 }
 
 #[test]
-fn messages_fit_into_a_condition_whatever_they_name() {
+fn messages_fit_into_a_condition() {
     let names: Vec<String> = (0..1000).map(|i| format!("{i:0>253}")).collect();
     let tables: Vec<String> = (0..64).map(|i| format!("t{i:0>127}")).collect();
     let all = [

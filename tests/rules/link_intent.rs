@@ -1,4 +1,4 @@
-//! R23–R26 and §2: which intent was acted on, which attempt is next, and what edits of `spec` do.
+//! R23–R26 and §2: which intent was acted on, which attempt is next, and the effect of edits of `spec`.
 
 use crate::{
     fixtures::{OTHER_ORG, at, connection, rule},
@@ -51,7 +51,7 @@ fn first_link_is_attempt_one() {
 }
 
 #[test]
-fn a_restored_cluster_finds_its_activity_instead_of_making_a_second_one() {
+fn restored_cluster_adopts_its_existing_activity() {
     let mut scene = scene().with(connection("contoso")).asks(request_to("contoso"));
     scene.settle();
     let link = scene.post.status.link.clone();
@@ -63,7 +63,7 @@ fn a_restored_cluster_finds_its_activity_instead_of_making_a_second_one() {
 }
 
 #[test]
-fn r25_a_broken_link_is_not_made_again_because_its_intent_was_used() {
+fn r25_broken_link_is_not_recreated() {
     let mut scene = broken(linked());
     scene.post.generation += 1; // A post text was corrected.
     scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
@@ -71,7 +71,7 @@ fn r25_a_broken_link_is_not_made_again_because_its_intent_was_used() {
 }
 
 #[test]
-fn r25_a_changed_spec_link_asks_again_and_makes_a_new_activity() {
+fn r25_changed_spec_link_makes_a_new_activity() {
     let mut scene = broken(linked());
     scene.edit(DesiredLink::ByHand(with_notes(request_to("contoso")))).expect(LINKED);
     assert_eq!(scene.attempts(), [2]);
@@ -84,7 +84,7 @@ fn r25_the_relink_annotation_asks_again_once() {
     scene.post.relink_requested = Some("monday".into());
     scene.expect(LINKED);
     assert_eq!(scene.attempts(), [2]);
-    // The same annotation, still there when the new link breaks too, asks for nothing.
+    // The same annotation has no effect when the new link breaks too.
     let mut scene = broken(scene);
     assert_eq!(scene.attempts(), [2]);
     scene.post.relink_requested = Some("tuesday".into());
@@ -94,7 +94,7 @@ fn r25_the_relink_annotation_asks_again_once() {
 }
 
 #[test]
-fn a_reconcile_request_asks_about_the_link_now_and_once() {
+fn reconcile_request_checks_the_link_once() {
     let mut scene = linked();
     scene.expect(LINKED);
     assert!(!matches!(scene.decide(None).step, Step::Check(_)));
@@ -106,7 +106,7 @@ fn a_reconcile_request_asks_about_the_link_now_and_once() {
 }
 
 #[test]
-fn the_relink_annotation_does_nothing_to_a_linked_post() {
+fn relink_annotation_does_nothing_to_a_linked_post() {
     let mut scene = linked();
     scene.post.relink_requested = Some("monday".into());
     scene.expect(LINKED);
@@ -115,7 +115,7 @@ fn the_relink_annotation_does_nothing_to_a_linked_post() {
 }
 
 #[test]
-fn r25_a_relink_request_finds_the_break_nobody_has_noticed_yet() {
+fn r25_relink_request_finds_an_unnoticed_break() {
     let mut scene = linked();
     scene.seen = Some(GONE);
     scene.post.relink_requested = Some("monday".into());
@@ -125,7 +125,7 @@ fn r25_a_relink_request_finds_the_break_nobody_has_noticed_yet() {
 }
 
 #[test]
-fn r27_a_relink_request_on_a_linked_post_waits_for_an_instance_that_is_down() {
+fn r27_relink_request_waits_during_downtime() {
     let mut scene = linked();
     scene.connection("contoso").status().state = Some(ConnectionState::Downtime);
     scene.post.relink_requested = Some("monday".into());
@@ -138,7 +138,7 @@ fn r27_a_relink_request_on_a_linked_post_waits_for_an_instance_that_is_down() {
 }
 
 #[test]
-fn r14_a_relink_request_keeps_what_can_still_come_back() {
+fn r14_relink_request_keeps_a_restorable_link() {
     let mut scene = by_rule();
     let activity = scene.post.status.link.as_ref().unwrap().social_activity_id;
     scene.delete_connection("contoso").settle();
@@ -151,7 +151,7 @@ fn r14_a_relink_request_keeps_what_can_still_come_back() {
 }
 
 #[test]
-fn r14_a_wish_changed_to_another_connection_is_not_undone_by_a_restore() {
+fn r14_restore_does_not_undo_a_changed_connection() {
     let mut scene = linked();
     scene.connections.retain(|c| c.0.metadata.name.as_deref() == Some("contoso"));
     scene.delete_connection("contoso").settle();
@@ -164,14 +164,14 @@ fn r14_a_wish_changed_to_another_connection_is_not_undone_by_a_restore() {
 }
 
 #[test]
-fn r14_after_a_relink_request_a_rule_may_take_the_post() {
+fn r14_rule_may_link_after_a_relink_request() {
     let mut scene = by_rule();
     scene.delete_connection("contoso").settle();
     let mut scene = scene
         .with(connection("fabrikam").org(OTHER_ORG))
         .working(rule("other").refers_to("fabrikam").since(at(-120)));
     scene.settle();
-    assert!(scene.made.is_empty(), "nobody has asked for another link yet");
+    assert!(scene.made.is_empty(), "no other link was requested yet");
     scene.post.relink_requested = Some("monday".into());
     scene.settle();
     assert_eq!(scene.attempts(), [2]);
@@ -179,7 +179,7 @@ fn r14_after_a_relink_request_a_rule_may_take_the_post() {
 }
 
 #[test]
-fn the_relink_annotation_gives_a_post_back_to_the_rules() {
+fn relink_annotation_returns_a_post_to_the_rules() {
     let mut scene = broken(by_rule());
     scene.post.relink_requested = Some("monday".into());
     scene.expect("True/LinkedByRule | True/RecordAvailable | - | True");
@@ -187,7 +187,7 @@ fn the_relink_annotation_gives_a_post_back_to_the_rules() {
 }
 
 #[test]
-fn the_relink_annotation_does_not_overrule_unlink() {
+fn relink_annotation_does_not_override_unlink() {
     let mut scene = linked().wish(DesiredLink::Unlink);
     scene.post.relink_requested = Some("monday".into());
     scene.settle();
@@ -196,7 +196,7 @@ fn the_relink_annotation_does_not_overrule_unlink() {
 }
 
 #[test]
-fn notes_changed_on_a_linked_post_change_nothing_and_it_says_so() {
+fn changed_notes_on_a_linked_post_are_only_reported() {
     let mut scene = linked();
     let before = scene.post.status.link.clone();
     scene.expect(LINKED);
@@ -204,13 +204,13 @@ fn notes_changed_on_a_linked_post_change_nothing_and_it_says_so() {
     scene.edit(DesiredLink::ByHand(with_notes(request_to("contoso")))).expect(LINKED);
     assert_eq!(scene.post.status.link, before);
     assert!(scene.says(ConditionType::Linked).contains("changes nothing"), "the message says so");
-    // Put back, nothing is left to say.
+    // Reverted, the message is gone.
     scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
     assert!(!scene.says(ConditionType::Linked).contains("changes nothing"));
 }
 
 #[test]
-fn r24_notes_changed_before_the_link_broke_count_as_used_too() {
+fn r24_notes_changed_before_the_break_are_used() {
     let mut scene = linked();
     scene.edit(DesiredLink::ByHand(with_notes(request_to("contoso")))).settle();
     let scene = broken(scene);
@@ -218,7 +218,7 @@ fn r24_notes_changed_before_the_link_broke_count_as_used_too() {
 }
 
 #[test]
-fn another_connection_is_a_user_unlink_and_then_a_new_link() {
+fn changed_connection_unlinks_then_links_again() {
     let mut scene = linked();
     scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
     assert_eq!(scene.made, [("uid-fabrikam".to_owned(), 2)]);
@@ -226,17 +226,17 @@ fn another_connection_is_a_user_unlink_and_then_a_new_link() {
 }
 
 #[test]
-fn another_connection_that_cannot_take_it_still_unlinks() {
+fn changed_connection_unlinks_even_if_unusable() {
     let mut scene = linked();
     scene.edit(DesiredLink::ByHand(request_to("nowhere"))).settle();
     assert_eq!(scene.row(), "False/ConnectionNotFound | - | Unlinked | False+Reconciling");
-    // Back to the first: the old link never comes back, a new one is made.
+    // Back to the first connection: the old link never comes back, a new one is made.
     scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
     assert_eq!(scene.made, [("uid-contoso".to_owned(), 2)]);
 }
 
 #[test]
-fn another_record_is_a_user_unlink_and_then_a_new_link() {
+fn changed_record_unlinks_then_links_again() {
     let mut scene = linked();
     let id = uuid::Uuid::from_u128(0xbeef);
     let wish = LinkSpec { record_id: Some(id), hash: "h2".into(), ..request_to("contoso") };
@@ -246,7 +246,7 @@ fn another_record_is_a_user_unlink_and_then_a_new_link() {
 }
 
 #[test]
-fn naming_the_record_and_connection_the_link_has_already_changes_nothing() {
+fn naming_the_current_record_and_connection_changes_nothing() {
     let mut scene = linked().asks(request());
     scene.post.status.intent.as_mut().unwrap().hash = Some("h1".into());
     let wish = LinkSpec { record_id: Some(CASE), hash: "h2".into(), ..request_to("contoso") };
@@ -259,14 +259,14 @@ fn removing_link_from_spec_keeps_the_link() {
     let mut scene = linked();
     scene.edit(DesiredLink::ByRule).expect(LINKED);
     assert!(scene.made.is_empty());
-    // And it is the user's to ask for again in the same words after the link broke.
+    // After the link broke, the user may ask again with the same spec.
     let mut scene = broken(scene);
     scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
     assert_eq!(scene.attempts(), [2]);
 }
 
 #[test]
-fn r26_unlink_and_then_the_same_link_again_makes_a_new_activity() {
+fn r26_linking_again_after_unlink_makes_new_activity() {
     let mut scene = linked();
     scene.edit(DesiredLink::Unlink).expect("False/Unlinked | - | Unlinked | True");
     scene.edit(DesiredLink::ByRule).expect("False/Unlinked | - | Unlinked | True");
@@ -275,7 +275,7 @@ fn r26_unlink_and_then_the_same_link_again_makes_a_new_activity() {
 }
 
 #[test]
-fn r26_unlink_after_the_connection_was_deleted_is_never_restored() {
+fn r26_unlink_after_connection_deletion_prevents_restore() {
     let mut scene = linked();
     scene.delete_connection("contoso").settle();
     scene.edit(DesiredLink::Unlink).expect("False/Unlinked | - | Unlinked | True");
@@ -285,7 +285,7 @@ fn r26_unlink_after_the_connection_was_deleted_is_never_restored() {
 }
 
 #[test]
-fn r26_an_unlinked_post_is_left_alone_by_rules() {
+fn r26_rules_leave_an_unlinked_post_alone() {
     let mut scene = by_rule();
     scene.edit(DesiredLink::Unlink).settle();
     scene.edit(DesiredLink::ByRule).expect("False/Unlinked | - | Unlinked | True");
@@ -293,7 +293,7 @@ fn r26_an_unlinked_post_is_left_alone_by_rules() {
 }
 
 #[test]
-fn rules_never_touch_a_post_that_ever_held_a_link() {
+fn rules_skip_posts_that_ever_held_a_link() {
     for cause in [
         RemovalCause::ConnectionDeleted,
         RemovalCause::RecordDissociated,
@@ -310,12 +310,12 @@ fn rules_never_touch_a_post_that_ever_held_a_link() {
 }
 
 #[test]
-fn rules_leave_a_link_by_hand_alone_and_the_other_way_round() {
+fn rules_and_hand_links_leave_each_other_alone() {
     let mut scene = linked();
     scene.rules.push(rule("complaints").refers_to("fabrikam").since(at(-120)).active_on("fabrikam"));
     *scene.connection("fabrikam") = connection("fabrikam").org(OTHER_ORG).reserve("complaints", 1);
     scene.expect(LINKED);
-    // The rule is gone; what it linked stays.
+    // The rule is deleted; its links stay.
     let mut scene = by_rule();
     scene.rules.clear();
     scene.expect("True/LinkedByRule | True/RecordAvailable | - | True");
@@ -323,7 +323,7 @@ fn rules_leave_a_link_by_hand_alone_and_the_other_way_round() {
 
 /// §2: "`attempt` … rises on every deliberate re-link, stored before the call".
 #[test]
-fn the_attempt_is_stored_before_the_activity_is_created() {
+fn attempt_is_stored_before_the_creation() {
     let mut moved = linked();
     moved.edit(DesiredLink::ByHand(request_to("fabrikam")));
     let mut replaced = linked().wish(DesiredLink::ByHand(request_to("fabrikam")));
@@ -349,7 +349,7 @@ fn the_attempt_is_stored_before_the_activity_is_created() {
 }
 
 #[test]
-fn the_attempt_never_overflows() {
+fn attempt_never_overflows() {
     let mut scene = linked();
     scene.post.status.intent.as_mut().unwrap().attempt = i32::MAX;
     scene.edit(DesiredLink::Unlink).settle();

@@ -1,4 +1,4 @@
-//! What holds for a post's link in any view, forged statuses included.
+//! Invariants of a post's link in any view, forged statuses included.
 
 use crate::arbitrary::{activity, connections, created, near, post, rules};
 use jiff::{SignedDuration, Timestamp};
@@ -47,7 +47,7 @@ impl View {
         })
     }
 
-    /// A connection that an instance can be asked through, about links of that organisation.
+    /// A connection that an instance can be asked through, about links of that organization.
     fn serves(&self, organization: uuid::Uuid) -> bool {
         self.connections.iter().any(|c| usable(c) && c.organization == Some(organization))
     }
@@ -76,15 +76,15 @@ prop_compose! {
         not_before in option::weighted(0.3, near()),
     ) -> View {
         let (connections, rules) = facts(&connections, &rules);
-        // They answer different steps: there is one at a time.
+        // They answer different steps, so at most one is there.
         let seen = seen.filter(|_| created.is_none()).map(|seen| as_asked(&link.status, seen));
-        // Proven gone is only what is not there.
+        // Nothing that exists can be proven gone.
         let gone = gone.into_iter().filter(|g| connections.iter().all(|c| c.uid != *g)).map(str::to_owned);
         View { now, link, gone: gone.collect(), connections, rules, seen, created, not_before }
     }
 }
 
-/// Whether a record exists is asked only of one that the link has.
+/// A record is checked only if the link has one.
 fn as_asked(status: &PostLinkStatus, seen: ActivityState) -> ActivityState {
     let link = status.link.as_ref().or(status.removed_link.as_ref().map(|r| &r.link));
     match seen {
@@ -94,7 +94,7 @@ fn as_asked(status: &PostLinkStatus, seen: ActivityState) -> ActivityState {
     }
 }
 
-/// What every kind's conditions keep to.
+/// Invariants of conditions, for every kind.
 pub fn check_conditions(list: &[postlink::api::Condition], generation: i64) -> Result<(), TestCaseError> {
     for (i, c) in list.iter().enumerate() {
         prop_assert!(Reason::parse(&c.reason).is_some(), "{} is not in the closed list", c.reason);
@@ -120,7 +120,7 @@ fn attempt(status: &PostLinkStatus) -> i32 {
     status.intent.as_ref().map_or(1, |i| i.attempt)
 }
 
-/// Whether the relink annotation asks for something that was not acted on yet.
+/// Whether the relink annotation was not acted on yet.
 fn relink(view: &View) -> bool {
     let handled = view.link.status.intent.as_ref().and_then(|i| i.relink_requested_at.as_ref());
     view.link.relink_requested.is_some() && view.link.relink_requested.as_ref() != handled
@@ -149,7 +149,7 @@ fn check_status(view: &View, status: &PostLinkStatus) -> Result<(), TestCaseErro
         let now = status.removed_link.as_ref().map(|r| r.cause);
         prop_assert!(now != Some(RemovalCause::ConnectionDeleted), "restorable again");
     }
-    // R27: nothing is broken without a positive answer from an Enabled instance of the link's organisation.
+    // R27: nothing is broken without a positive answer from an Enabled instance of the link's organization.
     if let (Some(link), Some(removed)) = (&stored.link, &status.removed_link) {
         let broken = !matches!(removed.cause, RemovalCause::ConnectionDeleted | RemovalCause::Unlinked);
         let answered = view.seen.is_some() && view.serves(link.organization_id);
@@ -194,7 +194,10 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
                 prop_assert!(rule.is_some_and(|r| r.wants_active && r.effective_on(through)), "§4.1");
                 prop_assert!(rule.is_some_and(|r| later(r.created)), "§5");
             } else {
-                prop_assert!(matches!(view.link.desired, DesiredLink::ByHand(_)), "R28: nobody asked");
+                prop_assert!(
+                    matches!(view.link.desired, DesiredLink::ByHand(_)),
+                    "R28: no link was requested"
+                );
             }
         }
         Step::Check(check) => {
@@ -203,7 +206,7 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
             let through = by_uid(&check.connection);
             prop_assert!(through.is_some_and(usable), "R27: only an Enabled instance is asked");
             let same = through.and_then(|c| c.organization) == link.map(|l| l.organization_id);
-            prop_assert!(same, "R27: only the link's organisation is asked");
+            prop_assert!(same, "R27: only the link's organization is asked");
         }
         Step::ConfirmGone(object) => {
             prop_assert!(by_uid(&object.uid).is_none() && !view.gone.contains(&object.uid));
@@ -227,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_about_a_link_is_written_once(view in view()) {
+    fn link_status_is_written_once(view in view()) {
         let first = view.decide();
         if first.step != Step::Write {
             return Ok(());
@@ -242,7 +245,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_neighbours_does_not_matter_to_a_link(view in view(), turn in 0_usize..3) {
+    fn order_of_dependents_does_not_affect_a_link(view in view(), turn in 0_usize..3) {
         let mut turned = view.clone();
         turned.connections.reverse();
         turned.rules.reverse();

@@ -1,5 +1,5 @@
 //! §2 "`AutomationRule`" and §5: which rule gets a post, which posts count, the default connection, links by hand while
-//! a change is held, and that nothing irreversible is done before five seconds have passed.
+//! a change is held, and the five seconds before anything irreversible.
 
 use crate::{
     fixtures::{OTHER_ORG, Rule, at, connection, rule},
@@ -16,7 +16,7 @@ const BY_RULE: &str = "True/LinkedByRule | True/RecordAvailable | - | True";
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
 const NOT_REQUESTED: &str = "False/NotRequested | - | - | True";
 
-/// `contoso` and these rules at work through it.
+/// `contoso`, and these rules active through it.
 fn ruled(rules: impl IntoIterator<Item = Rule>) -> Scene {
     rules.into_iter().fold(scene().with(connection("contoso")), Scene::working)
 }
@@ -27,7 +27,7 @@ fn winner(scene: &mut Scene) -> String {
     scene.post.status.link.clone().unwrap().rule.unwrap().name
 }
 
-/// When the scene's decision creates; `None` when it does not within a minute.
+/// When the decision creates; `None` if not within a minute.
 fn creates_at(scene: &Scene) -> Option<Timestamp> {
     let start = scene.post.created;
     let tenths = (0..600).map(|n| start + SignedDuration::from_millis(n * 100));
@@ -35,7 +35,7 @@ fn creates_at(scene: &Scene) -> Option<Timestamp> {
 }
 
 #[test]
-fn the_most_recently_created_rule_gets_the_post_alone() {
+fn most_recently_created_rule_gets_the_post() {
     let rules = ["a", "b", "c"].map(|n| rule(n).since(at(-120)));
     let [a, b, c] = rules;
     let mut scene = ruled([a.created(at(-300)), b.created(at(-100)), c.created(at(-200))]);
@@ -44,7 +44,7 @@ fn the_most_recently_created_rule_gets_the_post_alone() {
 }
 
 #[test]
-fn of_rules_of_the_same_second_the_greater_name_gets_the_post() {
+fn same_second_rules_greater_name_gets_the_post() {
     let rules = ["a", "c", "b"].map(|n| rule(n).since(at(-120)).created(at(-100)));
     assert_eq!(winner(&mut ruled(rules)), "c");
 }
@@ -55,14 +55,14 @@ fn of_rules_of_the_same_second_the_greater_name_gets_the_post() {
 #[case::waiting(|r: Rule| r.waiting(Reason::ConnectionDisabled))]
 #[case::not_found(|r: Rule| r.waiting(Reason::ConnectionNotFound).refers_to("nowhere"))]
 #[case::full(|r: Rule| r.waiting(Reason::ConnectionFull))]
-fn a_newer_rule_that_is_not_effectively_active_does_not_compete(#[case] spoil: fn(Rule) -> Rule) {
+fn newer_ineffective_rule_does_not_compete(#[case] spoil: fn(Rule) -> Rule) {
     let mut scene = ruled([rule("old").since(at(-120))]);
     scene.rules.push(spoil(rule("new").since(at(-120)).created(at(-100)).active_on("contoso")));
     assert_eq!(winner(&mut scene), "old");
 }
 
 #[test]
-fn a_rule_needs_both_sides_to_say_that_it_is_active() {
+fn rule_must_be_active_on_both_sides() {
     // Active on this connection, but without an entry in it.
     let mut scene = scene().with(connection("contoso"));
     scene.rules.push(rule("complaints").since(at(-120)).active_on("contoso"));
@@ -78,7 +78,7 @@ fn a_rule_needs_both_sides_to_say_that_it_is_active() {
 }
 
 #[test]
-fn the_newest_rule_keeps_the_post_while_its_instance_is_down() {
+fn newest_rule_keeps_the_post_during_downtime() {
     let down = connection("fabrikam").org(OTHER_ORG).state(ConnectionState::Downtime);
     let mut scene = ruled([rule("old").since(at(-120))]);
     scene = scene.with(down).working(rule("new").refers_to("fabrikam").created(at(-100)).since(at(-120)));
@@ -89,7 +89,7 @@ fn the_newest_rule_keeps_the_post_while_its_instance_is_down() {
 }
 
 #[test]
-fn a_rule_that_is_being_taken_in_competes_already() {
+fn rule_being_registered_already_competes() {
     let mut scene = ruled([rule("old").since(at(-120))]);
     scene.rules.push(rule("new").since(at(-120)).created(at(-50)).waiting(Reason::ReservationPending));
     assert_eq!(scene.run().step, Step::Wait);
@@ -99,7 +99,7 @@ fn a_rule_that_is_being_taken_in_competes_already() {
 }
 
 #[test]
-fn a_rule_nobody_looked_at_yet_competes_already_with_or_without_since() {
+fn unreconciled_rule_already_competes() {
     for since in [Some(at(-120)), None] {
         let mut scene = ruled([rule("old").since(at(-120))]);
         let mut new = rule("new").created(at(3));
@@ -126,7 +126,7 @@ fn since_counts_posts_published_at_or_after_it(#[case] published: i64, #[case] b
 }
 
 #[test]
-fn since_does_not_count_a_post_that_says_no_time() {
+fn since_skips_posts_without_a_time() {
     let mut scene = ruled([rule("complaints").since(at(-120))]);
     scene.post.published_at = None;
     scene.expect(NOT_REQUESTED);
@@ -136,10 +136,7 @@ fn since_does_not_count_a_post_that_says_no_time() {
 #[case::just_outside(601, false)]
 #[case::just_inside(600, true)]
 #[case::before_the_post(-600, true)]
-fn without_since_a_post_counts_from_ten_minutes_before_the_switch_on(
-    #[case] from: i64,
-    #[case] counts: bool,
-) {
+fn without_since_posts_count_from_ten_minutes_before(#[case] from: i64, #[case] counts: bool) {
     let mut scene = ruled([rule("complaints").active_from(at(from))]);
     scene.post.published_at = None;
     if counts {
@@ -150,7 +147,7 @@ fn without_since_a_post_counts_from_ten_minutes_before_the_switch_on(
 }
 
 #[test]
-fn a_rule_asks_for_its_record_type_and_a_bare_one_for_the_first() {
+fn rule_uses_its_record_type_or_the_first() {
     for (rule, table) in
         [(rule("a").since(at(-120)).record_type("lead"), "lead"), (rule("a").since(at(-120)), "incident")]
     {
@@ -160,13 +157,13 @@ fn a_rule_asks_for_its_record_type_and_a_bare_one_for_the_first() {
 }
 
 #[test]
-fn a_rule_acts_no_sooner_than_five_seconds_after_both_were_created() {
+fn rule_acts_five_seconds_after_both_creations() {
     assert_eq!(creates_at(&ruled([rule("complaints").since(at(-120))])), Some(at(5)));
     assert_eq!(creates_at(&ruled([rule("complaints").since(at(-120)).created(at(3))])), Some(at(8)));
 }
 
 #[test]
-fn a_link_by_hand_is_made_no_sooner_than_five_seconds_after_it_was_asked_for() {
+fn hand_link_is_made_after_five_seconds() {
     let scene = scene().with(connection("contoso")).asks(request_to("contoso"));
     assert_eq!(creates_at(&scene), Some(at(5)));
     let mut edited = scene.clone();
@@ -175,13 +172,13 @@ fn a_link_by_hand_is_made_no_sooner_than_five_seconds_after_it_was_asked_for() {
 }
 
 #[test]
-fn a_default_is_used_no_sooner_than_five_seconds_after_it_was_chosen() {
+fn default_is_used_after_five_seconds() {
     let scene = scene().with(connection("contoso").default_since(at(10))).asks(request());
     assert_eq!(creates_at(&scene), Some(at(15)));
 }
 
 #[test]
-fn a_link_is_restored_no_sooner_than_five_seconds_after_the_connection_was_created() {
+fn link_is_restored_after_five_seconds() {
     let mut scene = scene().lost(postlink::api::RemovalCause::ConnectionDeleted);
     scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
     assert_eq!(scene.decide(None).step, Step::Wait);
@@ -191,10 +188,10 @@ fn a_link_is_restored_no_sooner_than_five_seconds_after_the_connection_was_creat
     assert!(matches!(scene.now(then).decide(None).step, Step::Check(_)));
 }
 
-/// §5: a commit that renames a connection (new name, same organisation, links follow) ends the same whether the links
-/// or the deletion come first. A user unlink can not be taken back, so it waits as well.
+/// §5: a commit that renames a connection (new name, same organization, links follow) ends the same whether the links
+/// or the deletion arrive first. A user unlink cannot be undone, so it waits as well.
 #[test]
-fn moving_a_link_and_deleting_its_connection_in_one_commit_ends_the_same_in_any_order() {
+fn connection_renamed_in_one_commit_in_any_order() {
     let before =
         || scene().with(connection("contoso")).asks(request_to("contoso")).linked(link_through("contoso"));
     // The new connection is created first and reaches its instance a few seconds later.
@@ -227,7 +224,7 @@ fn moving_a_link_and_deleting_its_connection_in_one_commit_ends_the_same_in_any_
 }
 
 #[test]
-fn r03_a_link_without_a_connection_takes_the_default_of_that_moment_and_keeps_it() {
+fn r03_link_keeps_the_default_it_was_made_with() {
     let mut scene = scene()
         .with(connection("contoso").default_since(at(0)))
         .with(connection("fabrikam").org(OTHER_ORG))
@@ -243,7 +240,7 @@ fn r03_a_link_without_a_connection_takes_the_default_of_that_moment_and_keeps_it
 }
 
 #[test]
-fn r03_a_default_that_is_not_enabled_is_not_used_and_not_silently_replaced() {
+fn r03_disabled_default_is_not_used_or_replaced() {
     for (state, row) in [
         (ConnectionState::Disabled, "False/ConnectionDisabled | - | - | False+Reconciling"),
         (ConnectionState::Downtime, "False/InstanceDowntime | - | - | False+Reconciling"),
@@ -259,14 +256,14 @@ fn r03_a_default_that_is_not_enabled_is_not_used_and_not_silently_replaced() {
 }
 
 #[test]
-fn r08_links_by_hand_go_on_while_a_disable_is_held_but_not_in_its_first_seconds() {
+fn r08_hand_links_go_on_during_a_held_disable() {
     let scene = scene().with(connection("contoso").disable_refused(at(10))).asks(request_to("contoso"));
     assert_eq!(creates_at(&scene), Some(at(15)));
     scene.clone().expect(LINKED);
 }
 
 #[test]
-fn r08_a_rule_already_in_keeps_linking_while_a_deletion_is_held() {
+fn r08_active_rule_keeps_linking_during_held_deletion() {
     let mut held = connection("contoso").disable_refused(at(-100)).deleting(at(-100));
     held.0.spec.enabled = true;
     let mut scene = scene().with(held).working(rule("complaints").since(at(-120)));
@@ -274,7 +271,7 @@ fn r08_a_rule_already_in_keeps_linking_while_a_deletion_is_held() {
 }
 
 #[test]
-fn r05_a_disable_that_nobody_holds_lets_no_link_in_from_the_moment_it_is_stored() {
+fn r05_unheld_disable_blocks_links_immediately() {
     let mut contoso = connection("contoso");
     contoso.0.spec.enabled = false;
     let mut scene = scene().with(contoso).asks(request_to("contoso"));
@@ -283,7 +280,7 @@ fn r05_a_disable_that_nobody_holds_lets_no_link_in_from_the_moment_it_is_stored(
 }
 
 #[test]
-fn the_first_record_type_of_the_connection_is_used_when_the_link_names_none() {
+fn link_without_record_type_uses_the_first() {
     let mut contoso = connection("contoso");
     contoso.status().metadata.as_mut().unwrap().record_types = vec!["lead".into(), "incident".into()];
     let scene = scene().with(contoso).asks(request_to("contoso"));

@@ -12,12 +12,12 @@ use rstest::rstest;
 
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
 
-/// A post that was linked by hand through `contoso`, which is there, Enabled and settled.
+/// A post linked by hand through `contoso`, which is Enabled and settled.
 fn linked() -> Scene {
     scene().with(connection("contoso")).asks(request_to("contoso")).linked(link_through("contoso"))
 }
 
-/// A post that wants a link through `contoso`, and never had one.
+/// A post that asks for a link through `contoso` and never had one.
 fn wanted() -> Scene {
     scene().asks(request_to("contoso"))
 }
@@ -50,7 +50,7 @@ fn the_instance_has_made_no_record() {
 }
 
 #[test]
-fn r16_disabled_connection_keeps_the_link_and_says_why() {
+fn r16_disabled_connection_keeps_the_link() {
     let mut scene = linked();
     scene.connections = vec![connection("contoso").state(ConnectionState::Disabled)];
     scene.expect("True/LinkedByHand | False/ConnectionDisabled | - | True");
@@ -60,7 +60,7 @@ fn r16_disabled_connection_keeps_the_link_and_says_why() {
 #[rstest]
 #[case(ConnectionState::Downtime, "True/LinkedByHand | False/InstanceDowntime | - | False+Reconciling")]
 #[case(ConnectionState::Expired, "True/LinkedByHand | False/InstanceExpired | - | False+Stalled")]
-fn r17_r18_the_instance_is_away_and_the_link_stays(#[case] state: ConnectionState, #[case] row: &str) {
+fn r17_r18_link_stays_while_the_instance_is_away(#[case] state: ConnectionState, #[case] row: &str) {
     let mut scene = linked();
     scene.connections = vec![connection("contoso").state(state)];
     scene.expect(row);
@@ -87,16 +87,16 @@ fn another_organization_at_the_url_keeps_the_link() {
 }
 
 #[test]
-fn an_organization_that_is_not_the_links_is_never_asked_about_it() {
+fn another_organization_is_never_asked_about_a_link() {
     let mut scene = linked();
     scene.connections = vec![connection("contoso").org(OTHER_ORG)];
     scene.activities.clear();
     scene.expect("True/LinkedByHand | False/OrganizationChanged | - | False+Stalled");
 }
 
-/// "linkable again: after `unlink`", of every row that keeps the link though nothing can be loaded.
+/// "linkable again: after `unlink`", for every row that keeps the link although no details can be read.
 #[test]
-fn r16_r17_r18_a_kept_link_can_be_unlinked_and_the_post_linked_elsewhere() {
+fn r16_r17_r18_kept_link_can_move_elsewhere() {
     let away = [ConnectionState::Disabled, ConnectionState::Downtime, ConnectionState::Expired]
         .map(|state| connection("contoso").state(state));
     let unusable = [Reason::SecretNotFound, Reason::OrganizationChanged]
@@ -111,21 +111,21 @@ fn r16_r17_r18_a_kept_link_can_be_unlinked_and_the_post_linked_elsewhere() {
 }
 
 #[test]
-fn r13_connection_deleted_and_an_intent_stands() {
+fn r13_connection_deleted_with_standing_intent() {
     let mut scene = linked();
     scene.delete_connection("contoso");
     scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Reconciling");
 }
 
 #[test]
-fn r13_connection_deleted_and_nobody_asks_for_a_link() {
+fn r13_connection_deleted_without_intent() {
     let mut scene = scene().with(connection("contoso")).linked(link_through("contoso"));
     scene.delete_connection("contoso");
     scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | True");
 }
 
 #[test]
-fn r13_a_post_whose_connection_was_deleted_is_linkable_to_any_other() {
+fn r13_post_can_be_linked_through_another_connection() {
     let mut scene = linked().with(connection("fabrikam").org(OTHER_ORG));
     scene.delete_connection("contoso").settle();
     scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
@@ -158,7 +158,7 @@ fn r23_r24_r25_broken_in_the_instance(
         let mut scene = scene.seen(seen.clone());
         scene.expect(row);
         assert_eq!(scene.post.status.removed_link.as_ref().unwrap().cause, cause);
-        assert!(scene.made.is_empty(), "not made anew behind the user's back");
+        assert!(scene.made.is_empty(), "not recreated without a request");
         // "linkable again: yes": a changed spec.link asks again, and gets a new activity.
         scene.edit(DesiredLink::ByHand(request())).connections =
             vec![connection("contoso").default_since(at(0))];
@@ -195,7 +195,7 @@ fn r21_wanted_and_the_instance_is_away() {
         let trio = if state == ConnectionState::Expired { "False+Stalled" } else { "False+Reconciling" };
         scene.expect(&format!("False/{reason} | - | - | {trio}"));
         assert!(scene.made.is_empty());
-        // Retried by itself.
+        // Retried automatically.
         scene.connections = vec![connection("contoso")];
         scene.expect(LINKED);
     }
@@ -225,7 +225,7 @@ fn r21_wanted_and_there_is_no_default() {
 }
 
 #[test]
-fn r21_wanted_and_the_record_type_is_not_offered() {
+fn r21_wanted_record_type_not_offered() {
     let mut wish = request_to("contoso");
     wish.record_type = Some("opportunity".into());
     let mut scene = scene().asks(wish).with(connection("contoso"));
@@ -249,17 +249,17 @@ fn r21_wanted_and_another_organization_answers() {
 #[case(Reason::OrganizationChanged, "False+Stalled")]
 #[case(Reason::ConnectionNotReady, "False+Reconciling")]
 #[case(Reason::RecordTypeNotOffered, "False+Stalled")]
-fn r21_the_reason_of_a_refused_creation_stands_until_the_next_try(#[case] why: Reason, #[case] trio: &str) {
+fn r21_refused_creation_keeps_its_reason_until_retried(#[case] why: Reason, #[case] trio: &str) {
     let mut scene = wanted().with(connection("contoso"));
     scene.refuses = Some(why);
     scene.expect(&format!("False/{why} | - | - | {trio}"));
     assert_eq!(scene.attempts(), [1]);
-    // Looked at in between, it says the same and does not hammer the instance.
+    // A reconcile in between says the same and sends nothing to the instance.
     scene.now += jiff::SignedDuration::from_secs(30);
     let before = scene.post.status.clone();
     scene.settle();
     assert_eq!((scene.attempts(), &scene.post.status), (vec![1], &before));
-    // Nothing is dropped: the next try is the same activity, however many there were.
+    // Nothing is dropped: every retry uses the same activity.
     scene.refuses = None;
     scene.now += jiff::SignedDuration::from_mins(1);
     scene.expect(LINKED);
@@ -267,14 +267,21 @@ fn r21_the_reason_of_a_refused_creation_stands_until_the_next_try(#[case] why: R
 }
 
 #[test]
-fn r13_r21_after_a_deletion_the_reason_of_a_refused_creation_stands_too() {
+fn r13_r21_refused_creation_keeps_its_reason_after_deletion() {
     let mut scene = linked().with(connection("fabrikam").org(OTHER_ORG));
     scene.delete_connection("contoso").edit(DesiredLink::ByHand(request_to("fabrikam")));
     scene.refuses = Some(Reason::RecordNotFound);
     scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Stalled");
-    let told = scene.says(postlink::api::ConditionType::Linked);
-    assert!(told.contains("contoso was deleted") && told.contains("recordId"), "both are told: {told}");
+    let message = scene.says(postlink::api::ConditionType::Linked);
+    assert!(
+        message.contains("contoso was deleted") && message.contains("recordId"),
+        "the message has both: {message}"
+    );
     scene.now += jiff::SignedDuration::from_secs(30);
     scene.settle();
-    assert_eq!(scene.says(postlink::api::ConditionType::Linked), told, "and stay told until the next try");
+    assert_eq!(
+        scene.says(postlink::api::ConditionType::Linked),
+        message,
+        "the message stays until the next attempt"
+    );
 }

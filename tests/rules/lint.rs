@@ -1,4 +1,4 @@
-//! The definitions and the examples, as an API server would take them: structural, bounded everywhere, nothing pruned.
+//! The definitions and examples as an API server accepts them: structural, bounded everywhere, nothing pruned.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube_memory::schema::{Schema, lint};
@@ -9,7 +9,7 @@ use postlink::{
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, path::Path};
 
-/// The built-in kinds that examples hold; what is in them is not ours to check.
+/// Built-in kinds in the examples; their contents are not checked.
 const BUILT_IN: [&str; 2] = ["Namespace", "Secret"];
 
 fn schemas() -> Vec<Schema> {
@@ -23,7 +23,7 @@ fn definition(crd: &CustomResourceDefinition) -> Value {
 }
 
 #[test]
-fn a_server_takes_the_definitions() {
+fn api_server_accepts_the_definitions() {
     let all = crds::all();
     assert_eq!(all.len(), 3);
     for crd in all {
@@ -32,7 +32,7 @@ fn a_server_takes_the_definitions() {
 }
 
 #[test]
-fn a_status_nobody_wrote_says_that_nobody_looked() {
+fn default_status_has_observed_generation_minus_one() {
     for schema in schemas() {
         let mut object = json!({
             "apiVersion": schema.api_version(), "kind": schema.kind(), "metadata": {"name": "x"}, "spec": {},
@@ -43,12 +43,12 @@ fn a_status_nobody_wrote_says_that_nobody_looked() {
     }
 }
 
-/// Every place below a schema that could grow without end.
+/// Every path in a schema without a bound.
 fn unbounded(schema: &Value, path: &str, found: &mut Vec<String>) {
     let has = |keyword: &str| schema.get(keyword).is_some();
     let says = |keyword: &str| has(keyword).then(|| schema[keyword].clone());
     match schema["type"].as_str() {
-        // The API server itself bounds dates; any other format is a pattern and no length.
+        // The API server bounds dates; any other format limits no length.
         Some("string") if !has("maxLength") && !has("enum") && says("format") != Some(json!("date-time")) => {
             found.push(format!("{path}: a string without maxLength"));
         }
@@ -57,7 +57,7 @@ fn unbounded(schema: &Value, path: &str, found: &mut Vec<String>) {
             found.push(format!("{path}: a map without maxProperties"));
         }
         Some("object") if !has("properties") && !has("additionalProperties") => {
-            found.push(format!("{path}: an object whose fields nobody names"));
+            found.push(format!("{path}: an object without named fields"));
         }
         None => found.push(format!("{path}: no type")),
         _ => {}
@@ -76,7 +76,7 @@ fn unbounded(schema: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn everything_below_spec_and_status_is_bounded() {
+fn every_field_is_bounded() {
     for crd in crds::all() {
         let definition = definition(&crd);
         for part in ["spec", "status"] {
@@ -90,7 +90,7 @@ fn everything_below_spec_and_status_is_bounded() {
 }
 
 #[test]
-fn what_has_no_bound_is_found() {
+fn unbounded_fields_are_found() {
     let schema = json!({"type": "object", "properties": {
         "text": {"type": "string"},
         "address": {"type": "string", "format": "uri"},
@@ -109,7 +109,7 @@ fn what_has_no_bound_is_found() {
     assert_eq!(places, BTreeSet::from(expected));
 }
 
-/// What a server would say of one document with `fieldValidation=Strict`; `None` = not a kind of ours.
+/// The errors of one document under `fieldValidation=Strict`; `None` = not one of our kinds.
 fn refused(schemas: &[Schema], document: &Document) -> Option<Vec<String>> {
     let text = |field: &str| document.value[field].as_str().unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
@@ -129,7 +129,7 @@ fn refused(schemas: &[Schema], document: &Document) -> Option<Vec<String>> {
 }
 
 #[test]
-fn the_examples_are_taken_as_they_are() {
+fn examples_are_valid() {
     let schemas = schemas();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let (mut checked, mut problems) = (BTreeSet::new(), Vec::new());
@@ -150,7 +150,7 @@ fn the_examples_are_taken_as_they_are() {
 }
 
 #[test]
-fn a_document_that_is_not_as_it_should_be_is_found() {
+fn invalid_documents_are_found() {
     let schemas = schemas();
     let refused = |spec: &str| {
         let text = format!(

@@ -1,4 +1,4 @@
-//! The documented rules as tables, one test per rule or cell, named by it.
+//! The documented rules as tables, one test per rule or cell, named after it.
 #![allow(clippy::unwrap_used)] // This whole binary is tests: an unwrap that fails is a failed test.
 
 mod api;

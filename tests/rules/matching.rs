@@ -63,7 +63,7 @@ fn all_filters_must_match() {
 }
 
 #[test]
-fn an_exclusion_goes_before_an_inclusion() {
+fn exclude_overrides_include() {
     let filters = json!({"authors": {"include": ["jo"], "exclude": ["jo"]}});
     assert!(!matches(&filters, &json!({"author": {"name": "jo"}})));
     let filters = json!({"authors": {"include": ["jo"], "exclude": ["@spam"]}});
@@ -123,7 +123,7 @@ fn keywords(#[case] keyword: &str, #[case] text: &str, #[case] found: bool) {
 }
 
 #[test]
-fn a_phrase_does_not_run_from_the_title_into_the_content() {
+fn phrase_does_not_span_title_and_content() {
     let post = json!({"title": "a gift", "content": "card game"});
     assert!(!matches(&json!({"keywords": ["gift card"]}), &post));
 }

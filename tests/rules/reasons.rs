@@ -1,5 +1,4 @@
-//! The closed list: every reason a decision can write is written by a decision here, and stands where it belongs. A
-//! new reason does not compile before it has its case.
+//! Every reason is written by some decision, in its condition. A new reason does not compile without a case here.
 
 use crate::{
     connection_scene::{Asked, asked, view},
@@ -59,7 +58,7 @@ fn after_deletion() -> Scene {
     scene
 }
 
-/// A decision that writes the reason, and the condition it stands in.
+/// A decision that writes the reason, and the condition it is in.
 fn written(reason: Reason) -> (T, Vec<Condition>) {
     let contoso = || connection("contoso");
     let ready = |conditions| (T::Ready, conditions);
@@ -148,7 +147,7 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
 }
 
 #[test]
-fn every_reason_is_written_by_a_decision_and_said_in_a_full_sentence() {
+fn every_reason_is_used_with_a_full_sentence() {
     for &reason in Reason::ALL {
         let (type_, list) = written(reason);
         assert_eq!(conditions::reason(&list, type_), Some(reason), "in {}: {list:#?}", type_.as_str());
@@ -182,10 +181,10 @@ fn the_reasons_of_an_unavailable_record() {
 
 /// §3: "the reason shown is the first in this order: user's own act, connection gone, connection state, record state".
 #[test]
-fn of_several_reasons_the_first_in_the_documented_order_is_shown() {
+fn first_reason_in_documented_order_is_shown() {
     let gone = ActivityState::Gone { record_exists: Some(false) };
     let disabled = || connection("contoso").state(ConnectionState::Disabled);
-    // All four at once, then without the first, and so on. A connection that is gone has no state.
+    // All four at once, then without the first, and so on. A deleted connection has no state.
     let mut everything = linked().wish(DesiredLink::Unlink).seen(gone.clone());
     everything.delete_connection("contoso");
     let shown = |scene: Scene| {
@@ -202,7 +201,7 @@ fn of_several_reasons_the_first_in_the_documented_order_is_shown() {
     assert_eq!(shown(two.clone()), Reason::ConnectionDisabled);
     two.connections = vec![connection("contoso")];
     assert_eq!(shown(two), Reason::RecordDeleted);
-    // Our own `enabled: false` goes before what the instance does.
+    // Our own `enabled: false` precedes the instance's state.
     let mut contoso = connection("contoso").state(ConnectionState::Disabled);
     contoso.status().organization = Some(organization(crate::fixtures::ORG));
     let list =

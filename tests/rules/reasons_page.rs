@@ -1,9 +1,8 @@
-//! `docs/reasons.md` is the closed list of reasons as the code has it. `POSTLINK_WRITE_DOCS=1` writes it anew.
+//! `docs/reasons.md` is generated from the reasons in the code; `POSTLINK_WRITE_DOCS=1` rewrites it.
 
 use postlink::api::{ConditionType, Reason};
 use std::{fmt::Write, fs, path::Path};
 
-/// The page.
 fn page() -> String {
     let mut text = String::from(
         "# Reasons\n\n\
@@ -23,7 +22,7 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_is_what_the_code_says() {
+fn reasons_page_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reasons.md");
     if std::env::var_os("POSTLINK_WRITE_DOCS").is_some() {
         fs::write(&path, page()).unwrap();

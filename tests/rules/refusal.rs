@@ -1,4 +1,4 @@
-//! §4: the clauses of the refusal, one by one, on numbers.
+//! §4: the clauses of the reservation protocol, one by one.
 
 use postlink::domain::reservations::{
     Activation, Candidate, Clauses, Fence, NamedConnection, Reservation, ReservationDecision, activate,
@@ -42,20 +42,20 @@ fn live(fence: Fence, stored: &[Reservation<u8>], rules: &[Candidate<u8>]) -> Re
 }
 
 #[test]
-fn clause_1_a_rule_that_wants_in_gets_an_entry_with_its_generation() {
+fn clause_1_wanting_rule_gets_entry_with_its_generation() {
     assert_eq!(cached(OPEN, &[], &[wants(1, 4)]).entries, [entry(1, 4)]);
     assert_eq!(cached(OPEN, &[entry(1, 4)], &[wants(1, 5)]).entries, [entry(1, 5)]);
     assert!(cached(OPEN, &[], &[away(1, 4)]).entries.is_empty());
 }
 
 #[test]
-fn clause_1_an_entrys_generation_never_goes_back() {
+fn clause_1_entry_generation_never_decreases() {
     assert_eq!(cached(OPEN, &[entry(1, 5)], &[wants(1, 4)]).entries, [entry(1, 5)]);
     assert_eq!(live(OPEN, &[entry(1, 5)], &[wants(1, 4)]).entries, [entry(1, 5)]);
 }
 
 #[test]
-fn clause_1_a_rule_that_names_a_type_not_offered_is_not_taken_in() {
+fn clause_1_rule_with_unoffered_type_gets_no_entry() {
     let unoffered = Candidate { offered: false, ..wants(1, 4) };
     assert!(cached(OPEN, &[], &[unoffered]).entries.is_empty());
 }
@@ -72,11 +72,11 @@ fn clause_1_a_rule_that_names_a_type_not_offered_is_not_taken_in() {
 #[case::wants_by_an_old_read(&[wants(1, 2)], false)]
 #[case::outdated(&[wants(1, 4)], true)]
 fn clause_2_release_only_after_a_live_read_shows_it(#[case] read: &[Candidate<u8>], #[case] released: bool) {
-    // Behind the fence, where nothing is taken in: the entry is of generation 3.
+    // The fence is closed, so no entry is updated: it stays at generation 3.
     let decision = live(DISABLING, &[entry(1, 3)], read);
     assert_eq!(decision.entries.is_empty(), released);
     assert_eq!(decision.may_disable, released);
-    // Nothing at all is released on what the index says; it only asks for a live list.
+    // Nothing is released on the index alone; it only asks for a live list.
     let guess = cached(DISABLING, &[entry(1, 3)], read);
     assert_eq!(guess.entries, [entry(1, 3)]);
     assert_eq!(guess.needs_live_list, released);
@@ -84,7 +84,7 @@ fn clause_2_release_only_after_a_live_read_shows_it(#[case] read: &[Candidate<u8
 }
 
 #[test]
-fn clause_2_what_the_index_says_of_it_counts_nothing_when_a_live_read_differs() {
+fn clause_2_live_read_overrides_the_index() {
     let decision = decide(&Clauses::KEPT, DISABLING, &[entry(1, 3)], &[away(1, 4)], Some(&[active(1, 3)]), 3);
     assert_eq!(decision.entries, [entry(1, 3)]);
 }
@@ -93,16 +93,16 @@ fn clause_2_what_the_index_says_of_it_counts_nothing_when_a_live_read_differs() 
 #[case::no_finalizer(Fence { finalizer: false, ..OPEN })]
 #[case::deleting(DELETING)]
 #[case::disabling(DISABLING)]
-fn clause_3_the_intent_is_the_fence(#[case] fence: Fence) {
+fn clause_3_pending_disable_or_delete_is_the_fence(#[case] fence: Fence) {
     assert!(live(fence, &[], &[wants(1, 1)]).entries.is_empty(), "no new rule gets in");
     let kept = live(fence, &[entry(2, 1)], &[wants(1, 1), active(2, 1)]);
     assert_eq!(kept.entries, [entry(2, 1)], "the rules already in stay");
     let edited = live(fence, &[entry(2, 1)], &[active(2, 5)]);
-    assert_eq!(edited.entries, [entry(2, 1)], "and are not reserved anew");
+    assert_eq!(edited.entries, [entry(2, 1)], "and keep their old entries");
 }
 
 #[test]
-fn clause_4_disabled_only_with_no_entries_a_live_list_and_no_creation_in_flight() {
+fn clause_4_disabled_needs_no_entries_live_list_no_creations() {
     assert!(live(DISABLING, &[], &[]).may_disable);
     assert!(!cached(DISABLING, &[], &[]).may_disable);
     assert!(cached(DISABLING, &[], &[]).needs_live_list);
@@ -116,7 +116,7 @@ fn clause_4_disabled_only_with_no_entries_a_live_list_and_no_creation_in_flight(
 }
 
 #[test]
-fn clause_4_an_active_rule_without_an_entry_gets_it_back_fence_or_not() {
+fn clause_4_active_rule_regains_its_lost_entry() {
     for fence in [OPEN, DISABLING, DELETING] {
         for rule in [active(1, 7), stopping(1, 7)] {
             let decision = live(fence, &[], &[rule]);
@@ -127,7 +127,7 @@ fn clause_4_an_active_rule_without_an_entry_gets_it_back_fence_or_not() {
 }
 
 #[test]
-fn clause_5_the_finalizer_goes_only_when_the_stored_list_is_empty() {
+fn clause_5_finalizer_goes_once_stored_list_is_empty() {
     assert!(live(DELETING, &[], &[]).may_remove_finalizer);
     assert!(!cached(DELETING, &[], &[]).may_remove_finalizer);
     assert!(!live(DELETING, &[entry(1, 1)], &[]).may_remove_finalizer, "the empty list is stored first");
@@ -139,7 +139,7 @@ fn clause_5_the_finalizer_goes_only_when_the_stored_list_is_empty() {
 }
 
 #[test]
-fn a_full_list_turns_rules_away_but_never_those_in_it() {
+fn full_list_rejects_only_new_rules() {
     let full = [entry(1, 1), entry(2, 1), entry(3, 1)];
     let decision = cached(OPEN, &full, &[wants(4, 1), wants(2, 9)]);
     assert_eq!(decision.turned_away, [4]);
@@ -186,7 +186,7 @@ fn run(
     decide(clauses, fence, stored, cached, live, 3)
 }
 
-/// §4, the seeded bugs: without its clause, each decision does what leads to the breach.
+/// §4, the seeded bugs: without its clause, each decision makes the breaking change.
 #[test]
 fn every_clause_left_out_changes_a_decision() {
     let without = |change: fn(&mut Clauses)| {

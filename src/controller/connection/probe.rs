@@ -21,7 +21,7 @@ use crate::{
         facts::ConnectionFacts,
     },
 };
-use dataverse_client::{Instance, ErrorKind, ErrorClass, Rejection, Unreachable};
+use dataverse_client::{ErrorClass, ErrorKind, Instance, Rejection, Unreachable};
 use kube::ResourceExt;
 use std::sync::Arc;
 use tracing::warn;
@@ -245,7 +245,9 @@ fn failure(error: &dataverse_client::Error) -> ProbeFailure {
         (_, ErrorClass::RetryLater | ErrorClass::DiscoveryUnavailable) => ProbeFailure::Throttled,
         (ErrorKind::Unreachable(Unreachable::Tls), _) => ProbeFailure::Certificate,
         (
-            ErrorKind::ServiceUnavailable { .. } | ErrorKind::Unreachable(_) | ErrorKind::OrganizationUnavailable { .. },
+            ErrorKind::ServiceUnavailable { .. }
+            | ErrorKind::Unreachable(_)
+            | ErrorKind::OrganizationUnavailable { .. },
             _,
         ) => ProbeFailure::Unreachable,
         (ErrorKind::Other { .. }, _) => ProbeFailure::Failing,

@@ -15,7 +15,7 @@ use crate::{
         record::{self, ActivityState, RecordState},
     },
 };
-use dataverse_client::{ActivityPresence, CheckResult, CheckRequest, Instance, RecordPresence, RecordRef};
+use dataverse_client::{ActivityPresence, CheckRequest, CheckResult, Instance, RecordPresence, RecordRef};
 use std::collections::{BTreeSet, HashMap};
 use tracing::debug;
 use uuid::Uuid;

@@ -14,7 +14,7 @@ use crate::{
     },
     domain::post_link::{ActivityCreation, CreationResult, activity_id},
 };
-use dataverse_client::{Creation, Instance, ErrorKind, ErrorClass, RegardingTarget};
+use dataverse_client::{Creation, ErrorClass, ErrorKind, Instance, RegardingTarget};
 use jiff::SignedDuration;
 use kube::{Api, ResourceExt};
 use std::time::Duration;

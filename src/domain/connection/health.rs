@@ -160,9 +160,11 @@ pub fn evaluate(answer: &ProbeAnswer, known: Option<&Organization>, host: &str) 
             ProbeFailure::Unreachable => {
                 keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::unreachable(host))
             }
-            ProbeFailure::UnexpectedResponse => {
-                keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::unexpected_response(host))
-            }
+            ProbeFailure::UnexpectedResponse => keep(
+                Some(ConnectionState::Downtime),
+                Reason::InstanceDowntime,
+                messages::unexpected_response(host),
+            ),
             ProbeFailure::Failing => {
                 keep(Some(ConnectionState::Downtime), Reason::InstanceDowntime, messages::failing(host))
             }

@@ -1,5 +1,5 @@
-//! The Dockerfile, read as text, because no container engine is needed to work on Postlink: its stages, what it
-//! copies, who it runs as, and that the final image holds every library the program is linked against.
+//! The Dockerfile, checked as text so that no container engine is needed: stages, copied files, user, and that the
+//! final image has every library the program links to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{container, copy, render};
+use crate::cluster::{repository, text_of};
 use crate::harness::run_folder::new_folder;
-use crate::stage::{repository, text_of};
 
-/// An instruction and its arguments, lines joined.
+/// Instructions and their arguments, with continuation lines joined.
 fn instructions() -> Vec<(String, String)> {
     let text = text_of("Dockerfile");
     let lines: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
@@ -26,7 +26,7 @@ fn instructions() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The instructions of each stage, by the FROM they begin with.
+/// The instructions of each stage, which begins with FROM.
 fn stages() -> Vec<Vec<(String, String)>> {
     let mut stages: Vec<Vec<_>> = Vec::new();
     for instruction in instructions() {
@@ -42,7 +42,7 @@ fn all<'a>(stage: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     stage.iter().filter(|one| one.0 == name).map(|one| one.1.as_str()).collect()
 }
 
-/// What is copied out of the repository.
+/// The paths copied from the repository.
 fn sources() -> Vec<String> {
     let mut found = Vec::new();
     for copy in all(&instructions(), "COPY").into_iter().filter(|copy| !copy.starts_with("--from=")) {
@@ -54,7 +54,7 @@ fn sources() -> Vec<String> {
 }
 
 #[test]
-fn every_instruction_is_one_there_is() {
+fn dockerfile_uses_known_instructions() {
     let known = ["FROM", "WORKDIR", "COPY", "RUN", "LABEL", "USER", "ENTRYPOINT", "CMD", "ARG", "ENV"];
     for (name, arguments) in instructions() {
         assert!(known.contains(&name.as_str()), "{name} {arguments}");
@@ -67,7 +67,7 @@ fn every_instruction_is_one_there_is() {
 }
 
 #[test]
-fn the_image_is_the_program_alone_and_not_root() {
+fn image_holds_only_the_program_as_nonroot() {
     let stages = stages();
     let last = stages.last().unwrap();
     assert_eq!(all(last, "FROM"), ["gcr.io/distroless/cc-debian12:nonroot"]);
@@ -85,9 +85,9 @@ fn the_image_is_the_program_alone_and_not_root() {
     );
 }
 
-/// A program linked on a newer Debian asks for symbols that the older glibc of the image does not have.
+/// A program linked on a newer Debian needs symbols that the image's older glibc lacks.
 #[test]
-fn it_is_built_on_the_debian_it_runs_on_with_the_rust_of_the_manifest() {
+fn build_image_matches_runtime_debian_and_manifest_rust() {
     let stages = stages();
     let builder = all(&stages[0], "FROM")[0];
     let toolchain = env!("CARGO_PKG_RUST_VERSION");
@@ -96,7 +96,7 @@ fn it_is_built_on_the_debian_it_runs_on_with_the_rust_of_the_manifest() {
 }
 
 #[test]
-fn what_is_copied_is_there_and_is_not_ignored() {
+fn copied_paths_exist_and_are_not_ignored() {
     let sources = sources();
     let mut let_in = BTreeSet::new();
     for line in text_of(".dockerignore").lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
@@ -111,9 +111,9 @@ fn what_is_copied_is_there_and_is_not_ignored() {
     }
 }
 
-/// Files that the code includes at compile time are easily forgotten: outside of a container they are just there.
+/// Files included at compile time are easily forgotten, because outside of a container they are present.
 #[test]
-fn what_is_copied_is_enough_to_build_from() {
+fn copied_paths_suffice_for_the_build() {
     fn included(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -146,8 +146,8 @@ fn what_is_copied_is_enough_to_build_from() {
     for file in found {
         assert!(file.exists(), "{} is not copied into the image", file.display());
     }
-    // The lock file fits the manifest, and the manifest asks for no file that is not there.
-    // `metadata` would want the crates of every platform, which a machine that builds for one has never fetched.
+    // The lock file matches the manifest, and the manifest needs no missing file.
+    // `cargo metadata` would need the crates of every platform, not only those fetched for this one.
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--edges=normal"])
         .current_dir(&context)
@@ -157,7 +157,7 @@ fn what_is_copied_is_enough_to_build_from() {
 }
 
 #[test]
-fn what_it_runs_is_what_make_runs() {
+fn dockerfile_runs_make_image_binary() {
     let stages = stages();
     let runs = all(&stages[0], "RUN");
     let targets: Vec<_> = runs.iter().filter_map(|run| run.strip_prefix("make ")).collect();
@@ -170,9 +170,9 @@ fn what_it_runs_is_what_make_runs() {
     assert!(runs[1].contains("ln -s postlink /image/kubectl-postlink"), "{runs:?}");
 }
 
-/// What distroless/cc holds: glibc's family and libgcc. No libssl, no libz: those are base's or nobody's.
+/// The libraries of distroless/cc: glibc and libgcc, no libssl, no libz.
 #[test]
-fn the_image_holds_every_library_the_program_needs() {
+fn image_has_every_shared_library_needed() {
     let held = [
         "ld-linux-aarch64.so.1",
         "ld-linux-x86-64.so.2",

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, id, objects, path, render, run};
+use crate::cluster::repository;
 use crate::harness::binaries::Binaries;
 use crate::harness::shared;
 use crate::harness::users::User;
-use crate::stage::repository;
 
 fn base() -> Vec<Value> {
     let binaries = Binaries::find().unwrap_or_else(|error| panic!("{error}"));
@@ -16,7 +16,7 @@ fn base() -> Vec<Value> {
     objects(&run(&binaries.kubectl, &["kustomize", path(&folder)]).unwrap_or_else(|error| panic!("{error}")))
 }
 
-/// The white space of CEL, which means nothing there: kustomize writes a folded text anew with other line breaks.
+/// Normalizes white space in CEL: kustomize reformats folded text with other line breaks.
 fn unfold(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -34,7 +34,7 @@ fn unfold(value: &mut Value) {
     }
 }
 
-/// By kind, namespace and name, without the labels that only speak of Helm.
+/// Objects by kind, namespace and name, without Helm's labels.
 fn compared(objects: Vec<Value>) -> BTreeMap<(String, String, String), Value> {
     objects
         .into_iter()
@@ -52,7 +52,7 @@ fn compared(objects: Vec<Value>) -> BTreeMap<(String, String, String), Value> {
 }
 
 #[test]
-fn the_base_renders_what_the_chart_renders() {
+fn kustomize_base_equals_the_rendered_chart() {
     let mut base = compared(base());
     let namespace = base.remove(&("Namespace".into(), String::new(), NAMESPACE.into()));
     assert!(namespace.is_some(), "the base brings its namespace along");
@@ -60,16 +60,16 @@ fn the_base_renders_what_the_chart_renders() {
     assert_eq!(
         base.keys().collect::<Vec<_>>(),
         chart.keys().collect::<Vec<_>>(),
-        "run `make kustomize`, and look at charts/postlink/kustomization.yaml"
+        "run `make kustomize`, and check charts/postlink/kustomization.yaml"
     );
     for (id, object) in &chart {
         assert_eq!(base[id], *object, "{id:?}; run `make kustomize`");
     }
 }
 
-/// The folders people are told to apply hold nothing that is no object.
+/// Users apply these folders as a whole, so they must contain only objects.
 #[test]
-fn the_folders_can_be_applied_one_by_one() {
+fn manifest_folders_hold_only_objects() {
     let plane = shared();
     for folder in ["crds", "charts/postlink/files/crds", "charts/postlink/policies"] {
         let folder = repository(folder);

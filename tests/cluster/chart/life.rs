@@ -1,23 +1,19 @@
-//! The life of a release on a real API server: install, upgrade, rollback, uninstall, with Helm 3 and Helm 4.
+//! A release on a real API server: install, upgrade, rollback, uninstall, with Helm 3 and Helm 4.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, change, chart, copy_of_chart, find, path, render};
+use crate::cluster::{SOON, repository};
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
 use crate::harness::{ControlPlane, shared};
-use crate::stage::repository;
 
 const CRD: &str = "crd/dynamicsconnections.postlink.dev";
 
-/// Longest wait for what takes seconds on an idle machine.
-const SOON: Duration = Duration::from_secs(60);
-
-/// The chart as it was: an older version, and a definition that lacks a field.
+/// An older chart: an earlier version, and a definition that lacks a field.
 fn previous_chart() -> std::path::PathBuf {
     let chart = copy_of_chart();
     change(&chart.join("Chart.yaml"), &format!("version: {}", env!("CARGO_PKG_VERSION")), "version: 0.0.1");
@@ -46,7 +42,7 @@ fn established(plane: &ControlPlane) {
     plane.kubectl(User::Alice, ["wait", "--for=condition=Established", "--timeout=60s", CRD]).ok();
 }
 
-/// What `helm get manifest` says is what the server holds.
+/// Checks that the server has what `helm get manifest` shows.
 fn all_there(plane: &ControlPlane, major: u8) {
     let manifest = helm(plane, major, &["get", "manifest", "postlink"]);
     let args = ["get", "-n", NAMESPACE, "-o", "name", "-f", "-"];
@@ -83,7 +79,7 @@ fn upgraded_rolled_back_and_removed(major: u8) {
         "an upgrade keeps the note"
     );
 
-    // Somebody else takes the definitions over: the release lets go of them without deleting them.
+    // When the definitions are managed elsewhere, the release stops managing them without deleting them.
     helm(&plane, major, &["upgrade", "postlink", path(&current), "--set", "crds.install=false"]);
     all_there(&plane, major);
     assert_eq!(connection()["metadata"]["uid"], uid);
@@ -103,7 +99,7 @@ fn upgraded_rolled_back_and_removed(major: u8) {
     plane.kubectl(User::Alice, ["get", CRD]).ok();
     assert_eq!(connection()["metadata"]["uid"], uid, "the objects stay");
 
-    // And it can come back: what was kept still belongs to the release, and is upgraded with it.
+    // It can be reinstalled: kept objects still belong to the release and are upgraded with it.
     helm(&plane, major, &["install", "postlink", path(&current)]);
     all_there(&plane, major);
     assert!(has_field(&plane), "definitions that were kept are upgraded by the next install");
@@ -121,7 +117,7 @@ fn helm_4_installs_upgrades_rolls_back_and_removes() {
 }
 
 #[test]
-fn definitions_applied_by_kubectl_are_taken_over_when_told_to() {
+fn helm_adopts_definitions_applied_by_kubectl_on_request() {
     for (major, more) in [(3, &[][..]), (4, &["--force-conflicts"][..])] {
         let plane = ControlPlane::start();
         plane.kubectl_apply(User::Alice, repository("crds"));
@@ -138,9 +134,9 @@ fn definitions_applied_by_kubectl_are_taken_over_when_told_to() {
     }
 }
 
-/// Mallory has no right anywhere but in three namespaces, and all of them there.
+/// Mallory has all rights in three namespaces and none elsewhere.
 #[test]
-fn a_namespaced_install_needs_no_right_outside_of_its_namespaces() {
+fn namespaced_install_needs_rights_in_its_namespaces_only() {
     let plane = ControlPlane::start();
     plane.kubectl_apply(User::Admin, repository("crds"));
     for namespace in [NAMESPACE, "social", "care"] {
@@ -162,7 +158,7 @@ fn a_namespaced_install_needs_no_right_outside_of_its_namespaces() {
             let args = ["auth", "can-i", verb, resource, &subresource, "-n", namespace];
             plane.kubectl(User::Controller, args).succeeded()
         };
-        // A server reads roles a moment after they are stored.
+        // Roles take effect a moment after they are stored.
         for (verb, what, namespace) in [
             ("get", "secrets", "social"),
             ("patch", "postlinks/status", "care"),
@@ -177,9 +173,9 @@ fn a_namespaced_install_needs_no_right_outside_of_its_namespaces() {
     }
 }
 
-/// The chart's README, Taking a namespace out.
+/// See "Taking a namespace out" in the chart's README.
 #[test]
-fn a_release_that_names_a_namespace_that_is_gone_is_upgraded_without_it() {
+fn namespaced_release_upgrades_after_a_namespace_is_deleted() {
     let plane = ControlPlane::start();
     plane.kubectl_apply(User::Admin, repository("crds"));
     let chart = chart();
@@ -219,7 +215,7 @@ fn pod(objects: &[Value], namespace: &str) -> Value {
 }
 
 #[test]
-fn a_namespace_of_restricted_pods_takes_the_pods() {
+fn pods_run_in_a_restricted_namespace() {
     let plane = shared();
     let namespace = plane.namespace("restricted");
     let label = "pod-security.kubernetes.io/enforce=restricted";
@@ -238,9 +234,9 @@ fn a_namespace_of_restricted_pods_takes_the_pods() {
     assert!(message.contains("violates PodSecurity"), "{message}");
 }
 
-/// The policies of a release are in force, and say what the files say.
+/// The policies of a release are in force, with the messages of the files.
 #[test]
-fn an_installed_release_refuses_to_let_go_of_a_connection_in_use() {
+fn installed_policies_refuse_deleting_a_used_connection() {
     let plane = ControlPlane::start();
     helm(&plane, 4, &["install", "postlink", path(&chart()), "--create-namespace"]);
     established(&plane);
@@ -269,13 +265,13 @@ fn an_installed_release_refuses_to_let_go_of_a_connection_in_use() {
     );
 }
 
-/// What the API server would drop or default differently shows as a warning or an error here.
+/// Fields that the API server would drop or default differently cause a warning or an error here.
 #[test]
-fn the_api_server_knows_every_field() {
+fn api_server_accepts_every_field() {
     let plane = ControlPlane::start();
     plane.kubectl(User::Admin, ["create", "namespace", NAMESPACE]).ok();
     let (chart, mut values) = super::everything();
-    // Kinds of the Prometheus operator, whose definitions are not here.
+    // Kinds of the Prometheus operator, whose definitions are not installed.
     for kind in ["serviceMonitor", "prometheusRule"] {
         values["metrics"][kind]["enabled"] = json!(false);
     }

@@ -1,5 +1,5 @@
-//! The chart, the kustomize base and the image: what they render, and what Helm 3 and Helm 4 make of it on a real
-//! API server. Nothing here starts the controller.
+//! The chart, the kustomize base and the image: their contents, and Helm 3 and 4 on a real API server. The controller
+//! does not run here.
 
 mod image;
 mod kustomize;
@@ -13,13 +13,13 @@ mod values;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
+use crate::cluster::repository;
 use crate::harness::binaries::Binaries;
+use crate::harness::kubectl::isolated;
 use crate::harness::run_folder::new_folder;
-use crate::stage::repository;
 
 /// Both major versions are supported.
 const HELMS: [u8; 2] = [3, 4];
@@ -35,14 +35,10 @@ fn path(path: &Path) -> &str {
     path.to_str().expect("paths of tests are UTF-8")
 }
 
-/// Run a program of the control plane that needs no server; standard output, or standard error when it fails.
+/// Runs a program that needs no server; returns standard output, or standard error when it fails.
 fn run(program: &Path, args: &[&str]) -> Result<String, String> {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HELM_")) {
-        command.env_remove(name);
-    }
-    // Neither the caller's configuration nor a cluster they may be logged in to.
-    command.env("HOME", new_folder("home")).env("KUBECONFIG", "/dev/null");
+    let mut command = isolated(program, &new_folder("home"));
+    command.env("KUBECONFIG", "/dev/null");
     let output = command.args(args).output().expect("the program was found a moment ago");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
@@ -135,15 +131,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Change one text of a file; it must be there.
+/// Replaces a text in a file; it must be there.
 fn change(file: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     assert!(text.contains(from), "{} does not hold {from:?}", file.display());
     fs::write(file, text.replacen(from, to, 1)).expect("a copy of ours is writable");
 }
 
-/// Everything on, with the alert rules and the dashboard of the test and not the shipped ones, which change for
-/// reasons of their own.
+/// Everything enabled, with alert rules and a dashboard for the tests; the shipped ones change independently.
 fn everything() -> (PathBuf, Value) {
     let chart = copy_of_chart();
     let rules = "groups:\n- name: test\n  rules:\n  - alert: Test\n    expr: up == 0\n    annotations:\n      summary: '{{ $labels.pod }} is away'\n";

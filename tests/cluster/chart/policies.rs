@@ -1,4 +1,4 @@
-//! The chart fills in the shipped policies exactly as the in-memory API does.
+//! The chart renders the shipped policies exactly as the in-memory API does.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,10 @@ use postlink::local::policies::{Mode, Principals, render as filled_in};
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, everything, find, objects, render, render_of};
-use crate::stage::text_of;
+use crate::cluster::text_of;
 
-/// The refusal and the guard, by kind and name. The lists of users and groups are read, because their spelling may differ.
+/// The refusal and guard policies, by kind and name. User and group lists are parsed, because their formatting may
+/// differ.
 fn compared(objects: &[Value]) -> BTreeMap<String, Value> {
     objects
         .iter()
@@ -33,7 +34,7 @@ fn compared(objects: &[Value]) -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn chart_and_program_fill_in_the_policies_alike() {
+fn chart_and_program_render_the_same_policies() {
     let several = ["system:serviceaccount:delivery:applier", r#"a "quoted" <name> & more"#, "jürgen"];
     for (name, mode) in [("Deny", Mode::Deny), ("Warn", Mode::Warn), ("Off", Mode::Off)] {
         for users in [&[][..], &several[..1], &several[..]] {
@@ -56,7 +57,7 @@ fn chart_and_program_fill_in_the_policies_alike() {
 }
 
 #[test]
-fn off_is_understood_as_yaml_reads_it() {
+fn unquoted_off_selects_mode_off() {
     assert_eq!(
         compared(&render(&json!({"admission": {"mode": false}}))),
         compared(&render(&json!({"admission": {"mode": "Off"}})))
@@ -64,7 +65,7 @@ fn off_is_understood_as_yaml_reads_it() {
 }
 
 #[test]
-fn without_values_the_policies_are_the_files() {
+fn default_policies_equal_the_files() {
     let rendered = render(&json!({}));
     for file in ["guard", "refusal", "uninstall"] {
         let list = &objects(&text_of(&format!("charts/postlink/policies/{file}.yaml")))[0];
@@ -76,13 +77,13 @@ fn without_values_the_policies_are_the_files() {
 }
 
 #[test]
-fn the_policies_can_be_left_to_somebody_else() {
+fn policies_are_optional() {
     assert_eq!(compared(&render(&json!({"admission": {"install": false}}))).len(), 0);
 }
 
-/// The policy finds the note by its name and a label, so both must be on it whatever the values are.
+/// The policy matches the ConfigMap by name and label, so it must have both for all values.
 #[test]
-fn the_uninstall_policy_matches_the_note_of_the_chart() {
+fn uninstall_policy_matches_the_charts_config_map() {
     let (chart, values) = everything();
     for rendered in [render(&json!({})), render_of(&chart, &values)] {
         let policy = find(&rendered, "ValidatingAdmissionPolicy", "postlink-uninstall");

@@ -1,4 +1,4 @@
-//! What the chart lets whom do: the least that works, and no wildcard.
+//! RBAC of the chart: least privilege, no wildcards.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{everything, find, id, of_kind, render, render_of};
 
-/// Group, resource and verb of each right, with the name it is limited to.
+/// Group, resource, verb and resource name of each rule.
 fn rights(role: &Value) -> BTreeSet<[String; 4]> {
     let texts = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().map(|one| one.as_str().unwrap().to_owned()).collect()
@@ -45,7 +45,7 @@ fn installs() -> Vec<Vec<Value>> {
 }
 
 #[test]
-fn no_role_holds_a_wildcard_or_a_right_to_raise_rights() {
+fn no_role_has_wildcards_or_can_escalate() {
     for rendered in installs() {
         for role in roles(&rendered) {
             for right in rights(role) {
@@ -59,7 +59,7 @@ fn no_role_holds_a_wildcard_or_a_right_to_raise_rights() {
 }
 
 #[test]
-fn secrets_are_read_by_get_only() {
+fn secrets_allow_get_only() {
     for rendered in installs() {
         for role in roles(&rendered) {
             for [_, resource, verb, _] in rights(role) {
@@ -70,7 +70,7 @@ fn secrets_are_read_by_get_only() {
 }
 
 #[test]
-fn tokens_are_made_where_workload_identities_are_and_nowhere_else() {
+fn token_requests_only_where_workload_identities_are() {
     let token = |role: &&Value| rights(role).iter().any(|right| right[1].starts_with("serviceaccounts"));
     for rendered in installs() {
         assert_eq!(of_kind(&rendered, "ClusterRole").filter(token).count(), 0);
@@ -86,9 +86,9 @@ fn tokens_are_made_where_workload_identities_are_and_nowhere_else() {
     }
 }
 
-/// No more than these. That they are enough is shown by all tests that run the controller: any refusal fails them.
+/// No more than these. All tests that run the controller show that they suffice: any refusal fails them.
 #[test]
-fn the_controller_has_the_least_rights() {
+fn controller_has_the_least_rights() {
     const OURS: &str = "postlink.dev";
     let kinds = ["dynamicsconnections", "automationrules", "postlinks"];
     let mut wanted = BTreeSet::from(
@@ -125,7 +125,7 @@ fn the_controller_has_the_least_rights() {
 }
 
 #[test]
-fn every_role_of_the_controller_is_bound_to_it_and_no_other_is() {
+fn only_the_controllers_roles_are_bound_to_it() {
     for rendered in installs() {
         let account = of_kind(&rendered, "ServiceAccount").next().unwrap();
         let account = json!([{
@@ -152,7 +152,7 @@ fn every_role_of_the_controller_is_bound_to_it_and_no_other_is() {
 }
 
 #[test]
-fn r01_managing_connections_takes_more_than_managing_rules_and_links() {
+fn r01_managing_connections_needs_its_own_role() {
     let rendered = render(&json!({}));
     let may = |role: &str, verb: &str, resource: &str| {
         let right = ["postlink.dev", resource, verb, ""].map(str::to_owned);
@@ -176,7 +176,7 @@ fn r01_managing_connections_takes_more_than_managing_rules_and_links() {
 }
 
 #[test]
-fn users_get_roles_by_aggregation_and_never_the_status() {
+fn user_roles_are_aggregated_and_never_write_status() {
     let aggregated = |objects: &[Value]| -> BTreeSet<(String, String)> {
         of_kind(objects, "ClusterRole")
             .flat_map(|role| {

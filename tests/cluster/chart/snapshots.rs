@@ -1,5 +1,5 @@
-//! The chart as it renders, so that a change of a template is seen in review. `INSTA_UPDATE=always cargo test
-//! --test cluster chart::snapshots` writes the snapshots anew.
+//! The rendered chart, so that template changes are visible in review. `INSTA_UPDATE=always cargo test --test cluster
+//! chart::snapshots` rewrites the snapshots.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{everything, id, render, render_of, sorted};
 
-/// The objects but the definitions and the policies, which are shipped files that other tests compare.
+/// All objects except the definitions and policies, which are shipped files that other tests compare.
 fn written(objects: Vec<Value>) -> String {
     let mut text = String::new();
     for mut object in sorted(objects) {
@@ -17,7 +17,7 @@ fn written(objects: Vec<Value>) -> String {
             let _ = writeln!(text, "--- # {kind} {name}");
             continue;
         }
-        // Else every snapshot changes with every release.
+        // Otherwise every release would change every snapshot.
         if let Some(labels) = object.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
             labels.remove("helm.sh/chart");
             labels.remove("app.kubernetes.io/version");

@@ -1,4 +1,4 @@
-//! What the chart renders: the promises that hold for every set of values.
+//! Properties of the rendered chart that hold for all values.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::{
     HELMS, NAMESPACE, chart, container, everything, find, helm, id, objects, of_kind, path, render, render_of,
 };
-use crate::stage::text_of;
+use crate::cluster::text_of;
 
-/// Kinds that live in no namespace, among those a chart could hold.
+/// Cluster-scoped kinds that a chart could contain.
 const CLUSTER_SCOPED: [&str; 9] = [
     "ClusterRole",
     "ClusterRoleBinding",
@@ -28,7 +28,7 @@ fn args(objects: &[Value]) -> Vec<String> {
 }
 
 #[test]
-fn both_helms_find_nothing_to_complain_about() {
+fn helm_3_and_4_lint_cleanly() {
     for major in HELMS {
         let said =
             helm(major, &["lint", "--strict", path(&chart())]).unwrap_or_else(|error| panic!("{error}"));
@@ -47,7 +47,7 @@ fn chart_and_program_have_one_version() {
 }
 
 #[test]
-fn the_hub_is_told_of_the_kinds_there_are() {
+fn artifact_hub_lists_the_kinds() {
     let chart: Value = serde_saphyr::from_str(&text_of("charts/postlink/Chart.yaml")).unwrap();
     let listed = chart["annotations"]["artifacthub.io/crds"].as_str().unwrap();
     let listed: Vec<Value> = serde_saphyr::from_str(listed).unwrap();
@@ -66,7 +66,7 @@ fn the_hub_is_told_of_the_kinds_there_are() {
 }
 
 #[test]
-fn the_definitions_are_those_of_the_code() {
+fn chart_definitions_equal_the_generated_ones() {
     let rendered = render(&json!({}));
     for crd in postlink::api::crds::all() {
         let name = crd.metadata.name.clone().unwrap();
@@ -84,7 +84,7 @@ fn the_definitions_are_those_of_the_code() {
 }
 
 #[test]
-fn a_namespaced_install_renders_no_object_outside_of_namespaces() {
+fn namespaced_install_renders_no_cluster_scoped_object() {
     let (chart, mut values) = everything();
     values["namespaces"] = json!(["social", "care", "social"]);
     for values in [json!({"namespaces": ["social", "care"]}), values] {
@@ -104,7 +104,7 @@ fn a_namespaced_install_renders_no_object_outside_of_namespaces() {
 }
 
 #[test]
-fn every_object_says_what_it_belongs_to() {
+fn every_object_has_the_recommended_labels() {
     let (chart, values) = everything();
     for object in render_of(&chart, &values) {
         let labels = &object["metadata"]["labels"];
@@ -123,9 +123,9 @@ fn every_object_says_what_it_belongs_to() {
 }
 
 #[test]
-fn the_pods_are_as_restricted_as_they_can_be() {
+fn pods_meet_the_restricted_profile() {
     let (chart, values) = everything();
-    // OpenShift refuses a pod that asks for ids of its own.
+    // OpenShift rejects pods that set their own user or group ids.
     let chosen_by_the_cluster = json!({"runAsUser": null, "runAsGroup": null, "fsGroup": null});
     let open_shift = render(&json!({"podSecurityContext": chosen_by_the_cluster}));
     for (rendered, ids) in [
@@ -148,7 +148,7 @@ fn the_pods_are_as_restricted_as_they_can_be() {
 }
 
 #[test]
-fn every_selector_finds_the_pods_and_nothing_of_another_release() {
+fn selectors_match_only_their_own_releases_pods() {
     let (chart, values) = everything();
     for rendered in [render(&json!({})), render_of(&chart, &values)] {
         let deployment = find(&rendered, "Deployment", "postlink");
@@ -217,7 +217,7 @@ fn ports_and_probes_and_the_network_policy_agree() {
 }
 
 #[test]
-fn certificates_of_the_company_are_mounted_and_named() {
+fn ca_certificates_are_mounted_and_passed() {
     let rendered = render(&json!({"caBundle": {"configMap": "company-ca", "key": "bundle.pem"}}));
     assert!(args(&rendered).contains(&"--ca-file=/etc/postlink/ca/bundle.pem".to_owned()));
     let mounts = &container(&rendered)["volumeMounts"];
@@ -228,7 +228,7 @@ fn certificates_of_the_company_are_mounted_and_named() {
 }
 
 #[test]
-fn alert_rules_and_dashboard_arrive_as_they_are_written() {
+fn alerts_and_dashboard_are_rendered_verbatim() {
     let (chart, values) = everything();
     let rendered = render_of(&chart, &values);
     let rule = find(&rendered, "PrometheusRule", "postlink");
@@ -248,7 +248,7 @@ fn alert_rules_and_dashboard_arrive_as_they_are_written() {
 }
 
 #[test]
-fn the_program_takes_every_argument_the_chart_gives() {
+fn program_accepts_every_argument_of_the_chart() {
     use clap::Parser as _;
     let (chart, values) = everything();
     for values in [json!({}), values] {
@@ -260,10 +260,10 @@ fn the_program_takes_every_argument_the_chart_gives() {
     }
 }
 
-/// Helm takes release names with dots and with a digit in front, which a Service may not have.
+/// Helm allows release names with dots or a leading digit, which a Service name may not have.
 #[test]
-fn whatever_the_release_is_called_the_service_has_a_name_it_may_have() {
-    // What is cut off leaves a dot at the end.
+fn any_release_name_gives_a_valid_service_name() {
+    // Truncation leaves a trailing dot.
     let (long, cut) = (format!("{}.b", "a".repeat(51)), format!("{}-metrics", "a".repeat(51)));
     for (release, service) in [
         ("eu.west", "eu-west-postlink-metrics"),

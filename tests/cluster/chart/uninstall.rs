@@ -1,5 +1,5 @@
-//! Whoever uninstalls hears what stays behind: the API server answers the deletion of `postlink-in-use` with a
-//! warning, and both Helms print it (decision 0012).
+//! The uninstall warning: the API server answers the deletion of `postlink-in-use` with a warning, which Helm 3 and 4
+//! print (decision 0012).
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn note(plane: &ControlPlane, connections: &str) {
     plane.kubectl(User::Admin, ["annotate", "--overwrite", NOTE, "-n", NAMESPACE, &annotation]).ok();
 }
 
-/// The policy is in force some seconds after it was made.
+/// The policy takes effect some seconds after its creation.
 fn in_force(plane: &ControlPlane) {
     wait_for("the uninstall policy to be in force", Duration::from_secs(60), || {
         let args = ["delete", NOTE, "-n", NAMESPACE, "--dry-run=server"];
@@ -24,7 +24,7 @@ fn in_force(plane: &ControlPlane) {
 }
 
 #[test]
-fn helm_tells_who_uninstalls_while_there_are_connections() {
+fn helm_warns_on_uninstall_while_connections_exist() {
     let plane = ControlPlane::start();
     let chart = chart();
     for major in HELMS {
@@ -55,9 +55,9 @@ fn helm_tells_who_uninstalls_while_there_are_connections() {
     }
 }
 
-/// Somebody else's `ConfigMap` of this name is none of our business, and neither is a release that nobody counts for.
+/// No warning for a foreign `ConfigMap` of this name, or for a release whose connections are not counted.
 #[test]
-fn nobody_else_is_warned() {
+fn uninstall_warning_only_for_our_release() {
     let plane = ControlPlane::start();
     plane
         .helm(4, User::Alice, ["install", "postlink", path(&chart()), "-n", NAMESPACE, "--create-namespace"])

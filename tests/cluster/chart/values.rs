@@ -1,4 +1,4 @@
-//! The values: a slip is refused by name, `global` is open, and each is explained.
+//! The values: mistakes are rejected by name, `global` is open, and each value is documented.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,8 +7,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{HELMS, chart, copy, everything, helm, objects, path, template};
+use crate::cluster::{repository, text_of};
 use crate::harness::run_folder::new_folder;
-use crate::stage::{repository, text_of};
 
 fn values() -> Value {
     serde_saphyr::from_str(&text_of("charts/postlink/values.yaml")).unwrap()
@@ -19,7 +19,7 @@ fn schema() -> Value {
 }
 
 #[test]
-fn a_slip_is_refused_with_the_place_it_is_at() {
+fn schema_rejects_mistakes_and_names_the_place() {
     let slips = [
         (json!({"replica": 3}), "'replica' not allowed"),
         (json!({"replicas": "3"}), "at '/replicas'"),
@@ -63,7 +63,7 @@ fn a_slip_is_refused_with_the_place_it_is_at() {
         (json!({"extraArgs": "--connect-to=a=b"}), "at '/extraArgs'"),
         (json!({"podSecurityContext": {"runAsNonRoot": false}}), "at '/podSecurityContext/runAsNonRoot'"),
         (json!({"leaseDuration": 2}), "at '/leaseDuration'"),
-        // What is null is not there; the templates would only say that of a nil pointer.
+        // A null value is absent; without the schema the templates would fail with a nil pointer error.
         (json!({"namespaces": null}), "missing property 'namespaces'"),
         (json!({"metrics": null}), "missing property 'metrics'"),
         (json!({"metrics": {"serviceMonitor": null}}), "at '/metrics': missing property 'serviceMonitor'"),
@@ -79,9 +79,9 @@ fn a_slip_is_refused_with_the_place_it_is_at() {
     }
 }
 
-/// YAML reads an unquoted `123` or `true` as something else than a name.
+/// YAML does not read an unquoted `123` or `true` as a string.
 #[test]
-fn a_name_may_look_like_a_number() {
+fn names_may_look_like_numbers() {
     let values = json!({"namespaces": ["123", "true"], "fullnameOverride": "7", "priorityClassName": "1"});
     for major in HELMS {
         for object in objects(&template(major, &chart(), &values).unwrap()) {
@@ -94,7 +94,7 @@ fn a_name_may_look_like_a_number() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn contradicting_values_are_refused() {
     for (values, message) in [
         (
             json!({"metrics": {"service": {"enabled": false}, "serviceMonitor": {"enabled": true}}}),
@@ -110,9 +110,9 @@ fn what_contradicts_itself_is_refused() {
     }
 }
 
-/// Rancher puts `global.cattle` into every release, and Helm hands `global` on to every chart below.
+/// Rancher puts `global.cattle` into every release, and Helm passes `global` to all subcharts.
 #[test]
-fn global_is_open_also_below_an_umbrella() {
+fn global_values_are_open_in_an_umbrella_chart() {
     let umbrella = new_folder("umbrella").join("house");
     copy(&chart(), &umbrella.join("charts/postlink"));
     fs::create_dir_all(umbrella.join("templates")).unwrap();
@@ -138,7 +138,7 @@ fn global_is_open_also_below_an_umbrella() {
 }
 
 #[test]
-fn everything_but_global_and_what_kubernetes_leaves_open_is_closed() {
+fn schema_is_closed_except_global_and_kubernetes_types() {
     fn open(schema: &Value, place: &str, found: &mut BTreeSet<String>) {
         match schema {
             Value::Object(fields) => {
@@ -159,7 +159,7 @@ fn everything_but_global_and_what_kubernetes_leaves_open_is_closed() {
     }
     let mut found = BTreeSet::new();
     open(&schema(), "", &mut found);
-    // Objects of Kubernetes, handed on as they are: the API server checks them.
+    // Kubernetes objects, passed on unchanged; the API server validates them.
     let expected = [
         "/definitions/named/items",
         "/definitions/peers/items/properties/ipBlock",
@@ -178,9 +178,9 @@ fn everything_but_global_and_what_kubernetes_leaves_open_is_closed() {
     assert_eq!(found, expected.map(str::to_owned).into());
 }
 
-/// A value in one of the two only is either never read or never allowed.
+/// A value in only one of the two is either never read or never allowed.
 #[test]
-fn values_and_schema_name_the_same_values() {
+fn values_and_schema_list_the_same_values() {
     fn of_schema(schema: &Value, root: &Value, place: &str, found: &mut BTreeSet<String>) {
         let schema = match schema["$ref"].as_str() {
             Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),
@@ -209,7 +209,7 @@ fn values_and_schema_name_the_same_values() {
 }
 
 #[test]
-fn the_test_of_everything_sets_everything() {
+fn everything_yaml_sets_every_value() {
     let (_, given) = everything();
     for value in explained() {
         let place = format!("/{}", value.place.replace('.', "/"));
@@ -218,14 +218,14 @@ fn the_test_of_everything_sets_everything() {
     }
 }
 
-/// A value as values.yaml explains it.
+/// A value and its description in values.yaml.
 struct Explained {
     place: String,
     default: String,
     text: String,
 }
 
-/// What stands after `# --` above each value.
+/// The text after `# --` above each value.
 fn explained() -> Vec<Explained> {
     let values = values();
     let mut found = Vec::new();
@@ -252,7 +252,7 @@ fn explained() -> Vec<Explained> {
 }
 
 #[test]
-fn the_readme_has_a_row_for_each_value() {
+fn readme_has_a_row_per_value() {
     const BEGIN: &str = "<!-- values: written by a test from values.yaml -->\n";
     const END: &str = "<!-- end of values -->";
     let file = repository("charts/postlink/README.md");
@@ -275,7 +275,7 @@ fn the_readme_has_a_row_for_each_value() {
 }
 
 #[test]
-fn a_packaged_chart_holds_what_it_renders_from() {
+fn packaged_chart_is_complete() {
     let folder = new_folder("package");
     for major in HELMS {
         let target = folder.join(format!("helm{major}"));

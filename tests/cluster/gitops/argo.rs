@@ -1,7 +1,6 @@
-//! Argo CD's order, by a driver: Argo CD itself is not here. The driver makes the requests that Argo CD makes
-//! (kubectl's own client-side apply, deletions in the foreground) in the order and with the waits of its sync:
-//! prune before apply inside a wave, healthy before the next wave, a pruned object gone before the next wave,
-//! five retries.
+//! A driver that reproduces Argo CD's sync; Argo CD itself does not run here. It makes the same requests (kubectl's
+//! client-side apply, foreground deletion) in the same order and with the same waits: prune before apply within a wave,
+//! healthy before the next wave, pruned objects gone before the next wave, five retries.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,40 +9,40 @@ use serde_json::{Value, json};
 
 use super::cell::Cell;
 use super::health::health_of;
-use super::tool::{Commit, Told, Tool};
+use super::tool::{Commit, SyncResult, Tool};
 use super::tree::{Layout, Tree, identity};
+use crate::cluster::SOON;
 use crate::harness::kubectl::Answer;
 use crate::harness::users::User;
-use crate::stage::SOON;
 
-/// A failed automatic sync is tried again so often, and then not before the next commit.
+/// Retries of a failed automatic sync; after that only the next commit starts another.
 const RETRIES: u32 = 5;
 
-/// Between two looks of a running sync. Argo CD's own are seconds apart.
+/// Poll interval of a running sync. Argo CD polls every few seconds.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
-/// So many looks in a row at the same wait, with the connection held, and it is one that does not end.
+/// After this many polls in the same state, with the connection held, the sync counts as stuck.
 const FOR_EVER: u32 = 10;
 
 /// An Application with automatic sync and pruning.
 pub struct Application {
     layout: Layout,
-    /// Everything this application ever applied. Argo CD finds it by the tracking annotation.
+    /// Everything this application ever applied, as Argo CD finds by the tracking annotation.
     applied: Tree,
 }
 
-/// How one operation ended.
-enum Ended {
+/// The result of one sync operation.
+enum Operation {
     Succeeded,
     Failed(String),
-    /// It did not end: Argo CD waits, and looks at no other commit meanwhile.
-    Waits(String),
+    /// Still running: Argo CD waits and ignores other commits meanwhile.
+    Waiting(String),
 }
 
-/// How far one object is. Absent: still to do.
+/// The state of one object's task; absent while pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
-    /// Applied, and its health not seen yet.
+enum TaskState {
+    /// Applied; its health is not known yet.
     Running,
     Succeeded,
     Failed,
@@ -51,7 +50,7 @@ enum Done {
 
 /// One object of a sync.
 struct Task {
-    /// None: it left the tree and is to be pruned.
+    /// None: removed from the tree, to be pruned.
     target: Option<Value>,
     live: Option<Value>,
     wave: i64,
@@ -80,7 +79,7 @@ impl Application {
         Self { layout, applied: Tree::default() }
     }
 
-    /// The objects of the sync, with what is live now, by wave, kind and name.
+    /// The tasks of a sync with the live objects, by wave, kind and name.
     fn tasks(&self, cell: &Cell<'_>, tree: &Tree) -> Vec<Task> {
         let live = |object: &Value| {
             let metadata = &object["metadata"];
@@ -105,7 +104,7 @@ impl Application {
         };
         let last = tasks.iter().map(|task| task.wave).max().unwrap_or(0).max(0);
         for task in tasks.iter_mut().filter(|task| task.target.is_none()) {
-            // What came first goes last.
+            // Pruning runs in reverse order.
             let at = prune_waves.iter().position(|wave| *wave == task.wave).expect("each was collected");
             task.wave = prune_waves[prune_waves.len() - 1 - at];
             let options = task
@@ -121,14 +120,14 @@ impl Application {
         tasks
     }
 
-    /// One operation from its start to its end, or until it waits for what nothing but itself would bring about.
-    /// `only`: a sync of one kind alone.
-    fn operation(&self, cell: &Cell<'_>, tree: &Tree, only: Option<&str>) -> Ended {
-        let mut done: BTreeMap<String, Done> = BTreeMap::new();
+    /// Runs one operation until it ends, or until it waits for something that only a later part of itself could change.
+    /// `only`: sync a single kind.
+    fn operation(&self, cell: &Cell<'_>, tree: &Tree, only: Option<&str>) -> Operation {
+        let mut done: BTreeMap<String, TaskState> = BTreeMap::new();
         let targets = Tree { objects: tree.objects.iter().map(|target| tracked(cell, target)).collect() };
         let dry = apply(cell, &targets, &["--dry-run=client"]);
         if !dry.succeeded() {
-            return Ended::Failed(dry.stderr);
+            return Operation::Failed(dry.stderr);
         }
         let begin = Instant::now();
         let mut same: (u32, String) = (0, String::new());
@@ -137,14 +136,14 @@ impl Application {
             tasks.retain(|task| only.is_none_or(|kind| task.object()["kind"] == kind));
             update(&tasks, &mut done);
             match Self::step(cell, &tasks, &mut done, only.is_some()) {
-                Step::Ended(ended) => return ended,
+                Step::Finished(ended) => return ended,
                 Step::Wait(words) => {
-                    // Held rules are declared active in the cluster; only the part of the tree that this very sync
-                    // has not got to can change that.
-                    let held = words == same.1 && cell.see().is_held();
+                    // The holding rules are active in the cluster; only a part of the tree that this sync has not
+                    // reached can change that.
+                    let held = words == same.1 && cell.observe().is_held();
                     same = (if held { same.0 + 1 } else { 0 }, words);
                     if same.0 == FOR_EVER || begin.elapsed() > SOON {
-                        return Ended::Waits(same.1);
+                        return Operation::Waiting(same.1);
                     }
                     std::thread::sleep(LOOK_AGAIN);
                 }
@@ -152,12 +151,12 @@ impl Application {
         }
     }
 
-    /// What a sync does each time it is looked at.
-    fn step(cell: &Cell<'_>, tasks: &[Task], done: &mut BTreeMap<String, Done>, alone: bool) -> Step {
+    /// One iteration of a sync.
+    fn step(cell: &Cell<'_>, tasks: &[Task], done: &mut BTreeMap<String, TaskState>, alone: bool) -> Step {
         let waves: Vec<_> = tasks.iter().map(|task| task.wave).collect();
         let several = !alone && waves.first() != waves.last();
         let running: Vec<_> =
-            tasks.iter().filter(|task| done.get(&task.key()) == Some(&Done::Running)).collect();
+            tasks.iter().filter(|task| done.get(&task.key()) == Some(&TaskState::Running)).collect();
         if several && let Some(first) = running.first() {
             return Step::Wait(format!("waiting for healthy state of {}", title(first.object())));
         }
@@ -168,27 +167,29 @@ impl Application {
         if let Some(task) = terminating {
             return Step::Wait(format!("waiting for deletion of {}", title(task.object())));
         }
-        if tasks.iter().any(|task| done.get(&task.key()) == Some(&Done::Failed)) {
+        if tasks.iter().any(|task| done.get(&task.key()) == Some(&TaskState::Failed)) {
             let words = "one or more synchronization tasks completed unsuccessfully".to_owned();
-            return Step::Ended(Ended::Failed(words));
+            return Step::Finished(Operation::Failed(words));
         }
         let pending: Vec<_> = tasks.iter().filter(|task| !done.contains_key(&task.key())).collect();
-        let Some(wave) = pending.first().map(|task| task.wave) else { return Step::Ended(Ended::Succeeded) };
+        let Some(wave) = pending.first().map(|task| task.wave) else {
+            return Step::Finished(Operation::Succeeded);
+        };
         let (now, later): (Vec<&Task>, Vec<_>) = pending.into_iter().partition(|task| task.wave == wave);
         let refused = run(cell, &now, done);
         if !refused.is_empty() {
-            return Step::Ended(Ended::Failed(refused));
+            return Step::Finished(Operation::Failed(refused));
         }
         if later.is_empty() {
-            // Whatever becomes of the last wave's objects is not the sync's concern.
-            return Step::Ended(Ended::Succeeded);
+            // A sync does not wait for the objects of its last wave.
+            return Step::Finished(Operation::Succeeded);
         }
         Step::Wait(format!("wave {wave} is applied"))
     }
 }
 
 enum Step {
-    Ended(Ended),
+    Finished(Operation),
     Wait(String),
 }
 
@@ -197,7 +198,7 @@ impl Tool for Application {
         self.layout
     }
 
-    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult {
         for object in &commit.tree.objects {
             if !self.applied.has(object) {
                 self.applied.objects.push(object.clone());
@@ -206,29 +207,29 @@ impl Tool for Application {
         let mut words = String::new();
         for _ in 0..=RETRIES {
             match self.operation(cell, commit.tree, None) {
-                Ended::Succeeded => return Told::Done,
-                Ended::Waits(words) => return Told::Waits(words),
-                Ended::Failed(why) => words = why,
+                Operation::Succeeded => return SyncResult::Synced,
+                Operation::Waiting(words) => return SyncResult::Waiting(words),
+                Operation::Failed(why) => words = why,
             }
         }
-        Told::Refused(words)
+        SyncResult::Refused(words)
     }
 
     /// Terminate the operation, and sync the rules alone: `argocd app sync --resource postlink.dev:AutomationRule:*`.
-    fn rescue(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+    fn recover(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult {
         match self.operation(cell, commit.tree, Some("AutomationRule")) {
-            Ended::Succeeded => self.sync(cell, commit),
-            Ended::Waits(words) => Told::Waits(words),
-            Ended::Failed(words) => Told::Refused(words),
+            Operation::Succeeded => self.sync(cell, commit),
+            Operation::Waiting(words) => SyncResult::Waiting(words),
+            Operation::Failed(words) => SyncResult::Refused(words),
         }
     }
 }
 
-/// Take the health of what runs from what is live now.
-fn update(tasks: &[Task], done: &mut BTreeMap<String, Done>) {
+/// Updates running tasks from the health of the live objects.
+fn update(tasks: &[Task], done: &mut BTreeMap<String, TaskState>) {
     let running: Vec<_> = tasks
         .iter()
-        .filter(|task| done.get(&task.key()) == Some(&Done::Running))
+        .filter(|task| done.get(&task.key()) == Some(&TaskState::Running))
         .filter_map(|task| Some((task.key(), task.live.clone()?)))
         .collect();
     if running.is_empty() {
@@ -237,21 +238,21 @@ fn update(tasks: &[Task], done: &mut BTreeMap<String, Done>) {
     let objects: Vec<_> = running.iter().map(|(_, live)| live.clone()).collect();
     for ((key, _), health) in running.into_iter().zip(health_of(&objects)) {
         match health.argo.status.as_str() {
-            // What has no health is taken for healthy.
-            "Healthy" | "" => done.insert(key, Done::Succeeded),
-            "Degraded" => done.insert(key, Done::Failed),
+            // An object without health counts as healthy.
+            "Healthy" | "" => done.insert(key, TaskState::Succeeded),
+            "Degraded" => done.insert(key, TaskState::Failed),
             _ => None,
         };
     }
 }
 
-/// Prune, then apply, the tasks of one wave. What was refused, in words.
-fn run(cell: &Cell<'_>, tasks: &[&Task], done: &mut BTreeMap<String, Done>) -> String {
+/// Prunes, then applies, the tasks of one wave. Returns the errors.
+fn run(cell: &Cell<'_>, tasks: &[&Task], done: &mut BTreeMap<String, TaskState>) -> String {
     let mut refused = String::new();
     for task in tasks.iter().filter(|task| task.target.is_none()) {
         let answer = prune(cell, task.live.as_ref().expect("what is pruned is there"));
         let failed = answer.filter(|answer| !answer.succeeded());
-        done.insert(task.key(), if failed.is_some() { Done::Failed } else { Done::Succeeded });
+        done.insert(task.key(), if failed.is_some() { TaskState::Failed } else { TaskState::Succeeded });
         refused.extend(failed.map(|answer| answer.stderr));
     }
     if !refused.is_empty() {
@@ -261,30 +262,30 @@ fn run(cell: &Cell<'_>, tasks: &[&Task], done: &mut BTreeMap<String, Done>) -> S
     if objects.is_empty() {
         return refused;
     }
-    // One call for the wave: it makes the same requests in the same order, and goes on after a refused one.
+    // One call per wave: the same requests in the same order, and it continues after a refused one.
     let answer = apply(cell, &Tree { objects }, &[]);
     for task in tasks.iter().filter(|task| task.target.is_some()) {
-        done.insert(task.key(), Done::Running);
+        done.insert(task.key(), TaskState::Running);
     }
     if answer.succeeded() { String::new() } else { answer.stderr }
 }
 
-/// Client-side, with kubectl's own code, which is Argo CD's as well.
+/// Client-side apply with kubectl, whose code Argo CD uses.
 fn apply(cell: &Cell<'_>, tree: &Tree, further: &[&str]) -> Answer {
     let args = ["apply", "-f", "-", "--field-manager=argocd-controller"];
-    cell.stage.plane.kubectl_with_input(User::Argo, [&args[..], further].concat(), &tree.text())
+    cell.cluster.plane.kubectl_with_input(User::Argo, [&args[..], further].concat(), &tree.text())
 }
 
-/// None: it is being deleted already, and Argo CD does not ask again.
+/// None: already being deleted; Argo CD sends no second request.
 fn prune(cell: &Cell<'_>, live: &Value) -> Option<Answer> {
     if !live["metadata"]["deletionTimestamp"].is_null() {
         return None;
     }
     let args = ["delete", "-f", "-", "--cascade=foreground", "--wait=false", "--ignore-not-found"];
-    Some(cell.stage.plane.kubectl_with_input(User::Argo, args, &live.to_string()))
+    Some(cell.cluster.plane.kubectl_with_input(User::Argo, args, &live.to_string()))
 }
 
-/// With the annotation by which Argo CD knows its own.
+/// Adds the tracking annotation.
 fn tracked(cell: &Cell<'_>, target: &Value) -> Value {
     let (api, kind) = (target["apiVersion"].as_str().unwrap_or_default(), &target["kind"]);
     let group = api.split_once('/').map_or("", |(group, _)| group);
@@ -307,7 +308,7 @@ fn wave(object: &Value) -> i64 {
     annotation.as_str().and_then(|wave| wave.parse().ok()).unwrap_or(0)
 }
 
-/// Built-in kinds first; custom ones have no order among themselves but that of their names.
+/// Built-in kinds first; custom kinds are sorted by name only.
 fn kind_order(object: &Value) -> usize {
     let kinds = ["Namespace", "Secret", "ConfigMap"];
     kinds.iter().position(|kind| object["kind"] == *kind).unwrap_or(kinds.len())

@@ -1,4 +1,4 @@
-//! One cell of the matrix: a namespace of its own, and what is seen in it.
+//! One cell of the matrix: a namespace, and the objects observed in it.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -10,27 +10,27 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::tree::{Connection, DesiredLink, RULES, Rules, USED_BY};
+use super::tree::{Connection, Desired, RULES, Rules, USED_BY};
+use crate::cluster::{Cluster, SOON, condition};
 use crate::harness::users::User;
-use crate::stage::{SOON, Stage, condition};
 
 /// The name of the connection and of its Secret in every cell.
 pub const CONNECTION: &str = "northwind";
 
-/// Between two looks.
+/// Poll interval.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// A namespace, and a client to look into it.
+/// A namespace, and a client for it.
 pub struct Cell<'a> {
-    pub stage: &'a Stage,
+    pub cluster: &'a Cluster,
     pub namespace: String,
     runtime: RefCell<Runtime>,
     client: Client,
 }
 
-/// What is there at one moment.
+/// The objects of the cell at one moment.
 #[derive(Debug)]
-pub struct ActivityState {
+pub struct Observed {
     pub namespace: Option<Value>,
     pub connection: Option<Value>,
     pub rules: Vec<Value>,
@@ -38,13 +38,13 @@ pub struct ActivityState {
 }
 
 impl<'a> Cell<'a> {
-    pub fn new(stage: &'a Stage, namespace: String) -> Self {
+    pub fn new(cluster: &'a Cluster, namespace: String) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime can be built");
-        let client = runtime.block_on(stage.plane.client(User::Admin));
-        Self { stage, namespace, runtime: RefCell::new(runtime), client }
+        let client = runtime.block_on(cluster.plane.client(User::Admin));
+        Self { cluster, namespace, runtime: RefCell::new(runtime), client }
     }
 
     fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
@@ -67,14 +67,13 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// One object, wherever it is.
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let found = self.runtime.borrow_mut().block_on(self.api(kind, namespace).get_opt(name));
         let found = found.unwrap_or_else(|error| panic!("{kind} {namespace}/{name}: {error}"));
         found.map(|object| serde_json::to_value(object).expect("what came as JSON goes as JSON"))
     }
 
-    /// Write a status as its owner would.
+    /// Writes a status in place of its controller.
     pub fn write_status(&self, kind: &str, namespace: &str, name: &str, status: &Value) {
         let patch = Patch::Merge(json!({"status": status}));
         let api = self.api(kind, namespace);
@@ -91,8 +90,8 @@ impl<'a> Cell<'a> {
         found.items.into_iter().map(value).collect()
     }
 
-    pub fn see(&self) -> ActivityState {
-        ActivityState {
+    pub fn observe(&self) -> Observed {
+        Observed {
             namespace: self.get("Namespace", "", &self.namespace),
             connection: self.get("DynamicsConnection", &self.namespace, CONNECTION),
             rules: self.list("AutomationRule"),
@@ -100,11 +99,11 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Look until `wanted` has an answer.
-    pub fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&ActivityState) -> Option<T>) -> T {
+    /// Polls until `wanted` returns a value.
+    pub fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&Observed) -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
-            let seen = self.see();
+            let seen = self.observe();
             if let Some(found) = wanted(&seen) {
                 return found;
             }
@@ -118,19 +117,19 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// As [`Cell::wait`], for a condition that is asked elsewhere.
+    /// As [`Cell::wait`], for a condition outside of the cell.
     pub fn wait_until(&self, what: &str, mut there: impl FnMut() -> bool) {
         self.wait(what, |_| there().then_some(()));
     }
 }
 
-impl ActivityState {
-    /// Declared is effective: everything is as `wish` (or, when `gone`, the namespace's end) wants it, and says so.
-    pub fn is_as_wished(&self, wish: DesiredLink, gone: bool) -> bool {
+impl Observed {
+    /// Whether the effective state is `desired` and reported as such; when `gone`, whether the namespace is deleted.
+    pub fn is_converged(&self, desired: Desired, gone: bool) -> bool {
         if gone {
             return self.namespace.is_none();
         }
-        let connection = match (wish.connection, &self.connection) {
+        let connection = match (desired.connection, &self.connection) {
             (Connection::Absent, None) => true,
             (Connection::Enabled, Some(connection)) => {
                 connection["status"]["state"] == "Enabled"
@@ -144,13 +143,13 @@ impl ActivityState {
             }
             _ => false,
         };
-        let rules = match wish.rules {
+        let rules = match desired.rules {
             Rules::Absent => self.rules.is_empty(),
             Rules::Active => self.all_rules("Active", ("True", "Reserved")),
             Rules::Inactive => self.all_rules("Active", ("False", "Inactive")),
         };
         let linked = |name: &str, reason: &str| {
-            self.post(name).is_some_and(|post| match wish.connection {
+            self.post(name).is_some_and(|post| match desired.connection {
                 Connection::Enabled => {
                     is(post, "Linked", ("True", reason))
                         && is(post, "RecordAvailable", ("True", "RecordAvailable"))
@@ -164,11 +163,11 @@ impl ActivityState {
         connection && rules && posts && ready.into_iter().all(is_ready)
     }
 
-    /// The wish waits for the rules, which are declared active and so will not let go by themselves; the connection
-    /// works as before, and everybody is told.
+    /// Whether the change is held by rules that are declared active; the connection works as before, and all conditions
+    /// say so.
     pub fn is_held(&self) -> bool {
         let Some(connection) = &self.connection else { return false };
-        // A namespace that goes takes its rules along, one kind after the other.
+        // A namespace in deletion deletes its rules too, one kind after the other.
         let stays = self.namespace.as_ref().is_some_and(|it| it["metadata"]["deletionTimestamp"].is_null());
         let deleted = !connection["metadata"]["deletionTimestamp"].is_null();
         let refused = if deleted { "DeletionRefused" } else { "DisableRefused" };
@@ -184,12 +183,12 @@ impl ActivityState {
             && self.all_rules("Ready", ("False", "HoldsConnection"))
     }
 
-    /// No rule has a place in the connection any more, so nobody is refused.
-    pub fn is_let_go(&self) -> bool {
+    /// Whether the connection has no reservation any more, so that nothing is refused.
+    pub fn is_released(&self) -> bool {
         self.connection.as_ref().is_none_or(|connection| connection["status"]["activeRuleCount"] == 0)
     }
 
-    /// Both rules are there and say this of their current generation.
+    /// Whether both rules exist and have this condition for their current generation.
     fn all_rules(&self, type_: &str, said: (&str, &str)) -> bool {
         self.rules.len() == RULES.len() && self.rules.iter().all(|rule| is(rule, type_, said))
     }
@@ -198,7 +197,7 @@ impl ActivityState {
         self.posts.iter().find(|post| post["metadata"]["name"] == name)
     }
 
-    /// A line per object, for a person who reads why a cell failed.
+    /// One line per object, for failure messages.
     pub fn summary(&self) -> String {
         let mut text = String::new();
         for object in self.namespace.iter().chain(&self.connection).chain(&self.rules).chain(&self.posts) {
@@ -223,7 +222,7 @@ impl ActivityState {
     }
 }
 
-/// The object says this of its current generation.
+/// Whether the object has this condition for its current generation.
 pub fn is(object: &Value, type_: &str, said: (&str, &str)) -> bool {
     object["status"]["observedGeneration"] == object["metadata"]["generation"]
         && condition(object, type_) == Some(said)
@@ -234,7 +233,7 @@ fn is_ready(object: &Value) -> bool {
         && condition(object, "Ready").is_some_and(|(status, _)| status == "True")
 }
 
-/// What a condition says in words.
+/// The message of a condition.
 pub fn message(object: &Value, type_: &str) -> String {
     let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let found = conditions.iter().find(|condition| condition["type"] == type_);

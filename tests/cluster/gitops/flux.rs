@@ -1,5 +1,5 @@
-//! The real kustomize-controller of Flux. Only the source is ours: a tarball on loopback that a `GitRepository`
-//! names, whose status the test writes where Flux's source-controller would.
+//! The real kustomize-controller of Flux. Only the source is simulated: a tarball on loopback, named in the status of a
+//! `GitRepository` that the test writes in place of the source-controller.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,18 +15,18 @@ use sha2::{Digest, Sha256};
 
 use super::cell::Cell;
 use super::health::flux_expressions;
-use super::tool::{Commit, Told, Tool};
+use super::tool::{Commit, SyncResult, Tool};
 use super::tree::{Layout, documents};
+use crate::cluster::{Cluster, SOON, quickstart_instance, text_of};
 use crate::harness::process::Process;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
-use crate::stage::{SOON, Stage, quickstart_instance, text_of};
 
-/// Where Flux lives, and the Kustomizations that are not a tenant's.
+/// The namespace of Flux, and of Kustomizations that are not a tenant's.
 const FLUX: &str = "flux-system";
 
-/// The tenant's ServiceAccount in its own namespace.
+/// The tenant's ServiceAccount.
 const DEPLOYER: &str = "deployer";
 
 /// The running controller and the tarballs it fetches.
@@ -36,14 +36,14 @@ pub struct Flux {
 }
 
 impl Flux {
-    /// Install Flux's definitions and start its controller as its real user.
-    pub fn start(stage: &Stage) -> Self {
-        stage.plane.kubectl_apply(User::Admin, stage.plane.flux_definitions());
+    /// Installs Flux's definitions and starts its controller as its usual user.
+    pub fn start(cluster: &Cluster) -> Self {
+        cluster.plane.kubectl_apply(User::Admin, cluster.plane.flux_definitions());
         let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
-        stage.plane.kubectl(User::Admin, wait).ok();
-        stage.plane.kubectl(User::Admin, ["create", "namespace", FLUX]).ok();
+        cluster.plane.kubectl(User::Admin, wait).ok();
+        cluster.plane.kubectl(User::Admin, ["create", "namespace", FLUX]).ok();
         let folder = new_folder("flux");
-        let mut command = stage.plane.flux_command(User::FluxKustomize);
+        let mut command = cluster.plane.flux_command(User::FluxKustomize);
         command.current_dir(&folder).env("RUNTIME_NAMESPACE", FLUX).env("TMPDIR", &folder).args([
             "--watch-all-namespaces=true",
             "--enable-leader-election=false",
@@ -60,14 +60,14 @@ impl Flux {
     }
 }
 
-/// What is served, by path.
+/// The served files, by path.
 struct Tarballs {
     address: String,
     files: Arc<Mutex<HashMap<String, Vec<u8>>>>,
 }
 
 impl Tarballs {
-    /// Serve on a port of its own until the test process ends.
+    /// Serves on a free port until the test process ends.
     fn serve() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address").to_string();
@@ -75,17 +75,17 @@ impl Tarballs {
         let served = Arc::clone(&files);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A client that goes away in the middle asks again.
+                // A client that disconnects retries.
                 let _ = answer(stream, &served);
             }
         });
         Self { address, files }
     }
 
-    /// Publish a file; its URL.
+    /// Publishes a file and returns its URL.
     fn publish(&self, path: String, content: Vec<u8>) -> String {
         let url = format!("http://{}/{path}", self.address);
-        self.files.lock().expect("nobody panics with the lock").insert(path, content);
+        self.files.lock().expect("no thread panics while holding the lock").insert(path, content);
         url
     }
 }
@@ -93,24 +93,23 @@ impl Tarballs {
 fn answer(mut stream: TcpStream, files: &Mutex<HashMap<String, Vec<u8>>>) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let first = lines.next().transpose()?.unwrap_or_default();
-    // The rest of the head, up to the empty line.
+    // The remaining headers.
     for line in lines {
         if line?.is_empty() {
             break;
         }
     }
     let path = first.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
-    let found = files.lock().expect("nobody panics with the lock").get(path).cloned();
+    let found = files.lock().expect("no thread panics while holding the lock").get(path).cloned();
     let status = if found.is_some() { "200 OK" } else { "404 Not Found" };
     let body = found.unwrap_or_default();
     write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())?;
     stream.write_all(&body)
 }
 
-/// One Kustomization.
 pub struct Kustomization<'a> {
     flux: &'a Flux,
-    /// Apply as a ServiceAccount of the cell's namespace, and live there.
+    /// Whether it is in the cell's namespace and applies as a ServiceAccount there.
     tenant: bool,
 }
 
@@ -123,12 +122,12 @@ impl<'a> Kustomization<'a> {
         Self { flux, tenant: true }
     }
 
-    /// Where the Kustomization and its source are.
+    /// The namespace of the Kustomization and its source.
     fn home<'b>(&self, cell: &'b Cell<'_>) -> &'b str {
         if self.tenant { &cell.namespace } else { FLUX }
     }
 
-    /// What the platform team sets up once: the source, the Kustomization, and a tenant's namespace and account.
+    /// The one-time setup by a platform team: the source, the Kustomization, and a tenant's namespace and account.
     fn set_up(&self, cell: &Cell<'_>) {
         let (home, name) = (self.home(cell), &cell.namespace);
         let mut objects = Vec::new();
@@ -163,10 +162,10 @@ impl<'a> Kustomization<'a> {
             kustomization["spec"]["serviceAccountName"] = json!(DEPLOYER);
         }
         objects.push(kustomization);
-        cell.stage.plane.kubectl_apply_text(User::Admin, &documents(&objects)).ok();
+        cell.cluster.plane.kubectl_apply_text(User::Admin, &documents(&objects)).ok();
     }
 
-    /// Publish the tree as a revision, as source-controller does after a push.
+    /// Publishes the tree as a revision, as source-controller does after a push.
     fn publish(&self, cell: &Cell<'_>, number: u8, text: &str) -> String {
         let folder = new_folder(&format!("{}-{number}", cell.namespace));
         let tarball = tarball_of(&folder, text);
@@ -196,8 +195,8 @@ impl<'a> Kustomization<'a> {
         revision
     }
 
-    /// What the Kustomization says of `revision`, once it says so.
-    fn said(&self, cell: &Cell<'_>, revision: &str) -> Option<Told> {
+    /// The result of `revision` in the Kustomization's status, once there is one.
+    fn reported(&self, cell: &Cell<'_>, revision: &str) -> Option<SyncResult> {
         let object = cell.get("Kustomization", self.home(cell), &cell.namespace)?;
         let status = &object["status"];
         if status["lastAttemptedRevision"] != revision {
@@ -207,20 +206,20 @@ impl<'a> Kustomization<'a> {
         let ready: &Value = conditions.iter().find(|condition| condition["type"] == "Ready")?;
         let words = ready["message"].as_str().unwrap_or_default().to_owned();
         match ready["status"].as_str()? {
-            "True" if status["lastAppliedRevision"] == revision => Some(Told::Done),
-            "False" if ready["reason"] == "HealthCheckFailed" => Some(Told::Unhealthy(words)),
-            "False" => Some(Told::Refused(words)),
+            "True" if status["lastAppliedRevision"] == revision => Some(SyncResult::Synced),
+            "False" if ready["reason"] == "HealthCheckFailed" => Some(SyncResult::Unhealthy(words)),
+            "False" => Some(SyncResult::Refused(words)),
             _ => None,
         }
     }
 
-    fn wait(&self, cell: &Cell<'_>, revision: &str, done: bool) -> Told {
-        let mut told = None;
+    fn wait(&self, cell: &Cell<'_>, revision: &str, done: bool) -> SyncResult {
+        let mut result = None;
         cell.wait_until(&format!("Flux to say something of {revision}"), || {
-            told = self.said(cell, revision).filter(|told| !done || *told == Told::Done);
-            told.is_some()
+            result = self.reported(cell, revision).filter(|result| !done || *result == SyncResult::Synced);
+            result.is_some()
         });
-        told.expect("that is what was waited for")
+        result.expect("that is what was waited for")
     }
 }
 
@@ -229,12 +228,12 @@ impl Tool for Kustomization<'_> {
         Layout { without_namespace: self.tenant, ..Layout::default() }
     }
 
-    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult {
         if self.tenant && commit.tree.objects.is_empty() {
-            // The namespace is not the tenant's to delete, and the Kustomization goes with it.
+            // A tenant cannot delete its namespace; the platform team does, and the Kustomization goes with it.
             let args = ["delete", "namespace", &cell.namespace, "--wait=false"];
-            cell.stage.plane.kubectl(User::Admin, args).ok();
-            return Told::Done;
+            cell.cluster.plane.kubectl(User::Admin, args).ok();
+            return SyncResult::Synced;
         }
         if commit.number == 1 {
             self.set_up(cell);
@@ -247,13 +246,13 @@ impl Tool for Kustomization<'_> {
         true
     }
 
-    /// It looks again every `retryInterval`.
-    fn says_at_last(&mut self, cell: &Cell<'_>, told: Told) -> Told {
+    /// It retries every `retryInterval`.
+    fn final_result(&mut self, cell: &Cell<'_>, result: SyncResult) -> SyncResult {
         let object = cell.get("Kustomization", self.home(cell), &cell.namespace);
         let revision = object.map(|object| object["status"]["lastAttemptedRevision"].clone());
         match revision.as_ref().and_then(Value::as_str) {
             Some(revision) => self.wait(cell, revision, true),
-            None => told,
+            None => result,
         }
     }
 }
@@ -270,12 +269,13 @@ fn tarball_of(folder: &Path, text: &str) -> Vec<u8> {
     packed.stdout
 }
 
-/// A definition takes every object of its kind along, so it stays when it leaves the tree, and when the tree goes.
+/// Deleting a definition deletes every object of its kind, so it stays when it is removed from the tree, and when the
+/// Kustomization is deleted.
 #[test]
-fn the_definitions_outlive_the_kustomization_that_brought_them() {
-    let stage = Stage::prepared(&quickstart_instance());
-    let flux = Flux::start(&stage);
-    let cell = Cell::new(&stage, "definitions".to_owned());
+fn definitions_outlive_their_kustomization() {
+    let cluster = Cluster::prepared(&quickstart_instance());
+    let flux = Flux::start(&cluster);
+    let cell = Cell::new(&cluster, "definitions".to_owned());
     let tool = Kustomization::of_the_cluster(&flux);
     let marker = |name: &str| {
         let metadata = json!({"name": name, "namespace": FLUX});
@@ -289,26 +289,28 @@ fn the_definitions_outlive_the_kustomization_that_brought_them() {
     tool.set_up(&cell);
     let commit = |number, tree: &str| {
         let revision = tool.publish(&cell, number, tree);
-        wait_for("Flux to be done", SOON, || tool.said(&cell, &revision).filter(|told| *told == Told::Done));
+        wait_for("Flux to be done", SOON, || {
+            tool.reported(&cell, &revision).filter(|result| *result == SyncResult::Synced)
+        });
     };
     commit(1, &tree);
     let definitions = || {
         let names =
             "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.metadata.deletionTimestamp},{end}";
-        let all = stage.plane.kubectl(User::Admin, ["get", "crd", "-o", names]).ok();
+        let all = cluster.plane.kubectl(User::Admin, ["get", "crd", "-o", names]).ok();
         let ours = all.split(',').filter(|line| line.contains(".postlink.dev ")).map(str::to_owned);
         ours.collect::<Vec<_>>()
     };
     let applied = definitions();
     assert_eq!(applied.len(), 3, "{applied:?}");
 
-    // What else left the tree is gone, so Flux did prune.
+    // Other removed objects are gone, so Flux did prune.
     commit(2, &marker("leaves-last"));
     assert!(cell.get("ConfigMap", FLUX, "leaves-first").is_none());
     assert_eq!(definitions(), applied);
 
     let kustomization = ["delete", "kustomizations.kustomize.toolkit.fluxcd.io", &cell.namespace, "-n", FLUX];
-    stage.plane.kubectl(User::Admin, kustomization).ok();
+    cluster.plane.kubectl(User::Admin, kustomization).ok();
     assert!(cell.get("ConfigMap", FLUX, "leaves-last").is_none());
     assert_eq!(definitions(), applied);
 }

@@ -1,4 +1,4 @@
-//! The published health expressions (`docs/health`), put to the real libraries by the program in `tests/cluster/health`.
+//! The published health expressions (`docs/health`), evaluated with the real libraries by `tests/cluster/health`.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -6,23 +6,23 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::cluster::text_of;
 use crate::harness::binaries::Binaries;
-use crate::stage::text_of;
 
-/// What one tool says of one object.
+/// The health of one object according to one tool.
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
-pub struct Said {
+pub struct ToolHealth {
     pub status: String,
     #[serde(default)]
     pub message: String,
 }
 
-/// What all three say of one object.
+/// The health of one object according to all three tools.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Health {
-    pub kstatus: Said,
-    pub argo: Said,
-    pub flux: Said,
+    pub kstatus: ToolHealth,
+    pub argo: ToolHealth,
+    pub flux: ToolHealth,
 }
 
 /// `spec.healthCheckExprs` as published.
@@ -39,7 +39,6 @@ fn published(path: &str) -> Value {
     serde_yaml::from_str(&text_of(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// What the three say of each object.
 pub fn health_of(objects: &[Value]) -> Vec<Health> {
     let program = Binaries::find().unwrap_or_else(|error| panic!("{error}")).health;
     let question = json!({"objects": objects, "lua": lua_scripts(), "cel": flux_expressions()});
@@ -50,7 +49,7 @@ pub fn health_of(objects: &[Value]) -> Vec<Health> {
         .spawn()
         .expect("the program was found a moment ago");
     let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
-    // It reads everything before it writes anything, so neither pipe can stop the other.
+    // It reads all input before it writes anything, so the pipes cannot deadlock.
     stdin.write_all(question.to_string().as_bytes()).expect("the program reads its question");
     drop(stdin);
     let output = child.wait_with_output().expect("a child of ours can be waited for");

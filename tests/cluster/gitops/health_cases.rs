@@ -1,5 +1,5 @@
-//! What kstatus, Argo CD and Flux call our objects, with the published expressions, for every way an object can be
-//! that can be brought about with simulated instances. The objects are as the real controller stored them.
+//! The health that kstatus, Argo CD and Flux report for our objects with the published expressions, in every state that
+//! simulated instances can produce. The objects are as stored by the real controller.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::cell::{Cell, message};
 use super::health::health_of;
+use crate::cluster::{Cluster, Lease, condition, repository};
 use crate::harness::users::User;
-use crate::stage::{Lease, Stage, condition, repository};
 
 const NAMESPACE: &str = "health";
 
-/// An object, what its `Ready` says, and what the three tools must call it.
+/// An object, its `Ready`, and the expected health in the three tools.
 struct Case {
     kind: &'static str,
     name: &'static str,
@@ -23,15 +23,15 @@ struct Case {
     health: [&'static str; 3],
 }
 
-/// Nothing is broken or waits for someone; intended off-states are this too.
+/// Nothing is broken or waits for someone; includes intended off-states.
 const FINE: [&str; 3] = ["Current", "Healthy", "Current"];
-/// It goes on by itself.
+/// Continues automatically.
 const UNDER_WAY: [&str; 3] = ["InProgress", "Progressing", "InProgress"];
-/// A person has to do something.
+/// Needs a person to act.
 const STUCK: [&str; 3] = ["Failed", "Degraded", "Failed"];
-/// The instance is down: nobody's act, it ends by itself, and nobody knows when.
+/// The instance is down; it recovers automatically at an unknown time.
 const DOWN: [&str; 3] = ["InProgress", "Degraded", "Failed"];
-/// kstatus has a word for what is being deleted.
+/// Being deleted, for which kstatus has its own status.
 const GOING: [&str; 3] = ["Terminating", "Progressing", "InProgress"];
 
 const fn case(
@@ -50,7 +50,7 @@ const POST: &str = "PostLink";
 const CASES: &[Case] = &[
     case(CONNECTION, "connected", ("True", "Connected"), FINE),
     case(CONNECTION, "disabled", ("True", "Disabled"), FINE),
-    // Held, it works as before; the rules that hold it are what is wrong.
+    // A held connection works as before; the rules that hold it are unhealthy.
     case(CONNECTION, "held-disabled", ("True", "Connected"), FINE),
     case(CONNECTION, "held-deleted", ("True", "Connected"), GOING),
     case(CONNECTION, "busy", ("Unknown", "Connecting"), UNDER_WAY),
@@ -88,9 +88,9 @@ const CASES: &[Case] = &[
     case(POST, "no-default", ("False", "NoDefaultConnection"), UNDER_WAY),
 ];
 
-/// Reasons `Ready` can have that no commit and no simulated instance at rest brings about: they pass, or take a
-/// person in Dynamics, a broken sign-in service, a name server or a thousand rules. Their health follows from
-/// `Ready`, `Reconciling` and `Stalled`, as that of every case above.
+/// Reasons of `Ready` that cannot be produced here: they are transient, or need a change in Dynamics, a broken sign-in
+/// service, a name server or a thousand rules. Their health follows from `Ready`, `Reconciling` and `Stalled`, as in
+/// every case above.
 const NOT_HERE: [Reason; 11] = [
     Reason::Restored,
     Reason::ConnectionDeleted,
@@ -126,7 +126,7 @@ fn get(cell: &Cell<'_>, case: &Case) -> Value {
     found.unwrap_or_else(|| panic!("there is no {} {}", case.kind, case.name))
 }
 
-/// Wait until every case among `wanted` is as it says, and say which are not.
+/// Waits until every case in `wanted` has its `Ready`; fails with those that do not.
 fn wait(cell: &Cell<'_>, wanted: impl Fn(&Case) -> bool) {
     let begin = std::time::Instant::now();
     loop {
@@ -146,12 +146,12 @@ fn wait(cell: &Cell<'_>, wanted: impl Fn(&Case) -> bool) {
         if missing.is_empty() {
             return;
         }
-        assert!(begin.elapsed() < crate::stage::SOON, "{missing}");
+        assert!(begin.elapsed() < crate::cluster::SOON, "{missing}");
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
 }
 
-/// What all three say of the cases, as differences from `wanted`.
+/// The differences between the health in all three tools and `wanted`.
 fn differences(cell: &Cell<'_>, cases: &[&Case], wanted: impl Fn(&Case) -> [&'static str; 3]) -> Vec<String> {
     let objects: Vec<_> = cases.iter().map(|case| get(cell, case)).collect();
     let mut wrong = Vec::new();
@@ -160,7 +160,7 @@ fn differences(cell: &Cell<'_>, cases: &[&Case], wanted: impl Fn(&Case) -> [&'st
         if said != wanted(case) {
             wrong.push(format!("{} {}: {said:?}, wanted {:?}", case.kind, case.name, wanted(case)));
         }
-        // What Argo CD shows beside the heart says why, also where the heart is green and something is off.
+        // Argo CD's health message gives the reason, also for a healthy object with something off.
         let ready = message(object, "Ready");
         let held = message(object, "DisableRefused");
         let words = if held.is_empty() { &ready } else { &held };
@@ -174,24 +174,24 @@ fn differences(cell: &Cell<'_>, cases: &[&Case], wanted: impl Fn(&Case) -> [&'st
 }
 
 #[test]
-fn tools_agree_on_what_is_healthy() {
+fn tools_agree_on_health() {
     let instances = repository("tests/cluster/gitops/fixtures/instances.yaml");
-    let mut stage = Stage::set(&instances, Lease::None);
-    stage.plane.kubectl_apply(User::Alice, repository("tests/cluster/gitops/fixtures/objects.yaml"));
+    let mut cluster = Cluster::installed(&instances, Lease::None);
+    cluster.plane.kubectl_apply(User::Alice, repository("tests/cluster/gitops/fixtures/objects.yaml"));
     {
-        let cell = Cell::new(&stage, NAMESPACE.to_owned());
-        // It was connected to another organisation before.
+        let cell = Cell::new(&cluster, NAMESPACE.to_owned());
+        // It was connected to another organization before.
         let before =
             json!({"organization": {"id": "2e94c0b7-5a1f-4d83-b6c2-0000000000ff", "uniqueName": "before"}});
         cell.write_status(CONNECTION, NAMESPACE, "moved", &before);
-        // Nobody has looked at anything yet: `observedGeneration` is -1.
+        // Nothing has been reconciled yet: `observedGeneration` is -1.
         let stored: Vec<_> = CASES.iter().filter(|case| case.name != "too-late").collect();
         assert_eq!(differences(&cell, &stored, |_| UNDER_WAY), [""; 0], "before the controller runs");
     }
 
-    stage.start_controller();
-    let kubectl = |user, args: &[&str]| stage.plane.kubectl(user, args).ok();
-    let cell = Cell::new(&stage, NAMESPACE.to_owned());
+    cluster.start_controller();
+    let kubectl = |user, args: &[&str]| cluster.plane.kubectl(user, args).ok();
+    let cell = Cell::new(&cluster, NAMESPACE.to_owned());
     let afterwards = ["held-disabled", "held-deleted", "holds-disabled", "holds-deleted", "too-late"];
     wait(&cell, |case| !afterwards.contains(&case.name));
     cell.wait("the rules that are to hold their connections", |seen| {
@@ -208,25 +208,25 @@ fn tools_agree_on_what_is_healthy() {
         "metadata": {"name": "too-late", "namespace": NAMESPACE},
         "spec": {"connectionRef": {"name": "held-deleted"}},
     });
-    stage.plane.kubectl_apply_text(User::Alice, &too_late.to_string()).ok();
+    cluster.plane.kubectl_apply_text(User::Alice, &too_late.to_string()).ok();
     wait(&cell, |_| true);
 
     let all: Vec<_> = CASES.iter().collect();
     assert_eq!(differences(&cell, &all, |case| case.health), [""; 0]);
     drop(cell);
 
-    // A change that nobody has looked at yet: what is said of the generation before does not count.
-    stage.kill_controller();
-    let cell = Cell::new(&stage, NAMESPACE.to_owned());
+    // A change not reconciled yet: conditions of the previous generation do not count.
+    cluster.kill_controller();
+    let cell = Cell::new(&cluster, NAMESPACE.to_owned());
     let spec = r#"{"spec":{"link":{"notes":"Luggage"}}}"#;
     let patch = ["patch", "arule", "reserved", "-n", NAMESPACE, "--type=merge", "-p", spec];
-    stage.plane.kubectl(User::Alice, patch).ok();
+    cluster.plane.kubectl(User::Alice, patch).ok();
     let edited: Vec<_> = CASES.iter().filter(|case| case.name == "reserved").collect();
     assert_eq!(differences(&cell, &edited, |_| UNDER_WAY), [""; 0], "after an edit");
 }
 
 #[test]
-fn every_reason_of_ready_has_a_case_or_says_why_not() {
+fn every_ready_reason_has_a_health_case() {
     let cases: BTreeSet<_> = CASES.iter().map(|case| case.ready.1).collect();
     let named: BTreeSet<_> = NOT_HERE.iter().chain(&NOT_READY).map(|reason| reason.as_str()).collect();
     let twice: Vec<_> = cases.intersection(&named).collect();

@@ -1,9 +1,9 @@
-//! The real Helm: a chart made of the tree, and an upgrade at each commit.
+//! The real Helm: a chart generated from the tree, and an upgrade per commit.
 
 use std::fs;
 
 use super::cell::Cell;
-use super::tool::{Commit, Told, Tool};
+use super::tool::{Commit, SyncResult, Tool};
 use super::tree::PLATFORM;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
@@ -13,13 +13,13 @@ pub struct Helm {
 }
 
 impl Tool for Helm {
-    /// Helm 3 does not look at custom resources.
+    /// Helm 3 does not check the health of custom resources.
     fn looks_at_health(&self) -> bool {
         self.major == 4
     }
 
-    /// `helm upgrade --install --wait`. The release is kept beside the namespace, which is part of the chart.
-    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+    /// `helm upgrade --install --wait`. The release is stored outside the namespace, which is part of the chart.
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult {
         let chart = new_folder(&format!("{}-chart-{}", cell.namespace, commit.number));
         let about = format!("apiVersion: v2\nname: social\nversion: 0.0.{}\n", commit.number);
         let templates = chart.join("templates");
@@ -39,13 +39,13 @@ impl Tool for Helm {
             "--timeout",
             "60s",
         ];
-        let answer = cell.stage.plane.helm(self.major, User::Alice, args);
+        let answer = cell.cluster.plane.helm(self.major, User::Alice, args);
         if answer.succeeded() {
-            Told::Done
+            SyncResult::Synced
         } else if answer.stderr.contains("denied request") {
-            Told::Refused(answer.stderr)
+            SyncResult::Refused(answer.stderr)
         } else {
-            Told::Unhealthy(answer.stderr)
+            SyncResult::Unhealthy(answer.stderr)
         }
     }
 }

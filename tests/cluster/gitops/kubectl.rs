@@ -1,12 +1,12 @@
-//! A person with the real kubectl: apply the tree, and delete what left it.
+//! A person with the real kubectl: apply the tree, and delete what was removed from it.
 
 use super::cell::Cell;
-use super::tool::{Commit, Told, Tool};
+use super::tool::{Commit, SyncResult, Tool};
 use super::tree::{Layout, Tree};
 use crate::harness::kubectl::Answer;
 use crate::harness::users::User;
 
-/// In which order the person works, and which object stands first in the files.
+/// The order of apply and delete, and of the objects in the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Apply, then delete; rules before the connection.
@@ -26,10 +26,10 @@ impl Kubectl {
         if self.server_side {
             args.push("--server-side");
         }
-        cell.stage.plane.kubectl_with_input(User::Alice, args, &tree.text())
+        cell.cluster.plane.kubectl_with_input(User::Alice, args, &tree.text())
     }
 
-    /// `kubectl delete` of what left. Who deletes a namespace does not first delete what is in it.
+    /// `kubectl delete` of what was removed. A namespace is deleted without deleting its contents first.
     fn delete(cell: &Cell<'_>, commit: &Commit<'_>) -> Option<Answer> {
         let mut left = commit.previous.without(commit.tree);
         if left.has_namespace() {
@@ -38,9 +38,9 @@ impl Kubectl {
         if left.objects.is_empty() {
             return None;
         }
-        // What the first attempt deleted is not there for the second.
+        // What the first attempt deleted is missing at the second.
         let args = ["delete", "-f", "-", "--wait=false", "--ignore-not-found"];
-        Some(cell.stage.plane.kubectl_with_input(User::Alice, args, &left.text()))
+        Some(cell.cluster.plane.kubectl_with_input(User::Alice, args, &left.text()))
     }
 }
 
@@ -49,7 +49,7 @@ impl Tool for Kubectl {
         Layout { connection_last: self.order == Order::RulesFirst, ..Layout::default() }
     }
 
-    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told {
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult {
         let answers = match self.order {
             Order::RulesFirst => [Some(self.apply(cell, commit.tree)), Self::delete(cell, commit)],
             Order::ConnectionFirst => {
@@ -63,6 +63,6 @@ impl Tool for Kubectl {
             .filter(|answer| !answer.succeeded())
             .map(|answer| answer.stderr.as_str())
             .collect();
-        if refused.is_empty() { Told::Done } else { Told::Refused(refused) }
+        if refused.is_empty() { SyncResult::Synced } else { SyncResult::Refused(refused) }
     }
 }

@@ -1,6 +1,6 @@
-//! The matrix: every scenario with every tool, each in a namespace of its own, several at a time, on one control
-//! plane with one controller in mode Deny. What must come of each cell is written down here, from §5 of the
-//! semantics, and not taken from what came of it.
+//! The matrix: every scenario with every tool, each in its own namespace, several at a time, on one control plane with
+//! one controller in mode Deny. The expected results are written by hand from §5 of the semantics, not taken from a
+//! run.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,15 +14,15 @@ use super::helm::Helm;
 use super::kubectl::{Kubectl, Order};
 use super::page;
 use super::play::Outcome::{self, Converges, Held, NeedsPruneLast, OnceMore, Refused};
-use super::play::{Played, play};
+use super::play::{CellResult, play};
 use super::tool::Tool;
 use super::tree::{PLATFORM, Scenario};
+use crate::cluster::{Cluster, Lease, SOON};
 use crate::harness::users::User;
 use crate::oracle;
-use crate::stage::{Lease, SOON, Stage};
 use crate::story::CANARY;
 
-/// So many cells at a time; they mostly wait for the controller's five seconds and for each other.
+/// Cells run at a time; they mostly wait for the controller's five seconds.
 const AT_A_TIME: usize = 8;
 
 /// A column of the table.
@@ -66,12 +66,12 @@ impl Column {
         }
     }
 
-    /// The real program did it; else the driver that repeats Argo CD's requests.
+    /// Whether the real program ran, or the driver that reproduces Argo CD's requests.
     pub fn is_real(self) -> bool {
         !matches!(self, Self::ArgoOneWave | Self::ArgoWaves | Self::ArgoWavesPruneLast)
     }
 
-    /// The tools that play a cell of this column, each in a namespace of its own.
+    /// The tools that run a cell of this column, each in its own namespace.
     fn tools(self, flux: &Flux) -> Vec<Box<dyn Tool + '_>> {
         let kubectl = |server_side| -> Vec<Box<dyn Tool>> {
             [Order::RulesFirst, Order::ConnectionFirst]
@@ -91,12 +91,12 @@ impl Column {
         }
     }
 
-    /// §5, by hand: what may come of the scenario's commit, and of the later one that sets the rules inactive.
+    /// §5, by hand: the allowed results of the scenario's commit, and of the later one that deactivates the rules.
     fn expected(self, scenario: Scenario, order: usize) -> (&'static [Outcome], &'static [Outcome]) {
         use Scenario::{S1, S2, S3, S4, S5, S6};
         match (self, scenario) {
-            // A person in mode Deny is refused, and told why. Who applies the rules first may be too quick for the
-            // controller or not; who begins with the connection is always refused once.
+            // A person in mode Deny is refused, with the reason. Applying the rules first may or may not be too quick
+            // for the controller; starting with the connection is always refused once.
             (Self::Kubectl | Self::KubectlServerSide, scenario) => match (scenario, order) {
                 (S1 | S5, 0) => (&[Refused], &[Converges, OnceMore]),
                 (S1 | S5, _) => (&[Refused], &[OnceMore]),
@@ -104,7 +104,7 @@ impl Column {
                 (S2 | S3 | S4, _) => (&[OnceMore], &[]),
                 (S6, _) => (&[Converges], &[]),
             },
-            // The connection is pruned in the first wave and waited for; the rules are in the second.
+            // The first wave prunes the connection and waits for it; the rules are in the second.
             (Self::ArgoWaves, S1) => (&[Held], &[NeedsPruneLast]),
             (Self::ArgoWaves, S2) => (&[NeedsPruneLast], &[]),
             (_, S1 | S5) => (&[Held], &[Converges]),
@@ -113,37 +113,38 @@ impl Column {
     }
 }
 
-/// A column and a scenario.
 pub type Place = (Scenario, Column);
 
-/// What came of a cell, or why it failed.
-fn play_cell(stage: &Stage, flux: &Flux, (scenario, column): Place) -> Played {
-    let mut worst: Option<Played> = None;
+/// The result of a cell, or why it failed.
+fn play_cell(cluster: &Cluster, flux: &Flux, (scenario, column): Place) -> CellResult {
+    let mut worst: Option<CellResult> = None;
     for (order, mut tool) in column.tools(flux).into_iter().enumerate() {
         let namespace = format!("{scenario:?}-{column:?}-{order}").to_lowercase();
-        let cell = Cell::new(stage, namespace);
+        let cell = Cell::new(cluster, namespace);
         let played = play(&cell, tool.as_mut(), scenario);
         let (second, third) = column.expected(scenario, order);
         assert!(second.contains(&played.second), "{}: {played:?}, expected {second:?}", cell.namespace);
         let later = played.third.map_or(third.is_empty(), |came| third.contains(&came));
         assert!(later, "{}: {played:?}, expected later {third:?}", cell.namespace);
-        // The table says what a person has to reckon with.
+        // The table shows the worst case.
         let before = worst.unwrap_or(played);
-        worst =
-            Some(Played { second: before.second.max(played.second), third: before.third.max(played.third) });
+        worst = Some(CellResult {
+            second: before.second.max(played.second),
+            third: before.third.max(played.third),
+        });
     }
     worst.expect("every column has a tool")
 }
 
 #[test]
-fn one_commit_is_enough_with_every_tool() {
-    let stage = Stage::quickstart(Lease::None);
-    stage.plane.kubectl(User::Admin, ["create", "namespace", PLATFORM]).ok();
-    let flux = Flux::start(&stage);
-    refusal_is_in_force(&stage);
+fn one_commit_suffices_with_every_tool() {
+    let cluster = Cluster::quickstart(Lease::None);
+    cluster.plane.kubectl(User::Admin, ["create", "namespace", PLATFORM]).ok();
+    let flux = Flux::start(&cluster);
+    refusal_is_in_force(&cluster);
 
     let begin = Instant::now();
-    // The ones that take two commits after the first come first.
+    // Start with the scenarios that need a third commit.
     let mut places: Vec<Place> =
         Scenario::ALL.iter().flat_map(|s| Column::ALL.iter().map(|c| (*s, *c))).collect();
     places.sort_by_key(|(scenario, _)| !matches!(scenario, Scenario::S1 | Scenario::S5));
@@ -154,16 +155,16 @@ fn one_commit_is_enough_with_every_tool() {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 loop {
-                    let Some(place) = queue.lock().expect("nobody panics with the lock").next() else {
+                    let Some(place) = queue.lock().expect("the lock is not poisoned").next() else {
                         break;
                     };
-                    // One failed cell must not hide what came of the others.
-                    match catch_unwind(AssertUnwindSafe(|| play_cell(&stage, &flux, place))) {
+                    // One failed cell must not hide the results of the others.
+                    match catch_unwind(AssertUnwindSafe(|| play_cell(&cluster, &flux, place))) {
                         Ok(played) => {
                             eprintln!("{:>4} s  {place:?}: {played:?}", begin.elapsed().as_secs());
-                            results.lock().expect("nobody panics with the lock").insert(place, played);
+                            results.lock().expect("the lock is not poisoned").insert(place, played);
                         }
-                        Err(_) => failures.lock().expect("nobody panics with the lock").push(place),
+                        Err(_) => failures.lock().expect("the lock is not poisoned").push(place),
                     }
                 }
             });
@@ -172,17 +173,17 @@ fn one_commit_is_enough_with_every_tool() {
     let failures = failures.into_inner().expect("every thread has ended");
     assert!(failures.is_empty(), "failed cells: {failures:?}");
 
-    stage.controller_kept_within_its_rights();
-    let broken = oracle::broken_rules(&stage.plane.history("/registry/"), CANARY);
+    cluster.controller_kept_within_its_rights();
+    let broken = oracle::broken_rules(&cluster.plane.history("/registry/"), CANARY);
     assert!(broken.is_empty(), "{broken:#?}");
     page::check(&results.into_inner().expect("every thread has ended"));
 }
 
-/// A policy is in force some time after it is created, and nothing announces it.
-fn refusal_is_in_force(stage: &Stage) {
-    let cell = Cell::new(stage, "in-force".to_owned());
+/// A policy takes effect some time after its creation, without any signal.
+fn refusal_is_in_force(cluster: &Cluster) {
+    let cell = Cell::new(cluster, "in-force".to_owned());
     let mut kubectl = Kubectl { server_side: false, order: Order::RulesFirst };
     super::play::begin(&cell, &mut kubectl);
     let delete = ["delete", "dconn", super::cell::CONNECTION, "-n", &cell.namespace, "--dry-run=server"];
-    stage.plane.until_refused(User::Alice, &delete, super::tree::USED_BY, SOON);
+    cluster.plane.until_refused(User::Alice, &delete, super::tree::USED_BY, SOON);
 }

@@ -1,7 +1,6 @@
-//! GitOps: what comes of a commit with each tool that people deploy with, and what those tools call healthy.
-//!
-//! A scenario (`tree`) is what a commit changes. A tool (`tool`, and one file each) is given the whole tree at each
-//! commit. `play` says what came of it, and `matrix` what must; `page` keeps `docs/gitops.md` to that.
+//! GitOps: the result of a commit with each common deployment tool, and the health those tools report. A scenario
+//! (`tree`) is a change made by a commit. A tool (`tool`, and one file each) gets the whole tree at each commit. `play`
+//! determines the result, `matrix` has the expected ones, and `page` keeps `docs/gitops.md` current.
 
 mod argo;
 mod cell;

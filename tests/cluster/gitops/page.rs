@@ -1,20 +1,20 @@
-//! The table in `docs/gitops.md` is what came of the matrix. `POSTLINK_WRITE_DOCS=1` writes it anew.
+//! The table in `docs/gitops.md` shows the results of the matrix; `POSTLINK_WRITE_DOCS=1` rewrites it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
 use super::matrix::{Column, Place};
-use super::play::Played;
+use super::play::CellResult;
 use super::tree::Scenario;
-use crate::stage::{repository, text_of};
+use crate::cluster::{repository, text_of};
 
 const PAGE: &str = "docs/gitops.md";
 const BEGIN: &str = "<!-- The table begins; a test writes it. -->\n";
 const END: &str = "<!-- The table ends. -->\n";
 
-/// Fails unless the page says what came of the cells, none missing.
-pub fn check(played: &BTreeMap<Place, Played>) {
+/// Fails unless the page shows the result of every cell.
+pub fn check(played: &BTreeMap<Place, CellResult>) {
     let page = text_of(PAGE);
     let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the table");
     let (committed, after) = rest.split_once(END).expect("the table has an end");
@@ -26,11 +26,11 @@ pub fn check(played: &BTreeMap<Place, Played>) {
     }
     assert!(
         committed == table,
-        "{PAGE} is out of date; run `POSTLINK_WRITE_DOCS=1 cargo test --test cluster one_commit_is_enough`\n{table}"
+        "{PAGE} is out of date; run `POSTLINK_WRITE_DOCS=1 cargo test --test cluster one_commit_suffices`\n{table}"
     );
 }
 
-fn table(played: &BTreeMap<Place, Played>) -> String {
+fn table(played: &BTreeMap<Place, CellResult>) -> String {
     let mut text = String::from("\n| |");
     for column in Column::ALL {
         let _ = write!(text, " {} |", column.title());
@@ -67,7 +67,7 @@ fn row<'a>(text: &mut String, title: &str, cell: impl Fn(Column) -> Option<&'a s
     text.push('\n');
 }
 
-/// The version of a module, as its go.mod has it.
+/// The version of a module in its go.mod.
 fn version(folder: &str, module: &str) -> String {
     let text = text_of(&format!("tests/cluster/{folder}/go.mod"));
     let module = format!("{module} ");

@@ -1,22 +1,21 @@
-//! What a tool is here: something that is given the whole tree at each commit and brings it about in its own way.
+//! A deployment tool: it gets the whole tree at each commit and applies it in its own way.
 
 use super::cell::Cell;
 use super::tree::{Layout, Tree};
 
-/// What the tool itself said of one command or one sync.
+/// The result of one command or sync, as the tool reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
-    /// It is done and content.
-    Done,
-    /// The API server refused something; the words the person or the tool sees.
+pub enum SyncResult {
+    Synced,
+    /// The API server refused something; its message.
     Refused(String),
-    /// The objects are not as healthy as the tool wants them; its words.
+    /// The tool reports unhealthy objects; its message.
     Unhealthy(String),
-    /// It waits, and has not got to the rest of the tree; its words.
-    Waits(String),
+    /// The tool waits and has not reached the rest of the tree; its message.
+    Waiting(String),
 }
 
-/// A commit: what stood in git before and what stands there now.
+/// A commit: the previous tree and the new one.
 #[derive(Debug)]
 pub struct Commit<'a> {
     pub number: u8,
@@ -24,29 +23,28 @@ pub struct Commit<'a> {
     pub tree: &'a Tree,
 }
 
-/// One tool in one cell. What it remembers of a sync it remembers itself, as the real one does.
+/// One tool in one cell. It keeps its own state between syncs, as the real one does.
 pub trait Tool {
-    /// How the tree is laid out for it.
+    /// The layout of its tree.
     fn layout(&self) -> Layout {
         Layout::default()
     }
 
-    /// Bring the commit about, with the retries the tool has of its own. Given the same commit again, it does what
-    /// a person does who gives the same command once more.
-    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> Told;
+    /// Applies the commit, with the tool's own retries. A second call with the same commit repeats the command.
+    fn sync(&mut self, cell: &Cell<'_>, commit: &Commit<'_>) -> SyncResult;
 
-    /// It looks at the health of what it applied, and is not content with a rule that holds a connection.
+    /// Whether it checks the health of what it applied, so that a rule that holds a connection fails the sync.
     fn looks_at_health(&self) -> bool {
         false
     }
 
-    /// What it says once the cluster is as the commit wants it. A tool that looks again by itself is asked here.
-    fn says_at_last(&mut self, _cell: &Cell<'_>, told: Told) -> Told {
-        told
+    /// The result once the commit has taken effect, for a tool that retries on its own.
+    fn final_result(&mut self, _cell: &Cell<'_>, result: SyncResult) -> SyncResult {
+        result
     }
 
-    /// The way out for a tool that waits for ever.
-    fn rescue(&mut self, _cell: &Cell<'_>, _commit: &Commit<'_>) -> Told {
-        panic!("nobody wrote down a way out for this tool")
+    /// The documented recovery for a tool that waits forever.
+    fn recover(&mut self, _cell: &Cell<'_>, _commit: &Commit<'_>) -> SyncResult {
+        panic!("this tool has no documented recovery")
     }
 }

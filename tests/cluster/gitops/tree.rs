@@ -1,13 +1,13 @@
-//! What stands in git at each commit of a scenario: the whole desired tree, as objects.
+//! The contents of git at each commit of a scenario: the whole desired tree.
 
 use serde_json::{Value, json};
 
 use super::cell::CONNECTION;
 
-/// The rules of every tree; both are active at first.
+/// The rules of every tree; both start active.
 pub const RULES: [&str; 2] = ["complaints", "lost-luggage"];
 
-/// Who has to act for the connection, in the words every refusal uses.
+/// The part that all refusals have in common.
 pub const USED_BY: &str = "is used by 2 active rules: complaints, lost-luggage";
 
 /// §5 of the semantics: what the second commit does to a tree with a connection, active rules and links.
@@ -35,20 +35,20 @@ impl Scenario {
         }
     }
 
-    /// What the commit wants of the connection and the rules.
-    pub fn second(self) -> DesiredLink {
+    /// The desired state of the second commit.
+    pub fn second(self) -> Desired {
         match self {
-            Self::S1 => DesiredLink { connection: Connection::Absent, rules: Rules::Active },
-            Self::S2 => DesiredLink { connection: Connection::Absent, rules: Rules::Inactive },
-            Self::S3 | Self::S6 => DesiredLink { connection: Connection::Absent, rules: Rules::Absent },
-            Self::S4 => DesiredLink { connection: Connection::Disabled, rules: Rules::Inactive },
-            Self::S5 => DesiredLink { connection: Connection::Disabled, rules: Rules::Active },
+            Self::S1 => Desired { connection: Connection::Absent, rules: Rules::Active },
+            Self::S2 => Desired { connection: Connection::Absent, rules: Rules::Inactive },
+            Self::S3 | Self::S6 => Desired { connection: Connection::Absent, rules: Rules::Absent },
+            Self::S4 => Desired { connection: Connection::Disabled, rules: Rules::Inactive },
+            Self::S5 => Desired { connection: Connection::Disabled, rules: Rules::Active },
         }
     }
 
-    /// The later commit that ends what the second one left held: the rules go inactive.
-    pub fn third(self) -> DesiredLink {
-        DesiredLink { rules: Rules::Inactive, ..self.second() }
+    /// The desired state of the later commit, which deactivates the rules.
+    pub fn third(self) -> Desired {
+        Desired { rules: Rules::Inactive, ..self.second() }
     }
 }
 
@@ -66,29 +66,29 @@ pub enum Rules {
     Absent,
 }
 
-/// What a commit declares.
+/// The connection and rules that a commit declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DesiredLink {
+pub struct Desired {
     pub connection: Connection,
     pub rules: Rules,
 }
 
-impl DesiredLink {
+impl Desired {
     /// The first commit of every scenario.
     pub const FIRST: Self = Self { connection: Connection::Enabled, rules: Rules::Active };
 }
 
-/// How a tree is laid out for the tool that reads it; the wish is the same for all.
+/// How a tree is laid out for a tool; the desired state is the same for all.
 #[derive(Debug, Clone, Copy, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an independent habit of a tool")]
 pub struct Layout {
-    /// Annotate what rules need (namespace, Secret, connection) with an earlier wave than rules and posts.
+    /// Put namespace, Secret and connection into an earlier wave than rules and posts.
     pub waves: bool,
     /// Annotate the connection with `PruneLast=true`.
     pub prune_last: bool,
-    /// The connection comes after the rules, as the tool reads the files.
+    /// The connection is applied after the rules.
     pub connection_last: bool,
-    /// The namespace is not in the tree: its owner is somebody else.
+    /// The namespace is managed elsewhere and not in the tree.
     pub without_namespace: bool,
 }
 
@@ -101,7 +101,7 @@ pub struct Tree {
 impl Tree {
     /// The tree of a cell at a commit. `gone`: the commit removed the namespace with everything in it; what remains
     /// is a `ConfigMap` elsewhere, because tools refuse to empty a tree.
-    pub fn new(namespace: &str, wish: DesiredLink, gone: bool, layout: Layout) -> Self {
+    pub fn new(namespace: &str, desired: Desired, gone: bool, layout: Layout) -> Self {
         let mut objects = Vec::new();
         if !layout.without_namespace {
             objects.push(json!({
@@ -125,7 +125,7 @@ impl Tree {
                 "clientSecret": "paper-clip",
             },
         }));
-        let mut connection = connection(namespace, wish.connection);
+        let mut connection = connection(namespace, desired.connection);
         if layout.prune_last
             && let Some(connection) = &mut connection
         {
@@ -135,14 +135,14 @@ impl Tree {
         if !layout.connection_last {
             objects.extend(connection.take());
         }
-        if wish.rules != Rules::Absent {
-            let active = wish.rules == Rules::Active;
+        if desired.rules != Rules::Absent {
+            let active = desired.rules == Rules::Active;
             objects.extend(RULES.map(|name| rule(namespace, name, active)));
         }
         objects.extend(connection);
         objects.push(post(namespace, "by-rule", false));
-        // Whoever takes the connection out of the tree takes along the wishes for links through it.
-        objects.push(post(namespace, "by-hand", wish.connection != Connection::Absent));
+        // A commit that removes the connection also removes the requests for links through it.
+        objects.push(post(namespace, "by-hand", desired.connection != Connection::Absent));
         if layout.waves {
             for object in &mut objects {
                 let later = ["AutomationRule", "PostLink"].iter().any(|kind| object["kind"] == *kind);
@@ -153,7 +153,7 @@ impl Tree {
         Self { objects }
     }
 
-    /// Those of `self` that `later` no longer has.
+    /// The objects of `self` that are not in `later`.
     pub fn without(&self, later: &Self) -> Self {
         let objects = self.objects.iter().filter(|object| !later.has(object)).cloned().collect();
         Self { objects }
@@ -173,23 +173,22 @@ impl Tree {
     }
 }
 
-/// Objects as YAML documents.
 pub fn documents(objects: &[Value]) -> String {
     let texts: Vec<_> = objects.iter().map(|object| format!("---\n{object:#}\n")).collect();
     texts.concat()
 }
 
-/// Where things are that outlive a cell.
+/// The namespace of objects that outlive a cell.
 pub const PLATFORM: &str = "platform";
 
-/// What makes an object the same object in two trees.
+/// apiVersion, kind, namespace and name.
 pub fn identity(object: &Value) -> [&Value; 4] {
     let metadata = &object["metadata"];
     [&object["apiVersion"], &object["kind"], &metadata["namespace"], &metadata["name"]]
 }
 
-fn connection(namespace: &str, wish: Connection) -> Option<Value> {
-    let enabled = match wish {
+fn connection(namespace: &str, desired: Connection) -> Option<Value> {
+    let enabled = match desired {
         Connection::Absent => return None,
         Connection::Enabled => true,
         Connection::Disabled => false,
@@ -219,7 +218,7 @@ fn rule(namespace: &str, name: &str, active: bool) -> Value {
     })
 }
 
-/// A post that the rules match, and that asks for a link by hand when `by_hand`.
+/// A post that the rules match; with a link by hand if `by_hand`.
 pub fn post(namespace: &str, name: &str, by_hand: bool) -> Value {
     let mut post = json!({
         "apiVersion": "postlink.dev/v1alpha1", "kind": "PostLink",

@@ -1,4 +1,4 @@
-//! What the audit log of a test cluster has of one of its users.
+//! Reads the audit log of a test cluster.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -10,8 +10,8 @@ use super::servers::AUDIT_POLICY;
 use super::users::User;
 
 impl ControlPlane {
-    /// What `user` asked for, as the audit log has it. The user must be among [`super::Settings::audited`]; on the
-    /// shared control plane the controller is.
+    /// The requests of `user` in the audit log. The user must be among [`super::Settings::audited`]; on the shared
+    /// control plane the controller is.
     pub fn audited(&self, user: User) -> Vec<Value> {
         assert!(self.apiserver.audited.contains(&user), "{} is not audited here", user.name());
         let logs = fs::read_dir(&self.folder).expect("the folder of a control plane is there");
@@ -19,21 +19,21 @@ impl ControlPlane {
         let logs: Vec<_> = logs.filter(|name| name.starts_with("audit") && name != AUDIT_POLICY).collect();
         assert_eq!(logs.len(), 1, "the audit log was rotated, and this is its newest part: {logs:?}");
         let log = fs::File::open(self.apiserver.audit_log()).expect("the audit log was there a moment ago");
-        // A large one need not fit in memory: one user's events are a part of it.
+        // Read line by line: the whole log may be too large for memory.
         let lines = BufReader::new(log).split(b'\n').map(|line| line.expect("a file of ours can be read"));
         let mut events = Vec::new();
         for line in lines {
             match serde_json::from_slice::<Value>(&line) {
                 Ok(event) if event["user"]["username"] == user.name() => events.push(event),
                 Ok(_) => {}
-                // The last line may be half written.
+                // The last line may be incomplete.
                 Err(error) => assert!(error.is_eof(), "an audit line is no JSON: {error}"),
             }
         }
         events
     }
 
-    /// What RBAC refused to `user`, as "verb uri".
+    /// The requests of `user` that RBAC refused, as "verb uri".
     pub fn forbidden(&self, user: User) -> Vec<String> {
         self.audited(user)
             .iter()

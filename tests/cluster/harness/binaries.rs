@@ -41,7 +41,7 @@ pub enum BinariesError {
 }
 
 impl Binaries {
-    /// Find them, or say what to run.
+    /// Finds them; an error names the make target to run.
     pub fn find() -> Result<Self, BinariesError> {
         match env::var_os(OVERRIDE) {
             Some(folder) => Self::inside(|_| Ok(PathBuf::from(&folder))),

@@ -18,7 +18,6 @@ pub struct Certificates {
     pub service_account_public_key: PathBuf,
 }
 
-/// Why they could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificatesError {
     #[error("a certificate of the test cluster could not be made: {0}")]
@@ -28,8 +27,8 @@ pub enum CertificatesError {
 }
 
 impl Certificates {
-    /// Make fresh ones in `folder`. A CA per control plane also proves who answers: another server that has
-    /// taken the port meanwhile fails the handshake instead of being tested in our place.
+    /// Generates them in `folder`. A CA per control plane also identifies the server: another server on a reused port
+    /// fails the handshake instead of being tested by mistake.
     pub fn generate(folder: &Path) -> Result<Self, CertificatesError> {
         let mut ca = CertificateParams::default();
         ca.distinguished_name.push(DnType::CommonName, "postlink test cluster");
@@ -45,7 +44,7 @@ impl Certificates {
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let server_key = KeyPair::generate()?;
         let server_certificate = server.signed_by(&server_key, &issuer)?;
-        // RSA, as a cluster's usually is and as Entra wants a federated token to be signed; ring makes no RSA keys.
+        // RSA, as usual in clusters and required by Entra for federated tokens; ring cannot generate RSA keys.
         let service_account =
             KeyPair::from_pem(include_str!("../../../crates/dataverse-client/tests/rsa-key-for-tests.pem"))?;
 

@@ -1,4 +1,4 @@
-//! etcd, and what the tests ask of it directly through its JSON gateway.
+//! etcd, and direct access to it through its JSON gateway.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use super::StartError;
 use super::process::Process;
 
-/// Longest wait for one answer, or for the next piece of a streamed one.
+/// Longest wait for one answer, or for the next chunk of a stream.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running etcd without fsync: the tests kill clients and API servers, never the machine.
+/// A running etcd without fsync: tests kill processes, never the machine.
 #[derive(Debug)]
 pub struct Etcd {
     pub process: Process,
@@ -63,7 +63,6 @@ pub struct Gateway {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// Why etcd gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     #[error("etcd cannot be reached: {0}")]
@@ -88,8 +87,8 @@ impl Gateway {
         matches!(self.client.request(request).await, Ok(response) if response.status().is_success())
     }
 
-    /// Write `value` under `key`, past the API server; returns the revision. For loading large worlds: an API
-    /// server that runs sees the object as if it had written it, so it must be one it could have written.
+    /// Writes `value` under `key`, bypassing the API server, and returns the revision. Used to load many objects: a
+    /// running API server serves the object as its own, so it must be valid.
     pub async fn put(&self, key: &str, value: &[u8]) -> Result<u64, GatewayError> {
         let path = "/v3/kv/put";
         let body = json!({"key": BASE64.encode(key), "value": BASE64.encode(value)});
@@ -103,22 +102,22 @@ impl Gateway {
             .ok_or_else(|| unreadable(path, "no revision in it"))
     }
 
-    /// Whether something under `prefix` was last written before `revision`. Cheap enough to ask while a fan-out
-    /// is being measured: no object leaves the store.
+    /// Whether any key under `prefix` was last written before `revision`. Cheap enough during a benchmark: no values
+    /// are read.
     pub async fn any_older(&self, prefix: &str, revision: u64) -> Result<bool, GatewayError> {
         let older = (revision - 1).to_string();
         let answer = self.range(prefix, json!({"max_mod_revision": older, "limit": "1"})).await?;
         Ok(answer["kvs"].as_array().is_some_and(|kvs| !kvs.is_empty()))
     }
 
-    /// Whether something under `prefix` was stored and never written again.
+    /// Whether any key under `prefix` was written only once.
     pub async fn any_untouched(&self, prefix: &str) -> Result<bool, GatewayError> {
         let least = json!({"sort_target": "VERSION", "sort_order": "ASCEND", "limit": "1"});
         let answer = self.range(prefix, least).await?;
         Ok(answer["kvs"][0]["version"] == "1")
     }
 
-    /// Forget every revision before now, as a cluster's API server has it done every five minutes.
+    /// Compacts all earlier revisions, as API servers do every five minutes.
     pub async fn compact(&self) -> Result<(), GatewayError> {
         let now = self.range("/registry/", json!({"limit": "1"})).await?["header"]["revision"].clone();
         let path = "/v3/kv/compaction";
@@ -141,7 +140,7 @@ impl Gateway {
         serde_json::from_slice(&bytes).map_err(|error| unreadable(path, error))
     }
 
-    /// POST `body` and return the body of the answer, to be read piece by piece.
+    /// POSTs `body` and returns the streamed body of the answer.
     pub(super) async fn open(&self, path: &str, body: &Value) -> Result<Incoming, GatewayError> {
         let request = Request::post(format!("{}{path}", self.base))
             .header(http::header::CONTENT_TYPE, "application/json")

@@ -1,4 +1,4 @@
-//! What really happened: every revision etcd holds, in order. The oracle of the history rules reads this.
+//! Every revision in etcd, in order: the input of the history oracle.
 //!
 //! Compaction is off, each write of the API server is one key at one revision, and custom resources are
 //! plain JSON in the store; so a rule over all states a user could have seen is a loop over this list.
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::etcd::{Gateway, GatewayError, unreadable, within};
 
-/// Written, outside of what the API server reads, to learn where the history ends at this moment.
+/// Written outside of the API server's keys, to mark the current end of the history.
 const END_MARKER: &str = "/postlink-tests/end-of-history";
 
 const WATCH: &str = "/v3/watch";
@@ -24,9 +24,9 @@ pub struct Revision {
     pub revision: u64,
     /// `/registry/<group>/<resource>/<namespace>/<name>` for a custom resource; built-in ones lack the group.
     pub key: String,
-    /// What was stored, byte for byte. None: the key was deleted.
+    /// The stored bytes. None: the key was deleted.
     pub bytes: Option<Vec<u8>>,
-    /// The object. None: deleted, or stored in Kubernetes' binary form as built-in kinds are.
+    /// The object. None: deleted, or stored as protobuf, as built-in kinds are.
     pub value: Option<Value>,
 }
 
@@ -65,7 +65,7 @@ impl Gateway {
         while let Some(frame) = within(WATCH, body.frame()).await? {
             let frame = frame.map_err(|error| unreadable(WATCH, error))?;
             let Ok(data) = frame.into_data() else { continue };
-            // Only the new piece can hold the end of a line; a long line must not be searched again and again.
+            // Only the new chunk can contain the end of a line; searching a long line repeatedly would be quadratic.
             let searched = pending.len();
             pending.extend_from_slice(&data);
             let mut begin = 0;
@@ -84,7 +84,7 @@ impl Gateway {
     }
 }
 
-/// Hand on the events of one line of the answer; true when the end of the history was among them.
+/// Passes on the events of one line of the answer; true when they include the end marker.
 fn read_line(
     line: &[u8],
     prefix: &str,
@@ -94,7 +94,7 @@ fn read_line(
     if line.is_empty() {
         return Ok(false);
     }
-    let line: Line = serde_json::from_slice(line).map_err(|error| unreadable(WATCH, error))?;
+    let line: FaultInjector = serde_json::from_slice(line).map_err(|error| unreadable(WATCH, error))?;
     let result = line.result.ok_or_else(|| unreadable(WATCH, format!("{:?}", line.error)))?;
     if result.canceled {
         let reason =

@@ -13,7 +13,7 @@ use super::ControlPlane;
 use super::users::User;
 use super::waiting::wait_for;
 
-/// What one call of kubectl or Helm said.
+/// The result of one call of kubectl or Helm.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The command line, for messages.
@@ -81,7 +81,7 @@ impl ControlPlane {
         call("kubectl", user, command, input)
     }
 
-    /// `helm ARGS` of the major version given (3 or 4) as `user`; releases are remembered in the cluster.
+    /// `helm ARGS` of a major version (3 or 4) as `user`; releases are stored in the cluster.
     pub fn helm<A: AsRef<OsStr>>(&self, major: u8, user: User, args: impl IntoIterator<Item = A>) -> Answer {
         let program = match major {
             3 => &self.binaries.helm3,
@@ -104,9 +104,9 @@ impl ControlPlane {
         self.kubectl_with_input(user, ["apply", "-f", "-"], yaml)
     }
 
-    /// Repeat a call until it is refused with a message that contains `because`, and return the message. A
-    /// policy is in force about two seconds after it is created, and nothing announces it, so `args` should
-    /// hold `--dry-run=server`.
+    /// Repeats a call until it is refused with a message that contains `because`, and returns the message. A policy
+    /// takes effect about two seconds after its creation, without any signal, so `args` should include
+    /// `--dry-run=server`.
     pub fn until_refused<A: AsRef<OsStr>>(
         &self,
         user: User,
@@ -121,12 +121,12 @@ impl ControlPlane {
         })
     }
 
-    /// kubectl as `user`, nothing else said yet.
+    /// kubectl as `user`, without arguments yet.
     pub fn kubectl_command(&self, user: User) -> Command {
         self.command_as(&self.binaries.kubectl, user)
     }
 
-    /// Flux's kustomize-controller as `user`, nothing else said yet.
+    /// Flux's kustomize-controller as `user`, without arguments yet.
     pub fn flux_command(&self, user: User) -> Command {
         let mut command = Command::new(&self.binaries.flux);
         command.env("KUBECONFIG", self.kubeconfig(user));
@@ -138,19 +138,24 @@ impl ControlPlane {
         &self.binaries.flux_definitions
     }
 
-    /// A client program that sees neither the caller's configuration nor their caches.
+    /// kubectl or Helm as `user`.
     fn command_as(&self, program: &Path, user: User) -> Command {
-        let home = self.folder.join("kubectl-home");
-        let mut command = Command::new(program);
-        for (name, _) in std::env::vars_os() {
-            if ["HELM_", "KUBE", "XDG_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
-                command.env_remove(name);
-            }
-        }
-        command.env("HOME", &home).env("KUBECACHEDIR", home.join("cache"));
+        let mut command = isolated(program, &self.folder.join("kubectl-home"));
         command.arg(format!("--kubeconfig={}", self.kubeconfig(user).display()));
         command
     }
+}
+
+/// kubectl or Helm, isolated from the caller's configuration and caches.
+pub fn isolated(program: &Path, home: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if ["HELM_", "KUBE", "XDG_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    command.env("HOME", home).env("KUBECACHEDIR", home.join("cache"));
+    command
 }
 
 fn call(name: &str, user: User, mut command: Command, input: &str) -> Answer {
@@ -163,8 +168,8 @@ fn call(name: &str, user: User, mut command: Command, input: &str) -> Answer {
         .expect("the program was found when the control plane started");
     let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
     let output = thread::scope(|scope| {
-        // Beside reading, because a full pipe in either direction would stop both; and an early exit of the
-        // program breaks the pipe, which its exit code tells better.
+        // Written while reading, because a full pipe in either direction would block both. If the program exits early
+        // the write fails, which the exit code explains better.
         scope.spawn(move || drop(stdin.write_all(input.as_bytes())));
         child.wait_with_output().expect("a child of ours can be waited for")
     });

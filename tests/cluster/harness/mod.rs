@@ -1,8 +1,8 @@
 //! A real control plane for tests, made of real processes: etcd, kube-apiserver, kube-controller-manager.
 //!
-//! [`shared`] gives the one that all tests of this binary use, each in namespaces of its own;
-//! [`ControlPlane::start`] gives an own one to a test that kills servers or needs other flags. Everything
-//! here blocks the calling thread unless it is `async`.
+//! [`shared`] returns the one that the tests of this binary share, each in its own namespaces; [`ControlPlane::start`]
+//! a private one for a test that kills servers or needs other flags. Everything here blocks the calling thread unless
+//! it is `async`.
 
 pub mod audit;
 pub mod binaries;
@@ -42,19 +42,19 @@ use self::servers::{Apiserver, spawn_controller_manager};
 use self::users::User;
 use self::waiting::block_on;
 
-/// Generous: a cold disk and two busy cores, not the 3 s it takes.
+/// Usually 3 s; this allows for a cold disk and busy cores.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
-/// For one answer of a server that is starting; kube's client has no read deadline of its own.
+/// Timeout of one request to a starting server; kube's client has none.
 const ONE_ANSWER: Duration = Duration::from_secs(5);
 
-/// Between two looks at a server that is starting.
+/// Poll interval while a server starts.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Another process can take a port between our finding it free and the server's binding it.
+/// Another process can take a free port before the server binds it, so starting is retried.
 const ATTEMPTS: usize = 4;
 
-/// What an own control plane may want to have different.
+/// Settings of a private control plane.
 #[derive(Debug, Default, Clone)]
 pub struct Settings {
     /// Users whose every request is in the audit log, see [`ControlPlane::forbidden`].
@@ -89,19 +89,19 @@ pub enum StartError {
 /// A running control plane; dropping it kills its processes, by id.
 #[derive(Debug)]
 pub struct ControlPlane {
-    // In this order: clients die before what they talk to, so that no log fills with their complaints.
+    // Clients are dropped before their servers, so that the logs do not fill with connection errors.
     controller_manager: Process,
     apiserver_process: Process,
     etcd: Etcd,
     apiserver: Apiserver,
-    /// Holds the port of an API server that is away.
+    /// Reserves the port of a killed API server.
     port: Option<TcpSocket>,
     binaries: Binaries,
     folder: PathBuf,
 }
 
 impl ControlPlane {
-    /// Start one with the usual settings. A failure is the test's failure, with the server's own words.
+    /// Starts one with the default settings; a failure fails the test with the server's log.
     pub fn start() -> Self {
         Self::start_with(&Settings::default())
     }
@@ -114,7 +114,7 @@ impl ControlPlane {
     }
 
     pub fn try_start(settings: &Settings) -> Result<Self, StartError> {
-        // The one provider of the crate. An Err only says that another test was first.
+        // An error only means that another test has installed it already.
         let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         let binaries = Binaries::find()?;
         let mut attempt = 1;
@@ -140,7 +140,7 @@ impl ControlPlane {
         let mut etcd = Etcd::spawn(&binaries.etcd, &folder, [client_port, peer_port])?;
         let url = etcd.url.clone();
         until_ready("etcd", &mut etcd.process, || {
-            // A client per look: its connections are bound to the runtime of that look.
+            // A new client each time: its connections are bound to the runtime of the call.
             let healthy = block_on(async { Gateway::new(&url).healthy().await });
             if healthy { Ok(()) } else { Err("not healthy".to_owned()) }
         })?;
@@ -164,7 +164,7 @@ impl ControlPlane {
             spawn_controller_manager(&binaries.controller_manager, &folder, &kubeconfig)?;
         block_on(bind_cluster_admins(&folder))?;
         until_ready("kube-controller-manager", &mut controller_manager, || {
-            // Made by the serviceaccount controller: the first visible sign that the controllers run.
+            // Created by the serviceaccount controller: the first sign that the controllers run.
             ask(&folder, "/api/v1/namespaces/default/serviceaccounts/default")
         })?;
         Ok(Self {
@@ -252,7 +252,7 @@ impl ControlPlane {
         self.apiserver_process = loop {
             match start_apiserver(&self.apiserver) {
                 Ok(process) => break process,
-                // Somebody was faster than we to hold it.
+                // Another process has taken the port for now.
                 Err(StartError::Ended { log, .. })
                     if log.contains("address already in use") && begin.elapsed() < READY_WITHIN => {}
                 Err(error) => panic!("{error}"),
@@ -267,7 +267,7 @@ impl ControlPlane {
     }
 }
 
-/// The shared control plane in the hands of one test: shows the logs when that test fails.
+/// The shared control plane as used by one test: shows the logs when that test fails.
 #[derive(Debug)]
 pub struct Shared(&'static ControlPlane);
 
@@ -299,17 +299,17 @@ impl Drop for Shared {
     }
 }
 
-/// A port that no other test is given while the API server of this one is away: bound, so that it is not free, and
-/// without a listener, so that a connection is refused as it is where nobody is. The server itself can listen on it.
+/// Reserves a port while its API server is down: bound, so that no other test gets it, and without a listener, so that
+/// connections are refused. The restarted server can still listen on it.
 fn held(port: u16) -> std::io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    // Connections of the server that was killed still end; and the server that follows shares the port until it listens.
+    // The port may still have connections of the killed server, and the next server binds it while it is reserved.
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
     Ok(socket)
 }
 
-/// All held at once while choosing, so that they differ.
+/// Bound at the same time, so that they differ.
 pub fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
     let mut listeners = Vec::with_capacity(N);
     let mut ports = [0; N];
@@ -327,7 +327,7 @@ fn start_apiserver(apiserver: &Apiserver) -> Result<Process, StartError> {
     Ok(process)
 }
 
-/// Ask `probe` until it says yes, the process ends or the time is up.
+/// Polls `probe` until it succeeds, the process ends or the time is up.
 fn until_ready(
     program: &'static str,
     process: &mut Process,
@@ -365,11 +365,13 @@ fn ask(folder: &Path, path: &str) -> Result<(), String> {
 
 async fn client_of(kubeconfig: &Path) -> Result<Client, StartError> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    // It comes from the environment, also for a loopback address.
+    config.proxy_url = None;
     Ok(Client::try_from(config)?)
 }
 
-/// What Flux and Argo CD have where they are installed, and what makes `alice` a person who may do things.
+/// Flux, Argo CD and `alice` are cluster admins.
 async fn bind_cluster_admins(folder: &Path) -> Result<(), StartError> {
     let subjects: Vec<_> = User::CLUSTER_ADMINS
         .iter()

@@ -1,4 +1,4 @@
-//! The denominator of the fan-out benchmark: how fast anybody can patch statuses on this server.
+//! The baseline of the fan-out benchmark: how fast a bare client can patch statuses on this server.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
 
-/// What a loop achieved.
+/// The result of a loop.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
     pub writes: usize,
@@ -52,7 +52,7 @@ async fn patch(client: &Client, path: &str, status: Value) -> Result<(), kube::E
         .map_err(kube::Error::HttpError)?;
     let response = client.send(request).await?;
     let code = response.status();
-    // Read to the end, or the connection could not be used again.
+    // Read to the end, so that the connection can be reused.
     let answer = response.into_body().collect().await?.to_bytes();
     if code.is_success() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The kubelet's part, for there is none: what a container of a stored Deployment is started with. Command, arguments,
+//! Stands in for the kubelet: starts the container of a stored Deployment as a process. Command, arguments,
 //! environment, ports and mounted files come from the Deployment, the identity from a token of its ServiceAccount.
 
 use std::collections::BTreeMap;
@@ -14,18 +14,17 @@ use super::process::Postlink;
 use super::run_folder::new_folder;
 use super::users::User;
 
-/// A kubelet renews a token long before its hour is over; a test that lasts for hours has nobody who does.
+/// A kubelet renews tokens within the hour; these are not renewed, and a test may last for hours.
 const LIFE: &str = "--duration=24h";
 
-/// A pod with one container, which runs.
+/// A pod with one running container.
 #[derive(Debug)]
 pub struct Pod {
     pub process: Postlink,
     pub name: String,
-    /// Its own of the loopback addresses, so that the pods of one Deployment share a port number as they do in a
-    /// cluster.
+    /// A loopback address of its own, so that pods of one Deployment can share a port number as in a cluster.
     pub ip: String,
-    /// What the audit log calls the token it acts with.
+    /// The id of its token in the audit log.
     credential: String,
     container: Value,
     arguments: Vec<String>,
@@ -38,14 +37,14 @@ impl Pod {
         Self::start_at(&plane.url(), plane, namespace, deployment)
     }
 
-    /// The same, of a pod that finds the API server at another address.
+    /// The same, with another address of the API server.
     pub fn start_at(server: &str, plane: &ControlPlane, namespace: &str, deployment: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let get = ["get", "deployment", deployment, "-n", namespace, "-o", "json"];
         let template = plane.kubectl(User::Admin, get).json()["spec"]["template"].clone();
         let (spec, name) = (&template["spec"], format!("{deployment}-{number}"));
-        // 127.0.1.0 to 127.127.255.255: all of them are this machine.
+        // 127.0.1.0 to 127.127.255.255: all loopback.
         let ip = format!("127.{}.{}.{}", number / 65_025, number / 255 % 255 + 1, number % 255);
         let container = spec["containers"][0].clone();
         assert_ne!(spec["automountServiceAccountToken"], false, "the container would have no identity");
@@ -87,13 +86,13 @@ impl Pod {
             "contexts": [{"name": "pod", "context": {"cluster": "pod", "user": "pod", "namespace": namespace}}],
         });
         fs::write(&kubeconfig, config.to_string()).expect("a folder of ours is writable");
-        // In place of the files that the kubelet mounts and the variables that it sets, at places of its own.
+        // In place of the files that the kubelet mounts and the variables that it sets.
         environment.insert("KUBECONFIG".to_owned(), kubeconfig.display().to_string());
         let process = run(&arguments, &environment);
         Self { process, name, ip, credential: credential(token), container, arguments, environment }
     }
 
-    /// Starts the container again, as the kubelet does when it has ended; its log begins anew.
+    /// Restarts an ended container, as the kubelet does, with a new log.
     pub fn restart(&mut self) {
         self.process.kill();
         self.process = run(&self.arguments, &self.environment);
@@ -113,7 +112,7 @@ impl Pod {
         format!("{}:{number}", self.ip)
     }
 
-    /// Where a probe of the container asks: address and path.
+    /// Address and path of a probe of the container.
     pub fn probe(&self, probe: &str) -> (String, String) {
         let get = &self.container[probe]["httpGet"];
         (self.address(text(&get["port"])), text(&get["path"]).to_owned())
@@ -125,7 +124,7 @@ fn run(arguments: &[String], environment: &BTreeMap<String, String>) -> Postlink
     Postlink::run(arguments, &environment)
 }
 
-/// The mounted ConfigMaps as files: the path in the container, the folder here.
+/// The mounted ConfigMaps as files: the path in the container, and the folder here.
 fn mounted(
     plane: &ControlPlane,
     namespace: &str,
@@ -150,12 +149,12 @@ fn mounted(
     list(&container["volumeMounts"]).iter().map(mount).collect()
 }
 
-/// `$(NAME)` as the kubelet replaces it: by the variables before it, or not at all.
+/// Expands `$(NAME)` as the kubelet does: from variables defined before it, otherwise not at all.
 fn expand(text: &str, environment: &BTreeMap<String, String>) -> String {
     environment.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("$({name})"), value))
 }
 
-/// What `authentication.kubernetes.io/credential-id` is for this token.
+/// The `authentication.kubernetes.io/credential-id` of this token.
 fn credential(token: &str) -> String {
     let claims = token.split('.').nth(1).expect("a token has three parts");
     let claims =

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::run_folder::{Registered, keep_logs, new_folder};
 use super::waiting::wait_for;
+use crate::program::postlink;
 
 /// Lines of each log shown when something fails.
 const TAIL: usize = 40;
@@ -25,7 +26,7 @@ pub struct Process {
     registered: Option<Registered>,
 }
 
-/// A process ended and the line that was waited for never came.
+/// A process ended without writing the expected line.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} ended ({status}) without the line that was waited for")]
 pub struct EndedFirst {
@@ -81,7 +82,7 @@ impl Process {
 
     /// Send a signal by its name: `TERM`, `USR1`, `STOP`, `CONT`.
     ///
-    /// Does nothing once the process has ended, because its id may be another's by then.
+    /// Does nothing once the process has ended, because its id may be reused.
     pub fn signal(&mut self, name: &str) {
         if self.exited().is_some() {
             return;
@@ -98,20 +99,20 @@ impl Process {
         if let Some(status) = self.exited() {
             return status;
         }
-        // Fails only for a process that has ended, which the wait then tells.
+        // Fails only for a process that has ended, which the wait reports.
         let _ = self.child.kill();
         let status = self.child.wait().expect("a child of ours can be waited for");
         self.registered = None;
         status
     }
 
-    /// SIGTERM, and at most `limit` to end in order.
+    /// Sends SIGTERM and waits for the exit, at most `limit`.
     pub fn terminate(&mut self, limit: Duration) -> ExitStatus {
         self.signal("TERM");
         self.wait_for_exit(limit)
     }
 
-    /// Wait until it ends by itself; the test fails after `limit`.
+    /// Waits for the exit; the test fails after `limit`.
     pub fn wait_for_exit(&mut self, limit: Duration) -> ExitStatus {
         let what = format!("{} to end", self.name);
         wait_for(&what, limit, || self.exited())
@@ -130,7 +131,7 @@ impl Process {
         self.line_in(&path, limit, wanted).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// As [`Process::wait_for_line`], but a process that ends without that line is an answer, not a failure.
+    /// As [`Process::wait_for_line`], but returns an error when the process ends without that line.
     pub fn line_or_end(
         &mut self,
         limit: Duration,
@@ -148,10 +149,10 @@ impl Process {
     ) -> Result<String, EndedFirst> {
         let what = format!("a line of {}", self.name);
         wait_for(&what, limit, || {
-            // Asked before reading, so that the last lines of an ending process are still seen.
+            // Checked before reading, so that the last lines of an ending process are not missed.
             let ended = self.exited();
             let text = read_lossy(path);
-            // A line counts once it is complete; after the end there is nothing more to come.
+            // Only complete lines count, unless the process has ended.
             let complete =
                 if ended.is_some() { text.len() } else { text.rfind('\n').map_or(0, |end| end + 1) };
             let found = text[..complete].lines().find(|line| wanted(line)).map(str::to_owned);
@@ -163,7 +164,7 @@ impl Process {
         })
     }
 
-    /// The last lines of both logs, for a person who reads why a test failed.
+    /// The last lines of both logs, for failure messages.
     pub fn tail(&self) -> String {
         let mut text = String::new();
         for (path, stream) in [(&self.stdout, "stdout"), (&self.stderr, "stderr")] {
@@ -204,8 +205,7 @@ fn read_lossy(path: &Path) -> String {
 pub struct Postlink(Process);
 
 impl Postlink {
-    /// Start `postlink ARGS` with `env` on top of an environment that holds nothing of the caller's own
-    /// cluster (`KUBECONFIG`, `POSTLINK_…`).
+    /// Starts `postlink ARGS` with `env`, isolated from the caller's environment.
     pub fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>, env: &[(&str, &str)]) -> Self {
         let folder = new_folder("postlink");
         let process = Process::spawn(&folder, "postlink", Self::command(args, env).current_dir(&folder))
@@ -213,14 +213,9 @@ impl Postlink {
         Self(process)
     }
 
-    /// The same command, not started: for a command that ends by itself, call `.output()`.
+    /// The same command, not started; for a short-lived command call `.output()`.
     pub fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>, env: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_postlink"));
-        for (name, _) in std::env::vars_os() {
-            if name == "KUBECONFIG" || name.to_string_lossy().starts_with("POSTLINK_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = postlink();
         command.args(args).envs(env.iter().copied());
         command
     }

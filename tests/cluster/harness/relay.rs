@@ -1,5 +1,4 @@
-//! A relay between one pod and the API server that keeps a chosen request back, as a network may: the pod has sent it,
-//! and nobody knows when it arrives.
+//! A relay between one pod and the API server that delays a chosen request, as a network may.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -17,26 +16,26 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use super::ControlPlane;
 use super::waiting::wait_for;
 
-/// Plain HTTP towards the pod, so that a request can be told from another; HTTPS towards the server.
+/// Plain HTTP towards the pod, so that requests can be distinguished; HTTPS towards the server.
 #[derive(Debug)]
 pub struct Relay {
-    // Dropped with it: every connection ends.
+    // Dropping it ends every connection.
     _runtime: Runtime,
     url: String,
     post: Arc<Post>,
 }
 
-/// What is kept back.
+/// The request to delay.
 #[derive(Debug)]
 struct Post {
-    /// How its first line begins, and what it holds.
+    /// The start of its first line, and a text it contains.
     wanted: Mutex<Option<(String, String)>>,
     caught: watch::Sender<bool>,
     released: watch::Sender<bool>,
 }
 
 impl Relay {
-    /// One in front of the API server of `plane`.
+    /// Starts a relay in front of the API server of `plane`.
     pub fn to(plane: &ControlPlane) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime needs a thread and no more");
@@ -58,39 +57,39 @@ impl Relay {
         runtime.spawn(async move {
             while let Ok((pod, _)) = listener.accept().await {
                 let (server, tls, post) = (server.clone(), tls.clone(), held.clone());
-                // A connection that breaks is the pod's to notice.
+                // The pod notices a broken connection.
                 tokio::spawn(async move { drop(relay(pod, &server, &tls, &post).await) });
             }
         });
         Self { _runtime: runtime, url, post }
     }
 
-    /// Where the pod is to look for the API server.
+    /// The address of the API server for the pod.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Keep back the next request whose first line begins with `line` and that holds `text`.
+    /// Delays the next request whose first line begins with `line` and that contains `text`.
     pub fn hold(&self, line: &str, text: &str) {
-        *self.post.wanted.lock().expect("nobody panics holding it") =
+        *self.post.wanted.lock().expect("no thread panics while holding the lock") =
             Some((line.to_owned(), text.to_owned()));
     }
 
-    /// Wait until a request is kept back.
+    /// Waits until a request is delayed.
     pub fn wait_until_held(&self, limit: Duration) {
         wait_for("a request to keep back", limit, || self.post.caught.borrow().then_some(()));
     }
 
-    /// Let it go on to the server.
+    /// Forwards it to the server.
     pub fn release(&self) {
         self.post.released.send_replace(true);
     }
 }
 
 impl Post {
-    /// Whether this is the request to keep back. Only the first is: what comes after it goes through.
+    /// Whether this is the request to delay. Only the first match is; later ones pass.
     fn catches(&self, request: &[u8]) -> bool {
-        let mut wanted = self.wanted.lock().expect("nobody panics holding it");
+        let mut wanted = self.wanted.lock().expect("no thread panics while holding the lock");
         let request = String::from_utf8_lossy(request);
         let found = wanted.take_if(|(line, text)| request.starts_with(&*line) && request.contains(&*text));
         if found.is_some() {
@@ -108,7 +107,7 @@ async fn relay(pod: TcpStream, server: &str, tls: &TlsConnector, post: &Post) ->
     let up = async {
         let mut part = vec![0; 1 << 20];
         loop {
-            // The pod sends a request in one go and nothing more before its answer, so a part begins where one begins.
+            // The pod writes a request at once and nothing more before the answer, so each read starts with a request.
             let length = from_pod.read(&mut part).await?;
             if length == 0 {
                 return to_server.shutdown().await;

@@ -1,5 +1,5 @@
-//! One folder per test process for everything its servers write, and the guarantee that no server
-//! outlives the test process, however that ends.
+//! One folder per test process for all files of its servers, and the guarantee that no server outlives the test
+//! process, however it ends.
 //!
 //! A `Drop` does not run when the test process is killed, nor for a `static`. So a small shell waits at the
 //! end of a pipe whose other end only this process holds: when the process is gone, for whatever reason,
@@ -21,10 +21,10 @@ const KEEP: &str = "POSTLINK_KEEP_LOGS";
 /// In the folder: one empty file per living child, named by its process id.
 const PIDS: &str = "pids";
 
-/// In the folder: there once a test has failed, so that the logs stay for reading.
+/// In the folder: present once a test has failed, so that the logs are kept.
 const FAILED: &str = "failed";
 
-/// What the shell does. `$1` is the folder. Stores go in any case: they are large and explain little.
+/// The script of the shell. `$1` is the folder. Stores are always removed: they are large and explain little.
 const REAPER: &str = r#"
 trap '' INT TERM HUP
 cat >/dev/null
@@ -38,7 +38,7 @@ if [ -e failed ]; then rm -rf pids ./*/etcd-data ./*/kubectl-home; else rm -rf "
 struct RunFolder {
     path: PathBuf,
     next: AtomicU32,
-    // Held, never written to: its closing is the message.
+    // Never written to: closing it is the signal.
     _lifeline: ChildStdin,
 }
 
@@ -61,7 +61,7 @@ fn run_folder() -> &'static RunFolder {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Out of our process group: whoever kills the group must not kill the one that cleans up.
+            // In its own process group, so that killing the test's group does not kill the cleanup.
             .process_group(0)
             .spawn()
             .expect("sh can be started");
@@ -71,12 +71,12 @@ fn run_folder() -> &'static RunFolder {
 }
 
 fn mark_failed_in(folder: &Path) {
-    // Best effort: without the mark only the logs are lost.
+    // Best effort: without the marker only the logs are lost.
     let _ = fs::write(folder.join(FAILED), []);
     eprintln!("logs are kept in {}", folder.display());
 }
 
-/// A new, empty sub-folder, gone after the test process unless a test failed.
+/// A new, empty sub-folder, removed after the test process unless a test failed.
 pub fn new_folder(purpose: &str) -> PathBuf {
     let run = run_folder();
     let path = run.path.join(format!("{:03}-{purpose}", run.next.fetch_add(1, Ordering::Relaxed)));
@@ -92,7 +92,7 @@ pub fn keep_logs() {
     }
 }
 
-/// The promise that process `id` is killed when this test process ends before [`Registered`] is dropped.
+/// Process `id` is killed when this test process ends before [`Registered`] is dropped.
 #[derive(Debug)]
 pub struct Registered(PathBuf);
 
@@ -106,7 +106,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        // To be called once the process has been waited for: from then on its id may be another's.
+        // To be dropped once the process has been waited for: its id may be reused from then on.
         let _ = fs::remove_file(&self.0);
     }
 }

@@ -11,10 +11,10 @@ use super::certificates::Certificates;
 use super::process::Process;
 use super::users::User;
 
-/// The file that says what is audited, beside the log itself.
+/// The audit policy file, next to the log.
 pub const AUDIT_POLICY: &str = "audit-policy.json";
 
-/// Everything an API server is started with, kept so that it can be started again at the same address.
+/// The settings of an API server, kept so that it can be restarted at the same address.
 #[derive(Debug)]
 pub struct Apiserver {
     pub program: PathBuf,
@@ -25,7 +25,7 @@ pub struct Apiserver {
     pub certificates: Certificates,
     /// Users whose every request is written to the audit log.
     pub audited: Vec<User>,
-    /// Further flags; a flag given twice counts as given last.
+    /// Further flags; the last occurrence of a flag wins.
     pub extra: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ impl Apiserver {
             // Keeps every revision: the history oracle reads them all.
             ("etcd-compaction-interval", "0"),
             ("authorization-mode", "RBAC"),
-            // It would want a ServiceAccount for pods; there are no pods.
+            // It requires a ServiceAccount for pods; there are no pods.
             ("disable-admission-plugins", "ServiceAccount"),
             ("service-cluster-ip-range", "10.0.0.0/24"),
             ("service-account-issuer", &self.url()),
@@ -72,7 +72,7 @@ impl Apiserver {
             let policy = self.write_audit_policy().map_err(StartError::Write)?;
             command.arg(format!("--audit-policy-file={}", policy.display()));
             command.arg(format!("--audit-log-path={}", self.audit_log().display()));
-            // Never rotated, or a test would read the newest part alone. (Zero means that only from 1.36 on.)
+            // Never rotated, or a test would read only the newest part. (0 means that only from 1.36 on.)
             command.arg("--audit-log-maxsize=1000000");
         }
         command.args(&self.extra);
@@ -94,8 +94,8 @@ impl Apiserver {
     }
 }
 
-/// Start the three controllers without which deletion does not end: namespaces and owner references, plus
-/// the default service accounts.
+/// Starts the controllers that deletion needs (namespaces, garbage collection) and the one for default service
+/// accounts.
 pub fn spawn_controller_manager(
     program: &Path,
     folder: &Path,
@@ -108,7 +108,7 @@ pub fn spawn_controller_manager(
         "--use-service-account-credentials=true",
         "--leader-elect=false",
         "--secure-port=0",
-        // The defaults (20 and 30) are meant for a shared cluster; here they would only make tests wait.
+        // The defaults (20 and 30) would only slow the tests down.
         "--kube-api-qps=500",
         "--kube-api-burst=1000",
     ]);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-/// Who makes a request. Authentication is by a static token, so a user costs nothing.
+/// The user of a request, authenticated by a static token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum User {
     /// In `system:masters`: may do anything, admission still applies.
@@ -25,7 +25,6 @@ pub enum User {
     Argo,
     /// A team's service account that Flux or Argo CD impersonates, cluster-admin by a binding.
     TeamDeployer,
-    /// kube-controller-manager's own.
     ControllerManager,
 }
 

@@ -4,13 +4,13 @@ use std::future::Future;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Pause between two looks at a condition that nothing announces (a file, a process, a policy).
+/// Poll interval.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
-/// Look at `probe` until it answers, at most `limit`; fail the test with a sentence that names `what`.
+/// Polls `probe` until it returns a value, at most `limit`; fails the test with a message that names `what`.
 ///
-/// Blocks the thread. A test that serves something in its own process (a proxy) needs
-/// `#[tokio::test(flavor = "multi_thread")]`, or its server would stand still meanwhile.
+/// Blocks the thread. A test that runs a server in its own process (a proxy) needs `#[tokio::test(flavor =
+/// "multi_thread")]`, or its server would be blocked too.
 pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
@@ -50,7 +50,7 @@ pub fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
         });
         match worker.join() {
             Ok(value) => value,
-            // The panic's own message was printed by the thread; pass it on rather than a new one.
+            // The thread has printed the panic's message; resume it instead of panicking with a new one.
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })

@@ -1,5 +1,4 @@
-//! The documents a client finds its way by: what the in-memory API says in them is what a real server says, which
-//! serves more kinds beside.
+//! Discovery documents: those of the in-memory API are a subset of a real server's.
 
 use serde_json::Value;
 
@@ -10,12 +9,12 @@ use crate::harness::users::User;
 use crate::harness::waiting::block_on;
 use postlink::local::policies::Mode;
 
-/// The entry of `list` that bears the name.
+/// The entry of `list` with the name.
 fn named<'a>(list: &'a Value, name: &Value) -> Option<&'a Value> {
     list.as_array()?.iter().find(|entry| entry["name"] == *name)
 }
 
-/// Entries of `list` in both documents that differ. The hash of a storage version says something only to a migration.
+/// Entries of `list` that are in both documents and differ. The storage version hash matters only to migrations.
 fn compare_entries(path: &str, list: &str, memory: &Value, server: &Value) {
     for entry in memory[list].as_array().expect("the document has the list") {
         let mut real = named(&server[list], &entry["name"]).cloned().unwrap_or_default();
@@ -28,7 +27,7 @@ fn compare_entries(path: &str, list: &str, memory: &Value, server: &Value) {
 }
 
 #[test]
-fn discovery_documents_agree_on_what_both_serve() {
+fn discovery_documents_agree() {
     let plane = denying();
     block_on(async {
         let sides = Sides::new(&plane, Mode::Deny).await;

@@ -1,15 +1,14 @@
-//! Where the in-memory API differs from a real server and is left to, and why. Each must still differ.
+//! Accepted differences between the in-memory API and a real server, with reasons. Each must still exist.
 
-/// One place in one answer.
+/// One difference in one answer.
 #[derive(Debug)]
 pub struct Known {
-    /// The case.
     pub case: &'static str,
     /// The step, counted from 1.
     pub step: usize,
-    /// Where in the answer: the beginning of the place. `code` stands for an altogether different answer.
+    /// A prefix of the path in the answer. `code` stands for an entirely different answer.
     pub at: &'static str,
-    /// Why it stays.
+    /// Why it is accepted.
     pub because: &'static str,
 }
 
@@ -34,7 +33,6 @@ const TOKENS: &str = "a token request is not stored, so nobody reads who wrote i
 const TYPED_PATCH: &str =
     "the object is quoted in the order of Go's struct fields; the fault behind it is the same";
 
-/// All of them.
 pub const KNOWN: &[Known] = &[
     known(
         "a Secret is validated",

@@ -1,5 +1,5 @@
-//! The in-memory API answers as a real kube-apiserver does: the same requests to both, the answers compared. Where
-//! they differ, the real server is right; what is left different stands in `known`, with the reason.
+//! The in-memory API answers like a real kube-apiserver: the same requests go to both and the answers are compared. The
+//! real server is right; accepted differences are in `known`, with the reason.
 
 mod cases;
 mod discovery;
@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use http::Request;
 use kube::client::Body;
@@ -23,17 +22,15 @@ use self::known::KNOWN;
 use self::normal::{Differences, Names, differences};
 use self::sides::Sides;
 use self::steps::parse;
+use crate::cluster::{SOON, repository};
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, eventually};
 use crate::harness::{ControlPlane, Shared, shared};
-use crate::stage::repository;
 
-/// A name that says what is compared, and the steps.
+/// A case: its name and its steps.
 pub type Case = (&'static str, &'static str);
 
-const SOON: Duration = Duration::from_secs(60);
-
-/// Definitions and policies on a control plane, in force.
+/// Installs the definitions and policies and waits until they are in force.
 fn install(plane: &ControlPlane, mode: Mode) {
     plane.kubectl_apply(User::Admin, repository("crds"));
     for manifest in render(mode, &Principals::default()) {
@@ -47,7 +44,7 @@ fn install(plane: &ControlPlane, mode: Mode) {
     block_on(in_force(plane));
 }
 
-/// Nothing announces that a policy is in force; each of the three is seen at work before a case begins.
+/// Waits until each of the three policies has taken effect, which is not signaled.
 async fn in_force(plane: &ControlPlane) {
     let sides = Sides::new(plane, Mode::Off).await;
     let namespace = new_namespace(&sides).await;
@@ -70,7 +67,7 @@ async fn in_force(plane: &ControlPlane) {
     }
 }
 
-/// The control plane of all comparisons in which people are denied.
+/// The control plane of all comparisons in mode Deny.
 fn denying() -> Shared {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     let plane = shared();
@@ -78,7 +75,7 @@ fn denying() -> Shared {
     plane
 }
 
-/// A namespace of the same name on both sides.
+/// Creates a namespace of the same name on both servers.
 async fn new_namespace(sides: &Sides<'_>) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let name = format!("parity-{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -89,7 +86,7 @@ async fn new_namespace(sides: &Sides<'_>) -> String {
     name
 }
 
-/// Every case on both sides. Fails with all differences that are not known, and with those known that are gone.
+/// Runs every case on both servers. Fails on unknown differences, and on known ones that no longer exist.
 fn compare(plane: &ControlPlane, mode: Mode, tables: &[&[Case]]) {
     let cases: Vec<Case> = tables.iter().flat_map(|table| table.iter().copied()).collect();
     let report = block_on(async {
@@ -162,7 +159,7 @@ fn creates_and_replaces_are_answered_alike() {
 }
 
 #[test]
-fn names_and_metadata_are_judged_alike() {
+fn names_and_metadata_are_validated_alike() {
     compare(&denying(), Mode::Deny, &[cases::metadata::CASES]);
 }
 
@@ -177,7 +174,7 @@ fn server_side_apply_is_answered_alike() {
 }
 
 #[test]
-fn statuses_are_written_alike() {
+fn status_writes_are_answered_alike() {
     compare(&denying(), Mode::Deny, &[cases::status::CASES]);
 }
 
@@ -202,25 +199,25 @@ fn built_in_kinds_are_answered_alike() {
 }
 
 #[test]
-fn policies_that_deny_speak_alike() {
+fn denying_policies_answer_alike() {
     compare(&denying(), Mode::Deny, &[cases::policies::CASES]);
 }
 
 #[test]
-fn watches_tell_the_same_story() {
+fn watches_deliver_the_same_events() {
     compare(&denying(), Mode::Deny, &[cases::watching::CASES]);
 }
 
 #[test]
-fn policies_that_warn_and_a_forgotten_past_are_answered_alike() {
-    // An own one: the policies of the shared one deny, and its past is read by other tests.
+fn warnings_and_compacted_watches_are_answered_alike() {
+    // A private one: the shared one denies, and other tests read its history.
     let plane = ControlPlane::start();
     install(&plane, Mode::Warn);
     compare(&plane, Mode::Warn, &[cases::policies::WARNING, cases::watching::FORGOTTEN]);
 }
 
 #[test]
-fn every_known_difference_belongs_to_a_case() {
+fn every_known_difference_has_a_case() {
     let all: Vec<&Case> = cases::ALL.iter().copied().flatten().collect();
     let names: BTreeSet<&str> = all.iter().map(|(name, _)| *name).collect();
     assert_eq!(names.len(), all.len(), "two cases have one name");

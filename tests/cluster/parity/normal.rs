@@ -1,5 +1,5 @@
-//! Makes two servers' answers comparable: what a server chooses (uids, resource versions, times, random names) is
-//! replaced by its part in the case, so that equal and different stay equal and different.
+//! Makes two servers' answers comparable: server-chosen values (uids, resource versions, times, random names) are
+//! replaced by placeholders, the same value always by the same one.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 use serde_json::{Map, Value, json};
 
-/// What one server has chosen so far in a case.
+/// The values one server has chosen so far in a case.
 #[derive(Debug, Default)]
 pub struct Names {
     uids: Vec<String>,
@@ -17,7 +17,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// An answer with everything a server chooses replaced.
+    /// An answer with all server-chosen values replaced.
     pub fn normal(&mut self, mut answer: Value) -> Value {
         self.learn(&answer);
         self.structure(&mut answer);
@@ -26,7 +26,7 @@ impl Names {
         answer
     }
 
-    /// Uids and generated names are learnt first: they also stand in messages.
+    /// Uids and generated names are collected first, because they also appear in messages.
     fn learn(&mut self, value: &Value) {
         match value {
             Value::Object(map) => {
@@ -60,8 +60,8 @@ impl Names {
             }
             return;
         };
-        // What has a time of creation is an object; the version of anything else (a list, a bookmark) is "now", which
-        // on a shared server also counts other people's writes.
+        // Only objects have a creation time; the version of anything else (a list, a bookmark) is the current one,
+        // which on a shared server includes writes of other tests.
         let is_object = map.contains_key("creationTimestamp");
         for (name, inner) in map.iter_mut() {
             match (name.as_str(), &inner) {
@@ -108,7 +108,7 @@ impl Names {
         if let Some((head, _)) =
             text.split_once(" (").filter(|_| text.starts_with("too old resource version"))
         {
-            // How far back a server remembers is its own affair.
+            // How much history a server keeps may differ.
             return head.to_owned();
         }
         if !lower.contains("resourceversion") && !lower.contains("resource version") {
@@ -116,7 +116,7 @@ impl Names {
         }
         let named = |found: &Captures<'_>| match self.versions.iter().position(|known| known == &found[0]) {
             Some(at) => format!("<version {}>", at + 1),
-            // A part of a name or of a time.
+            // Part of a name or a time.
             None if found[0].starts_with(['-', '.', ':']) => found[0].to_owned(),
             None => "<version>".to_owned(),
         };
@@ -131,8 +131,8 @@ fn remember(known: &mut Vec<String>, text: &str) -> usize {
     })
 }
 
-/// Go goes through the fields of an object in no order, so a server tells several faults in any. The message has to
-/// tell what the causes tell, each once and in their order.
+/// Go iterates over the fields of an object in random order, so a server lists several causes in any order. The message
+/// must have each cause once, in the same order as the causes.
 fn order_causes(status: &mut Value) {
     let causes = status["details"]["causes"].as_array().cloned().unwrap_or_default();
     let mut sentences: Vec<String> = Vec::new();
@@ -153,7 +153,7 @@ fn order_causes(status: &mut Value) {
     }
 }
 
-/// Entries stand in the order of their times, which the end of a second decides.
+/// Entries are sorted by their times, so their order depends on when a second ends.
 fn by_writer(entries: &mut Value) {
     let list = entries.as_array_mut().expect("the caller saw a list");
     for entry in list.iter_mut().filter(|entry| entry["time"].is_string()) {
@@ -164,14 +164,13 @@ fn by_writer(entries: &mut Value) {
     });
 }
 
-/// Where two answers differ: the place, what the in-memory API says, what the real one says.
+/// The differences of two answers: the path, the in-memory API's value, the real one.
 pub type Differences = BTreeMap<String, [Value; 2]>;
 
-/// Every place at which two answers differ.
 pub fn differences(memory: &Value, server: &Value) -> Differences {
     let mut found = BTreeMap::new();
     if memory["code"] != server["code"] {
-        // Then everything differs, and only what was said helps.
+        // Everything differs then, and only the full answers help.
         let said = |answer: &Value| match &answer["body"]["message"] {
             Value::Null => json!(format!("{}: {}", answer["code"], answer["body"])),
             message => json!(format!("{}: {}", answer["code"], message)),
@@ -207,7 +206,7 @@ fn compare(at: &str, memory: &Value, server: &Value, found: &mut Differences) {
 }
 
 #[test]
-fn what_a_server_chooses_is_replaced_and_nothing_else() {
+fn only_server_chosen_values_are_normalized() {
     let object = |uid: &str, version: &str| {
         json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z", "uid": uid, "resourceVersion": version},
             "spec": {"uid": "stays", "reach": 100}})

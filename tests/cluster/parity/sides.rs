@@ -25,14 +25,13 @@ use crate::harness::waiting::eventually;
 /// Longest wait for an answer, or for the next event of a watch.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Who acts in the tables.
+/// The users in the tables.
 const USERS: [User; 6] =
     [User::Admin, User::Alice, User::FluxKustomize, User::FluxHelm, User::Argo, User::TeamDeployer];
 
-/// The in-memory API begins its revisions here, so that none looks like another number of a message.
+/// The first revision of the in-memory API, unlike any other number in a message.
 const FIRST_REVISION: u64 = 50_000_000;
 
-/// Both servers.
 pub struct Sides<'a> {
     pub plane: &'a ControlPlane,
     memory: MemoryApi,
@@ -41,8 +40,8 @@ pub struct Sides<'a> {
 }
 
 impl<'a> Sides<'a> {
-    /// `plane`, which has our definitions and policies, and an in-memory API with the same. The clients live in the
-    /// calling runtime.
+    /// `plane`, which has our definitions and policies, and an in-memory API with the same ones. The clients are bound
+    /// to the calling runtime.
     pub async fn new(plane: &'a ControlPlane, mode: Mode) -> Self {
         let definitions = crds::all();
         let policies = Policies::from_values(&render(mode, &Principals::default())).unwrap();
@@ -61,12 +60,12 @@ impl<'a> Sides<'a> {
         sides
     }
 
-    /// A user's clients: of the in-memory API and of the real one.
+    /// A user's clients for the in-memory API and the real one.
     pub fn clients(&self, user: User) -> [&Client; 2] {
         [&self.memory_clients[&user], &self.server_clients[&user]]
     }
 
-    /// The same step to both: the in-memory API's answer, then the real one's.
+    /// Runs a step on both; returns the answers of the in-memory API and of the real one.
     pub async fn take(&self, step: &Step, namespace: &str, answers: [&[Value]; 2]) -> [Value; 2] {
         if step.act == Act::Compact {
             self.memory.compact(self.memory.revision());
@@ -78,7 +77,7 @@ impl<'a> Sides<'a> {
         let server = eventually("the API server to have its storage ready", DEADLINE, async || {
             let request = step.request(namespace, answers[1]);
             let server = answer(&self.server_clients[&step.who], request, step).await;
-            // It reads a kind anew after a compaction, and asks to come back.
+            // After a compaction it reloads the kind and answers with a retry.
             let busy = server["body"].to_string().contains("storage is (re)initializing");
             (!busy).then_some(server)
         });
@@ -86,7 +85,7 @@ impl<'a> Sides<'a> {
     }
 }
 
-/// kube's own client without its retries: 429, 503 and 504 are answers to be compared, too.
+/// kube's client without its retries: 429, 503 and 504 are answers to compare, too.
 async fn server_client(plane: &ControlPlane, user: User) -> Client {
     let kubeconfig = Kubeconfig::read_from(plane.kubeconfig(user)).unwrap();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
@@ -94,7 +93,7 @@ async fn server_client(plane: &ControlPlane, user: User) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// Sends a request: everything of the answer that a client could act on.
+/// Sends a request; returns everything in the answer that a client could act on.
 async fn answer(client: &Client, request: Request<Vec<u8>>, step: &Step) -> Value {
     let late = format!("no answer within {DEADLINE:?} to {}", step.line);
     let sent = tokio::time::timeout(DEADLINE, client.send(request.map(Body::from))).await;
@@ -120,7 +119,7 @@ async fn answer(client: &Client, request: Request<Vec<u8>>, step: &Step) -> Valu
     seen
 }
 
-/// The first events of a watch; fewer when it ends or falls silent.
+/// The first events of a watch; fewer if it ends or times out.
 async fn events(body: Body, count: usize) -> Vec<Value> {
     let mut pieces = BodyStream::new(body);
     let (mut events, mut rest) = (Vec::new(), Vec::new());

@@ -1,8 +1,7 @@
 //! The language of the tables: one step a line, `[who:] VERB path [type=…] [accept=…] [body]`.
 //!
-//! - A line that begins with no verb goes on with the step before it; `#` begins a comment.
-//! - Verbs are HTTP's, but for the patches (MERGE, JSON, STRATEGIC, APPLY), `WATCH n` which reads n events, and
-//!   COMPACT, which makes both servers forget the past.
+//! - A line without a verb continues the previous step; `#` begins a comment.
+//! - Verbs are HTTP's, plus MERGE, JSON, STRATEGIC and APPLY for patches, `WATCH n` (reads n events) and COMPACT.
 //! - Paths: `connections/a` is a connection of the case's own namespace, `@other/links` is a collection of another
 //!   one, and what begins with `/` is taken as it is, but for `{ns}`.
 //! - Bodies: an object by kind and name (`connection a`), the answer to an earlier step (`$1`), YAML; several of them
@@ -22,9 +21,9 @@ use crate::harness::users::User;
 pub enum Act {
     /// One request, one answer.
     Ask,
-    /// A watch, read until so many events have come or it ends.
+    /// A watch, read until this many events arrived or it ends.
     Watch(usize),
-    /// Both servers forget what was before now.
+    /// Compacts both servers.
     Compact,
 }
 
@@ -172,7 +171,7 @@ fn parse_step(line: &str) -> Step {
 }
 
 impl Step {
-    /// The request as one of the servers gets it: `answers` are that server's own.
+    /// The request for one of the servers; `answers` are that server's own.
     pub fn request(&self, namespace: &str, answers: &[Value]) -> Request<Vec<u8>> {
         let path = self.full_path().replace("{ns}", namespace);
         let path = filled(&path, answers);
@@ -184,7 +183,7 @@ impl Step {
         let mut request = Request::builder()
             .method(self.method.clone())
             .uri(path)
-            // What writers without a field manager are called after.
+            // The default field manager is derived from it.
             .header(http::header::USER_AGENT, "parity/1.0")
             .header(http::header::ACCEPT, &self.accept);
         if let Some(media_type) = &self.media_type {
@@ -214,7 +213,7 @@ impl Step {
     }
 }
 
-/// Parts of earlier answers and repetitions filled in.
+/// Fills in parts of earlier answers and repetitions.
 fn filled(text: &str, answers: &[Value]) -> String {
     static EARLIER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$\{(\d+)(/[^}]*)\}").unwrap());
     static REPEATED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"<([^<>]+?)\*(\d+)>").unwrap());

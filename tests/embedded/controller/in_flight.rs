@@ -1,5 +1,4 @@
-//! §4.4, §4.7: what is being created in an instance while its connection is to be disabled or deleted, and what is
-//! not begun.
+//! §4.4, §4.7: creations in flight while their connection is disabled or deleted, and creations that must not start.
 
 use super::Scene;
 use crate::contoso::{HOST, ORGANIZATION};
@@ -15,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-/// A connection through which one activity is being created: the instance has got the request and does not answer.
+/// A connection with one creation in flight: the instance has received the request and does not answer.
 async fn creating() -> Scene {
     let scene = Scene::start("").await;
     scene.session.world.inject_for(HOST, "PATCH ", Fault::Hang, 1);
@@ -25,22 +24,22 @@ async fn creating() -> Scene {
     scene
 }
 
-/// The posts the instance has an activity of.
+/// The posts that have an activity in the instance.
 fn activities(scene: &Scene) -> Vec<String> {
     let activities = scene.session.world.activities(ORGANIZATION.parse().unwrap());
     activities.into_iter().filter_map(|activity| activity.post_id).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn disabled_is_not_said_before_what_is_being_created_has_ended() {
+async fn disable_waits_for_running_creations() {
     let scene = creating().await;
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
-    scene.until("the wish is looked at", Scene::has_looked).await;
+    scene.until("the disable is reconciled", Scene::has_looked).await;
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "something is being created");
 
-    // What comes now is not begun: the disable would else wait for it as well.
+    // No further creation starts, or the disable would have to wait for it too.
     scene.create_link("two").await;
-    scene.until("the second link is looked at", |scene| !scene.linked("two").is_empty()).await;
+    scene.until("the second link is reconciled", |scene| !scene.linked("two").is_empty()).await;
     assert_eq!(scene.creations(), 1);
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "it is being created still");
 
@@ -54,10 +53,10 @@ async fn disabled_is_not_said_before_what_is_being_created_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_is_not_let_go_before_what_is_being_created_has_ended() {
+async fn deletion_waits_for_running_creations() {
     let scene = creating().await;
     scene.delete("DynamicsConnection", "contoso").await;
-    scene.until("the deletion is looked at", Scene::has_looked).await;
+    scene.until("the deletion is reconciled", Scene::has_looked).await;
     let connection = scene.stored("DynamicsConnection", "contoso").expect("something is being created");
     assert_eq!(connection["metadata"]["finalizers"].as_array().map(Vec::len), Some(1));
 
@@ -69,24 +68,24 @@ async fn a_connection_is_not_let_go_before_what_is_being_created_has_ended() {
     scene.assert_unbroken();
 }
 
-/// A process that was killed may have sent something just before: whoever comes next cannot know.
+/// A killed process may have sent a request just before; its successor cannot know.
 #[tokio::test(start_paused = true)]
-async fn disabled_is_not_said_before_what_a_killed_predecessor_was_creating_must_have_ended() {
+async fn disable_waits_for_a_killed_leaders_creations() {
     let scene = Scene::start("").await;
     scene.line.kill();
     let wait = Duration::from_secs(60);
     let successor = scene.another_controller(&FaultInjector::new(), Arc::new(|| true), Some(wait));
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
-    scene.until("the wish is looked at", Scene::has_looked).await;
+    scene.until("the disable is reconciled", Scene::has_looked).await;
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "the predecessor may be creating something");
 
-    // A clock that is set changes nothing about how long a request can take.
+    // Setting the wall clock does not change how long a request can take.
     let later = scene.session.clock.now() + SignedDuration::from_secs(70);
     scene.session.clock.move_to(later);
     let request = json!({"metadata": {"annotations": {"postlink.dev/reconcile-requested-at": "now"}}});
     scene.edit("DynamicsConnection", "contoso", request).await;
     let handled = |scene: &Scene| scene.connection()["status"]["lastHandledReconcileAt"] == "now";
-    scene.until("it is looked at again", handled).await;
+    scene.until("it is reconciled again", handled).await;
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "only a clock was set");
     tokio::time::advance(wait).await;
     scene.session.clock.move_to(later + SignedDuration::from_secs(70));
@@ -94,10 +93,10 @@ async fn disabled_is_not_said_before_what_a_killed_predecessor_was_creating_must
     successor.stop().await;
 }
 
-/// §4.7: the lease is looked at right before the instance is asked, not only when the decision is made; and a link that
-/// has to wait for it costs next to nothing.
+/// §4.7: the lease is checked right before the request to the instance, not only at decision time; a link that waits
+/// for it costs next to nothing.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_begun_in_an_instance_once_the_lease_is_about_to_end() {
+async fn no_creation_starts_when_the_lease_is_expiring() {
     let scene = Scene::start("").await;
     scene.line.kill();
     let (long_enough, first, reads) =
@@ -107,7 +106,7 @@ async fn nothing_is_begun_in_an_instance_once_the_lease_is_about_to_end() {
         FaultInjector::with_hook(move |request| {
             if request.verb == "get" && request.resource == "postlinks.postlink.dev" {
                 reads.fetch_add(1, Ordering::SeqCst);
-                // The first time between the decision and the creation.
+                // The first time: between the decision and the creation.
                 if first.swap(false, Ordering::SeqCst) {
                     long_enough.store(false, Ordering::SeqCst);
                 }
@@ -121,7 +120,7 @@ async fn nothing_is_begun_in_an_instance_once_the_lease_is_about_to_end() {
     };
     let controller = scene.another_controller(&line, may_create, None);
     scene.create_link("one").await;
-    // Turns instead of time: the time of a paused runtime does not go on while something is busy.
+    // Yield instead of sleeping: paused time does not advance while a task is busy.
     for _ in 0..500 {
         for _ in 0..50 {
             tokio::task::yield_now().await;
@@ -139,9 +138,9 @@ async fn nothing_is_begun_in_an_instance_once_the_lease_is_about_to_end() {
     controller.stop().await;
 }
 
-/// Tries of one link, in seconds after one another: as the instance asks, else twice as far apart each time.
+/// Seconds between the attempts of one link: the instance's Retry-After, otherwise doubling.
 #[tokio::test(start_paused = true)]
-async fn a_creation_that_fails_is_tried_again_later_each_time_or_as_the_instance_asks() {
+async fn failed_creation_backs_off_or_honors_retry_after() {
     let scene = Scene::start("").await;
     let refused = |status, retry_after: Option<&str>| Fault::Status {
         status,
@@ -151,7 +150,7 @@ async fn a_creation_that_fails_is_tried_again_later_each_time_or_as_the_instance
     world.inject_for(HOST, "PATCH ", refused(400, None), 10);
     world.inject_for(HOST, "PATCH ", refused(429, Some("7")), 1);
     scene.create_link("one").await;
-    // A second of the clock, then all that follows from it: the time of a paused runtime goes on when nothing is left.
+    // One second, then everything it triggers: paused time advances once all tasks are idle.
     while activities(&scene).is_empty() {
         scene.session.clock.move_to(scene.session.clock.now() + SignedDuration::from_secs(1));
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,4 +1,4 @@
-//! §4.4: before Disabled is written the rules of the namespace are listed live, all of them.
+//! §4.4: before Disabled is written, all rules of the namespace are listed live.
 
 use super::{Scene, condition};
 use kube_memory::FaultInjector;
@@ -9,7 +9,7 @@ use std::{fmt::Write, sync::Arc};
 const CONNECTIONS: &str = "dynamicsconnections.postlink.dev";
 const RULES: &str = "automationrules.postlink.dev";
 
-/// What the connection of a held disable says, in words the tests compare.
+/// The conditions of a connection whose disable is held, as one string.
 fn held(scene: &Scene) -> (Value, Vec<String>, bool) {
     let connection = scene.connection();
     let entries = connection["status"]["activeRules"].as_array().cloned().unwrap_or_default();
@@ -23,15 +23,15 @@ fn is_active(scene: &Scene, rule: &str) -> bool {
     rule.is_some_and(|rule| condition(&rule, "Active").starts_with("True/"))
 }
 
-/// The wish to disable has been looked at, and become true or not.
+/// Waits until the disable was either carried out or held.
 fn decided(scene: &Scene) -> bool {
     let (state, _, refused) = held(scene);
     refused || state == "Disabled"
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_active_rule_holds_its_connection_also_as_the_last_of_more_than_one_page() {
-    // The watches and the live list ask for 500 at a time, in the order of the names.
+async fn active_rule_on_the_last_page_holds_its_connection() {
+    // Watches and live lists read pages of 500, sorted by name.
     const OTHERS: usize = 500;
     let mut rules = String::new();
     for (name, active) in
@@ -47,7 +47,7 @@ async fn an_active_rule_holds_its_connection_also_as_the_last_of_more_than_one_p
     assert!(is_active(&scene, "rule-000") && is_active(&scene, "zz"));
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
     scene.settle().await;
-    // Letting one go needs the live list.
+    // Releasing a rule needs the live list.
     scene.edit("AutomationRule", "rule-000", json!({"spec": {"active": false}})).await;
     scene.settle().await;
     assert_eq!(held(&scene), (json!("Enabled"), vec!["zz".to_owned()], true));
@@ -59,12 +59,12 @@ async fn an_active_rule_holds_its_connection_also_as_the_last_of_more_than_one_p
     scene.assert_unbroken();
 }
 
-/// What the controller's watch of the rules has not told it when the disable comes.
+/// What the controller's rule watch has not delivered when the disable arrives.
 #[derive(Clone, Copy, PartialEq)]
 enum Behind {
-    /// That the rule was switched on; and its entry is lost.
+    /// The rule's activation, and its entry is lost.
     SwitchedOn,
-    /// That there is such a rule.
+    /// The rule's creation.
     Created,
 }
 
@@ -72,7 +72,7 @@ enum Behind {
 #[case::of_a_rule_switched_on_whose_entry_is_lost(Behind::SwitchedOn)]
 #[case::of_a_rule_that_is_new(Behind::Created)]
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_is_behind_lets_no_connection_be_disabled_under_an_active_rule(#[case] behind: Behind) {
+async fn stale_watch_does_not_disable_under_active_rule(#[case] behind: Behind) {
     let rule = |active: bool| json!({"active": active, "connectionRef": {"name": "contoso"}});
     let scene = Scene::start("").await;
     if behind == Behind::SwitchedOn {
@@ -81,7 +81,7 @@ async fn a_watch_that_is_behind_lets_no_connection_be_disabled_under_an_active_r
     }
     let before = scene.connection();
 
-    // Another controller, which sees what this one does not, takes the rule in and ends.
+    // Another controller, whose watch is current, reserves the rule and stops.
     scene.line.hold(RULES);
     scene.line.hold(CONNECTIONS);
     let other = scene.another_controller(&FaultInjector::new(), Arc::new(|| true), None);

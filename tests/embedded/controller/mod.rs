@@ -18,13 +18,13 @@ use kube::{
 };
 use kube_memory::{FaultInjector, UserInfo};
 use postlink::{
+    controller::{Controller, MayCreate, Settings},
     local::{
         apply::Applier,
         session::{Applicant, Session, Wiring},
         settle::settle,
         tree::{Id, Tree},
     },
-    controller::{Controller, MayCreate, Settings},
     manifests::parse,
     telemetry::Metrics,
 };

@@ -1,4 +1,4 @@
-//! Creations and questions that wait for their turn, while what asked for them changes.
+//! Queued creations and checks whose cause changes while they wait.
 
 use super::{Scene, condition};
 use crate::contoso::HOST;
@@ -16,9 +16,9 @@ fn post(id: &str) -> Value {
     json!({"url": format!("https://social.example/{id}"), "id": id, "publishedAt": published})
 }
 
-/// §4.1: what a rule has not begun when it is switched off, it does not begin any more.
+/// §4.1: a deactivated rule starts no further creation.
 #[tokio::test(start_paused = true)]
-async fn a_rule_that_is_switched_off_makes_nothing_more_of_the_posts_that_wait() {
+async fn deactivated_rule_drops_its_waiting_posts() {
     const POSTS: usize = 20;
     let scene = Scene::start(
         "---\napiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: all}\n\
@@ -52,7 +52,7 @@ async fn a_rule_that_is_switched_off_makes_nothing_more_of_the_posts_that_wait()
 
 /// A name is not an identity (§2).
 #[tokio::test(start_paused = true)]
-async fn a_post_link_that_is_applied_anew_is_not_given_what_was_made_for_the_former_of_its_name() {
+async fn recreated_postlink_does_not_inherit_a_pending_creation() {
     let scene = Scene::start("").await;
     scene.session.world.inject_for(HOST, "PATCH ", Fault::Hang, 1);
     scene.create_link("one").await;
@@ -60,14 +60,14 @@ async fn a_post_link_that_is_applied_anew_is_not_given_what_was_made_for_the_for
     scene.delete("PostLink", "one").await;
     scene.create("PostLink", "one", json!({"post": post("another")})).await;
     scene.session.world.release_hanging();
-    scene.until("it is looked at", |scene| !scene.linked("one").is_empty()).await;
+    scene.until("it is reconciled", |scene| !scene.linked("one").is_empty()).await;
     scene.settle().await;
     assert_eq!(scene.linked("one"), "False/NotRequested");
 }
 
-/// No probe asks about links that were put aside, and a batch that fails wakes nobody.
+/// No probe checks removed links, and a failed batch requeues nothing, so the link must retry on its own.
 #[tokio::test(start_paused = true)]
-async fn r14_a_link_comes_back_although_the_first_question_about_it_was_not_answered() {
+async fn r14_link_is_restored_after_a_failed_check() {
     let scene = Scene::start("").await;
     scene.create_link("one").await;
     scene.until("it is linked", |scene| scene.linked("one") == "True/LinkedByHand").await;
@@ -88,13 +88,13 @@ async fn r14_a_link_comes_back_although_the_first_question_about_it_was_not_answ
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_that_was_kept_out_by_a_disable_is_made_when_the_disable_is_withdrawn() {
+async fn withdrawn_disable_lets_the_waiting_link_through() {
     let scene = Scene::start("").await;
     scene.session.world.inject_for(HOST, "PATCH ", Fault::Hang, 1);
     scene.create_link("one").await;
     scene.until("an activity is being created", |scene| scene.creations() == 1).await;
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
-    scene.until("the wish is looked at", Scene::has_looked).await;
+    scene.until("the disable is reconciled", Scene::has_looked).await;
     scene.create_link("two").await;
     let waits = "False/ConnectionDisabled";
     scene.until("the second link waits", |scene| scene.linked("two") == waits).await;
@@ -107,7 +107,7 @@ async fn a_link_that_was_kept_out_by_a_disable_is_made_when_the_disable_is_withd
 async fn thirty_links_at_one_a_second() -> Scene {
     let scene = Scene::start("").await;
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"linksPerSecond": 1}})).await;
-    scene.until("the rate is looked at", Scene::has_looked).await;
+    scene.until("the rate is reconciled", Scene::has_looked).await;
     for number in 0..30 {
         scene.create_link(&format!("post-{number}")).await;
     }
@@ -117,14 +117,14 @@ async fn thirty_links_at_one_a_second() -> Scene {
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_that_wait_for_their_turn_do_not_wait_at_a_pace_that_is_no_longer_asked_for() {
+async fn changed_links_per_second_requeues_waiting_links() {
     let scene = thirty_links_at_one_a_second().await;
     scene.edit("DynamicsConnection", "contoso", json!({"spec": {"linksPerSecond": 100}})).await;
     scene.until("all are made", |scene| scene.creations() == 30).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn turns_of_links_that_are_gone_are_free() {
+async fn deleted_links_free_their_slots() {
     let scene = thirty_links_at_one_a_second().await;
     for number in 0..30 {
         scene.delete("PostLink", &format!("post-{number}")).await;
@@ -135,9 +135,9 @@ async fn turns_of_links_that_are_gone_are_free() {
     scene.until("it says so", |scene| scene.linked("late") == "True/LinkedByHand").await;
 }
 
-/// R4: that a table cannot be read says nothing about the instance.
+/// R4: an unreadable table says nothing about the state of the instance.
 #[tokio::test(start_paused = true)]
-async fn r04_metadata_that_cannot_be_read_changes_neither_the_connection_nor_its_links() {
+async fn r04_unreadable_metadata_changes_no_connection_or_link() {
     let scene = Scene::start("").await;
     scene.create_link("one").await;
     scene.settle().await;
@@ -156,9 +156,9 @@ async fn r04_metadata_that_cannot_be_read_changes_neither_the_connection_nor_its
     }
 }
 
-/// Whoever answers 409 to a write that nobody was faster than, answers so again.
+/// A server that answers 409 without a concurrent write will do so again.
 #[tokio::test(start_paused = true)]
-async fn a_write_that_is_always_called_stale_is_tried_less_and_less_often() {
+async fn repeated_conflicts_back_off() {
     let scene = Scene::start("").await;
     scene.line.kill();
     let writes = Arc::new(AtomicUsize::new(0));

@@ -9,7 +9,7 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Everything of this commit that does not hold, each a sentence; below the sentences of one object, what it is.
+/// All failed assertions of a commit, one sentence each, followed by the object they are about.
 pub fn check(
     session: &Session,
     scenario: &Scenario,
@@ -76,7 +76,7 @@ fn object(key: &str, entries: &Map<String, Value>, stored: Option<&Value>) -> Ve
     wrong
 }
 
-/// Whether one entry holds; else what is there instead.
+/// Checks one entry; an error is the actual value.
 fn holds(stored: &Value, entry: &str, expected: &Value) -> Result<(), String> {
     if ConditionType::parse(entry).is_some() {
         let found = condition(stored, entry);
@@ -118,7 +118,7 @@ fn holds(stored: &Value, entry: &str, expected: &Value) -> Result<(), String> {
     at(stored, &path, expected)
 }
 
-/// Compares what stands at a path with a scalar, `present`, `absent`, or a list taken as a set.
+/// Compares the value at a path with a scalar, `present`, `absent`, or a list (as a set).
 fn at(stored: &Value, path: &str, expected: &Value) -> Result<(), String> {
     let found = stored.pointer(&format!("/{}", path.replace('.', "/"))).filter(|v| !v.is_null());
     let same = match (expected, found) {
@@ -137,13 +137,12 @@ fn at(stored: &Value, path: &str, expected: &Value) -> Result<(), String> {
     Err(found.map_or_else(|| "absent".to_owned(), ToString::to_string))
 }
 
-/// The condition of a type.
 pub fn condition<'a>(stored: &'a Value, type_: &str) -> Option<&'a Value> {
     let conditions = stored.pointer("/status/conditions")?.as_array()?;
     conditions.iter().find(|c| text(c, "type") == type_)
 }
 
-/// A text field, or nothing.
+/// A string field; empty when it is absent.
 pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
@@ -162,7 +161,7 @@ fn list(value: &Value) -> Vec<String> {
     }
 }
 
-/// An object as a reader of a failure needs it.
+/// The parts of an object that explain a failure.
 pub fn described(stored: &Value) -> String {
     let mut out = String::new();
     for condition in stored.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten() {

@@ -1,13 +1,11 @@
-//! Reading a scenario file: its expectations, and each commit's whole tree with `Same` expanded.
+//! Reads a scenario file: the expectations, and the whole tree of each commit.
 
+use super::fixtures::Fixtures;
 use postlink::manifests::{Document, load_commits, parse};
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-/// One scenario.
 pub struct Scenario {
     pub name: String,
     pub rule: String,
@@ -16,11 +14,29 @@ pub struct Scenario {
     pub commits: Vec<Commit>,
 }
 
-/// One commit: its tree, and what is expected once it has settled.
+/// One commit: the whole tree, and the assertions once it has settled.
 pub struct Commit {
     pub name: String,
     pub documents: Vec<Document>,
     pub expect: Map<String, Value>,
+}
+
+/// The document that opens a commit and lists what changes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Marker {
+    #[serde(rename = "kind")]
+    _kind: IgnoredAny,
+    name: String,
+    /// Objects of the previous commit that leave the tree.
+    #[serde(default)]
+    remove: Vec<String>,
+    /// Fixtures that join it.
+    #[serde(default)]
+    r#use: Vec<String>,
+    /// JSON merge patches of objects that are then in it.
+    #[serde(default)]
+    patch: Map<String, Value>,
 }
 
 impl Scenario {
@@ -52,11 +68,8 @@ impl Scenario {
             None => of_stream(documents)?,
         };
         let expect = expectations(&head.value)?;
-        let names = |list: &[(String, _)]| list.iter().map(|(n, ())| n.clone()).collect::<Vec<_>>();
-        let (stated, expected) = (
-            names(&commits.iter().map(|(n, _)| (n.clone(), ())).collect::<Vec<_>>()),
-            expect.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>(),
-        );
+        let stated: Vec<&String> = commits.iter().map(|(name, _)| name).collect();
+        let expected: Vec<&String> = expect.iter().map(|(name, _)| name).collect();
         if stated != expected {
             return Err(format!("the commits are {stated:?}, but expect has {expected:?}"));
         }
@@ -73,7 +86,7 @@ impl Scenario {
     }
 }
 
-/// What one commit is to end in: its name, and the assertions.
+/// The name of a commit, and its assertions.
 type Expectation = (String, Map<String, Value>);
 
 fn expectations(head: &Value) -> Result<Vec<Expectation>, String> {
@@ -102,89 +115,69 @@ fn of_folder(folder: &Path) -> Result<Vec<(String, Vec<Document>)>, String> {
 }
 
 fn of_stream(documents: impl Iterator<Item = Document>) -> Result<Vec<(String, Vec<Document>)>, String> {
+    let fixtures = Fixtures::read()?;
     let mut commits: Vec<(String, Vec<Document>)> = Vec::new();
-    let mut same: Option<BTreeSet<String>> = None;
-    let mut open: Option<(String, Vec<Document>)> = None;
-    let close = |open: Option<(String, Vec<Document>)>,
-                 same: Option<BTreeSet<String>>,
-                 commits: &mut Vec<(String, Vec<Document>)>| {
-        let Some((name, mut stated)) = open else { return Ok(()) };
-        if let Some(except) = same {
-            let previous =
-                commits.last().map(|(_, d)| d.as_slice()).ok_or(format!("{name} is Same as nothing"))?;
-            stated.extend(repeated(&name, previous, &stated, &except)?);
-        }
-        commits.push((name, stated));
-        Ok::<(), String>(())
-    };
     for document in documents {
-        match document.value.get("kind").and_then(Value::as_str) {
-            Some("Commit") => {
-                close(open.take(), same.take(), &mut commits)?;
-                let name =
-                    document.value.get("name").and_then(Value::as_str).ok_or("a Commit has no name")?;
-                open = Some((name.to_owned(), Vec::new()));
-            }
-            Some("Same") => {
-                let except = document.value.get("except").and_then(Value::as_array).into_iter().flatten();
-                same = Some(except.filter_map(Value::as_str).map(str::to_owned).collect());
-            }
-            _ => match &mut open {
-                Some((_, stated)) => stated.push(document),
-                None => return Err(format!("{}: stands before the first Commit", document.place(""))),
-            },
+        if document.value["kind"] == "Commit" {
+            let marker: Marker = serde_json::from_value(document.value.clone())
+                .map_err(|error| format!("{}: {error}", document.place("")))?;
+            let previous = commits.last().map_or(&[][..], |(_, tree)| tree);
+            let tree = start(&marker, previous, &fixtures).map_err(|e| format!("{}: {e}", marker.name))?;
+            commits.push((marker.name, tree));
+            continue;
+        }
+        let Some((_, tree)) = commits.last_mut() else {
+            return Err(format!("{}: stands before the first Commit", document.place("")));
+        };
+        match position(tree, &key(&document)) {
+            Some(at) => tree[at] = document,
+            None => tree.push(document),
         }
     }
-    close(open, same, &mut commits)?;
     Ok(commits)
 }
 
-/// What `Same` stands for.
-fn repeated(
-    commit: &str,
-    previous: &[Document],
-    stated: &[Document],
-    except: &BTreeSet<String>,
-) -> Result<Vec<Document>, String> {
-    let restated: BTreeSet<(String, String, String)> = stated.iter().map(identity).collect();
-    let mut missing = except.clone();
-    let mut kept = Vec::new();
-    for document in previous {
-        let (kind, namespace, name) = identity(document);
-        let names = [format!("{kind}/{name}"), format!("{kind}/{namespace}/{name}")];
-        for name in &names {
-            missing.remove(name);
-        }
-        if names.iter().any(|n| except.contains(n)) || restated.contains(&(kind.clone(), namespace, name)) {
-            continue;
-        }
-        let mut document = document.clone();
-        if kind == "SimulatedInstance" {
-            without_changes(&mut document);
-        }
-        kept.push(document);
+/// The tree that a commit starts from: the previous one, with the changes that the marker lists.
+fn start(marker: &Marker, previous: &[Document], fixtures: &Fixtures) -> Result<Vec<Document>, String> {
+    let mut tree = previous.to_vec();
+    tree.iter_mut().for_each(without_changes);
+    for name in &marker.remove {
+        let at = position(&tree, name).ok_or(format!("remove: the previous commit has no {name}"))?;
+        tree.remove(at);
     }
-    match missing.first() {
-        Some(name) => Err(format!("{commit}: except names {name}, which the previous commit lacks")),
-        None => Ok(kept),
+    for name in &marker.r#use {
+        for document in fixtures.named(name)? {
+            if position(&tree, &key(document)).is_some() {
+                return Err(format!("use: the previous commit has {} already", key(document)));
+            }
+            tree.push(document.clone());
+        }
     }
+    for (name, patch) in &marker.patch {
+        let at = position(&tree, name).ok_or(format!("patch: there is no {name}"))?;
+        json_patch::merge(&mut tree[at].value, patch);
+    }
+    Ok(tree)
 }
 
-/// Takes out what people did once.
+/// Where the object of this key is, `KIND/name` or `KIND/namespace/name`.
+fn position(tree: &[Document], name: &str) -> Option<usize> {
+    tree.iter().position(|document| key(document) == name)
+}
+
+/// Removes the changes in the instance: they happen once.
 pub fn without_changes(document: &mut Document) {
     if let Some(spec) = document.value.get_mut("spec").and_then(Value::as_object_mut) {
         spec.remove("changes");
     }
 }
 
-/// Kind, namespace, name.
-fn identity(document: &Document) -> (String, String, String) {
-    let text = |pointer: &str| {
-        document.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let namespace = match text("/metadata/namespace") {
-        given if given.is_empty() => "default".to_owned(),
-        given => given,
-    };
-    (text("/kind"), namespace, text("/metadata/name"))
+/// `KIND/name`, or `KIND/namespace/name` outside of `default`.
+pub fn key(document: &Document) -> String {
+    let text = |pointer: &str| document.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (kind, name) = (text("/kind"), text("/metadata/name"));
+    match text("/metadata/namespace") {
+        "" | "default" => format!("{kind}/{name}"),
+        namespace => format!("{kind}/{namespace}/{name}"),
+    }
 }

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-/// Everything that does not hold now.
+/// All violations in the current state.
 pub fn check(session: &Session) -> Vec<String> {
     let all = |kind: &str| session.api.objects(kind);
     let (connections, rules, links) = (all("DynamicsConnection"), all("AutomationRule"), all("PostLink"));
@@ -117,7 +117,7 @@ fn of_connection(connection: &Value, rules: &[Arc<Value>]) -> Vec<String> {
     wrong
 }
 
-/// Where the value of a client secret stands outside of a Secret, in anything stored after a revision.
+/// Client secrets found outside of Secrets in anything stored after a revision.
 pub fn leaks(api: &MemoryApi, since: u64, secrets: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = BTreeSet::new();
     for revision in api.history_since(since).filter(|r| r.key.resource != "secrets") {

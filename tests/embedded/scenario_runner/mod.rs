@@ -1,5 +1,4 @@
-//! Plays scenario files (`scenarios/FORMAT.md`) on the code of `postlink local`, and says precisely what is not as
-//! expected.
+//! Runs scenario files (`scenarios/FORMAT.md`) on the code of `postlink local`, and reports what is not as expected.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +7,7 @@
 
 mod assertions;
 mod file;
+mod fixtures;
 mod invariants;
 mod play;
 
@@ -33,7 +33,7 @@ pub fn all() -> Vec<PathBuf> {
     files
 }
 
-/// Runs every scenario on all processors, as often as `runs` says for the number of the file, and tells what failed.
+/// Runs every scenario on all processors, with the runs that `runs` gives for the file's number; returns the failures.
 pub fn play_all(runs: impl Fn(u64) -> Vec<Run> + Sync) -> Vec<String> {
     let (files, next) = (all(), AtomicUsize::new(0));
     let work = || {

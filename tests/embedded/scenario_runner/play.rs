@@ -1,7 +1,7 @@
 //! One run of a scenario: apply, settle, compare, commit by commit.
 
 use super::{Scenario, assertions, file::without_changes, invariants};
-use crate::{asked::Asked, history::Replay};
+use crate::{history::Replay, write_log::WriteLog};
 use base64::Engine;
 use jiff::SignedDuration;
 use kube_memory::FaultInjector;
@@ -22,20 +22,20 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Our kinds, as the store's log names them.
+/// Our resources, as the API's history names them.
 const OURS: [&str; 3] =
     ["dynamicsconnections.postlink.dev", "automationrules.postlink.dev", "postlinks.postlink.dev"];
-/// The longest probe interval a scenario has: every periodic look is due after it.
+/// The longest probe interval of any scenario: after it every periodic reconcile is due.
 const PROBE: SignedDuration = SignedDuration::from_mins(5);
 
 /// How a scenario is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// Shuffles the order of documents and decides whether is pruned before or after.
+    /// Shuffles the documents and decides whether to prune before or after applying.
     pub seed: u64,
-    /// Streams in memory instead of HTTPS, for a paused clock.
+    /// In-memory streams instead of HTTPS, so that the runtime's clock can be paused.
     pub in_memory: bool,
-    /// How many of a thousand requests of the controller to the API fail.
+    /// How many of a thousand API requests of the controller fail.
     pub faults_per_mille: u32,
 }
 
@@ -45,7 +45,7 @@ impl Run {
         Self { seed, in_memory: false, faults_per_mille: 0 }
     }
 
-    /// In this process alone, on a clock that jumps over every wait.
+    /// Without sockets, on a paused clock that skips every wait.
     pub fn in_memory(seed: u64) -> Self {
         Self { in_memory: true, ..Self::as_local(seed) }
     }
@@ -57,28 +57,28 @@ impl Run {
     }
 }
 
-/// Runs a scenario. An error tells all that was not as expected.
+/// Runs a scenario; an error lists everything that was not as expected.
 async fn play(scenario: &Scenario, run: Run) -> Result<(), String> {
     let mut failed = String::new();
-    let mut stage = Stage::build(scenario, run).await?;
+    let mut runner = Runner::build(scenario, run).await?;
     for (number, commit) in scenario.commits.iter().enumerate() {
         if number > 0 {
-            stage.session.clock.move_to(stage.session.clock.now() + APART);
+            runner.session.clock.move_to(runner.session.clock.now() + APART);
         }
-        let since = stage.session.api.revision();
-        let mut wrong = stage.commit(&commit.documents).await;
-        wrong.extend(assertions::check(&stage.session, scenario, &commit.expect, &stage.organizations));
-        wrong.extend(invariants::check(&stage.session));
-        wrong.extend(invariants::leaks(&stage.session.api, since, &stage.secrets));
-        wrong.extend(stage.replay.broken(&stage.session.api));
-        tell(&mut failed, &commit.name, &wrong);
+        let since = runner.session.api.revision();
+        let mut wrong = runner.commit(&commit.documents).await;
+        wrong.extend(assertions::check(&runner.session, scenario, &commit.expect, &runner.organizations));
+        wrong.extend(invariants::check(&runner.session));
+        wrong.extend(invariants::leaks(&runner.session.api, since, &runner.secrets));
+        wrong.extend(runner.history.broken(&runner.session.api));
+        report(&mut failed, &commit.name, &wrong);
     }
     if let Some(last) = scenario.commits.last() {
         let mut documents = last.documents.clone();
         documents.iter_mut().for_each(without_changes);
-        let mut wrong = stage.writes_nothing(&documents).await;
-        wrong.extend(stage.replay.broken(&stage.session.api));
-        tell(&mut failed, &format!("{}, applied again", last.name), &wrong);
+        let mut wrong = runner.check_idempotence(&documents).await;
+        wrong.extend(runner.history.broken(&runner.session.api));
+        report(&mut failed, &format!("{}, applied again", last.name), &wrong);
     }
     if failed.is_empty() {
         return Ok(());
@@ -90,7 +90,7 @@ async fn play(scenario: &Scenario, run: Run) -> Result<(), String> {
     ))
 }
 
-fn tell(failed: &mut String, commit: &str, wrong: &[String]) {
+fn report(failed: &mut String, commit: &str, wrong: &[String]) {
     if !wrong.is_empty() {
         let _ = write!(failed, "\n  commit {commit}:");
     }
@@ -99,21 +99,21 @@ fn tell(failed: &mut String, commit: &str, wrong: &[String]) {
     }
 }
 
-struct Stage {
+struct Runner {
     session: Session,
     applier: Applier,
     random: StdRng,
     faulty: bool,
-    /// What the controller asks of the API, unless requests fail at random: then it asks more than once.
-    asked: Asked,
-    replay: Replay,
-    /// By the name of the `SimulatedInstance`, the organisation it served when it was last stated.
+    /// The controller's writes. Unused when requests fail at random, because failed ones are repeated.
+    log: WriteLog,
+    history: Replay,
+    /// The organization each `SimulatedInstance` served when it was last stated, by name.
     organizations: BTreeMap<String, Uuid>,
-    /// The values of all client secrets, and whose they are.
+    /// All client secrets, with the name of the object that holds each.
     secrets: BTreeMap<String, String>,
 }
 
-impl Stage {
+impl Runner {
     async fn build(scenario: &Scenario, run: Run) -> Result<Self, String> {
         let mut random = StdRng::seed_from_u64(run.seed);
         let documents = scenario.commits.iter().flat_map(|c| &c.documents);
@@ -138,9 +138,9 @@ impl Stage {
             }
             secrets.extend(encoded.map(|e| (e, whose)));
         }
-        let asked = Asked::default();
+        let log = WriteLog::default();
         let line = match run.faults_per_mille {
-            0 => asked.line(),
+            0 => log.line(),
             faults => FaultInjector::random(run.seed, faults, 2),
         };
         let wiring = Wiring { line: Some(line), in_memory: run.in_memory };
@@ -153,14 +153,14 @@ impl Stage {
             applier,
             random,
             faulty: run.faults_per_mille > 0,
-            asked,
-            replay: Replay::default(),
+            log,
+            history: Replay::default(),
             organizations: BTreeMap::new(),
             secrets,
         })
     }
 
-    /// The documents in an order of the seed's; only what others live in comes first.
+    /// The documents in random order, namespaces first.
     fn tree(&mut self, documents: &[Document]) -> Tree {
         let mut tree = Tree::of(documents.to_vec(), &[]);
         tree.items.shuffle(&mut self.random);
@@ -185,20 +185,20 @@ impl Stage {
             Err(error) => wrong.push(error.to_string()),
         }
         if self.faulty {
-            wrong.extend(self.outlast(&tree).await);
+            wrong.extend(self.settle_under_faults(&tree).await);
         }
         wrong
     }
 
-    /// A whole round of retries may fail by chance and change nothing: go on until several in a row change nothing.
-    async fn outlast(&mut self, tree: &Tree) -> Vec<String> {
+    /// A whole round of retries may fail by chance and change nothing: repeat until several in a row change nothing.
+    async fn settle_under_faults(&mut self, tree: &Tree) -> Vec<String> {
         let mut calm = 0;
         for _ in 0..50 {
             let before = self.session.api.revision();
             for item in &tree.items {
                 let id = &item.id;
                 if self.session.api.get(&id.kind, &id.namespace, &id.name).is_none() {
-                    // As a tool would on its next round.
+                    // As a GitOps tool would on its next sync.
                     let mut again = Tree::of(tree.items.iter().map(|i| i.document.clone()).collect(), &[]);
                     again.instances.clone_from(&tree.instances);
                     again.instances.iter_mut().for_each(|i| i.spec.changes.clear());
@@ -219,14 +219,14 @@ impl Stage {
         vec!["still restless".to_owned()]
     }
 
-    /// The same tree applied again, and a look at every instance after that, write nothing.
-    async fn writes_nothing(&mut self, documents: &[Document]) -> Vec<String> {
+    /// Applying the same tree again, and probing every instance after that, writes nothing.
+    async fn check_idempotence(&mut self, documents: &[Document]) -> Vec<String> {
         let before = self.session.api.revision();
-        self.asked.forget();
+        self.log.clear();
         let mut wrong = self.commit(documents).await;
         wrong.extend(self.written(before, "the same tree applied again"));
         let before = self.session.api.revision();
-        self.asked.forget();
+        self.log.clear();
         for _ in 0..2 {
             self.session.clock.move_to(self.session.clock.now() + PROBE);
             if let Err(error) = settle(&self.session).await {
@@ -237,12 +237,11 @@ impl Stage {
         wrong
     }
 
-    /// What was written since, and what the controller asked to be written: what changes nothing is asked for in vain,
-    /// and never stored.
+    /// Revisions stored since, and the controller's write requests: a write that changes nothing is never stored.
     fn written(&self, since: u64, why: &str) -> Vec<String> {
         let ours = |r: &kube_memory::HistoryEntry| OURS.contains(&r.key.resource.as_str());
-        let asked = self.asked.writes().into_iter().filter(|r| OURS.contains(&r.resource.as_str()));
-        let asked = asked.map(|r| {
+        let requested = self.log.writes().into_iter().filter(|r| OURS.contains(&r.resource.as_str()));
+        let requested = requested.map(|r| {
             format!("{why} made the controller {} {}/{} {}", r.verb, r.resource, r.name, r.subresource)
         });
         let stored = self.session.api.history_since(since).filter(ours).map(|r| {
@@ -256,11 +255,10 @@ impl Stage {
                 difference(before.as_deref(), after.as_deref())
             )
         });
-        stored.chain(asked).collect()
+        stored.chain(requested).collect()
     }
 }
 
-/// The lines of two objects that differ.
 fn difference(before: Option<&Value>, after: Option<&Value>) -> String {
     let shown = |object: Option<&Value>| object.map(assertions::described).unwrap_or_default();
     let (before, after) = (shown(before), shown(after));

@@ -1,4 +1,4 @@
-//! Bodies a server cannot read, or reads as something else.
+//! Bodies that a server cannot read or reads differently.
 
 use super::Case;
 

@@ -1,4 +1,4 @@
-//! Secrets, namespaces, leases, events, service accounts: as far as the controller and its users meet them.
+//! Secrets, namespaces, leases, events, service accounts, as far as the controller and its users need them.
 
 use super::Case;
 

@@ -1,4 +1,4 @@
-//! Fields the schema does not know, and fields nobody gave.
+//! Unknown fields and defaults.
 
 use super::Case;
 

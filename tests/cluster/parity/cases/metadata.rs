@@ -1,4 +1,4 @@
-//! Names, labels, annotations, finalizers and owners, good and bad.
+//! Valid and invalid names, labels, annotations, finalizers and owners.
 
 use super::Case;
 

@@ -1,4 +1,4 @@
-//! The requests, by what they are about.
+//! The requests, by subject.
 
 pub mod applying;
 pub mod bodies;
@@ -16,7 +16,6 @@ pub mod writing;
 
 use super::Case;
 
-/// Every table.
 pub const ALL: &[&[Case]] = &[
     applying::CASES,
     bodies::CASES,

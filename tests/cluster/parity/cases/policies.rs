@@ -1,4 +1,4 @@
-//! The policies: what people, tools and the system are told.
+//! The policies: their answers to people, tools and system users.
 
 use super::Case;
 

@@ -1,4 +1,4 @@
-//! Requests that read: single objects, lists, pages, selectors, what a resource version means.
+//! Reads: single objects, lists, pages, selectors, resource versions.
 
 use super::Case;
 

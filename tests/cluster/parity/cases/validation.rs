@@ -1,4 +1,4 @@
-//! What the schemas and rules of our kinds refuse.
+//! Validation by the schemas and CEL rules of our kinds.
 
 use super::Case;
 

@@ -1,5 +1,5 @@
-//! A control plane with Postlink on it, installed by Helm from the shipped chart, with simulated instances and the
-//! controller as the chart's Deployment starts it. What a test then does and sees goes through kubectl.
+//! A control plane with Postlink, installed by Helm from the shipped chart, simulated instances, and the controller as
+//! started by the chart's Deployment. Tests act and observe through kubectl.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,15 +14,15 @@ use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::{ControlPlane, Settings, free_ports};
 
-/// Longest wait for what takes seconds on an idle machine; two busy cores may need a minute.
+/// Longest wait for what takes seconds on an idle machine and may take a minute on a busy one.
 pub const SOON: Duration = Duration::from_secs(120);
 
-/// Seconds of a lease that is not lost on a machine whose processors are wanted by many. A kubelet would start whoever
-/// lost it again; here nobody does. A test that waits for a lease to run out asks for [`USUAL`].
-pub const CALM: u32 = 30;
+/// A lease duration in seconds long enough not to be lost on a busy machine: no kubelet restarts the controller here. A
+/// test that waits for a lease to expire uses [`DEFAULT_LEASE`].
+pub const LONG_LEASE: u32 = 30;
 
-/// Seconds of a lease by default.
-pub const USUAL: u32 = 15;
+/// The default lease duration in seconds.
+pub const DEFAULT_LEASE: u32 = 15;
 
 /// The namespace of the quickstart.
 pub const NAMESPACE: &str = "social";
@@ -48,15 +48,15 @@ pub fn text_of(path: &str) -> String {
 /// How the controller is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lease {
-    /// It leads without asking, as outside of a cluster.
+    /// Without leader election, as outside of a cluster.
     None,
-    /// It takes the Lease first, as in a cluster.
+    /// With leader election, as in a cluster.
     Elected,
 }
 
-/// All of it. Fields in the order they have to end: whoever talks to a server ends before it.
+/// The fields are in drop order: clients end before their servers.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Cluster {
     controller: Option<Pod>,
     instances: Postlink,
     pub plane: ControlPlane,
@@ -64,8 +64,8 @@ pub struct Stage {
     refusals_are_expected: bool,
 }
 
-impl Drop for Stage {
-    /// Whatever a test is about: a request that the shipped rights do not cover fails it.
+impl Drop for Cluster {
+    /// Any request that the shipped RBAC does not allow fails the test.
     fn drop(&mut self) {
         if !std::thread::panicking() && !self.refusals_are_expected {
             self.controller_kept_within_its_rights();
@@ -73,31 +73,31 @@ impl Drop for Stage {
     }
 }
 
-impl Stage {
-    /// Everything but the controller: the chart, and the simulated instances of `instances`.
-    pub fn set(instances: &Path, lease: Lease) -> Self {
+impl Cluster {
+    /// The chart and the simulated instances of `instances`, without a running controller.
+    pub fn installed(instances: &Path, lease: Lease) -> Self {
         let more = match lease {
             Lease::None => vec!["--leader-elect=false"],
             Lease::Elected => vec![],
         };
-        Self::installed(instances, &more, &json!({}))
+        Self::installed_with(instances, &more, &json!({}))
     }
 
-    /// As [`Stage::set`], with more arguments of the controller and further values of the chart.
-    pub fn installed(instances: &Path, more: &[&str], values: &Value) -> Self {
-        let stage = Self::prepared(instances);
-        stage.install_with(more, values);
-        stage
+    /// As [`Cluster::installed`], with further arguments of the controller and values of the chart.
+    pub fn installed_with(instances: &Path, more: &[&str], values: &Value) -> Self {
+        let cluster = Self::prepared(instances);
+        cluster.install_with(more, values);
+        cluster
     }
 
-    /// A control plane without Postlink, and instances that it will reach.
+    /// A control plane without Postlink, and simulated instances.
     pub fn prepared(instances: &Path) -> Self {
         let plane =
             ControlPlane::start_with(&Settings { audited: vec![User::Controller], ..Settings::default() });
         let folder = new_folder("instances");
         let (ca, instances) = (folder.join("ca.pem"), path(instances).to_owned());
         let mut simulate = Postlink::run(["simulate", &instances, "--ca-out", path(&ca)], &[]);
-        // The two hosts everybody shares come after the instances', so all lines are there with the last.
+        // The two shared hosts are printed after the instances', so all lines are there with the last.
         simulate.wait_for_line(SOON, |line| line.starts_with("globaldisco."));
         simulate.wait_for_line(SOON, |line| line.starts_with("login."));
         let reach = simulate.stdout().lines().map(|line| format!("--connect-to={line}")).collect::<Vec<_>>();
@@ -105,9 +105,9 @@ impl Stage {
         let values = json!({
             "extraArgs": reach,
             "caBundle": {"configMap": "instances", "key": "ca.pem"},
-            // A controller that may follow a killed one waits this long before it disables or deletes a connection.
+            // A new leader waits this long before it disables or deletes a connection.
             "instanceTimeout": 5,
-            "leaseDuration": CALM,
+            "leaseDuration": LONG_LEASE,
             "metrics": {"port": metrics},
             "health": {"port": health},
         });
@@ -117,12 +117,12 @@ impl Stage {
         Self { controller: None, instances: simulate, plane, values, refusals_are_expected: false }
     }
 
-    /// `helm upgrade --install` of the chart, with more arguments of the controller and further values.
+    /// `helm upgrade --install` of the chart, with further arguments of the controller and values.
     pub fn install_with(&self, more: &[&str], values: &Value) {
         self.install_chart(&repository("charts/postlink"), more, values);
     }
 
-    /// The same of a chart in `folder`. The definitions it installs can be used afterwards.
+    /// The same with the chart in `folder`; returns once the definitions are established.
     pub fn install_chart(&self, folder: &Path, more: &[&str], values: &Value) {
         let mut all = self.values.clone();
         json_patch::merge(&mut all, values);
@@ -139,11 +139,11 @@ impl Stage {
         self.plane.kubectl(User::Admin, args).ok();
     }
 
-    /// The stage of the quickstart with the controller running.
+    /// A cluster for the quickstart with the controller running.
     pub fn quickstart(lease: Lease) -> Self {
-        let mut stage = Self::set(&quickstart_instance(), lease);
-        stage.start_controller();
-        stage
+        let mut cluster = Self::installed(&quickstart_instance(), lease);
+        cluster.start_controller();
+        cluster
     }
 
     /// `kubectl apply` of files of the quickstart, by a person.
@@ -153,24 +153,25 @@ impl Stage {
         }
     }
 
-    /// `kubectl patch --type=merge` of what one object of the quickstart's namespace declares, by a person.
+    /// `kubectl patch --type=merge` of the spec of one object in the quickstart's namespace, by a person.
     pub fn declare(&self, object: &str, spec: &Value) {
         let patch = json!({"spec": spec}).to_string();
         let args = ["patch", "-n", NAMESPACE, object, "--type=merge", "-p", &patch];
         self.plane.kubectl(User::Alice, args).ok();
     }
 
-    /// A right is missing on purpose, or a server that has just started has not read the roles yet.
+    /// Forbidden requests do not fail the test: rights are missing on purpose, or a restarted server has not read the
+    /// roles yet.
     pub fn expect_refusals(&mut self) {
         self.refusals_are_expected = true;
     }
 
-    /// One more pod of the Deployment; it ends with the value returned.
+    /// Starts another pod of the Deployment; dropping it ends it.
     pub fn pod(&self) -> Pod {
         Pod::start(&self.plane, SYSTEM, "postlink")
     }
 
-    /// Start the controller and wait until it has listed everything.
+    /// Starts the controller and waits until its caches are synced.
     pub fn start_controller(&mut self) {
         self.begin_controller();
         self.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
@@ -178,11 +179,11 @@ impl Stage {
 
     /// Start the controller and do not wait.
     pub fn begin_controller(&mut self) {
-        assert!(self.controller.is_none(), "two controllers would not be this stage");
+        assert!(self.controller.is_none(), "two controllers would not be this cluster");
         self.controller = Some(self.pod());
     }
 
-    /// SIGKILL. Its log so far.
+    /// Sends SIGKILL and returns the log.
     pub fn kill_controller(&mut self) -> String {
         let mut controller = self.controller.take().expect("a controller runs").process;
         assert_eq!(controller.exited(), None, "it should have run until now:\n{}", controller.tail());
@@ -211,7 +212,7 @@ impl Stage {
         self.plane.kubectl(User::Admin, get).json()["spec"].clone()
     }
 
-    /// `kubectl wait --for=WHAT OBJECT…` in the quickstart's namespace; says how the objects are when in vain.
+    /// `kubectl wait --for=WHAT OBJECT…` in the quickstart's namespace; a timeout fails with the objects.
     pub fn wait(&self, what: &str, objects: &[&str]) {
         let (wanted, limit) = (format!("--for={what}"), format!("--timeout={}s", SOON.as_secs()));
         let mut args = vec!["wait", "-n", NAMESPACE, &wanted, &limit];
@@ -235,22 +236,22 @@ impl Stage {
         self.plane.kubectl(User::Alice, ["get", object, "-n", NAMESPACE, "-o", "json"]).json()
     }
 
-    /// What the audit log has of the controller from a time on.
+    /// The controller's requests in the audit log since a time.
     pub fn requests_since(&self, since: Timestamp) -> Vec<Value> {
         let mut events = self.plane.audited(User::Controller);
         events.retain(|event| received(event) >= since);
         events
     }
 
-    /// The controller was refused nothing, and says nothing of the canary.
+    /// RBAC refused no request of the controller.
     pub fn controller_kept_within_its_rights(&self) {
         let forbidden = self.plane.forbidden(User::Controller);
         assert!(forbidden.is_empty(), "refused to the controller: {forbidden:#?}");
     }
 }
 
-/// Those of the requests in an audit log that are no reading, as "verb address: answer". A write that changes nothing is
-/// among them; the store has no revision of it.
+/// The write requests in an audit log, as "verb address: answer". They include writes that changed nothing and so have
+/// no revision.
 pub fn writes(audited: Vec<Value>) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     audited
@@ -269,7 +270,7 @@ pub fn received(event: &Value) -> Timestamp {
     time.parse().expect("it is a time")
 }
 
-/// A condition of an object: its status and reason. None when it is absent.
+/// Status and reason of a condition; None when it is absent.
 pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<(&'a str, &'a str)> {
     let conditions = object["status"]["conditions"].as_array()?;
     let found = conditions.iter().find(|condition| condition["type"] == type_)?;

@@ -1,25 +1,25 @@
-//! Refusal at the door (§4): who is told what by the API server itself, in each mode of the chart, dry runs included.
-//! No controller runs here: what the policies read is stored by hand.
+//! The admission policies (§4) on a real API server, in each mode of the chart, dry runs included. No controller runs
+//! here: the objects that the policies read are written to etcd.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::cluster::{SOON, SYSTEM, repository};
 use crate::harness::kubectl::Answer;
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, wait_for};
 use crate::harness::{ControlPlane, Settings};
-use crate::stage::{SOON, SYSTEM, repository};
 
-/// What the connection of each case is used by, and how that is said.
+/// The rules that use each connection, and the message about them.
 const RULES: [&str; 4] = ["baggage", "refunds", "seats", "upgrades"];
 const WORDS: &str =
     "is used by 4 active rules: baggage, refunds, seats and 1 more; deactivate or delete them first";
 
-/// What is found on a connection by which a tool is known.
+/// Labels and annotations that mark a connection as managed by a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
+enum ToolMark {
     None,
     Flux,
     FluxHelm,
@@ -28,7 +28,7 @@ enum Mark {
     Helm,
 }
 
-impl Mark {
+impl ToolMark {
     fn metadata(self) -> Value {
         match self {
             Self::None => json!({}),
@@ -42,44 +42,44 @@ impl Mark {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum Admission {
     Denied,
     Warned,
-    Nothing,
+    Allowed,
 }
 
-/// Who, on a connection with which mark, is taken for a person (or a tool).
-const PRINCIPALS: [(User, Mark, Who); 12] = [
-    (User::Alice, Mark::None, Who::Person),
-    (User::Admin, Mark::None, Who::Person),
-    (User::Alice, Mark::Flux, Who::Person),
-    (User::Alice, Mark::ArgoAnnotation, Who::Person),
-    (User::TeamDeployer, Mark::None, Who::Person),
-    (User::FluxKustomize, Mark::None, Who::Tool),
-    (User::FluxHelm, Mark::FluxHelm, Who::Tool),
-    (User::Argo, Mark::None, Who::Tool),
-    (User::TeamDeployer, Mark::Flux, Who::Tool),
-    (User::TeamDeployer, Mark::ArgoLabel, Who::Tool),
-    (User::TeamDeployer, Mark::ArgoAnnotation, Who::Tool),
-    // Nobody can tell a person's `helm upgrade` from a person's kubectl, so people are only warned about these.
-    (User::Alice, Mark::Helm, Who::Tool),
+/// Whether a user counts as a person or a tool, by the mark on the connection.
+const PRINCIPALS: [(User, ToolMark, Principal); 12] = [
+    (User::Alice, ToolMark::None, Principal::Person),
+    (User::Admin, ToolMark::None, Principal::Person),
+    (User::Alice, ToolMark::Flux, Principal::Person),
+    (User::Alice, ToolMark::ArgoAnnotation, Principal::Person),
+    (User::TeamDeployer, ToolMark::None, Principal::Person),
+    (User::FluxKustomize, ToolMark::None, Principal::Tool),
+    (User::FluxHelm, ToolMark::FluxHelm, Principal::Tool),
+    (User::Argo, ToolMark::None, Principal::Tool),
+    (User::TeamDeployer, ToolMark::Flux, Principal::Tool),
+    (User::TeamDeployer, ToolMark::ArgoLabel, Principal::Tool),
+    (User::TeamDeployer, ToolMark::ArgoAnnotation, Principal::Tool),
+    // A person's `helm upgrade` cannot be told from a person's kubectl, so people are only warned about these.
+    (User::Alice, ToolMark::Helm, Principal::Tool),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
+enum Principal {
     Person,
     Tool,
 }
 
 const OPERATIONS: [&str; 4] = ["delete", "patch", "apply", "apply --server-side"];
 
-struct Door {
+struct Policies {
     plane: ControlPlane,
     next: AtomicU32,
 }
 
-impl Door {
-    fn with(values: &Value) -> Self {
+impl Policies {
+    fn installed(values: &Value) -> Self {
         let plane = ControlPlane::start_with(&Settings::default());
         let file = new_folder("values").join("values.json");
         std::fs::write(&file, values.to_string()).unwrap();
@@ -93,7 +93,7 @@ impl Door {
     }
 
     /// A connection that rules use, as the controller would have left it.
-    fn connection(&self, mark: Mark, rules: &[&str]) -> String {
+    fn connection(&self, mark: ToolMark, rules: &[&str]) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let name = format!("c-{number}");
         let rules: Vec<_> =
@@ -112,7 +112,7 @@ impl Door {
         name
     }
 
-    fn ask(&self, user: User, operation: &str, mark: Mark, name: &str, dry_run: bool) -> Answer {
+    fn ask(&self, user: User, operation: &str, mark: ToolMark, name: &str, dry_run: bool) -> Answer {
         let dry = if dry_run { vec!["--dry-run=server"] } else { vec![] };
         let with = |args: &[&str]| args.iter().chain(&dry).map(ToString::to_string).collect::<Vec<_>>();
         let mut disabled = connection(name, false);
@@ -131,26 +131,26 @@ impl Door {
         }
     }
 
-    /// A policy is in force some seconds after it was stored, and nothing announces it.
-    fn until_in_force(&self, user: User, told: Told) {
-        let name = self.connection(Mark::None, &RULES);
-        let what = format!("{} being told: {told:?}", user.name());
+    /// A policy takes effect some seconds after it was stored, without any signal.
+    fn until_in_force(&self, user: User, expected: Admission) {
+        let name = self.connection(ToolMark::None, &RULES);
+        let what = format!("the policies to be in force for {}: {expected:?}", user.name());
         wait_for(&what, SOON, || {
-            (said(&self.ask(user, "patch", Mark::None, &name, true)) == told).then_some(())
+            (admission(&self.ask(user, "patch", ToolMark::None, &name, true)) == expected).then_some(())
         });
     }
 
-    /// Every principal by every operation, tried dry and then for good.
-    fn is_told(&self, person: Told, tool: Told) {
+    /// Checks every principal with every operation, first as a dry run.
+    fn expect(&self, person: Admission, tool: Admission) {
         for (user, mark, who) in PRINCIPALS {
-            let expected = if who == Who::Person { person } else { tool };
+            let expected = if who == Principal::Person { person } else { tool };
             for operation in OPERATIONS {
                 let name = self.connection(mark, &RULES);
                 for dry_run in [true, false] {
                     let answer = self.ask(user, operation, mark, &name, dry_run);
                     let case = format!("{} {operation} {mark:?} dry run {dry_run}", user.name());
-                    assert_eq!(said(&answer), expected, "{case}: {answer:?}");
-                    if expected != Told::Nothing {
+                    assert_eq!(admission(&answer), expected, "{case}: {answer:?}");
+                    if expected != Admission::Allowed {
                         let words = format!("connection {name} {WORDS}");
                         assert!(answer.stderr.contains(&words), "{case}: {}", answer.stderr);
                     }
@@ -159,10 +159,10 @@ impl Door {
         }
     }
 
-    /// Nobody takes the finalizer off, whoever it is and whatever the mode.
-    fn is_guarded(&self) {
+    /// Checks that no user can remove the finalizer, in any mode.
+    fn expect_guard(&self) {
         for user in [User::Alice, User::Admin, User::FluxKustomize, User::Argo, User::TeamDeployer] {
-            let name = self.connection(Mark::Flux, &["baggage"]);
+            let name = self.connection(ToolMark::Flux, &["baggage"]);
             let patch =
                 ["patch", "dconn", &name, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#];
             let words = format!(
@@ -175,7 +175,7 @@ impl Door {
             let answer = self.plane.kubectl_with_input(user, ["replace", "-f", "-"], &replaced).refused();
             assert!(answer.contains(&words), "{answer}");
         }
-        let unused = self.connection(Mark::None, &[]);
+        let unused = self.connection(ToolMark::None, &[]);
         let patch = ["patch", "dconn", &unused, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#];
         self.plane.kubectl(User::Alice, patch).ok();
     }
@@ -193,120 +193,121 @@ fn connection(name: &str, enabled: bool) -> Value {
     })
 }
 
-fn said(answer: &Answer) -> Told {
+fn admission(answer: &Answer) -> Admission {
     match (answer.succeeded(), answer.stderr.contains("is used by")) {
-        (false, true) => Told::Denied,
-        (true, true) => Told::Warned,
-        (true, false) => Told::Nothing,
+        (false, true) => Admission::Denied,
+        (true, true) => Admission::Warned,
+        (true, false) => Admission::Allowed,
         (false, false) => panic!("{answer:?}"),
     }
 }
 
 #[test]
-fn r08_in_mode_deny_people_are_refused_and_tools_warned() {
-    let door = Door::with(&json!({"admission": {"mode": "Deny"}}));
-    door.until_in_force(User::Alice, Told::Denied);
-    door.until_in_force(User::FluxKustomize, Told::Warned);
-    door.is_told(Told::Denied, Told::Warned);
-    door.is_guarded();
+fn r08_mode_deny_refuses_people_and_warns_tools() {
+    let policies = Policies::installed(&json!({"admission": {"mode": "Deny"}}));
+    policies.until_in_force(User::Alice, Admission::Denied);
+    policies.until_in_force(User::FluxKustomize, Admission::Warned);
+    policies.expect(Admission::Denied, Admission::Warned);
+    policies.expect_guard();
 }
 
 #[test]
-fn r08_in_mode_warn_everybody_is_warned() {
-    let door = Door::with(&json!({"admission": {"mode": "Warn"}}));
-    door.until_in_force(User::Alice, Told::Warned);
-    door.until_in_force(User::FluxKustomize, Told::Warned);
-    door.is_told(Told::Warned, Told::Warned);
-    door.is_guarded();
+fn r08_mode_warn_warns_everybody() {
+    let policies = Policies::installed(&json!({"admission": {"mode": "Warn"}}));
+    policies.until_in_force(User::Alice, Admission::Warned);
+    policies.until_in_force(User::FluxKustomize, Admission::Warned);
+    policies.expect(Admission::Warned, Admission::Warned);
+    policies.expect_guard();
 }
 
 #[test]
-fn r08_in_mode_off_nobody_is_told_and_the_guard_stays() {
-    let door = Door::with(&json!({"admission": {"mode": "Off"}}));
-    let used = door.connection(Mark::None, &RULES);
+fn r08_mode_off_is_silent_and_keeps_the_guard() {
+    let policies = Policies::installed(&json!({"admission": {"mode": "Off"}}));
+    let used = policies.connection(ToolMark::None, &RULES);
     let take_off = r#"{"metadata":{"finalizers":null}}"#;
     let patch = ["patch", "dconn", &used, "--dry-run=server", "--type=merge", "-p", take_off];
-    door.plane.until_refused(User::Alice, &patch, "the finalizer postlink.dev/active-rules stays", SOON);
-    door.is_told(Told::Nothing, Told::Nothing);
-    door.is_guarded();
+    policies.plane.until_refused(User::Alice, &patch, "the finalizer postlink.dev/active-rules stays", SOON);
+    policies.expect(Admission::Allowed, Admission::Allowed);
+    policies.expect_guard();
 }
 
 #[test]
 fn r08_the_chart_names_the_tools() {
     let robot = "system:serviceaccount:team-a:deployer";
-    let door = Door::with(&json!({"admission": {"gitOpsUsers": [robot]}}));
-    door.until_in_force(User::Alice, Told::Denied);
-    door.until_in_force(User::TeamDeployer, Told::Warned);
-    // A list of one's own takes the place of the shipped one.
-    door.until_in_force(User::FluxKustomize, Told::Denied);
+    let policies = Policies::installed(&json!({"admission": {"gitOpsUsers": [robot]}}));
+    policies.until_in_force(User::Alice, Admission::Denied);
+    policies.until_in_force(User::TeamDeployer, Admission::Warned);
+    // A custom list replaces the shipped one.
+    policies.until_in_force(User::FluxKustomize, Admission::Denied);
 }
 
-/// A hub that signs in as a cloud identity has another user name in each session, and keeps its group.
+/// A hub with a cloud identity has another user name in each session, but always the same group.
 #[test]
 fn r08_the_chart_names_the_groups_of_tools() {
-    let door = Door::with(&json!({"admission": {"gitOpsGroups": ["gitops-hubs"]}}));
-    door.until_in_force(User::Alice, Told::Denied);
-    door.until_in_force(User::FluxKustomize, Told::Warned);
-    for (group, expected) in [("gitops-hubs", Told::Warned), ("gitops", Told::Denied)] {
+    let policies = Policies::installed(&json!({"admission": {"gitOpsGroups": ["gitops-hubs"]}}));
+    policies.until_in_force(User::Alice, Admission::Denied);
+    policies.until_in_force(User::FluxKustomize, Admission::Warned);
+    for (group, expected) in [("gitops-hubs", Admission::Warned), ("gitops", Admission::Denied)] {
         let user = "--as=arn:aws:sts::111122223333:assumed-role/argo-cd/1767225600";
         let groups = ["system:masters", group].map(|group| format!("--as-group={group}"));
-        let name = door.connection(Mark::ArgoAnnotation, &RULES);
+        let name = policies.connection(ToolMark::ArgoAnnotation, &RULES);
         for operation in [
             &["patch", "dconn", &name, "--type=merge", "-p", r#"{"spec":{"enabled":false}}"#][..],
             &["delete", "dconn", &name, "--wait=false"],
         ] {
             let args = [&[user, &groups[0], &groups[1]], operation].concat();
-            let answer = door.plane.kubectl(User::Admin, args);
-            assert_eq!(said(&answer), expected, "{group} {operation:?}: {answer:?}");
+            let answer = policies.plane.kubectl(User::Admin, args);
+            assert_eq!(admission(&answer), expected, "{group} {operation:?}: {answer:?}");
         }
     }
 }
 
 #[test]
-fn what_is_no_refusal_is_nobodys_business() {
-    let door = Door::with(&json!({}));
-    door.until_in_force(User::Alice, Told::Denied);
-    let used = door.connection(Mark::None, &RULES);
+fn policies_ignore_unrelated_changes() {
+    let policies = Policies::installed(&json!({}));
+    policies.until_in_force(User::Alice, Admission::Denied);
+    let used = policies.connection(ToolMark::None, &RULES);
     let patch = |user, name: &str, patch: Value| {
         let patch = patch.to_string();
-        let answer = door.plane.kubectl(user, ["patch", "dconn", name, "--type=merge", "-p", &patch]);
+        let answer = policies.plane.kubectl(user, ["patch", "dconn", name, "--type=merge", "-p", &patch]);
         let stderr = answer.stderr.clone();
         answer.ok();
         assert_eq!(stderr, "");
     };
     patch(User::Alice, &used, json!({"spec": {"displayName": "Northwind"}}));
     patch(User::Alice, &used, json!({"metadata": {"labels": {"team": "care"}}}));
-    let unused = door.connection(Mark::None, &[]);
+    let unused = policies.connection(ToolMark::None, &[]);
     patch(User::Alice, &unused, json!({"spec": {"enabled": false}}));
     patch(User::Alice, &unused, json!({"spec": {"enabled": true}}));
-    door.plane.kubectl(User::Alice, ["delete", "dconn", &unused, "--wait=false"]).ok();
+    policies.plane.kubectl(User::Alice, ["delete", "dconn", &unused, "--wait=false"]).ok();
 }
 
 #[test]
-fn s6_nothing_is_in_the_way_of_a_namespace_that_goes() {
-    let door = Door::with(&json!({}));
-    door.until_in_force(User::Alice, Told::Denied);
-    let used = door.connection(Mark::None, &RULES);
-    // The connection is in `default`, which no one deletes: so one is moved to a namespace that may go.
-    let namespace = door.plane.namespace("goes");
+fn s6_policies_do_not_block_namespace_deletion() {
+    let policies = Policies::installed(&json!({}));
+    policies.until_in_force(User::Alice, Admission::Denied);
+    let used = policies.connection(ToolMark::None, &RULES);
+    // `default` cannot be deleted, so the connection is moved to another namespace.
+    let namespace = policies.plane.namespace("goes");
     let here = format!("/registry/postlink.dev/dynamicsconnections/default/{used}");
     let there = format!("/registry/postlink.dev/dynamicsconnections/{namespace}/{used}");
-    let stored = door.plane.history(&here).pop().and_then(|last| last.value).expect("it was stored");
+    let stored = policies.plane.history(&here).pop().and_then(|last| last.value).expect("it was stored");
     let mut moved = stored;
     moved["metadata"]["namespace"] = namespace.clone().into();
-    block_on(async { door.plane.etcd().gateway().put(&there, moved.to_string().as_bytes()).await }).unwrap();
+    block_on(async { policies.plane.etcd().gateway().put(&there, moved.to_string().as_bytes()).await })
+        .unwrap();
     let delete = ["delete", "dconn", &used, "-n", &namespace, "--dry-run=server"];
-    assert_eq!(said(&door.plane.kubectl(User::Alice, delete)), Told::Denied);
+    assert_eq!(admission(&policies.plane.kubectl(User::Alice, delete)), Admission::Denied);
 
-    door.plane.kubectl(User::Alice, ["delete", "namespace", &namespace, "--wait=false"]).ok();
-    // By the namespace controller, as itself; then by whoever helps, without a word.
+    policies.plane.kubectl(User::Alice, ["delete", "namespace", &namespace, "--wait=false"]).ok();
+    // Deleted by the namespace controller as itself; then the finalizer is removed by hand, without a warning.
     let get = ["get", "dconn", &used, "-n", &namespace, "-o", "jsonpath={.metadata.deletionTimestamp}"];
     wait_for("the namespace controller to delete it", SOON, || {
-        (!door.plane.kubectl(User::Admin, get).ok().is_empty()).then_some(())
+        (!policies.plane.kubectl(User::Admin, get).ok().is_empty()).then_some(())
     });
     let take_off = r#"{"metadata":{"finalizers":null}}"#;
     let patch = ["patch", "dconn", &used, "-n", &namespace, "--type=merge", "-p", take_off];
-    door.plane.kubectl(User::Alice, patch).ok();
+    policies.plane.kubectl(User::Alice, patch).ok();
     let gone = ["wait", "--for=delete", "namespace", &namespace, "--timeout=120s"];
-    door.plane.kubectl(User::Alice, gone).ok();
+    policies.plane.kubectl(User::Alice, gone).ok();
 }

@@ -1,4 +1,4 @@
-//! A thousand links through one connection: each is written once per flip, and how long that takes.
+//! A thousand links through one connection: each is written once when the connection is enabled or disabled.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,35 +11,35 @@ use kube::api::{ListParams, Patch, PatchParams};
 use postlink::api::{DynamicsConnection, PostLink};
 use serde_json::{Value, json};
 
+use crate::cluster::{Cluster, Lease, NAMESPACE, condition};
 use crate::harness::users::User;
 use crate::harness::waiting::eventually;
 use crate::oracle::{self, OURS};
-use crate::stage::{Lease, NAMESPACE, Stage, condition};
 use crate::story::CANARY;
 
 /// Longest wait for one fan-out, whatever its size.
 const AT_MOST: Duration = Duration::from_secs(900);
 
-/// Between two looks at how far a fan-out has come.
+/// Poll interval during a fan-out.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// A new link waits this long before anything is made of it (§5).
+/// A new link is created after this delay (§5).
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Links of the quickstart's connection, and how it went with them.
-pub struct Crowd {
-    pub stage: Stage,
+/// A cluster with many links through the quickstart's connection.
+pub struct ManyLinks {
+    pub cluster: Cluster,
     pub links: usize,
 }
 
-/// One fan-out.
+/// The result of one fan-out.
 #[derive(Debug, Clone, Copy)]
 pub struct FanOut {
     pub links: usize,
     pub seconds: f64,
-    /// The revision after which everything belongs to it.
+    /// The revision before its first write.
     pub since: u64,
-    /// The time after which everything belongs to it.
+    /// The time before its first write.
     pub begun: Timestamp,
 }
 
@@ -49,7 +49,7 @@ impl FanOut {
     }
 }
 
-/// A post of the usual length with a link asked for by hand, as the API server stores it.
+/// A post of typical length with a link by hand, as the API server stores it.
 pub fn post_link(number: usize) -> Value {
     let name = format!("post-{number:06}");
     json!({
@@ -76,7 +76,7 @@ pub fn post_link(number: usize) -> Value {
     })
 }
 
-/// The key it is stored under.
+/// Its key in etcd.
 pub fn stored(number: usize) -> String {
     format!("{}post-{number:06}", prefix())
 }
@@ -85,20 +85,20 @@ fn prefix() -> String {
     format!("{OURS}postlinks/{NAMESPACE}/")
 }
 
-impl Crowd {
-    /// The quickstart's connection, at work, for `links` links to come.
-    pub fn gather(links: usize) -> Self {
-        let stage = Stage::quickstart(Lease::Elected);
-        stage.apply_quickstart(&["00-namespace", "secret", "connection"]);
-        stage.wait("condition=Ready", &["dconn/northwind"]);
-        Self { stage, links }
+impl ManyLinks {
+    /// Starts a cluster with the quickstart's connection, ready for `links` links.
+    pub fn start(links: usize) -> Self {
+        let cluster = Cluster::quickstart(Lease::Elected);
+        cluster.apply_quickstart(&["00-namespace", "secret", "connection"]);
+        cluster.wait("condition=Ready", &["dconn/northwind"]);
+        Self { cluster, links }
     }
 
-    /// Store all posts and wait until each is linked. The time they have to settle is not counted.
+    /// Stores all posts and waits until each is linked. The delay before a creation is not counted.
     pub async fn link_all(&self) -> FanOut {
         let since = self.now().await;
         let (time, begin) = (Timestamp::now(), Instant::now());
-        let gateway = self.stage.plane.etcd().gateway();
+        let gateway = self.cluster.plane.etcd().gateway();
         stream::iter(0..self.links)
             .map(|number| {
                 let (gateway, object) = (gateway.clone(), post_link(number));
@@ -108,7 +108,7 @@ impl Crowd {
             .try_collect::<Vec<_>>()
             .await
             .unwrap();
-        // Not "since they were all stored": on a busy machine the first were linked by then.
+        // Not `any_older` than the last post: on a busy machine the first links are made before it is stored.
         eventually("every link to be made", AT_MOST, async || {
             tokio::time::sleep(ASK_AGAIN).await;
             (!gateway.any_untouched(&prefix()).await.unwrap()).then_some(())
@@ -129,9 +129,9 @@ impl Crowd {
         FanOut { links: self.links, seconds, since, begun: time }
     }
 
-    /// Enable or disable the connection, and wait until each link has been written since.
+    /// Enables or disables the connection, and waits until each link has been written.
     pub async fn flip(&self, enabled: bool) -> FanOut {
-        let client = self.stage.plane.client(User::Alice).await;
+        let client = self.cluster.plane.client(User::Alice).await;
         let connections: Api<DynamicsConnection> = Api::namespaced(client, NAMESPACE);
         let since = self.now().await;
         let (time, begin) = (Timestamp::now(), Instant::now());
@@ -142,29 +142,29 @@ impl Crowd {
     }
 
     async fn api(&self) -> Api<PostLink> {
-        Api::namespaced(self.stage.plane.client(User::Admin).await, NAMESPACE)
+        Api::namespaced(self.cluster.plane.client(User::Admin).await, NAMESPACE)
     }
 
-    /// The revision the store is at.
+    /// The current revision of the store.
     pub async fn now(&self) -> u64 {
-        self.stage.plane.etcd().gateway().put("/postlink-tests/now", b"").await.unwrap()
+        self.cluster.plane.etcd().gateway().put("/postlink-tests/now", b"").await.unwrap()
     }
 
     async fn until_all_written(&self, since: u64) {
-        let gateway = self.stage.plane.etcd().gateway();
+        let gateway = self.cluster.plane.etcd().gateway();
         let prefix = prefix();
         eventually("every link to be written", AT_MOST, async || {
-            // Asked more often, the question would be a load of its own.
+            // Polling more often would itself be a load.
             tokio::time::sleep(ASK_AGAIN).await;
             (!gateway.any_older(&prefix, since).await.unwrap()).then_some(())
         })
         .await;
     }
 
-    /// How many times each link was written in these revisions: number of writes → number of links.
+    /// Writes per link in these revisions: number of writes → number of links.
     pub fn writes(&self, revisions: Range<u64>) -> BTreeMap<usize, usize> {
         let mut of_link: BTreeMap<String, usize> = BTreeMap::new();
-        self.stage
+        self.cluster
             .plane
             .each_revision(revisions.start, &prefix(), |revision| {
                 if revisions.contains(&revision.revision) {
@@ -175,11 +175,11 @@ impl Crowd {
         how_often(of_link)
     }
 
-    /// How many times each link was sent to be written since a time: as [`Crowd::writes`], with those writes that the
-    /// store has no revision of, for they change nothing.
+    /// Write requests per link since a time: as [`ManyLinks::writes`], including writes that changed nothing and so
+    /// have no revision.
     fn sent(&self, since: Timestamp) -> BTreeMap<usize, usize> {
         let mut of_link: BTreeMap<String, usize> = BTreeMap::new();
-        for event in self.stage.requests_since(since) {
+        for event in self.cluster.requests_since(since) {
             let object = &event["objectRef"];
             if event["verb"] == "patch" && object["resource"] == "postlinks" {
                 *of_link.entry(object["name"].to_string()).or_default() += 1;
@@ -199,29 +199,25 @@ fn how_often(of_link: BTreeMap<String, usize>) -> BTreeMap<usize, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flip_of_a_thousand_links_writes_each_once() {
-    let crowd = Crowd::gather(1_000);
-    let linking = crowd.link_all().await;
+async fn toggling_a_connection_writes_each_of_1000_links_once() {
+    let many = ManyLinks::start(1_000);
+    let linking = many.link_all().await;
     eprintln!(
         "linking: {:.1} s, {:.0} links/s, writes per link {:?}",
         linking.seconds,
         linking.per_second(),
-        crowd.writes(linking.since..u64::MAX)
+        many.writes(linking.since..u64::MAX)
     );
     for enabled in [false, true] {
-        let flip = crowd.flip(enabled).await;
+        let flip = many.flip(enabled).await;
         let reason = if enabled { "RecordAvailable" } else { "ConnectionDisabled" };
-        let last = format!("plink/post-{:06}", crowd.links - 1);
-        crowd.stage.wait_reason("RecordAvailable", reason, &[&last]);
+        let last = format!("plink/post-{:06}", many.links - 1);
+        many.cluster.wait_reason("RecordAvailable", reason, &[&last]);
         eprintln!("enabled={enabled}: {:.1} s, {:.0} links/s", flip.seconds, flip.per_second());
-        assert_eq!(
-            crowd.writes(flip.since..u64::MAX),
-            BTreeMap::from([(1, crowd.links)]),
-            "enabled={enabled}"
-        );
-        assert_eq!(crowd.sent(flip.begun), BTreeMap::from([(1, crowd.links)]), "enabled={enabled}");
+        assert_eq!(many.writes(flip.since..u64::MAX), BTreeMap::from([(1, many.links)]), "enabled={enabled}");
+        assert_eq!(many.sent(flip.begun), BTreeMap::from([(1, many.links)]), "enabled={enabled}");
     }
-    crowd.stage.controller_kept_within_its_rights();
-    let broken = oracle::broken_rules(&crowd.stage.plane.history("/registry/"), CANARY);
+    many.cluster.controller_kept_within_its_rights();
+    let broken = oracle::broken_rules(&many.cluster.plane.history("/registry/"), CANARY);
     assert!(broken.is_empty(), "{broken:#?}");
 }

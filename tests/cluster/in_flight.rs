@@ -1,29 +1,29 @@
-//! A write that a leader has sent, and that the network keeps until another leads and the object has changed.
+//! A leader's write that the network delays until another leader is elected and the object has changed.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::availability::{Pair, deactivate_the_rule, disable_the_connection};
+use crate::cluster::{NAMESPACE, SOON, condition};
 use crate::harness::pod::Pod;
 use crate::harness::relay::Relay;
-use crate::stage::{NAMESPACE, SOON, condition};
 
-/// Where the two objects of the quickstart are.
+/// The API paths of two objects of the quickstart.
 const CONNECTION: &str = "dynamicsconnections/northwind";
 const RULE: &str = "automationrules/baggage-complaints";
 
-/// A pair of which the leader reaches the API server through a relay.
+/// A pair whose leader reaches the API server through a relay.
 pub fn relayed(values: &Value) -> (Pair, Relay) {
     let mut relay = None;
-    let pair = Pair::of(values, |stage| {
-        let relay = relay.insert(Relay::to(&stage.plane));
-        Pod::start_at(relay.url(), &stage.plane, crate::stage::SYSTEM, "postlink")
+    let pair = Pair::of(values, |cluster| {
+        let relay = relay.insert(Relay::to(&cluster.plane));
+        Pod::start_at(relay.url(), &cluster.plane, crate::cluster::SYSTEM, "postlink")
     });
     (pair, relay.expect("the leader was started"))
 }
 
-/// Keep back the leader's next write of a status that holds `text`, caused by `cause`; then stop the leader's clock,
-/// and wait until the other leads.
+/// Delays the leader's next status write that contains `text`, caused by `cause`; then pauses the leader and waits
+/// until the other leads.
 fn overtaken(pair: &mut Pair, relay: &Relay, object: &str, text: &str, cause: impl FnOnce(&Pair)) {
     relay.hold(&format!("PATCH /apis/postlink.dev/v1alpha1/namespaces/{NAMESPACE}/{object}/status"), text);
     cause(pair);
@@ -32,7 +32,7 @@ fn overtaken(pair: &mut Pair, relay: &Relay, object: &str, text: &str, cause: im
     pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
 }
 
-/// Let the write go on, and wait for what the API server answered. The leader of then wakes up after that, and ends.
+/// Forwards the write and waits for its answer. The former leader then resumes and exits.
 fn arrives(pair: &mut Pair, relay: &Relay, object: &str) -> u64 {
     let released = Timestamp::now();
     relay.release();
@@ -57,33 +57,33 @@ fn arrives(pair: &mut Pair, relay: &Relay, object: &str) -> u64 {
 }
 
 #[test]
-fn a_disabling_on_the_wire_loses_against_a_connection_enabled_again() {
+fn in_flight_disable_fails_after_reenabling() {
     let (mut pair, relay) = relayed(&json!({}));
-    deactivate_the_rule(&pair.stage);
-    overtaken(&mut pair, &relay, CONNECTION, "\"Disabled\"", |pair| disable_the_connection(&pair.stage));
-    pair.stage.declare(CONNECTION, &json!({"enabled": true}));
-    pair.stage.declare(RULE, &json!({"active": true}));
-    pair.stage.wait_reason("Active", "Reserved", &[RULE]);
+    deactivate_the_rule(&pair.cluster);
+    overtaken(&mut pair, &relay, CONNECTION, "\"Disabled\"", |pair| disable_the_connection(&pair.cluster));
+    pair.cluster.declare(CONNECTION, &json!({"enabled": true}));
+    pair.cluster.declare(RULE, &json!({"active": true}));
+    pair.cluster.wait_reason("Active", "Reserved", &[RULE]);
     let answered = arrives(&mut pair, &relay, CONNECTION);
     assert!(answered >= 400, "the connection was disabled under an active rule: {answered}");
-    assert_eq!(pair.stage.get(CONNECTION)["status"]["state"], "Enabled");
+    assert_eq!(pair.cluster.get(CONNECTION)["status"]["state"], "Enabled");
     pair.serves("after-the-overtaken-write");
     pair.nothing_is_broken();
 }
 
 #[test]
-fn an_activation_on_the_wire_loses_against_a_rule_set_inactive() {
+fn in_flight_activation_fails_after_deactivating_the_rule() {
     let (mut pair, relay) = relayed(&json!({}));
-    deactivate_the_rule(&pair.stage);
+    deactivate_the_rule(&pair.cluster);
     overtaken(&mut pair, &relay, RULE, "\"Reserved\"", |pair| {
-        pair.stage.declare(RULE, &json!({"active": true}));
+        pair.cluster.declare(RULE, &json!({"active": true}));
     });
-    deactivate_the_rule(&pair.stage);
-    disable_the_connection(&pair.stage);
-    pair.stage.wait("jsonpath={.status.state}=Disabled", &[CONNECTION]);
+    deactivate_the_rule(&pair.cluster);
+    disable_the_connection(&pair.cluster);
+    pair.cluster.wait("jsonpath={.status.state}=Disabled", &[CONNECTION]);
     let answered = arrives(&mut pair, &relay, RULE);
     assert!(answered >= 400, "a rule became active on a disabled connection: {answered}");
-    assert_eq!(condition(&pair.stage.get(RULE), "Active"), Some(("False", "Inactive")));
+    assert_eq!(condition(&pair.cluster.get(RULE), "Active"), Some(("False", "Inactive")));
     pair.serves("after-the-overtaken-write");
     pair.nothing_is_broken();
 }
