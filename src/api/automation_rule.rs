@@ -169,7 +169,7 @@ pub struct AutomationRuleStatus {
     /// Generation of the object this status describes; -1 before the first reconcile.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// Conditions: Ready, Active, HoldsConnection, Reconciling, Stalled.
+    /// Conditions: `Ready`, `Active`, `HoldsConnection`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

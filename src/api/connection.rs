@@ -151,7 +151,7 @@ pub struct DynamicsConnectionStatus {
     /// State in effect. Absent until the instance has been reached once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ConnectionState>,
-    /// Conditions: Ready, Default, DisableRefused, DeletionRefused, RecordTypeInUse, Reconciling, Stalled.
+    /// Conditions: `Ready`, `Default`, `DisableRefused`, `DeletionRefused`, `RecordTypeInUse`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -214,7 +214,7 @@ pub struct PostLinkStatus {
     /// Generation of the object this status describes; -1 before the first reconcile.
     #[serde(default = "super::not_observed")]
     pub observed_generation: i64,
-    /// Conditions: Ready, Linked, RecordAvailable, Reconciling, Stalled.
+    /// Conditions: `Ready`, `Linked`, `RecordAvailable`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -81,7 +81,8 @@ impl Watched for PostLink {
 /// Without the rules there still are links by hand, and rules that come later have the posts matched anew; so if they
 /// cannot be listed nobody waits for them.
 pub fn start(context: &Context, tasks: &mut JoinSet<()>) {
-    for namespace in context.namespaces.iter().cloned() {
+    for namespace in context.namespaces.iter() {
+        let (context, namespace) = (context.clone(), namespace.clone());
         let (rules_tried, rules) = oneshot::channel();
         let (connections_listed, connections) = oneshot::channel();
         tasks.spawn(watch::<DynamicsConnection>(
@@ -89,7 +90,6 @@ pub fn start(context: &Context, tasks: &mut JoinSet<()>) {
             namespace.clone(),
             Some(connections_listed),
         ));
-        let context = context.clone();
         tasks.spawn(async move {
             // The senders live as long as their watches, which do not end.
             let _ = connections.await;

@@ -161,7 +161,7 @@ pub fn decide<Id: Clone + PartialEq>(
             }
             None if full => turned_away.push(candidate.rule.clone()),
             None => {
-                entries.push(Reservation { rule: candidate.rule.clone(), generation: candidate.generation })
+                entries.push(Reservation { rule: candidate.rule.clone(), generation: candidate.generation });
             }
         }
     }

@@ -59,8 +59,8 @@ pub fn start(context: &Context, key: &Key, snapshot: &LinkSnapshot, creation: &A
 /// How an attempt ended: the result, and how long the instance asked to wait.
 type Attempt = (CreationResult, Option<SignedDuration>);
 
-fn failed(reason: Reason) -> Option<Attempt> {
-    Some((CreationResult::Failed(reason), None))
+fn failed(reason: Reason) -> Attempt {
+    (CreationResult::Failed(reason), None)
 }
 
 fn finish(context: &Context, key: Key, connection: &str, link: Uuid, attempt: Option<Attempt>) {
@@ -89,7 +89,7 @@ async fn attempt(
     basis: &Basis,
 ) -> Option<Attempt> {
     let Some(instance) = context.runtime.handle(&creation.connection) else {
-        return failed(Reason::ConnectionNotReady);
+        return Some(failed(Reason::ConnectionNotReady));
     };
     if let Some(wait) = instance.throttled_for() {
         let wait = SignedDuration::try_from(wait).ok();
@@ -102,7 +102,7 @@ async fn attempt(
             tokio::time::sleep(WATCH_BEHIND).await;
             return None;
         }
-        Err(_) => return failed(Reason::ConnectionNotReady),
+        Err(_) => return Some(failed(Reason::ConnectionNotReady)),
     };
     if !is_unchanged(&live, basis) {
         let affected = context.index.apply_link(&live, Source::Answer, context.clock.now());

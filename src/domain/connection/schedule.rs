@@ -89,8 +89,8 @@ pub(super) fn next_probe(
     (None, Requeue::sooner(Some(requeue), refresh))
 }
 
-/// Whether somebody has must_probe_now something since the instance was asked, and does not want to wait for the next probe:
-/// other credentials, or a reconcile request. One request is one question, whatever becomes of the answer.
+/// Whether to probe before the next probe is due: the credentials have changed, or a reconcile was requested. One request
+/// causes one probe, whatever its result.
 pub(super) fn must_probe_now(view: &ConnectionView<'_>, observation: &Observation) -> bool {
     let requested = reconcile_requested(view.connection.metadata.annotations.as_ref());
     observation.credentials != view.connection.spec.credentials
