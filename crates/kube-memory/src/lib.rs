@@ -1,3 +1,4 @@
+//! A Kubernetes API in memory for [`kube::Client`], to test controllers without a cluster.
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
