@@ -26,6 +26,7 @@ help: ## List the targets
 check: crds-current ## Formatting, lints, documentation, generated files
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --test cluster -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 # Generated and committed twice: for people, and for the chart, which cannot read files outside its folder. A

@@ -285,7 +285,7 @@ fn metrics_health_and_logs_of_a_run_are_correct() {
             && page.sum("postlink_instance_requests_total", &host).is_none()
     });
     cluster.controller_kept_within_its_rights();
-    log_is_sound(&cluster.kill_controller());
+    assert_log_is_sound(&cluster.kill_controller());
 }
 
 #[test]

@@ -91,14 +91,14 @@ pub fn written_without_a_change(history: &[Revision]) -> Vec<String> {
 }
 
 /// The fields of an object that others than the controller own.
-fn owned_by_others(revision: &HistoryEntry) -> Vec<&Value> {
+fn owned_by_others(revision: &Revision) -> Vec<&Value> {
     let fields = revision.value.as_ref().and_then(|value| value["metadata"]["managedFields"].as_array());
     fields.into_iter().flatten().filter(|entry| entry["manager"] != "postlink").collect()
 }
 
 /// I3: `status.observedGeneration` never decreases and is never ahead.
 pub fn observed_generation_fell(history: &[Revision]) -> Vec<String> {
-    let observed = |revision: &HistoryEntry| {
+    let observed = |revision: &Revision| {
         revision.value.as_ref().and_then(|value| value["status"]["observedGeneration"].as_i64()).unwrap_or(-1)
     };
     let fell = pairs(history).filter(|(before, after)| observed(after) < observed(before));
@@ -165,11 +165,11 @@ pub fn told_the_secret(everything: &[Revision], canary: &str) -> Vec<String> {
 }
 
 /// Each write with the previous one of the same object (same UID).
-pub fn pairs(history: &[Revision]) -> impl Iterator<Item = (&HistoryEntry, &HistoryEntry)> {
-    let mut last: BTreeMap<&str, &HistoryEntry> = BTreeMap::new();
+pub fn pairs(history: &[Revision]) -> impl Iterator<Item = (&Revision, &Revision)> {
+    let mut last: BTreeMap<&str, &Revision> = BTreeMap::new();
     history.iter().filter_map(move |revision| {
         let before = last.insert(&revision.key, revision)?;
-        let uid = |revision: &HistoryEntry| Some(revision.value.as_ref()?["metadata"]["uid"].clone());
+        let uid = |revision: &Revision| Some(revision.value.as_ref()?["metadata"]["uid"].clone());
         (uid(before).is_some() && uid(before) == uid(revision)).then_some((before, revision))
     })
 }
@@ -203,7 +203,7 @@ fn entries(connection: &Value) -> &[Value] {
 struct World(BTreeMap<String, Value>);
 
 impl World {
-    fn apply(&mut self, revision: &HistoryEntry) {
+    fn apply(&mut self, revision: &Revision) {
         match &revision.value {
             Some(value) => self.0.insert(revision.key.clone(), value.clone()),
             None => self.0.remove(&revision.key),

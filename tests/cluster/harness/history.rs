@@ -94,7 +94,7 @@ fn read_line(
     if line.is_empty() {
         return Ok(false);
     }
-    let line: FaultInjector = serde_json::from_slice(line).map_err(|error| unreadable(WATCH, error))?;
+    let line: Line = serde_json::from_slice(line).map_err(|error| unreadable(WATCH, error))?;
     let result = line.result.ok_or_else(|| unreadable(WATCH, format!("{:?}", line.error)))?;
     if result.canceled {
         let reason =
