@@ -212,13 +212,13 @@ fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: 
     "northwind",
     "https://contoso.crm.dynamics.com",
     "SecretNotFound",
-    "create it with tenantId"
+    "Create it with the keys tenantId, clientId, and clientSecret"
 )]
 #[case::wrong_secret(
     "wrong",
     "https://contoso.crm.dynamics.com",
     "CredentialsRejected",
-    "check tenantId, clientId"
+    "Check tenantId, clientId"
 )]
 #[case::half_a_secret("half", "https://contoso.crm.dynamics.com", "SecretInvalid", "has no key clientId")]
 #[case::bound_elsewhere(
@@ -228,7 +228,7 @@ fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: 
     "bound to another instance"
 )]
 #[case::foreign_host("contoso", "https://dynamics.com.evil.example", "HostNotAllowed", "--allow-host")]
-#[case::nothing_there("contoso", "https://nobody.crm.dynamics.com", "InstanceDowntime", "resumes by itself")]
+#[case::nothing_there("contoso", "https://nobody.crm.dynamics.com", "InstanceDowntime", "recovers automatically")]
 fn unusable_connection_says_why_and_what_to_do(
     #[case] secret: &str,
     #[case] url: &str,
@@ -270,7 +270,7 @@ fn r21_missing_references_are_named_and_waited_for() {
     for (kind, type_) in [("AutomationRule", "Active"), ("PostLink", "Linked")] {
         let (_, reason, message) = condition(&object(&output, kind, "bad").unwrap(), type_);
         assert_eq!(reason, "ConnectionNotFound");
-        assert!(message.contains("No connection nowhere"), "{message}");
+        assert!(message.contains("Connection nowhere does not exist"), "{message}");
     }
     all_else_went_on(&output);
 }

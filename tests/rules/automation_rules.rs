@@ -140,8 +140,8 @@ fn r08_holding_rule_reports_holds_connection() {
     let row = "True/Reserved | True/HoldsConnection | False+Stalled | uid-contoso";
     let active = rule("holder").active_on("contoso");
     for (held, word) in [
-        (connection("contoso").disable_refused(at(-9)), "disable"),
-        (connection("contoso").reserve("holder", 1).deleting(at(-9)), "delete"),
+        (connection("contoso").disable_refused(at(-9)), "Disabling"),
+        (connection("contoso").reserve("holder", 1).deleting(at(-9)), "Deleting"),
     ] {
         expect(&active, Some(&held), row);
         let text = message(&status(&active, Some(&held)).conditions, ConditionType::HoldsConnection);

@@ -136,7 +136,7 @@ fn changed_organization_keeps_the_known_id_and_state() {
 fn instance_refusing_social_data_is_connected() {
     let status = view(&connection("contoso")).told(asked().refuses_social_data()).decide().status;
     assert_eq!(told(&status.conditions, ConditionType::Ready), "True/Connected");
-    assert!(message(&status.conditions, ConditionType::Ready).contains("not to receive social data"));
+    assert!(message(&status.conditions, ConditionType::Ready).contains("does not accept social data"));
 }
 
 #[test]

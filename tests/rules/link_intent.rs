@@ -158,7 +158,7 @@ fn r14_restore_does_not_undo_a_changed_connection() {
     scene.edit(DesiredLink::ByHand(request_to("nowhere"))).settle();
     scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
     scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Reconciling");
-    assert!(scene.says(ConditionType::Linked).contains("name contoso, or take spec.link out"));
+    assert!(scene.says(ConditionType::Linked).contains("name contoso or remove spec.link"));
     scene.edit(DesiredLink::ByRule).expect("True/Restored | True/RecordAvailable | - | True");
     assert!(scene.made.is_empty());
 }
@@ -200,13 +200,13 @@ fn changed_notes_on_a_linked_post_are_only_reported() {
     let mut scene = linked();
     let before = scene.post.status.link.clone();
     scene.expect(LINKED);
-    assert!(!scene.says(ConditionType::Linked).contains("changes nothing"));
+    assert!(!scene.says(ConditionType::Linked).contains("do not affect a linked post"));
     scene.edit(DesiredLink::ByHand(with_notes(request_to("contoso")))).expect(LINKED);
     assert_eq!(scene.post.status.link, before);
-    assert!(scene.says(ConditionType::Linked).contains("changes nothing"), "the message says so");
+    assert!(scene.says(ConditionType::Linked).contains("do not affect a linked post"), "the message says so");
     // Reverted, the message is gone.
     scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
-    assert!(!scene.says(ConditionType::Linked).contains("changes nothing"));
+    assert!(!scene.says(ConditionType::Linked).contains("do not affect a linked post"));
 }
 
 #[test]
