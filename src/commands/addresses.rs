@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 pub fn host_and_address(text: &str) -> Result<(String, SocketAddr), String> {
     let (host, address) =
         text.split_once('=').ok_or("expected HOST=ADDR, such as contoso.crm.dynamics.com=127.0.0.1:8443")?;
-    let address = address.parse().map_err(|e| format!("{address:?} is not an IP address with a port: {e}"))?;
+    let address =
+        address.parse().map_err(|e| format!("{address:?} is not an IP address with a port: {e}"))?;
     Ok((host.to_owned(), address))
 }
 
@@ -17,7 +18,10 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
         let (address, port) = text.rsplit_once(':')?;
         Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
     };
-    text.parse().ok().or_else(without_brackets).ok_or_else(|| "expected ADDRESS:PORT, such as 127.0.0.1:8080".to_owned())
+    text.parse()
+        .ok()
+        .or_else(without_brackets)
+        .ok_or_else(|| "expected ADDRESS:PORT, such as 127.0.0.1:8080".to_owned())
 }
 
 #[cfg(test)]

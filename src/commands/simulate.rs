@@ -5,7 +5,7 @@ use super::{
     output::{answer, tell},
 };
 use crate::{
-    local::tree::{Tree, is_of_the_simulated_world},
+    local::tree::{Tree, is_simulated},
     manifests,
 };
 use dataverse_simulator::{SimulatedInstance, Simulator};
@@ -64,7 +64,7 @@ fn read(files: &[PathBuf]) -> Result<Vec<SimulatedInstance>, Outcome> {
     for file in files {
         match manifests::load(file) {
             Ok(loaded) => {
-                documents.extend(loaded.documents.into_iter().filter(is_of_the_simulated_world));
+                documents.extend(loaded.documents.into_iter().filter(is_simulated));
                 errors.extend(loaded.errors);
             }
             Err(error) => {
