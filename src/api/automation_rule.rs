@@ -42,7 +42,8 @@ use serde::{Deserialize, Serialize};
 pub struct AutomationRuleSpec {
     /// Connection to link through, in the same namespace.
     pub connection_ref: ConnectionRef,
-    /// Whether the rule is active. Only active rules link posts and keep their connection from being disabled or deleted (R8). Defaults to true.
+    /// Whether the rule is active. Only active rules link posts and keep their connection from being disabled or deleted
+    /// (R8). Defaults to true.
     #[serde(default = "yes")]
     pub active: bool,
     /// Which posts to link. A post matches if it matches every filter that is set. It matches a filter if it has one of the
@@ -162,7 +163,7 @@ pub struct RuleLink {
     pub notes: Option<String>,
 }
 
-/// Observed state.
+/// Observed state of the rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutomationRuleStatus {

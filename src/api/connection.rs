@@ -213,11 +213,11 @@ pub struct Organization {
     /// Organization ID. Links are restored to the same organization (R14).
     #[schemars(schema_with = "super::uuid_schema")]
     pub id: Uuid,
-    /// Unique name.
+    /// Unique name of the organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub unique_name: Option<String>,
-    /// Version of Dataverse.
+    /// Dataverse version of the organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub version: Option<String>,

@@ -54,7 +54,8 @@ pub struct PostLinkSpec {
     /// Links this post by hand. If absent, automation rules decide. Removing this field keeps an existing link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkRequest>,
-    /// Removes the link and keeps rules from creating one. The removed link is never restored (R26). Defaults to false.
+    /// Removes the link and keeps rules from creating one. The removed link is never restored (R26). Defaults to
+    /// false.
     #[serde(default)]
     pub unlink: bool,
 }
@@ -76,7 +77,7 @@ pub struct Post {
     /// Type of the post.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<PostType>,
-    /// Author.
+    /// Author of the post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
     /// Time of publication.
@@ -86,7 +87,7 @@ pub struct Post {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 35))]
     pub language: Option<String>,
-    /// Title.
+    /// Title of the post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub title: Option<String>,
@@ -122,11 +123,11 @@ pub struct Post {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Author {
-    /// Full name.
+    /// Full name of the author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 160))]
     pub name: Option<String>,
-    /// Handle or alias.
+    /// Handle or alias of the author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 160))]
     pub handle: Option<String>,
@@ -207,7 +208,7 @@ pub struct LinkRequest {
     pub notes: Option<String>,
 }
 
-/// Observed state.
+/// Observed state of the post and its link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PostLinkStatus {
@@ -250,10 +251,10 @@ impl Default for PostLinkStatus {
 /// Reference to an object in the same namespace, by name and UID.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct ObjectRef {
-    /// Name.
+    /// Name of the object.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// UID.
+    /// UID of the object.
     #[schemars(length(min = 1, max = 128))]
     pub uid: String,
 }
@@ -358,7 +359,8 @@ pub struct Intent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub connection: Option<String>,
-    /// Number that the ID of the next social activity is derived from. Starts at 1 and increases each time a link is removed.
+    /// Number that the ID of the next social activity is derived from. Starts at 1 and increases each time a link is
+    /// removed.
     #[serde(default = "first_attempt")]
     #[schemars(range(min = 1))]
     pub attempt: i32,

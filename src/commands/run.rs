@@ -46,7 +46,7 @@ pub struct Args {
         value_name = "NAME"
     )]
     watch_namespaces: Vec<String>,
-    /// Whether to work only while holding the leader lease. Defaults to true in a cluster, otherwise to false.
+    /// Reconcile only while holding the leader lease. Defaults to true in a cluster, otherwise to false.
     #[arg(long, env = "POSTLINK_LEADER_ELECT", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     leader_elect: Option<bool>,
     /// Namespace of the leader lease. Defaults to the namespace of the kubeconfig context or of the pod.

@@ -20,13 +20,13 @@ Prints one line HOST=ADDR for each host it serves. For the quickstart:
   login.microsoftonline.com=127.0.0.1:40123
   northwind.crm.dynamics.com=127.0.0.1:40123
 
-SIGHUP reads the files again.
+On SIGHUP, it reads the files again.
 
 Examples:
   postlink simulate examples/quickstart/simulated/instance.yaml --ca-out /tmp/ca.pem > /tmp/hosts
   postlink run --ca-file /tmp/ca.pem $(sed 's/^/--connect-to /' /tmp/hosts)")]
 pub struct Args {
-    /// Files or directories with SimulatedInstance documents; other documents are ignored.
+    /// Files or directories with `SimulatedInstance` documents; other documents are ignored.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Address to listen on; port 0 is any free port.

@@ -1,4 +1,4 @@
-//! Reads SimulatedInstance manifests, which only `local` and `simulate` use; no cluster stores them.
+//! Reads `SimulatedInstance` manifests, which only `local` and `simulate` use; no cluster stores them.
 
 use crate::manifests::Document;
 use dataverse_simulator::{InstanceSpec, SimulatedInstance};

@@ -63,7 +63,7 @@ pub struct Item {
 /// The sorted documents of a commit.
 #[derive(Default)]
 pub struct Tree {
-    /// Namespaces, Secrets and ServiceAccounts first, the rest in the order of the files.
+    /// Namespaces, Secrets and service accounts first, the rest in the order of the files.
     pub items: Vec<Item>,
     pub instances: Vec<SimulatedInstance>,
     /// Errors, each beginning with its place in the files.
