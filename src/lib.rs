@@ -1,7 +1,7 @@
 //! Postlink: a Kubernetes controller that links social posts to records in Dynamics 365.
 //!
-//! `api` holds the three kinds, `domain` the decisions about them as pure functions, `controller` the loop that carries
-//! them out. `commands` is the command line. `local` and `manifests` run the controller without a cluster, on the crates
+//! `api` holds the three kinds, `domain` decides about them in pure functions, and `controller` carries the decisions
+//! out. `commands` is the command line. `local` and `manifests` run the controller without a cluster, on the crates
 //! `kube-memory` and `dataverse-simulator`.
 
 pub mod api;

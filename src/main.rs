@@ -1,10 +1,10 @@
-//! Parse arguments, install the crypto provider, hand over.
+//! Installs the crypto provider and runs the command line.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if tokio_rustls::rustls::crypto::ring::default_provider().install_default().is_err() {
-        eprintln!("error: another TLS provider is installed already; this is a bug in Postlink");
+        eprintln!("error: a TLS provider is already installed; this is a bug in Postlink");
         return ExitCode::from(2);
     }
     postlink::commands::main()

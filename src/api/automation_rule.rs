@@ -1,4 +1,4 @@
-//! `AutomationRule` (`arule`): which posts are linked through which connection, without anybody's hand.
+//! `AutomationRule` (`arule`): links the posts that match its filters through a connection.
 
 use super::{Condition, Contributor, Intention, PostType, Sentiment};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -42,15 +42,16 @@ use serde::{Deserialize, Serialize};
 pub struct AutomationRuleSpec {
     /// Connection to link through, in the same namespace.
     pub connection_ref: ConnectionRef,
-    /// Whether the rule is active. An inactive rule does not block its connection (R8). Defaults to true.
+    /// Whether the rule is active. Only active rules link posts and keep their connection from being disabled or deleted
+    /// (R8). Defaults to true.
     #[serde(default = "yes")]
     pub active: bool,
-    /// Which posts to link. A post must match every filter that is set, by any of the filter's values. Without filters, every
-    /// post matches. A filter does not match a post that lacks the field.
+    /// Which posts to link. A post matches if it matches every filter that is set. It matches a filter if it has one of the
+    /// filter's values; a post without the field does not match. Without filters, every post matches.
     #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
     pub match_: Option<Match>,
-    /// Link posts published at or after this time, whenever the posts and the rule are created. If absent, only posts created
-    /// after the rule was activated are linked.
+    /// Link posts published at or after this time, even if their PostLinks were created before the rule was activated. If
+    /// absent, only posts whose PostLinks are created after the activation are linked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
     /// What is created in the instance.
@@ -65,7 +66,7 @@ fn yes() -> bool {
 /// Reference to a connection in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct ConnectionRef {
-    /// Name.
+    /// Name of the connection.
     #[schemars(schema_with = "super::object_name_schema")]
     pub name: String,
 }
@@ -107,7 +108,7 @@ pub struct Match {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
     pub post_types: Vec<PostType>,
-    /// Who wrote on the page.
+    /// Whether the owner of the page or a visitor wrote the post.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2))]
     pub contributors: Vec<Contributor>,
@@ -125,11 +126,11 @@ pub struct Match {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = ("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be greater than max"))]
 pub struct Reach {
-    /// Minimum.
+    /// Lowest reach that matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub min: Option<i32>,
-    /// Maximum.
+    /// Highest reach that matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub max: Option<i32>,
@@ -162,7 +163,7 @@ pub struct RuleLink {
     pub notes: Option<String>,
 }
 
-/// Observed state.
+/// Observed state of the rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutomationRuleStatus {

@@ -1,4 +1,4 @@
-//! Conditions, as the Kubernetes API conventions have them, with bounds on everything.
+//! Conditions, as in the Kubernetes API conventions. Every field has a bound.
 
 use super::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -15,7 +15,7 @@ pub struct Condition {
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 64))]
     pub type_: String,
-    /// Whether it holds.
+    /// Status of the condition.
     pub status: ConditionStatus,
     /// Generation of the object the condition describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +48,6 @@ impl From<bool> for ConditionStatus {
 }
 
 impl ConditionStatus {
-    /// As the API spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
@@ -67,7 +66,7 @@ impl fmt::Display for ConditionStatus {
 /// The condition types Postlink writes, in the order of a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ConditionType {
-    /// Nothing is broken, and nothing waits for a person.
+    /// The object works as specified; nothing needs a person.
     Ready,
     /// Abnormal-true: a change is in progress or being retried.
     Reconciling,
@@ -92,7 +91,6 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
-    /// All condition types.
     pub const ALL: [ConditionType; 11] = [
         Self::Ready,
         Self::Reconciling,
@@ -107,7 +105,6 @@ impl ConditionType {
         Self::RecordTypeInUse,
     ];
 
-    /// As written in the condition.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
@@ -124,13 +121,11 @@ impl ConditionType {
         }
     }
 
-    /// The type with that name, if there is one.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|t| t.as_str() == word)
     }
 }
 
-/// The condition of that type, if it is present.
 pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|c| c.type_ == type_.as_str())
 }

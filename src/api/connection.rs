@@ -1,4 +1,4 @@
-//! `DynamicsConnection` (`dconn`): one instance of Dynamics 365, and the reservations of the rules that use it.
+//! `DynamicsConnection` (`dconn`): a Dynamics 365 instance, and the reservations of the rules that use it.
 
 use super::Condition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The most active rules one connection can list (§2).
+/// Limit of the active rules of a connection (§2).
 pub const MAX_ACTIVE_RULES: usize = 1000;
 
 /// Connects a Dynamics 365 instance.
@@ -50,7 +50,8 @@ pub struct DynamicsConnectionSpec {
     /// Whether links that name no connection use this one. If several connections of a namespace set it, the oldest is the default (R3). Defaults to false.
     #[serde(default)]
     pub default: bool,
-    /// Tables offered for new links, by logical name. A link that names no table uses the first.
+    /// Tables that new links can use, by logical name. A link that names no table uses the first. Defaults to `incident`
+    /// (cases) and `lead`.
     #[serde(default = "default_record_types")]
     #[schemars(
         length(min = 1, max = 64),
@@ -99,7 +100,7 @@ pub struct Credentials {
 /// Reference to a Secret in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct SecretRef {
-    /// Name.
+    /// Name of the Secret.
     #[schemars(schema_with = "super::object_name_schema")]
     pub name: String,
 }
@@ -212,11 +213,11 @@ pub struct Organization {
     /// Organization ID. Links are restored to the same organization (R14).
     #[schemars(schema_with = "super::uuid_schema")]
     pub id: Uuid,
-    /// Unique name.
+    /// Unique name of the organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub unique_name: Option<String>,
-    /// Version of Dataverse.
+    /// Dataverse version of the organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub version: Option<String>,

@@ -1,9 +1,9 @@
-//! What differs between two schemas of one kind, as sentences: the one Postlink was built for and the installed one.
+//! Compares two schemas of a kind: the one this version was built for and the installed one.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The keywords compared. Descriptions may differ; these decide what is stored and what is refused.
+/// The keywords that decide what the API server stores and rejects; others, such as descriptions, may differ.
 const KEYWORDS: [&str; 10] = [
     "type",
     "format",
@@ -17,7 +17,7 @@ const KEYWORDS: [&str; 10] = [
     "required",
 ];
 
-/// Every difference below `spec` and `status`: `spec.link.notes: not in the installed definition`.
+/// Every difference in `spec` and `status`, such as `spec.link.notes: not in the installed definition`.
 pub fn differences(ours: &Value, installed: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for field in ["spec", "status"] {
@@ -32,7 +32,7 @@ fn compare(path: &str, ours: &Value, installed: &Value, found: &mut Vec<String>)
         return;
     }
     if ours.is_null() {
-        found.push(format!("{path}: in the installed definition alone"));
+        found.push(format!("{path}: only in the installed definition"));
         return;
     }
     for keyword in KEYWORDS {
@@ -55,7 +55,7 @@ fn compare(path: &str, ours: &Value, installed: &Value, found: &mut Vec<String>)
 
 fn same(a: &Value, b: &Value) -> bool {
     match (a.as_f64(), b.as_f64()) {
-        // `1` and `1.0` are one number to an API server.
+        // `1` and `1.0` are the same number to an API server.
         (Some(a), Some(b)) => (a - b).abs() < f64::EPSILON,
         _ => match (a.as_array(), b.as_array()) {
             (Some(a), Some(b)) => {
@@ -73,7 +73,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn says_what_is_missing_added_and_changed() {
+    fn missing_added_and_changed_fields_are_reported() {
         let ours = json!({"properties": {"spec": {"type": "object", "properties": {
             "a": {"type": "string", "maxLength": 5}, "b": {"type": "integer"}}}, "status": {}}});
         let installed = json!({"properties": {"spec": {"type": "object", "properties": {
@@ -83,7 +83,7 @@ mod tests {
             [
                 "spec.a: maxLength is 4.0 and should be 5",
                 "spec.b: not in the installed definition",
-                "spec.c: in the installed definition alone",
+                "spec.c: only in the installed definition",
             ]
         );
         assert_eq!(differences(&ours, &ours), Vec::<String>::new());

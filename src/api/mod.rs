@@ -1,4 +1,4 @@
-//! What users write and read: the three kinds, their conditions and reasons. No I/O.
+//! The API: three kinds, their conditions and reasons. No I/O.
 
 pub mod automation_rule;
 pub mod conditions;
@@ -26,15 +26,14 @@ pub use reasons::Reason;
 
 use serde_json::{Map, Value, json};
 
-/// The value `status.observedGeneration` has before any controller looked at the object. kstatus takes an
-/// empty status for *Current*, so a GitOps wave would race past an object nobody has seen yet.
+/// `status.observedGeneration` before the first reconcile. For kstatus, an empty status is *Current*: a GitOps wave would
+/// go on before the object was reconciled.
 pub const NOT_OBSERVED: i64 = -1;
 
 fn not_observed() -> i64 {
     NOT_OBSERVED
 }
 
-/// A UUID in a schema: a string the API server checks.
 fn uuid_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let Value::Object(map) = json!({"type": "string", "format": "uuid", "maxLength": 36}) else {
         return schemars::Schema::from(Map::new());
@@ -53,7 +52,7 @@ fn object_name_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::Schema::from(map)
 }
 
-/// The logical name of a Dataverse table: lower-case letters, digits and underscores.
+/// The logical name of a Dataverse table: lowercase letters, digits and underscores.
 fn table_name_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let Value::Object(map) = json!({
         "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[a-z_][a-z0-9_]*$",

@@ -1,40 +1,39 @@
-//! Every name Postlink puts on an object it does not own the spelling of: group, finalizer, annotations.
+//! Names that are part of the API: the group, the finalizer, and annotations.
 
 use std::collections::BTreeMap;
 
-/// The API group of the three kinds.
 pub const GROUP: &str = "postlink.dev";
-/// The version served and stored.
+/// The only version.
 pub const VERSION: &str = "v1alpha1";
-/// The field manager and event reporter.
+/// Field manager, event reporter, and name of the lease.
 pub const CONTROLLER: &str = "postlink";
-/// The one finalizer (§4.5): on every connection from first sight, off only when no rule is reserved in it.
+/// The finalizer (§4.5): added to every connection on its first reconcile, removed only when no rule is reserved in it.
 pub const FINALIZER: &str = "postlink.dev/active-rules";
-/// "Reconcile this now"; echoed in `status.lastHandledReconcileAt`.
+/// Requests a reconcile; the value is repeated in `status.lastHandledReconcileAt`.
 pub const RECONCILE_REQUESTED: &str = "postlink.dev/reconcile-requested-at";
-/// Flux's spelling of the same request.
+/// Flux's annotation for the same request.
 pub const FLUX_RECONCILE_REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
-/// "Read the metadata of all tables again" (R4); echoed in `status.lastHandledRefreshAt`.
+/// Requests a refresh of the table metadata (R4); the value is repeated in `status.lastHandledRefreshAt`.
 pub const REFRESH_REQUESTED: &str = "postlink.dev/refresh-requested-at";
-/// "Ask for the link again, as a new activity" (R23–R25); remembered in `status.intent.relinkRequestedAt`.
+/// Requests a new link after a removed one (R23–R25); the value is repeated in `status.intent.relinkRequestedAt`.
 pub const RELINK_REQUESTED: &str = "postlink.dev/relink-requested-at";
-/// The ConfigMap of an installation that says how many connections there are.
+/// ConfigMap of an installation with the number of connections.
 pub const IN_USE: &str = "postlink-in-use";
-/// The number, on [`IN_USE`].
+/// Annotation of [`IN_USE`] with the number.
 pub const CONNECTIONS: &str = "postlink.dev/connections";
 
-/// How much of a request's value counts: what the fields of the statuses that repeat it hold, in characters.
-const LONGEST_REQUEST: usize = 1024;
+/// Characters of a request's value that the status fields can hold.
+const MAX_REQUEST_LENGTH: usize = 1024;
 
-/// The reconcile request an object carries: ours first, else Flux's.
+/// The reconcile request of an object: Postlink's annotation, or Flux's.
 pub fn reconcile_requested(annotations: Option<&BTreeMap<String, String>>) -> Option<&str> {
     requested(annotations, RECONCILE_REQUESTED).or_else(|| requested(annotations, FLUX_RECONCILE_REQUESTED))
 }
 
-/// What an annotation that requests something says, as far as a status can repeat it. Were a longer one taken as it is,
-/// the status could never be written again.
+/// The value of a request annotation, truncated to what the status can hold. With a longer value, the API server would
+/// reject every write of the status.
 pub fn requested<'a>(annotations: Option<&'a BTreeMap<String, String>>, name: &str) -> Option<&'a str> {
     let value = annotations?.get(name)?;
-    let end = value.char_indices().nth(LONGEST_REQUEST).map_or(value.len(), |(at, _)| at);
+    let end = value.char_indices().nth(MAX_REQUEST_LENGTH).map_or(value.len(), |(at, _)| at);
     Some(&value[..end])
 }

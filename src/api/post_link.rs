@@ -1,4 +1,4 @@
-//! `PostLink` (`plink`): one social post, and its tie to a record in one instance.
+//! `PostLink` (`plink`): a social post, and its link to a record in an instance.
 
 use super::{Condition, ConnectionRef};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -20,7 +20,7 @@ use uuid::Uuid;
     namespaced,
     status = "PostLinkStatus",
     derive = "PartialEq",
-    doc = "A PostLink is one social post and its link to a record in Dynamics 365: by hand with spec.link, or by the automation rule that matches it. Deleting it deletes our data about the post and sends nothing to the instance.",
+    doc = "A PostLink is one social post and its link to a record in Dynamics 365. The link is requested by hand with spec.link, or created by an automation rule that matches the post. Deleting a PostLink changes nothing in Dynamics 365.",
     selectable = ".spec.post.id",
     printcolumn(
         name = "Linked",
@@ -51,10 +51,11 @@ use uuid::Uuid;
 pub struct PostLinkSpec {
     /// The social post.
     pub post: Post,
-    /// Link this post by hand. If absent, automation rules decide. Removing it keeps an existing link.
+    /// Links this post by hand. If absent, automation rules decide. Removing this field keeps an existing link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkRequest>,
-    /// Remove the link and do not let rules create one. The removed link is never restored (R26).
+    /// Removes the link and keeps rules from creating one. The removed link is never restored (R26). Defaults to
+    /// false.
     #[serde(default)]
     pub unlink: bool,
 }
@@ -76,7 +77,7 @@ pub struct Post {
     /// Type of the post.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<PostType>,
-    /// Author.
+    /// Author of the post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
     /// Time of publication.
@@ -86,7 +87,7 @@ pub struct Post {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 35))]
     pub language: Option<String>,
-    /// Title.
+    /// Title of the post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub title: Option<String>,
@@ -105,7 +106,7 @@ pub struct Post {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub location: Option<String>,
-    /// Who wrote on the page.
+    /// Whether the owner of the page or a visitor wrote the post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contributor: Option<Contributor>,
     /// Detected intentions of the author.
@@ -122,11 +123,11 @@ pub struct Post {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Author {
-    /// Full name.
+    /// Full name of the author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 160))]
     pub name: Option<String>,
-    /// Handle or alias.
+    /// Handle or alias of the author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 160))]
     pub handle: Option<String>,
@@ -164,7 +165,7 @@ pub enum Sentiment {
     Negative,
 }
 
-/// Who wrote on the page.
+/// Whether the owner of the page or a visitor wrote the post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Contributor {
     /// The owner of the page.
@@ -207,7 +208,7 @@ pub struct LinkRequest {
     pub notes: Option<String>,
 }
 
-/// Observed state.
+/// Observed state of the post and its link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PostLinkStatus {
@@ -225,7 +226,7 @@ pub struct PostLinkStatus {
     /// The last removed link, and why it was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_link: Option<RemovedLink>,
-    /// The last request that was acted on.
+    /// The last link request that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
     /// Value of the last handled annotation `postlink.dev/reconcile-requested-at`.
@@ -250,10 +251,10 @@ impl Default for PostLinkStatus {
 /// Reference to an object in the same namespace, by name and UID.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct ObjectRef {
-    /// Name.
+    /// Name of the object.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// UID.
+    /// UID of the object.
     #[schemars(length(min = 1, max = 128))]
     pub uid: String,
 }
@@ -301,7 +302,7 @@ pub struct Record {
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 128))]
     pub type_: String,
-    /// ID.
+    /// ID of the record.
     #[schemars(schema_with = "super::uuid_schema")]
     pub id: Uuid,
     /// URL of the record.
@@ -346,7 +347,7 @@ pub enum RemovalCause {
     Unlinked,
 }
 
-/// The last request that was acted on.
+/// The last link request that was acted on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Intent {
@@ -358,7 +359,8 @@ pub struct Intent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub connection: Option<String>,
-    /// Number of the social activity of this post. Starts at 1 and increases with each new link.
+    /// Number that the ID of the next social activity is derived from. Starts at 1 and increases each time a link is
+    /// removed.
     #[serde(default = "first_attempt")]
     #[schemars(range(min = 1))]
     pub attempt: i32,

@@ -1,20 +1,19 @@
-//! The closed list of reasons: a reason that is not here cannot be written, and alerts may match on it.
+//! The closed list of reasons. Alerts may match on them.
 
 use std::fmt;
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// The reason of a condition, written under its own name.
+        /// The reason of a condition.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
             $($(#[doc = $doc])+ $name,)+
         }
 
         impl Reason {
-            /// Every reason, in the order of the documentation.
+            /// In the order of the documentation.
             pub const ALL: &'static [Reason] = &[$(Reason::$name),+];
 
-            /// As written in the condition.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Reason::$name => stringify!($name),)+
@@ -28,7 +27,6 @@ macro_rules! reasons {
                 }
             }
 
-            /// The reason spelled `word`, if it is one of ours.
             pub fn parse(word: &str) -> Option<Reason> {
                 match word {
                     $(stringify!($name) => Some(Reason::$name),)+

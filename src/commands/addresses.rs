@@ -1,23 +1,27 @@
-//! Addresses as people and manifests write them on the command line.
+//! Parses addresses on the command line.
 
 use std::net::SocketAddr;
 
 /// `HOST=ADDRESS:PORT`.
 pub fn host_and_address(text: &str) -> Result<(String, SocketAddr), String> {
     let (host, address) =
-        text.split_once('=').ok_or("it is HOST=ADDR, such as contoso.crm.dynamics.com=127.0.0.1:8443")?;
-    let address = address.parse().map_err(|e| format!("{address:?} is no address with a port: {e}"))?;
+        text.split_once('=').ok_or("expected HOST=ADDR, such as contoso.crm.dynamics.com=127.0.0.1:8443")?;
+    let address =
+        address.parse().map_err(|e| format!("{address:?} is not an IP address with a port: {e}"))?;
     Ok((host.to_owned(), address))
 }
 
-/// An address with a port. A pod's own address comes without brackets, so that `$(POD_IP):8080` of a manifest is
-/// `fd00::7:8080` on an IPv6 cluster: the port is what follows the last colon.
+/// `ADDRESS:PORT`. On an IPv6 cluster, `$(POD_IP):8080` in a manifest is `fd00::7:8080`, without brackets; the port is
+/// what follows the last colon.
 pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    let apart = || {
+    let without_brackets = || {
         let (address, port) = text.rsplit_once(':')?;
         Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
     };
-    text.parse().ok().or_else(apart).ok_or_else(|| "it is ADDRESS:PORT, such as 127.0.0.1:8080".to_owned())
+    text.parse()
+        .ok()
+        .or_else(without_brackets)
+        .ok_or_else(|| "expected ADDRESS:PORT, such as 127.0.0.1:8080".to_owned())
 }
 
 #[cfg(test)]
@@ -25,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_of_a_pod_needs_no_brackets() {
+    fn listen_address_needs_no_brackets() {
         for (text, address) in [
             ("127.0.0.1:8080", "127.0.0.1:8080"),
             ("[fd00::7]:8080", "[fd00::7]:8080"),

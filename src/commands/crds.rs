@@ -7,24 +7,23 @@ use super::{
 use crate::api::crds;
 use std::{fs, path::PathBuf};
 
-/// Prints the CustomResourceDefinitions this version of Postlink was built for.
+/// Print the CustomResourceDefinitions this version was built for.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  postlink crds | kubectl apply --server-side -f -\n  postlink crds --out crds"
 )]
 pub struct Args {
-    /// Write one file per definition into this folder instead of printing them.
+    /// Write one file per definition to this directory instead of printing them.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
-/// Runs it.
 pub fn run(args: &Args) -> Outcome {
     for crd in crds::all() {
         let yaml = match crds::to_yaml(&crd) {
             Ok(yaml) => yaml,
             Err(error) => {
-                tell(format_args!("error: {} cannot be written as YAML: {error}", crds::file_name(&crd)));
+                tell(format_args!("error: cannot write {} as YAML: {error}", crds::file_name(&crd)));
                 return Outcome::Usage;
             }
         };
@@ -36,7 +35,7 @@ pub fn run(args: &Args) -> Outcome {
         };
         let path = dir.join(crds::file_name(&crd));
         if let Err(error) = fs::create_dir_all(dir).and_then(|()| fs::write(&path, yaml)) {
-            tell(format_args!("error: {} cannot be written: {error}", path.display()));
+            tell(format_args!("error: cannot write {}: {error}", path.display()));
             return Outcome::Usage;
         }
     }

@@ -1,71 +1,76 @@
-//! The installed definitions against those this version was built for.
+//! The definitions installed in the cluster against those this version was built for.
+
 use crate::api::{
     crds,
+    difference::differences,
     names::{GROUP, VERSION},
 };
-
-use crate::api::difference::differences;
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::warn;
 
-/// How long the API server may take to hand them out.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// How long the API server may take to send its schemas.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why they could not be compared.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The API server does not serve new definitions at once; a process without leader election waits this long for them.
+const SERVED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why the definitions could not be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// They are not installed, or one of them is not: nothing can be decided without it.
     #[error(
-        "the cluster does not serve {0}; install the definitions first: postlink crds | kubectl apply -f -"
+        "the cluster does not serve {0}; install the definitions: postlink crds | kubectl apply --server-side -f -"
     )]
     NotServed(String),
-    /// The API server answers something else.
     #[error("the cluster answers {code} to {path}: {message}")]
-    Answered {
-        /// The HTTP status.
-        code: u16,
-        /// What was asked for.
-        path: String,
-        /// In the API server's words.
-        message: String,
-    },
-    /// There is no API server.
+    Answered { code: u16, path: String, message: String },
+    /// `why` holds the error and its causes.
     #[error("the cluster at {server} cannot be reached: {why}")]
-    Unreachable {
-        /// Where it should be.
-        server: String,
-        /// The outermost error and its causes.
-        why: String,
-    },
-    /// It says nothing.
-    #[error("the cluster at {server} did not answer within {} s", DEADLINE.as_secs())]
-    Silent {
-        /// Where it is.
-        server: String,
-    },
-    /// A program error, told as one.
-    #[error("the definitions cannot be compared: {0}")]
-    Own(String),
+    Unreachable { server: String, why: String },
+    #[error("the cluster at {server} did not answer within {} s", TIMEOUT.as_secs())]
+    Silent { server: String },
+    #[error("the definitions cannot be compared; this is a bug in Postlink: {0}")]
+    Bug(String),
 }
 
 impl CheckError {
-    /// Whether the cluster is what is missing.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Answered { .. } | Self::Unreachable { .. } | Self::Silent { .. })
     }
 }
 
-/// Compares them, through `/openapi/v3`, which everybody who may use them may read, and says how they differ. The number
-/// of differences.
+/// The number of differences between the installed definitions and ours, each logged as a warning.
 ///
-/// # Errors
-/// When there is nothing to compare with.
-pub async fn check(client: &kube::Client, server: &http::Uri) -> Result<usize, CheckError> {
+/// With leader election (`elect`), waits for an unreachable cluster and for missing definitions: the process is meant to
+/// stay, and if it ended, the kubelet would restart it with growing backoff. Otherwise the error is worth more, after
+/// the time that definitions applied a moment ago take to be served.
+pub async fn wait(client: &kube::Client, server: &http::Uri, elect: bool) -> Result<usize, CheckError> {
+    let (mut logged, begin) = (String::new(), Instant::now());
+    loop {
+        let error = match check(client, server).await {
+            Ok(differences) => return Ok(differences),
+            Err(error) => error,
+        };
+        if !elect && (error.is_unreachable() || begin.elapsed() >= SERVED_WITHIN) {
+            return Err(error);
+        }
+        let message = error.to_string();
+        if message != logged {
+            warn!("{message}; retrying");
+            logged = message;
+        }
+        tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+}
+
+/// Compares through `/openapi/v3`: reading it needs no rights on CustomResourceDefinitions.
+async fn check(client: &kube::Client, server: &http::Uri) -> Result<usize, CheckError> {
     let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
-    let request = http::Request::get(&path).body(Vec::new()).map_err(|e| CheckError::Own(e.to_string()))?;
+    let request = http::Request::get(&path).body(Vec::new()).map_err(|e| CheckError::Bug(e.to_string()))?;
     let server = server.to_string();
-    let document = match tokio::time::timeout(DEADLINE, client.request::<Value>(request)).await {
+    let document = match tokio::time::timeout(TIMEOUT, client.request::<Value>(request)).await {
         Ok(Ok(document)) => document,
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
             return Err(CheckError::NotServed(format!("{GROUP}/{VERSION}")));
@@ -86,7 +91,7 @@ pub async fn check(client: &kube::Client, server: &http::Uri) -> Result<usize, C
         }
         let ours = crd.spec.versions.first().and_then(|v| v.schema.as_ref());
         let ours = ours.and_then(|s| s.open_api_v3_schema.as_ref());
-        let ours = serde_json::to_value(ours).map_err(|e| CheckError::Own(e.to_string()))?;
+        let ours = serde_json::to_value(ours).map_err(|e| CheckError::Bug(e.to_string()))?;
         for difference in differences(&ours, &schemas[&name]) {
             count += 1;
             warn!(kind, "the installed definition is not the one this version was built for: {difference}");
@@ -95,14 +100,14 @@ pub async fn check(client: &kube::Client, server: &http::Uri) -> Result<usize, C
     Ok(count)
 }
 
-/// An error's own words and those of what caused it: the outermost says only that something failed.
+/// An error with its causes: the outermost error says only that something failed.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
         }
         cause = inner.source();
     }

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics` of a running process: connects the leader election and the controller to them.
+//! `/livez`, `/readyz` and `/metrics` of `postlink run`: their checks of the leader election and the controller.
 
 use crate::{
     controller::{Controller, leader::election::Leadership},
@@ -15,17 +15,15 @@ use tracing::info;
 /// A standby that has not read the lease for this long is not ready.
 const STANDBY: Duration = Duration::from_secs(60);
 /// With work due, the controller is stuck when no reconcile starts or finishes for this long. A reconcile makes a few
-/// calls to the API server, each with a deadline of 30 s, so an API server outage does not come near it.
+/// calls to the API server, each with a timeout of 30 s, so an API server outage stays well below it.
 const STUCK: Duration = Duration::from_secs(300);
 /// A reconcile that runs for this long is stuck.
 const RECONCILE_STUCK: Duration = Duration::from_secs(900);
-/// A process that still runs this long after its lease expired has not noticed.
+/// A process that still runs this long after its lease expired did not notice it.
 const OVERDUE: Duration = Duration::from_secs(60);
 
-/// The endpoints of a process.
 #[derive(Clone)]
 pub struct Endpoints {
-    /// The metrics.
     pub metrics: Metrics,
     health: Health,
 }
@@ -40,7 +38,7 @@ impl Endpoints {
         endpoints
     }
 
-    /// Serves health and metrics, at two addresses or at one.
+    /// Serves health and metrics, on two addresses or on one.
     pub async fn serve(
         &self,
         health: Option<SocketAddr>,
@@ -62,8 +60,8 @@ impl Endpoints {
         Ok(())
     }
 
-    /// The process waits for the lease. It is ready while it can read the lease: otherwise a Deployment with two
-    /// replicas would never be available.
+    /// The process waits for the lease. A standby that can read the lease is ready; otherwise a Deployment with two replicas
+    /// would never be available.
     pub fn stands_by(&self, leadership: &Leadership) {
         let leadership = leadership.clone();
         self.health.add_readyz_check("process", move || match leadership.answered_before() {
@@ -145,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn livez_fails_when_reconciling_is_stuck_and_not_when_it_is_slow() {
+    fn livez_fails_for_stuck_not_for_slow_reconciles() {
         let fine = |queue: &QueueSnapshot| check_workqueue(queue).is_ok();
         let seconds = |n| Some(Duration::from_secs(n));
         let running = |age| vec![("PostLink", Duration::from_secs(age)); 32];

@@ -1,4 +1,4 @@
-//! `postlink local DIR`: plays a folder of YAML on one machine and prints what became of it.
+//! `postlink local DIR`: applies a directory of YAML in one process and prints the result.
 
 use super::{
     Outcome,
@@ -15,24 +15,24 @@ use crate::{
 };
 use std::{collections::BTreeSet, path::PathBuf};
 
-/// Runs the whole of Postlink on one machine over a folder of YAML: nothing else is needed, nothing outside is touched.
+/// Apply a directory of YAML to an in-memory API server with the controller and simulated instances, and print the result.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  postlink local examples/quickstart\n  postlink local examples/story -o json --each | jq -c .metadata.annotations"
 )]
 pub struct Args {
-    /// The folder. Sub-folders named `1-…` or `01-…` are commits, applied in order, a day apart.
+    /// Directory of manifests. Subdirectories named `1-…` or `01-…` are commits, applied in order, a day apart.
     dir: PathBuf,
-    /// How to print the result.
+    /// Output format.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
-    /// With `-o json`: one List per commit, one JSON document a line.
+    /// With `-o json`: print one List per commit, one JSON document per line.
     #[arg(long)]
     each: bool,
-    /// Apply as a person would: refused changes are denied in words instead of accepted and held.
+    /// Apply as a user, not as a GitOps tool: refused changes are denied instead of accepted and held.
     #[arg(long)]
     as_person: bool,
-    /// Do not fail when something is settled but not Ready.
+    /// Exit with 0 even if objects are not Ready at the end.
     #[arg(long)]
     expect_held: bool,
 }
@@ -44,10 +44,9 @@ enum Output {
     Yaml,
 }
 
-/// Runs it.
 pub fn run(args: &Args) -> Outcome {
     if args.each && args.output != Output::Json {
-        tell("error: --each goes with -o json");
+        tell("error: --each requires -o json");
         return Outcome::Usage;
     }
     let commits = match load_commits(&args.dir) {
@@ -59,23 +58,23 @@ pub fn run(args: &Args) -> Outcome {
     };
     if commits.iter().all(|commit| commit.documents.is_empty() && commit.errors.is_empty()) {
         tell(format_args!(
-            "error: {} holds no YAML documents; name the folder with your manifests",
+            "error: {} holds no YAML documents; specify the directory with your manifests",
             args.dir.display()
         ));
         return Outcome::Usage;
     }
-    // One thread: everything happens in one order, and the result is the same each time.
+    // A single thread makes the order of events, and with it the result, reproducible.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tell(format_args!("error: the runtime cannot be started: {error}"));
+            tell(format_args!("error: cannot start the async runtime: {error}"));
             return Outcome::Usage;
         }
     };
-    runtime.block_on(play(args, commits))
+    runtime.block_on(apply_commits(args, commits))
 }
 
-async fn play(args: &Args, commits: Vec<Commit>) -> Outcome {
+async fn apply_commits(args: &Args, commits: Vec<Commit>) -> Outcome {
     let trees: Vec<(String, Tree)> =
         commits.into_iter().map(|c| (c.name, Tree::of(c.documents, &c.errors))).collect();
     let hosts: BTreeSet<String> =
@@ -89,12 +88,12 @@ async fn play(args: &Args, commits: Vec<Commit>) -> Outcome {
         }
     };
     let mut applier = Applier::default();
-    let mut sound = true;
+    let mut valid = true;
     for (number, (name, tree)) in trees.into_iter().enumerate() {
         if number > 0 {
             session.clock.move_to(session.clock.now() + APART);
         }
-        let (begun, revision) = (session.clock.now(), session.api.revision());
+        let (started, revision) = (session.clock.now(), session.api.revision());
         let report = match applier.commit(&session, &tree).await {
             Ok(report) => report,
             Err(error) => {
@@ -103,7 +102,7 @@ async fn play(args: &Args, commits: Vec<Commit>) -> Outcome {
             }
         };
         for problem in &report.problems {
-            sound = false;
+            valid = false;
             tell(format_args!("error: {problem}"));
         }
         for warning in &report.warnings {
@@ -111,14 +110,14 @@ async fn play(args: &Args, commits: Vec<Commit>) -> Outcome {
         }
         for ignored in &report.ignored {
             tell(format_args!(
-                "note: {ignored} is not applied: `local` knows Postlink's kinds, Namespace, Secret and ServiceAccount"
+                "note: {ignored} is ignored: `local` applies only Postlink's kinds, Namespace, Secret and ServiceAccount"
             ));
         }
         let printed = match args.output {
             Output::Table => answer(format_args!(
                 "{}commit {name} at {}\n{}{}{}",
                 if number > 0 { "\n" } else { "" },
-                begun.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                started.strftime("%Y-%m-%d %H:%M:%S UTC"),
                 report::changes(&report),
                 report::tables(&session, session.clock.now()),
                 report::events(&session, revision)
@@ -138,12 +137,12 @@ async fn play(args: &Args, commits: Vec<Commit>) -> Outcome {
     if let Err(outcome) = printed {
         return outcome;
     }
-    let waiting = report::not_ready(&session);
-    if !waiting.is_empty() && !args.expect_held {
-        for object in &waiting {
+    let not_ready = report::not_ready(&session);
+    if !not_ready.is_empty() && !args.expect_held {
+        for object in &not_ready {
             tell(format_args!("not ready: {object}"));
         }
     }
     session.stop().await;
-    if sound && (waiting.is_empty() || args.expect_held) { Outcome::Done } else { Outcome::No }
+    if valid && (not_ready.is_empty() || args.expect_held) { Outcome::Done } else { Outcome::No }
 }

@@ -1,4 +1,4 @@
-//! One file per subcommand; each only wires the others together.
+//! The command line: one file per subcommand.
 
 mod addresses;
 pub mod crds;
@@ -8,6 +8,7 @@ mod endpoints;
 pub mod local;
 mod output;
 pub mod run;
+mod signals;
 #[cfg(feature = "local")]
 pub mod simulate;
 
@@ -15,16 +16,15 @@ use crate::telemetry::logs;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// What `postlink` answers a shell with (exit codes of the command line's contract).
+/// Exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done.
     Done = 0,
-    /// The answer is "no": held, invalid, not converged.
+    /// The answer is "no": held, invalid, or not converged.
     No = 1,
-    /// Wrong usage, or input and output failed.
+    /// Wrong usage, or an I/O error.
     Usage = 2,
-    /// The cluster or instance cannot be reached.
+    /// The cluster or an instance cannot be reached.
     Unreachable = 3,
 }
 
@@ -34,9 +34,14 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Links social posts to records in Dynamics 365, as a Kubernetes controller.
+/// Kubernetes controller that links social posts to records in Dynamics 365.
 #[derive(Debug, Parser)]
-#[command(name = "postlink", version, propagate_version = true)]
+#[command(
+    name = "postlink",
+    version,
+    propagate_version = true,
+    after_help = "Examples:\n  postlink crds | kubectl apply --server-side -f -\n  postlink run --watch-namespace social"
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -52,10 +57,9 @@ enum Command {
     Crds(crds::Args),
 }
 
-/// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // `run` is a service and says what it does; the other commands answer on stdout and log only when asked.
+    // `run` is a service and logs; the other commands log only errors unless `POSTLINK_LOG` asks for more.
     if !matches!(cli.command, Command::Run(_)) {
         logs::start(logs::Format::Text, "error");
     }

@@ -1,5 +1,5 @@
-//! What commands print. A reader that has gone away ends a command quietly, a full disk ends it with a word; neither
-//! is a panic. And no name in a file can move somebody's cursor.
+//! Prints answers to stdout and diagnostics to stderr. A closed pipe ends a command silently, a full disk with an error;
+//! neither panics. Control characters in names of files or fields never reach the terminal.
 
 use super::Outcome;
 use std::{
@@ -7,29 +7,29 @@ use std::{
     io::{self, ErrorKind, Write as _},
 };
 
-/// Prints a part of the answer on stdout.
+/// Prints a part of the answer to stdout.
 ///
 /// # Errors
-/// [`Outcome::Usage`] when it cannot be printed: there is nothing more to do.
+/// The exit code, if it cannot be printed.
 pub fn answer(text: impl Display) -> Result<(), Outcome> {
     let mut out = io::stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
-        // `… | head -1`: whoever asked has heard enough.
+        // As in `… | head -1`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Outcome::Usage),
         Err(error) => {
-            tell(format_args!("error: the answer cannot be written: {error}"));
+            tell(format_args!("error: cannot write to stdout: {error}"));
             Err(Outcome::Usage)
         }
     }
 }
 
-/// Prints one line on stderr; nobody can be told when that fails.
+/// Prints one line to stderr. A failure is ignored, because there is nowhere to report it.
 pub fn tell(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{}", printable(&line.to_string()));
 }
 
-/// The text as one line, with what controls a terminal written out: keys and names of files are told in errors.
+/// The text as one line, with control characters escaped: errors quote keys and file names.
 fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_controls_a_terminal_is_written_out() {
+    fn control_characters_are_escaped() {
         assert_eq!(printable("a\u{1b}[2Jb\nerror: forged\tü"), "a\\u{1b}[2Jb\\nerror: forged\tü");
     }
 }

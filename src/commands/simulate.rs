@@ -5,37 +5,38 @@ use super::{
     output::{answer, tell},
 };
 use crate::{
-    local::tree::{Tree, is_of_the_simulated_world},
+    local::tree::{Tree, is_simulated},
     manifests,
 };
 use dataverse_simulator::{SimulatedInstance, Simulator};
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Serves simulated Dynamics 365 instances over HTTPS on loopback, until it is interrupted.
+/// Serve simulated Dynamics 365 instances over HTTPS, to try `postlink run` without a real one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one line HOST=ADDR for each host it serves, for example for the quickstart:
+Prints one line HOST=ADDR for each host it serves. For the quickstart:
   globaldisco.crm.dynamics.com=127.0.0.1:40123
   login.microsoftonline.com=127.0.0.1:40123
   northwind.crm.dynamics.com=127.0.0.1:40123
+
+On SIGHUP, it reads the files again.
 
 Examples:
   postlink simulate examples/quickstart/simulated/instance.yaml --ca-out /tmp/ca.pem > /tmp/hosts
   postlink run --ca-file /tmp/ca.pem $(sed 's/^/--connect-to /' /tmp/hosts)")]
 pub struct Args {
-    /// Files or folders with `SimulatedInstance` documents; other documents in them are passed over.
+    /// Files or directories with `SimulatedInstance` documents; other documents are ignored.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The address to listen on; port 0 = any free one.
+    /// Address to listen on; port 0 is any free port.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
     listen: SocketAddr,
-    /// Where to write the certificate to trust (`run --ca-file`).
+    /// File to write the CA certificate to, for `postlink run --ca-file`.
     #[arg(long, value_name = "FILE")]
     ca_out: Option<PathBuf>,
 }
 
-/// Runs it.
 pub fn run(args: &Args) -> Outcome {
     let instances = match read(&args.files) {
         Ok(instances) => instances,
@@ -44,7 +45,7 @@ pub fn run(args: &Args) -> Outcome {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tell(format_args!("error: the runtime cannot be started: {error}"));
+            tell(format_args!("error: cannot start the async runtime: {error}"));
             return Outcome::Usage;
         }
     };
@@ -57,13 +58,13 @@ pub fn run(args: &Args) -> Outcome {
     }
 }
 
-/// Reads the documents; what is wrong with them is told on stderr.
+/// Reads the documents, and reports errors in them on stderr.
 fn read(files: &[PathBuf]) -> Result<Vec<SimulatedInstance>, Outcome> {
     let (mut documents, mut errors) = (Vec::new(), Vec::new());
     for file in files {
         match manifests::load(file) {
             Ok(loaded) => {
-                documents.extend(loaded.documents.into_iter().filter(is_of_the_simulated_world));
+                documents.extend(loaded.documents.into_iter().filter(is_simulated));
                 errors.extend(loaded.errors);
             }
             Err(error) => {
@@ -80,7 +81,7 @@ fn read(files: &[PathBuf]) -> Result<Vec<SimulatedInstance>, Outcome> {
         return Err(Outcome::No);
     }
     if tree.instances.is_empty() {
-        tell("error: no SimulatedInstance stands in any of these files");
+        tell("error: there is no SimulatedInstance in these files");
         return Err(Outcome::No);
     }
     Ok(tree.instances)
@@ -93,23 +94,23 @@ async fn serve(args: &Args, instances: &[SimulatedInstance]) -> Result<(), Box<d
     }
     let served = simulator.serve_tls(args.listen).await?;
     if let Some(path) = &args.ca_out {
-        fs::write(path, served.ca_pem()).map_err(|e| format!("{} cannot be written: {e}", path.display()))?;
+        fs::write(path, served.ca_pem()).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
     }
-    let mut told = BTreeMap::new();
-    announce(&served.addresses(), &mut told)?;
+    let mut announced = BTreeMap::new();
+    announce(&served.addresses(), &mut announced)?;
 
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     loop {
         tokio::select! {
             _ = hang_up.recv() => {
-                // A file that cannot be read changes nothing: the world stays as it is.
+                // After an error in the files, the instances stay as they are.
                 if let Ok(instances) = read(&args.files) {
                     match simulator.reload(&instances) {
                         Ok(warnings) => warnings.iter().for_each(|w| tell(format_args!("warning: {w}"))),
                         Err(error) => tell(format_args!("error: {error}")),
                     }
-                    announce(&served.addresses(), &mut told)?;
+                    announce(&served.addresses(), &mut announced)?;
                     tell("reloaded");
                 }
             }
@@ -124,15 +125,15 @@ async fn serve(args: &Args, instances: &[SimulatedInstance]) -> Result<(), Box<d
     Ok(())
 }
 
-/// One line `HOST=ADDR` per host, as `run --connect-to` takes it; hosts already told are not told again.
+/// Prints a line `HOST=ADDR` for `run --connect-to` per host that was not announced before.
 fn announce(
     addresses: &BTreeMap<String, SocketAddr>,
-    told: &mut BTreeMap<String, SocketAddr>,
+    announced: &mut BTreeMap<String, SocketAddr>,
 ) -> Result<(), &'static str> {
     for (host, address) in addresses {
-        if told.insert(host.clone(), *address).is_none() {
+        if announced.insert(host.clone(), *address).is_none() {
             answer(format_args!("{host}={address}\n"))
-                .map_err(|_| "nobody learns where the instances are")?;
+                .map_err(|_| "cannot print the addresses of the instances")?;
         }
     }
     Ok(())

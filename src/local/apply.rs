@@ -1,11 +1,11 @@
-//! Applying a commit as a GitOps tool does: everything that is wanted, then away with what no longer is.
+//! Applies a commit as a GitOps tool does: server-side apply of every object, then prune.
 
 use super::{
     session::Session,
     settle::{Unsettled, settle},
     tree::{Id, Item, Tree},
 };
-use crate::{api::names::GROUP, manifests::Document};
+use crate::manifests::Document;
 use base64::Engine;
 use dataverse_simulator::SimulatedInstance;
 use kube::{
@@ -18,30 +18,27 @@ use std::collections::BTreeSet;
 /// What happened to one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Did {
-    /// It is new.
     Created,
-    /// It changed.
     Configured,
-    /// It was wanted no longer.
     Pruned,
 }
 
-/// What a commit did.
+/// What applying a commit did.
 #[derive(Default)]
 pub struct Report {
-    /// What changed, in order.
+    /// The changes, in order.
     pub done: Vec<(Did, Id)>,
-    /// How many objects were as wanted already.
+    /// The number of objects that did not change.
     pub unchanged: usize,
-    /// What was refused or could not be applied, each a sentence that begins with the place.
+    /// Errors, each beginning with its place in the files.
     pub problems: Vec<String>,
-    /// What the API warned of.
+    /// Warnings of the API server.
     pub warnings: Vec<String>,
-    /// Documents of other people's kinds.
+    /// Documents of kinds that `local` does not apply.
     pub ignored: Vec<String>,
 }
 
-/// Who applies and what it has applied so far.
+/// Applies commits, and remembers what to prune.
 #[derive(Default)]
 pub struct Applier {
     applied: BTreeSet<Id>,
@@ -51,9 +48,9 @@ pub struct Applier {
 }
 
 impl Applier {
-    /// Brings the store to a commit's tree, and settles it.
+    /// Applies a commit's tree, prunes what is no longer in it, and waits until everything has settled.
     pub async fn commit(&mut self, session: &Session, tree: &Tree) -> Result<Report, Unsettled> {
-        // Every probe may be due: what they find is to depend on this commit, not on which of its objects came first.
+        // Every probe may be due. Their results must depend on the whole commit, not on the order of its objects.
         session.controller.quiescence().hold_instances();
         let mut report = Report { ignored: tree.ignored.clone(), ..Report::default() };
         report.problems.extend(tree.problems.iter().cloned());
@@ -70,10 +67,10 @@ impl Applier {
         let mut unwanted: Vec<Id> =
             self.applied.iter().rev().filter(|id| !wanted.contains(id)).cloned().collect();
         if !tree.problems.is_empty() && !unwanted.is_empty() {
-            // No tool prunes what it could not render: a slip of the pen must not delete a connection and its links.
+            // No tool prunes what it could not render: a typo must not delete a connection and its links.
             let names: Vec<String> = unwanted.iter().map(ToString::to_string).collect();
             report.warnings.push(format!(
-                "nothing is pruned, because not all of the commit could be read; no longer in it: {}",
+                "nothing is pruned, because a part of the commit cannot be read; not in the rest: {}",
                 names.join(", ")
             ));
             unwanted.clear();
@@ -93,7 +90,7 @@ impl Applier {
         session.controller.quiescence().release_instances();
         settle(session).await?;
 
-        // A held deletion of something this commit wants has completed meanwhile: a tool would apply it again.
+        // A blocked deletion of an object of this commit completed in the meantime: a tool would apply the object again.
         let lost: Vec<&Item> = tree
             .items
             .iter()
@@ -113,8 +110,8 @@ impl Applier {
         Ok(report)
     }
 
-    /// The simulated world of a commit. What could not be read stays as it was, and nobody does again in it what was
-    /// done.
+    /// Takes over the simulated instances of a commit. If a part of it cannot be read, the instances missing from it stay as
+    /// they were, and their `changes` are not applied again.
     fn simulate(&mut self, tree: &Tree) {
         let mut kept = std::mem::take(&mut self.instances);
         let again = |kept: &SimulatedInstance| {
@@ -135,7 +132,7 @@ impl Applier {
         if !id.namespace.is_empty() {
             object["metadata"]["namespace"] = json!(id.namespace);
         }
-        // A status in git is somebody's export; the API would take it for ours.
+        // A status in git is an export; applied, it would be taken for the controller's.
         if let Some(fields) = object.as_object_mut() {
             fields.remove("status");
         }
@@ -161,7 +158,7 @@ impl Applier {
                 if before.is_some() {
                     self.applied.insert(id.clone());
                 }
-                report.problems.extend(sentences(&item.document, id, &error));
+                report.problems.extend(error_messages(&item.document, id, &error));
                 false
             }
         }
@@ -177,7 +174,7 @@ impl Applier {
                 Err(kube::Error::Api(status)) if status.code == 404 => {
                     self.applied.remove(id);
                 }
-                Err(error) => report.problems.push(format!("{id}: {}", told(&error))),
+                Err(error) => report.problems.push(format!("{id}: {}", message_of(&error))),
             }
         }
     }
@@ -192,7 +189,7 @@ fn api(session: &Session, id: &Id) -> Api<DynamicObject> {
     }
 }
 
-/// Namespaces nobody declares exist implicitly.
+/// Creates a namespace that the commit uses without declaring it.
 async fn ensure_namespace(session: &Session, name: &str) {
     if session.api.get("Namespace", "", name).is_some() {
         return;
@@ -200,26 +197,26 @@ async fn ensure_namespace(session: &Session, name: &str) {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(session.administrator.clone());
     if let Ok(namespace) = serde_json::from_value(namespace) {
-        // Somebody may have made it meanwhile, and a bad name is told when its objects are applied.
+        // An error needs no report: the namespace exists already, or its name is invalid and applying its objects fails.
         let _ = api.create(&PostParams::default(), &namespace).await;
     }
 }
 
-/// What the API server said, without the client's wrapping.
-fn told(error: &kube::Error) -> String {
+/// The API server's message, without the client's wrapping.
+fn message_of(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
     }
 }
 
-/// A refusal as sentences, each with file, line, column and field.
-fn sentences(document: &Document, id: &Id, error: &kube::Error) -> Vec<String> {
+/// An API error as messages, each with file, line, column and field.
+fn error_messages(document: &Document, id: &Id, error: &kube::Error) -> Vec<String> {
     let kube::Error::Api(status) = error else {
         return vec![format!("{}: {id}: {error}", document.place(""))];
     };
     if id.kind == "Secret" {
-        let (field, why) = without_values(&document.value, &status.message);
+        let (field, why) = secret_error(&document.value, &status.message);
         return vec![format!("{}: {id}: {why}", document.place(&field))];
     }
     let mut faults: Vec<(String, String)> = status
@@ -230,21 +227,21 @@ fn sentences(document: &Document, id: &Id, error: &kube::Error) -> Vec<String> {
         .map(|cause| (cause.field.trim_start_matches("<nil>").to_owned(), cause.message.clone()))
         .collect();
     if faults.iter().any(|(field, _)| !field.is_empty()) {
-        // "Some rules were not checked because…": a place to look at is what the others have.
+        // Without a field: "some validation rules were not checked because…". The other errors have a place.
         faults.retain(|(field, _)| !field.is_empty());
     }
-    faults.extend(undeclared(&status.message));
+    faults.extend(typed_patch_errors(&status.message));
     if faults.is_empty() {
         faults.push((String::new(), without_object(&status.message)));
     }
-    let sentence = |(field, message): (String, String)| {
+    let message = |(field, message): (String, String)| {
         let shown = if field.is_empty() { String::new() } else { format!("{field}: ") };
         format!("{}: {id}: {shown}{message}", document.place(&field))
     };
-    faults.into_iter().map(sentence).collect()
+    faults.into_iter().map(message).collect()
 }
 
-/// A message without the object that some repeat whole, text of the post and all.
+/// A message without the value, which for the root is the whole object with the text of the post.
 fn without_object(message: &str) -> String {
     let quoted = message.split_once(": Invalid value: \"{").and_then(|(before, rest)| {
         let (_, after) = rest.rsplit_once("}\": ")?;
@@ -253,10 +250,10 @@ fn without_object(message: &str) -> String {
     quoted.unwrap_or_else(|| message.to_owned())
 }
 
-/// The fields of an apply patch that its type cannot take, and why. The API server answers such a patch with one
-/// text: `failed to create typed patch object (NAME; KIND): .spec.foo: field not declared in schema`, or several
-/// of these after `errors:`, one a line.
-fn undeclared(message: &str) -> Vec<(String, String)> {
+/// The fields of an apply patch that do not fit the schema, and why. The API server reports them in its message only:
+/// `failed to create typed patch object (NAME; KIND): .spec.foo: field not declared in schema`, or several of these
+/// after `errors:`, one per line.
+fn typed_patch_errors(message: &str) -> Vec<(String, String)> {
     let Some((_, rest)) =
         message.strip_prefix("failed to create typed patch object (").and_then(|rest| rest.split_once("): "))
     else {
@@ -270,10 +267,11 @@ fn undeclared(message: &str) -> Vec<(String, String)> {
     rest.lines().filter_map(fault).collect()
 }
 
-/// What is wrong with a Secret, in words of our own: the API server's repeat what is in it. And where.
-fn without_values(secret: &Value, message: &str) -> (String, String) {
-    if let Some((field, why)) = undeclared(message).into_iter().next() {
-        // `expected string, got` what is secret.
+/// The field of an invalid Secret and what is wrong with it. The API server's message may quote the value, so it is not
+/// passed on as it is.
+fn secret_error(secret: &Value, message: &str) -> (String, String) {
+    if let Some((field, why)) = typed_patch_errors(message).into_iter().next() {
+        // `expected string, got …` quotes the value.
         let why = why.split(", got ").next().unwrap_or_default();
         let advice = if why == "expected string" { "; put the value in quotes" } else { "" };
         return (field.clone(), format!("{field}: {why}{advice}"));
@@ -283,15 +281,10 @@ fn without_values(secret: &Value, message: &str) -> (String, String) {
     let not_base64 = |value: &Value| value.as_str().is_some_and(|text| standard.decode(text).is_err());
     if let Some((key, _)) = entries.into_iter().find(|(_, value)| not_base64(value)) {
         let field = format!("data.{key}");
-        let why = format!("{field}: it is not base64; write plain text under stringData");
+        let why = format!("{field}: must be base64; use stringData for plain text");
         return (field, why);
     }
-    // Whatever else there is to say is said of names and types, before any quoted value.
-    let told = message.split(": Invalid value: ").next().unwrap_or_default();
-    (String::new(), format!("the Secret is not valid: {told}"))
-}
-
-/// Whether a kind is one of ours.
-pub fn is_ours(id: &Id) -> bool {
-    id.api_version.split('/').next() == Some(GROUP)
+    // Other messages name fields and types before they quote a value.
+    let safe = message.split(": Invalid value: ").next().unwrap_or_default();
+    (String::new(), format!("the Secret is not valid: {safe}"))
 }

@@ -1,5 +1,5 @@
-//! Postlink on one machine: an in-memory API, simulated instances and the real controller, wired together. A
-//! development tool, behind the feature `local`.
+//! Postlink in one process: the controller, an in-memory API server and simulated instances. A development tool, behind the
+//! feature `local`.
 
 pub mod apply;
 pub mod policies;

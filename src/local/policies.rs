@@ -1,40 +1,40 @@
-//! The shipped policies, filled in: the manifests in `charts/postlink/policies/` are the only copy, and
-//! the chart fills in the same places.
+//! The admission policies, from the manifests in `charts/postlink/policies/`. These are the only copy; the chart changes the
+//! same places.
 
 use serde_json::{Value, json};
 
 const REFUSAL: &str = include_str!("../../charts/postlink/policies/refusal.yaml");
 const GUARD: &str = include_str!("../../charts/postlink/policies/guard.yaml");
 
-/// The variable of the refusal policies that lists the users who are tools.
+/// Variable of the refusal policies with the users that are tools.
 const USERS: &str = "gitOpsUsers";
-/// The one that lists the groups whose members are tools.
+/// Variable of the refusal policies with the groups whose members are tools.
 const GROUPS: &str = "gitOpsGroups";
-/// The binding that decides what people are told.
+/// The binding whose action applies to people.
 const PEOPLE: &str = "postlink-refusal";
 
-/// What people are told who disable or delete a connection that active rules use.
+/// How a person is answered who disables or deletes a connection that active rules use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// The request is denied.
     #[default]
     Deny,
-    /// The request is accepted with a warning, and held by the controller.
+    /// The request is accepted with a warning; the controller holds the change.
     Warn,
-    /// Nothing; the request is accepted and held by the controller.
+    /// The request is accepted; the controller holds the change.
     Off,
 }
 
-/// Who is a tool, not a person: tools are warned and never denied.
+/// GitOps tools: they are warned and never denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principals {
     /// User names, such as `system:serviceaccount:flux-system:kustomize-controller`.
     pub users: Vec<String>,
-    /// Names of groups. A cloud identity may have another user name in each session, but keeps its groups.
+    /// Groups. The user name of a cloud identity may change with each session; its groups do not.
     pub groups: Vec<String>,
 }
 
-/// The lists in the shipped manifest.
+/// The lists of the shipped manifest.
 impl Default for Principals {
     fn default() -> Self {
         let manifests = shipped(REFUSAL);
@@ -51,8 +51,7 @@ impl Default for Principals {
     }
 }
 
-/// The policies and bindings to install for a mode, ready to be applied: the guard always, the refusal unless
-/// the mode is [`Mode::Off`].
+/// The policies and bindings to install: the guard always, the refusal unless the mode is [`Mode::Off`].
 pub fn render(mode: Mode, principals: &Principals) -> Vec<Value> {
     let mut manifests = shipped(GUARD);
     if mode == Mode::Off {

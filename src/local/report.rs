@@ -1,22 +1,16 @@
-//! What `postlink local` prints: per commit what was done, a table per kind, the events; or JSON.
+//! What `postlink local` prints: per commit the changes, a table per kind and the events; or JSON.
 
 use super::{
     apply::{Did, Report},
     session::Session,
+    tree::KINDS,
 };
 use crate::api::{ConditionStatus, ConditionType, conditions::find};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// Our kinds and their plurals, in the order people meet them.
-pub const KINDS: [(&str, &str); 3] = [
-    ("DynamicsConnection", "dynamicsconnections"),
-    ("AutomationRule", "automationrules"),
-    ("PostLink", "postlinks"),
-];
-
-/// Every stored object of our kinds as one `List`, as `kubectl get -o json` prints it.
+/// Every object of the three kinds as one `List`, as `kubectl get -o json` prints it.
 pub fn list(session: &Session, commit: Option<&str>) -> Value {
     let items: Vec<Value> = KINDS
         .iter()
@@ -39,7 +33,7 @@ pub fn list(session: &Session, commit: Option<&str>) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items})
 }
 
-/// The objects that are settled but not Ready, each with its reason.
+/// The objects that are not Ready, each with the message why.
 pub fn not_ready(session: &Session) -> Vec<String> {
     let mut found = Vec::new();
     for (kind, _) in KINDS {
@@ -56,7 +50,7 @@ pub fn not_ready(session: &Session) -> Vec<String> {
                 _ if terminating => find(&conditions, ConditionType::DeletionRefused)
                     .map_or("it is being deleted", |c| c.message.as_str()),
                 Some(ready) => ready.message.as_str(),
-                None => "nobody has looked at it",
+                None => "it has not been reconciled yet",
             };
             found.push(format!("{}/{name}: {why}", kind.to_lowercase()));
         }
@@ -64,7 +58,7 @@ pub fn not_ready(session: &Session) -> Vec<String> {
     found
 }
 
-/// What was applied, refused and pruned.
+/// What was created, configured and pruned.
 pub fn changes(report: &Report) -> String {
     let mut text = String::new();
     for (did, id) in &report.done {
@@ -81,7 +75,7 @@ pub fn changes(report: &Report) -> String {
     text
 }
 
-/// One table per kind, with the printer columns of the definitions.
+/// One table per kind, with the printer columns of its CRD.
 pub fn tables(session: &Session, now: Timestamp) -> String {
     let mut text = String::new();
     for (kind, plural) in KINDS {
@@ -127,8 +121,8 @@ fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The events since a revision: by time, then by object, then in the order they were written. What happens to two
-/// objects at once has no order of its own.
+/// The events since a revision: by time, then by object, then in the order they were written. The order of simultaneous
+/// events of two objects is not reproducible.
 pub fn events(session: &Session, since: u64) -> String {
     let mut rows = Vec::new();
     for revision in session.api.history_since(since) {

@@ -1,4 +1,4 @@
-//! One run of `postlink local`: an in-memory API, simulated instances over HTTPS, and the real controller, wired.
+//! One run of `postlink local`: starts the in-memory API server, the simulated instances and the controller.
 
 use super::policies::{Mode, Principals, render};
 use super::warnings::{Warnings, WithWarnings};
@@ -17,41 +17,37 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// The time of the first commit.
+/// Time of the first commit.
 pub const START: &str = "2026-01-01T00:00:00Z";
-/// Commits are this far apart.
+/// Time between commits.
 pub const APART: SignedDuration = SignedDuration::from_hours(24);
-/// Keys looked at at one time.
+/// Maximum concurrent reconciles.
 const CONCURRENCY: usize = 32;
 
 /// Why a session cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The in-memory API.
-    #[error("the in-memory API cannot be started: {0}")]
+    #[error("cannot start the in-memory API server: {0}")]
     Api(#[from] kube_memory::SetupError),
-    /// Our own definitions or policies.
-    #[error("Postlink's own definitions cannot be used: {0}")]
+    #[error("cannot load Postlink's own definitions and policies; this is a bug: {0}")]
     Schema(#[from] SchemaError),
-    /// The simulated instances.
-    #[error("the simulated instances cannot be served: {0}")]
+    #[error("cannot serve the simulated instances: {0}")]
     Served(#[from] dataverse_simulator::ServeError),
-    /// The client of the instances.
-    #[error("the client of the instances cannot be made: {0}")]
-    Dynamics(#[from] dataverse_client::ConfigError),
+    #[error("cannot create the client of the instances: {0}")]
+    Client(#[from] dataverse_client::ConfigError),
 }
 
-/// Who applies.
+/// Who applies the manifests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applicant {
-    /// A GitOps tool: what is refused is accepted and held.
+    /// A GitOps tool: refused changes are accepted and held.
     Tool,
-    /// A person: what is refused is denied in words.
+    /// A person: refused changes are denied.
     Person,
 }
 
 impl Applicant {
-    fn actor(self) -> UserInfo {
+    fn user(self) -> UserInfo {
         match self {
             Self::Tool => UserInfo::new("system:serviceaccount:flux-system:kustomize-controller"),
             Self::Person => UserInfo::new("you"),
@@ -59,44 +55,41 @@ impl Applicant {
     }
 }
 
-/// How the parts are wired. The default is what `postlink local` runs; tests differ.
+/// How the parts are connected. The default is that of `postlink local`.
 #[derive(Clone, Debug, Default)]
 pub struct Wiring {
-    /// Between the controller and the API: what it can break.
+    /// Injects faults between the controller and the API server.
     pub line: Option<FaultInjector>,
-    /// Reach the simulated instances over streams in memory instead of HTTPS: a paused tokio clock would jump while
-    /// sockets wait.
+    /// Connect to the simulated instances in memory instead of over HTTPS: while sockets wait, a paused tokio clock would
+    /// jump.
     pub in_memory: bool,
 }
 
 /// A running session.
 pub struct Session {
-    /// The in-memory API.
     pub api: MemoryApi,
     /// The simulated instances.
     pub world: Simulator,
-    /// The clock of everything.
+    /// Shared by all parts.
     pub clock: Clock,
-    /// The definitions, for columns.
+    /// The CRDs, for their printer columns.
     pub schemas: Arc<SchemaAdmission>,
-    /// The controller.
     pub controller: Controller,
-    /// Acts as the applicant.
+    /// Client of the user who applies.
     pub applicant: kube::Client,
-    /// Acts as the administrator, for what exists implicitly.
+    /// Client of an administrator, who creates undeclared namespaces.
     pub administrator: kube::Client,
-    /// What the API warned the applicant of.
+    /// Warnings of the API server to the applicant.
     pub warnings: Warnings,
     _served: Option<Server>,
 }
 
 impl Session {
-    /// Starts one. `hosts` are all hosts that simulated instances will ever have in it.
+    /// Starts a session. `hosts` are the hosts of the simulated instances of all commits.
     pub async fn start(applicant: Applicant, hosts: &BTreeSet<String>) -> Result<Self, SessionError> {
         Self::wired(applicant, hosts, &Wiring::default()).await
     }
 
-    /// Starts one whose parts are wired differently.
     pub async fn wired(
         applicant: Applicant,
         hosts: &BTreeSet<String>,
@@ -124,14 +117,14 @@ impl Session {
         };
         config.clock = now;
         config.allow_hosts.extend(hosts.iter().cloned());
-        let dynamics = dataverse_client::Client::new(&config)?;
-        let actor = UserInfo::new("system:serviceaccount:postlink-system:postlink");
+        let dataverse = dataverse_client::Client::new(&config)?;
+        let user = UserInfo::new("system:serviceaccount:postlink-system:postlink");
         let controller = Controller::start(Settings {
             client: match &wiring.line {
-                Some(line) => api.client_with_faults(actor, line),
-                None => api.client(actor),
+                Some(line) => api.client_with_faults(user, line),
+                None => api.client(user),
             },
-            dataverse: dynamics,
+            dataverse,
             clock: clock.clone(),
             namespaces: Vec::new(),
             concurrency: CONCURRENCY,
@@ -140,7 +133,7 @@ impl Session {
             metrics: Metrics::new(),
         });
         let warnings = Warnings::default();
-        let service = WithWarnings::new(api.service(applicant.actor()), warnings.clone());
+        let service = WithWarnings::new(api.service(applicant.user()), warnings.clone());
         Ok(Self {
             applicant: kube::Client::new(service, "default"),
             administrator: api.client(UserInfo::admin()),
@@ -154,13 +147,12 @@ impl Session {
         })
     }
 
-    /// Ends it.
     pub async fn stop(self) {
         self.controller.stop().await;
     }
 }
 
-/// The definitions and policies that are installed on a cluster, compiled once for all sessions of a process.
+/// The CRDs and policies, as on a cluster. Compiled once for all sessions of a process.
 fn admission() -> Result<Arc<SchemaAdmission>, SchemaError> {
     static COMPILED: OnceLock<Arc<SchemaAdmission>> = OnceLock::new();
     if let Some(compiled) = COMPILED.get() {
@@ -171,7 +163,7 @@ fn admission() -> Result<Arc<SchemaAdmission>, SchemaError> {
     Ok(COMPILED.get_or_init(|| compiled).clone())
 }
 
-/// Every host leads to the simulated instances or nowhere: `local` never talks to the outside.
+/// Every host is a simulated instance or fails to resolve: `local` never contacts the network.
 fn over_https(served: &Server, hosts: &BTreeSet<String>) -> dataverse_client::Config {
     let services = services_of(hosts.iter().map(String::as_str));
     let connect_to: HashMap<String, SocketAddr> = hosts
@@ -180,12 +172,12 @@ fn over_https(served: &Server, hosts: &BTreeSet<String>) -> dataverse_client::Co
         .chain(services.map(str::to_owned))
         .map(|host| (host, served.address()))
         .collect();
-    let nowhere: dataverse_client::Resolver =
+    let fail: dataverse_client::Resolver =
         Arc::new(|host| Box::pin(std::future::ready(Err(no_instance(&host)))));
     dataverse_client::Config {
         connect_to,
         extra_roots: served.ca_pem().as_bytes().to_vec(),
-        transport: dataverse_client::Transport::Network { resolve: Some(nowhere) },
+        transport: dataverse_client::Transport::Network { resolve: Some(fail) },
         ..dataverse_client::Config::default()
     }
 }
@@ -206,5 +198,5 @@ fn in_memory(world: &Simulator, hosts: &BTreeSet<String>) -> dataverse_client::C
 }
 
 fn no_instance(host: &str) -> std::io::Error {
-    std::io::Error::other(format!("{host} is no simulated instance"))
+    std::io::Error::other(format!("{host} is not a simulated instance"))
 }

@@ -1,4 +1,4 @@
-//! The manifest of a simulated instance: a kind that `local` and `simulate` read, and that no cluster stores.
+//! Reads `SimulatedInstance` manifests, which only `local` and `simulate` use; no cluster stores them.
 
 use crate::manifests::Document;
 use dataverse_simulator::{InstanceSpec, SimulatedInstance};
@@ -35,10 +35,10 @@ struct Metadata {
     _annotations: BTreeMap<String, String>,
 }
 
-/// Reads a manifest. Each error is a field and what is wrong with it.
+/// Each error is a field and what is wrong with it.
 pub fn read(document: &Document) -> Result<SimulatedInstance, Vec<(String, String)>> {
     let manifest: Manifest =
-        serde_path_to_error::deserialize(&document.value).map_err(|error| vec![unreadable(&error)])?;
+        serde_path_to_error::deserialize(&document.value).map_err(|error| vec![field_error(&error)])?;
     let mut errors = Vec::new();
     if manifest.metadata.name.is_empty() {
         errors.push(("metadata.name".to_owned(), "must not be empty".to_owned()));
@@ -53,8 +53,8 @@ pub fn read(document: &Document) -> Result<SimulatedInstance, Vec<(String, Strin
     }
 }
 
-/// The field that cannot be read, and why.
-fn unreadable(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
+/// The field that cannot be deserialized, and why.
+fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
     let (mut field, why) = (error.path().to_string(), error.inner().to_string());
     // The path of an unknown field ends with its parent.
     let unknown = why.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
@@ -63,7 +63,7 @@ fn unreadable(error: &serde_path_to_error::Error<serde_json::Error>) -> (String,
     }
     if field.ends_with("clientSecret") && why.starts_with("invalid type") {
         // The error would quote the value, which is a secret.
-        return (field, "it is no text; put it in quotes".to_owned());
+        return (field, "must be a string; put it in quotes".to_owned());
     }
     (field, why)
 }

@@ -1,30 +1,26 @@
-//! A commit's documents, sorted by what they are: objects to apply, and the simulated world.
+//! Sorts the documents of a commit: objects to apply, simulated instances, errors, and kinds to ignore.
+
 use super::simulated_instance::{self, API_VERSION, KIND};
 use crate::{
     api::names::GROUP,
     manifests::{Document, ManifestError},
 };
-
-use kube_memory::validate_name;
-
 use dataverse_simulator::SimulatedInstance;
 use kube::core::{ApiResource, GroupVersionKind};
+use kube_memory::validate_name;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
 
-/// Which object.
+/// Identifies an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id {
-    /// Its `apiVersion`.
     pub api_version: String,
-    /// Its kind.
     pub kind: String,
-    /// Its namespace; empty for a namespace itself.
+    /// Empty for a Namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
 }
 
@@ -38,49 +34,46 @@ impl fmt::Display for Id {
     }
 }
 
-/// The kinds besides our own that a tree may hold.
+/// The other kinds that are applied, in the order in which they are applied.
 const BUILT_IN: [&str; 3] = ["Namespace", "Secret", "ServiceAccount"];
-const OURS: [(&str, &str); 3] = [
+/// Postlink's kinds and their plurals.
+pub const KINDS: [(&str, &str); 3] = [
     ("DynamicsConnection", "dynamicsconnections"),
     ("AutomationRule", "automationrules"),
     ("PostLink", "postlinks"),
 ];
 
 impl Id {
-    /// How the API names it.
     pub fn resource(&self) -> ApiResource {
         let (group, version) = self.api_version.split_once('/').unwrap_or(("", &self.api_version));
         let gvk = GroupVersionKind::gvk(group, version, &self.kind);
-        match OURS.iter().find(|(kind, _)| *kind == self.kind) {
+        match KINDS.iter().find(|(kind, _)| *kind == self.kind) {
             Some((_, plural)) => ApiResource::from_gvk_with_plural(&gvk, plural),
             None => ApiResource::from_gvk(&gvk),
         }
     }
 }
 
-/// One object to apply.
+/// An object to apply.
 pub struct Item {
-    /// Which.
     pub id: Id,
-    /// Where it stands.
     pub document: Document,
 }
 
-/// A commit's tree.
+/// The sorted documents of a commit.
 #[derive(Default)]
 pub struct Tree {
-    /// The objects: namespaces and Secrets first, else in the order of the files.
+    /// Namespaces, Secrets and service accounts first, the rest in the order of the files.
     pub items: Vec<Item>,
-    /// The simulated instances.
     pub instances: Vec<SimulatedInstance>,
-    /// What cannot be applied, each as a sentence that begins with the place.
+    /// Errors, each beginning with its place in the files.
     pub problems: Vec<String>,
-    /// What is none of our business.
+    /// Documents of kinds that are not applied.
     pub ignored: Vec<String>,
 }
 
 impl Tree {
-    /// Sorts a commit's documents. `errors` are of those that could not be read.
+    /// `errors` are those of the documents that cannot be read.
     pub fn of(documents: Vec<Document>, errors: &[ManifestError]) -> Self {
         let problems = errors.iter().map(ToString::to_string).collect();
         let mut tree = Self { problems, ..Self::default() };
@@ -90,21 +83,21 @@ impl Tree {
                 document.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
             };
             let (api_version, kind) = (text("/apiVersion"), text("/kind"));
-            if is_of_the_simulated_world(&document) {
+            if is_simulated(&document) {
                 tree.instance(&document, &api_version, &kind);
                 continue;
             }
             let ours = api_version.split('/').next() == Some(GROUP);
-            let ours_known = ours && OURS.iter().any(|(k, _)| *k == kind);
+            let ours_known = ours && KINDS.iter().any(|(k, _)| *k == kind);
             if kind.is_empty() || api_version.is_empty() {
                 let missing = if kind.is_empty() { "kind" } else { "apiVersion" };
                 tree.problems.push(format!("{}: the object has no {missing}", document.place("")));
                 continue;
             }
             if ours && (!ours_known || api_version != format!("{GROUP}/{}", crate::api::names::VERSION)) {
-                let kinds = OURS.map(|(kind, _)| kind).join(", ");
+                let kinds = KINDS.map(|(kind, _)| kind).join(", ");
                 tree.problems.push(format!(
-                    "{}: {api_version} {kind} is no kind of Postlink; there are {kinds} in {GROUP}/{}",
+                    "{}: {api_version} {kind} is not a kind of Postlink; use one of {kinds} in {GROUP}/{}",
                     document.place("kind"),
                     crate::api::names::VERSION,
                 ));
@@ -118,7 +111,7 @@ impl Tree {
             let name = text("/metadata/name");
             let faults = if name.is_empty() {
                 let given = document.value.pointer("/metadata/name").filter(|name| !name.is_null());
-                vec![given.map_or("is missing", |_| "is no text; put it in quotes").to_owned()]
+                vec![given.map_or("must be set", |_| "must be a string; put it in quotes").to_owned()]
             } else {
                 validate_name(&kind, &name)
             };
@@ -134,14 +127,16 @@ impl Tree {
             };
             let id = Id { api_version, kind, namespace, name };
             if let Some(first) = seen.get(&id) {
-                tree.problems
-                    .push(format!("{}: {id} is here a second time; first at {first}", document.place("")));
+                tree.problems.push(format!(
+                    "{}: {id} is defined twice, first at {first}; keep one of them",
+                    document.place("")
+                ));
                 continue;
             }
             seen.insert(id.clone(), document.place(""));
             tree.items.push(Item { id, document });
         }
-        // As Flux and Helm do: what others live in and sign in with comes first.
+        // As Flux and Helm do: other objects depend on these.
         tree.items.sort_by_key(|item| {
             BUILT_IN.iter().position(|kind| *kind == item.id.kind).unwrap_or(BUILT_IN.len())
         });
@@ -152,7 +147,7 @@ impl Tree {
         if kind != KIND || api_version != API_VERSION {
             let place = document.place(if kind == KIND { "apiVersion" } else { "kind" });
             self.problems
-                .push(format!("{place}: it is no {KIND} of {API_VERSION}, the only kind of that group"));
+                .push(format!("{place}: {api_version} {kind} is not known; use {KIND} in {API_VERSION}"));
             return;
         }
         match simulated_instance::read(document) {
@@ -167,20 +162,19 @@ impl Tree {
         let host = &instance.spec.host;
         if let Some(other) = self.instances.iter().find(|other| other.spec.host == *host) {
             let (place, first) = (document.place("spec.host"), &other.name);
-            self.problems.push(format!("{place}: spec.host: {KIND} {first} has the host {host} already"));
+            self.problems.push(format!("{place}: spec.host: {KIND} {first} already has the host {host}"));
             return;
         }
         self.instances.push(instance);
     }
 
-    /// The namespaces its objects live in.
     pub fn namespaces(&self) -> BTreeSet<String> {
         self.items.iter().map(|i| i.id.namespace.clone()).filter(|n| !n.is_empty()).collect()
     }
 }
 
-/// Whether a document is read by `local` and `simulate` alone.
-pub fn is_of_the_simulated_world(document: &Document) -> bool {
+/// Whether a document is for `local` and `simulate` only.
+pub fn is_simulated(document: &Document) -> bool {
     let api_version = document.value["apiVersion"].as_str().unwrap_or_default();
     api_version.split('/').next() == API_VERSION.split('/').next()
 }

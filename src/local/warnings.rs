@@ -1,4 +1,4 @@
-//! What the API warns of: `Warning` headers, which the Kubernetes client does not hand on.
+//! Collects the API server's `Warning` headers, which the Kubernetes client drops.
 
 use http::{Request, Response};
 use kube::client::Body;
@@ -9,25 +9,24 @@ use std::{
 };
 use tower::Service;
 
-/// The warnings since they were last taken; clones share them.
+/// The warnings since the last [`Warnings::take`]; shared by clones.
 #[derive(Clone, Default)]
 pub struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl Warnings {
-    /// Takes them.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn add(&self, header: &str) {
-        // `299 - "text"`, quotes and backslashes escaped.
+        // `299 - "text"`, with quotes and backslashes escaped.
         let text = header.splitn(3, ' ').nth(2).unwrap_or(header);
         let text = text.trim_matches('"').replace("\\\"", "\"").replace("\\\\", "\\");
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 }
 
-/// An API that keeps its warnings.
+/// An API service whose warnings are collected.
 #[derive(Clone)]
 pub struct WithWarnings {
     inner: ApiService,
@@ -35,7 +34,6 @@ pub struct WithWarnings {
 }
 
 impl WithWarnings {
-    /// Wraps an API.
     pub fn new(inner: ApiService, warnings: Warnings) -> Self {
         Self { inner, warnings }
     }
@@ -51,14 +49,14 @@ impl Service<Request<Body>> for WithWarnings {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let answer = self.inner.call(request);
+        let response = self.inner.call(request);
         let warnings = self.warnings.clone();
         Box::pin(async move {
-            let answer = answer.await?;
-            for header in answer.headers().get_all(http::header::WARNING) {
+            let response = response.await?;
+            for header in response.headers().get_all(http::header::WARNING) {
                 warnings.add(header.to_str().unwrap_or_default());
             }
-            Ok(answer)
+            Ok(response)
         })
     }
 }

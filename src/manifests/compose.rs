@@ -1,5 +1,5 @@
-//! From the parser's events to JSON values: one document at a time, duplicate keys and alias bombs
-//! refused, a broken document skipped without losing the ones after it.
+//! Turns the YAML parser's events into JSON values, one document at a time. Rejects duplicate keys and alias bombs; after a
+//! broken document, goes on with the next.
 
 use std::collections::HashMap;
 
@@ -10,9 +10,9 @@ use serde_saphyr::granit_parser::{
 
 use super::scalar;
 
-/// Values that aliases may add to one document. Ten nested aliases of ten make ten thousand
-/// million values out of a kilobyte; no manifest needs more than a few.
-const ALIASED_VALUES: usize = 100_000;
+/// Limit of the values that aliases add to one document. Ten nested levels of ten aliases turn a kilobyte into ten billion
+/// values; no manifest needs more than a few.
+const MAX_ALIASED_VALUES: usize = 100_000;
 
 /// A document as composed, before lists are expanded.
 #[derive(Debug)]
@@ -20,13 +20,13 @@ pub(super) struct Composed {
     pub value: Value,
     /// Line of the first content, counted from 1.
     pub line: usize,
-    /// Byte range in the text, from the end of the document before.
+    /// Byte range in the text, from the end of the previous document.
     pub start: usize,
     pub end: usize,
     /// Line of `start`, counted from 1.
     pub first_line: usize,
-    /// Lines of the elements of the root's `items`: a `List` of a hundred thousand objects must not be
-    /// searched once per object. Empty where they were not noted.
+    /// Lines of the elements of the root's `items`, so that a `List` of a hundred thousand objects is not searched once per
+    /// object. Empty for JSON.
     pub item_lines: Vec<usize>,
 }
 
@@ -77,7 +77,7 @@ impl<'text> Composer<'text> {
         }
     }
 
-    /// Where the next document starts, after [`Iterator::next`]: byte and line; `None` if there is none.
+    /// Byte and line at which the next document starts; `None` if there is none.
     pub(super) fn position(&self) -> Option<(usize, usize)> {
         (!self.done).then_some(self.position)
     }
@@ -86,7 +86,7 @@ impl<'text> Composer<'text> {
         match self.parser.next_event() {
             Some(event) => Ok(event?),
             None => {
-                Err(ComposeError { line: 1, column: 1, message: "the text ends inside a document".into() })
+                Err(ComposeError { line: 1, column: 1, message: "the file ends inside a document".into() })
             }
         }
     }
@@ -121,7 +121,7 @@ impl<'text> Composer<'text> {
         Ok(Some(Composed { value, line: span.start.line(), start, end: stop, first_line, item_lines }))
     }
 
-    /// The value of a node whose first event was read, and how many values it holds.
+    /// The value of a node whose first event was read, and the number of values in it.
     fn node(&mut self, event: Event<'text>, span: Span, note: bool) -> Result<(Value, usize), ComposeError> {
         let (value, size, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -141,7 +141,7 @@ impl<'text> Composer<'text> {
             }
             Event::Alias(id) => return self.alias(id, span),
             other => {
-                return Err(ComposeError::at(span.start, format!("a value was expected, not {other:?}")));
+                return Err(ComposeError::at(span.start, format!("expected a value, got {other:?}")));
             }
         };
         if anchor != 0 {
@@ -152,14 +152,14 @@ impl<'text> Composer<'text> {
 
     fn alias(&mut self, id: usize, span: Span) -> Result<(Value, usize), ComposeError> {
         let Some((value, size)) = self.anchors.get(&id) else {
-            return Err(ComposeError::at(span.start, "the alias stands inside the value it repeats"));
+            return Err(ComposeError::at(span.start, "an alias must not be inside the value it refers to"));
         };
         self.aliased += size;
-        if self.aliased > ALIASED_VALUES {
+        if self.aliased > MAX_ALIASED_VALUES {
             return Err(ComposeError::at(
                 span.start,
                 format!(
-                    "aliases repeat more than {ALIASED_VALUES} values; write them out or split the document"
+                    "aliases add more than {MAX_ALIASED_VALUES} values; write them out or split the document"
                 ),
             ));
         }
@@ -203,10 +203,10 @@ impl<'text> Composer<'text> {
                 continue;
             }
             let Some(name) = scalar::key(&key) else {
-                return Err(ComposeError::at(span.start, "a key must be text, a number or a boolean"));
+                return Err(ComposeError::at(span.start, "a key must be a string, a number or a boolean"));
             };
             if fields.contains_key(&name) {
-                let message = format!("the key `{name}` is written twice; keep one of them");
+                let message = format!("duplicate key `{name}`; keep one of them");
                 return Err(ComposeError::at(span.start, message));
             }
             fields.insert(name, value);
@@ -218,7 +218,7 @@ impl<'text> Composer<'text> {
     }
 }
 
-/// Adds what `<<` brings; what is written out wins.
+/// Adds the fields of a `<<` merge. Fields of the mapping itself take precedence.
 fn merge_into(fields: &mut Map<String, Value>, value: Value, span: Span) -> Result<(), ComposeError> {
     match value {
         Value::Object(other) => {
@@ -228,7 +228,7 @@ fn merge_into(fields: &mut Map<String, Value>, value: Value, span: Span) -> Resu
             Ok(())
         }
         Value::Array(others) => others.into_iter().try_for_each(|other| merge_into(fields, other, span)),
-        _ => Err(ComposeError::at(span.start, "`<<` takes a mapping or a list of mappings")),
+        _ => Err(ComposeError::at(span.start, "`<<` needs a mapping or a list of mappings")),
     }
 }
 
@@ -253,7 +253,7 @@ impl Iterator for Composer<'_> {
                 Ok(Some(composed)) if composed.value.is_null() => {}
                 Ok(Some(composed)) => return Some(Ok(composed)),
                 Err(error) => {
-                    // Go on at the next `---`: one broken document must not hide the others.
+                    // Continue at the next `---`: one broken document must not hide the others.
                     match self.parser.proceed_next_document() {
                         Ok(true) => self.resume_after(&error),
                         Ok(false) | Err(_) => self.done = true,
@@ -267,7 +267,7 @@ impl Iterator for Composer<'_> {
 }
 
 impl Composer<'_> {
-    /// The next document starts at the next event; until then its start is not known.
+    /// Takes the start of the next document from the parser's next event.
     fn resume_after(&mut self, error: &ComposeError) {
         let next = match self.parser.peek() {
             Some(Ok((_, span))) => span.start.byte_offset().map(|start| (start, span.start.line())),

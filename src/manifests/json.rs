@@ -1,5 +1,5 @@
-//! JSON files: read as JSON (not as YAML, which knows neither tabs nor surrogate pairs), several values
-//! in one file allowed, a name written twice in one object refused as in YAML.
+//! Reads JSON files as JSON, not as YAML, which has neither tabs nor surrogate pairs. A file may hold several values;
+//! duplicate keys are rejected, as in YAML.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use super::compose::{ComposeError, Composed};
 
-/// The values of a JSON text. After an error the rest of the file cannot be trusted and is left out.
+/// The values of a JSON text up to the first error: after it, the start of the next value is unknown.
 pub(super) fn read(text: &str) -> Vec<Result<Composed, ComposeError>> {
     let mut results = Vec::new();
     let mut start = 0;
@@ -52,7 +52,7 @@ fn lines(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b'\n').count()
 }
 
-/// `serde_json`'s sentence without the position, which the caller prints in its own way.
+/// `serde_json`'s message without the position, which is reported separately.
 fn message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
@@ -126,7 +126,7 @@ impl<'de> Visitor<'de> for Seed {
         let mut fields = Map::new();
         while let Some(name) = access.next_key::<String>()? {
             if fields.contains_key(&name) {
-                return Err(A::Error::custom(format!("the key `{name}` is written twice; keep one of them")));
+                return Err(A::Error::custom(format!("duplicate key `{name}`; keep one of them")));
             }
             let value = access.next_value_seed(Seed)?;
             fields.insert(name, value);

@@ -1,4 +1,4 @@
-//! The only place of this module that touches files: folders, commits, and the documents in them.
+//! Reads directories, commits, and the documents in them.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::compose::{ComposeError, Composed, Composer};
 use super::{Document, ManifestError, Origin, json};
 
-/// What a folder or a text held: the documents that could be read, and why the others could not.
+/// The documents that can be read, and errors for the others.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// In order of file name, then of place in the file.
+    /// In order of file name, then of position in the file.
     pub documents: Vec<Document>,
     /// In the same order.
     pub errors: Vec<ManifestError>,
@@ -30,23 +30,21 @@ impl Loaded {
     }
 }
 
-/// One commit of a `postlink local` folder: the whole desired tree at that moment.
+/// One commit of `postlink local`: the complete desired state at a time.
 #[derive(Debug)]
 pub struct Commit {
-    /// The sub-folder's name, or the folder's own when it has no commits.
+    /// Name of the subdirectory, or of the directory if it has no commits.
     pub name: String,
-    /// Every object of the tree.
     pub documents: Vec<Document>,
-    /// What could not be read.
     pub errors: Vec<ManifestError>,
 }
 
-/// The commits of a folder, in numeric order of their names (`2-b` before `10-a`).
+/// The commits of a directory, in numeric order of their names (`2-b` before `10-a`).
 ///
-/// Sub-folders named `1-…` or `01-…` are commits; a folder without any is one commit.
+/// Subdirectories named `1-…` or `01-…` are commits; a directory without any is one commit.
 ///
 /// # Errors
-/// When the folder itself cannot be listed. What is wrong inside it is in [`Commit::errors`].
+/// If the directory itself cannot be listed. Other errors are in [`Commit::errors`].
 pub fn load_commits(dir: &Path) -> Result<Vec<Commit>, ManifestError> {
     let mut folders = Vec::new();
     let mut strays = Vec::new();
@@ -75,10 +73,10 @@ pub fn load_commits(dir: &Path) -> Result<Vec<Commit>, ManifestError> {
     Ok(commits)
 }
 
-/// Everything in a folder (or a single file), in memory.
+/// All documents of a directory or a file.
 ///
 /// # Errors
-/// When `dir` itself cannot be listed.
+/// If `dir` itself cannot be listed.
 pub fn load(dir: &Path) -> Result<Loaded, ManifestError> {
     let mut loaded = Loaded::default();
     for result in documents(dir)? {
@@ -87,10 +85,10 @@ pub fn load(dir: &Path) -> Result<Loaded, ManifestError> {
     Ok(loaded)
 }
 
-/// The documents of a folder one by one; at any moment the text of one file is in memory.
+/// The documents of a directory one by one, with the text of one file in memory at a time.
 ///
 /// # Errors
-/// When `dir` itself cannot be listed; later errors are items of the iterator.
+/// If `dir` itself cannot be listed; later errors are items of the iterator.
 pub fn documents(dir: &Path) -> Result<Documents, ManifestError> {
     exists(dir)?;
     let mut files = Vec::new();
@@ -103,12 +101,12 @@ pub fn documents(dir: &Path) -> Result<Documents, ManifestError> {
     Ok(Documents { files: files.into_iter(), open: None, ready: errors.into_iter().map(Err).collect() })
 }
 
-/// Reads documents one after the other, file by file in order of name. See [`documents`].
+/// See [`documents`].
 #[derive(Debug)]
 pub struct Documents {
     files: vec::IntoIter<PathBuf>,
     open: Option<File>,
-    /// What is ready: errors of the walk, and the objects of a `List`.
+    /// Next items: errors of the directory walk, and objects of a `List`.
     ready: VecDeque<Result<Document, ManifestError>>,
 }
 
@@ -135,8 +133,7 @@ impl Iterator for Documents {
     }
 }
 
-/// The documents of a text that was read elsewhere; `file` is the name used in errors and decides
-/// between JSON (`.json`) and YAML.
+/// The documents of a text. `file` is the name for errors; `.json` selects JSON instead of YAML.
 pub fn parse(file: &Path, text: &str) -> Loaded {
     let mut results = VecDeque::new();
     let mut file = File::new(file, text);
@@ -148,13 +145,12 @@ pub fn parse(file: &Path, text: &str) -> Loaded {
     loaded
 }
 
-/// A file that is being read, document by document: a file of a hundred thousand documents must not be
-/// in memory as a hundred thousand values.
+/// A file that is read document by document, so that a hundred thousand documents are never values in memory all at once.
 #[derive(Debug)]
 struct File {
     path: PathBuf,
     text: Arc<str>,
-    /// Where the next document starts: byte, and line counted from 1.
+    /// Byte at which the next document starts; `line` is its line, counted from 1.
     at: usize,
     line: usize,
 }
@@ -233,7 +229,7 @@ fn push(
                     return results.push_back(Err(syntax(
                         place.line,
                         place.column,
-                        "the items of a List are a list".into(),
+                        "items of a List must be a list".into(),
                     )));
                 }
             };
@@ -262,7 +258,7 @@ fn is_list(fields: &serde_json::Map<String, Value>) -> bool {
 
 fn walk(paths: Vec<PathBuf>, files: &mut Vec<PathBuf>, errors: &mut Vec<ManifestError>) {
     for path in paths {
-        // As `kubectl -R`: links to folders are not followed, so a link cannot make the walk endless.
+        // As in `kubectl -R`, links to directories are not followed: they could form a cycle.
         if path.is_dir() && !path.is_symlink() {
             match list(&path) {
                 Ok(inner) => walk(inner, files, errors),
@@ -279,15 +275,15 @@ fn exists(path: &Path) -> Result<(), ManifestError> {
     fs::metadata(path).map(|_| ()).map_err(failed)
 }
 
-/// A file's text. A pipe or a device in its place may never end.
+/// Regular files only: reading a pipe or a device may never end.
 fn read(path: &Path) -> io::Result<String> {
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     fs::read_to_string(path)
 }
 
-/// What a folder holds, without hidden entries, sorted by name.
+/// The entries of a directory without hidden ones, sorted by name.
 fn list(dir: &Path) -> Result<Vec<PathBuf>, ManifestError> {
     let failed = |source| ManifestError::Read { path: dir.to_owned(), source };
     let mut paths = Vec::new();

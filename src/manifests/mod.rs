@@ -1,8 +1,7 @@
-//! YAML documents with positions: load them as kubectl reads them, and name the place of an error.
+//! Reads manifests as kubectl does, and locates fields in them.
 //!
-//! A [`Document`] keeps its file's text, so that [`Document::locate`] can answer "which line is
-//! `spec.match.keywords[0]`" for an error found much later, at no cost for documents without errors.
-//! File I/O happens in [`load`] alone.
+//! A [`Document`] keeps its file's text, so that [`Document::locate`] can find the line of `spec.match.keywords[0]` for
+//! an error found much later, at no cost for documents without errors. Only [`load`] does file I/O.
 
 mod compose;
 mod emit;
@@ -20,10 +19,10 @@ pub use emit::to_yaml;
 pub use load::{Commit, Documents, Loaded, documents, load, load_commits, parse};
 pub use position::Location;
 
-/// One Kubernetes object as it stands in a file.
+/// A Kubernetes object in a file.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// The file, as the caller named it.
+    /// As the caller named it.
     pub file: PathBuf,
     /// Line of the document's first content, counted from 1.
     pub line: usize,
@@ -32,7 +31,7 @@ pub struct Document {
     origin: Origin,
 }
 
-/// Where a document's text is, for looking positions up when they are wanted.
+/// The text of a document, for locating fields.
 #[derive(Clone, Debug)]
 struct Origin {
     text: Arc<str>,
@@ -41,15 +40,14 @@ struct Origin {
     end: usize,
     /// Line of `start`, counted from 1.
     first_line: usize,
-    /// Set for an object that stood in the `items` of a `List`.
+    /// Index of the object in the `items` of a `List`.
     item: Option<usize>,
 }
 
 impl Document {
     /// Line and column of a field, such as `spec.match.keywords[0]` or `metadata.labels[app]`.
     ///
-    /// A field that is not written in the document (a missing required one, a default) answers with
-    /// the place of its nearest written parent.
+    /// A field that is not in the document (required or defaulted) has the location of its nearest parent.
     pub fn locate(&self, path: &str) -> Location {
         let text = &self.origin.text[self.origin.start..self.origin.end];
         let prefix = self.origin.item.map(|n| format!("items[{n}].")).unwrap_or_default();
@@ -60,46 +58,33 @@ impl Document {
         })
     }
 
-    /// `file:line:column` of a field, as editors and compilers print places.
+    /// `file:line:column` of a field.
     pub fn place(&self, path: &str) -> String {
         let Location { line, column } = self.locate(path);
         format!("{}:{line}:{column}", self.file.display())
     }
 }
 
-/// Why a file or one document of it could not be read. The other documents are still loaded.
+/// Why a file or a document cannot be read. Other documents are still loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// The file system refused.
     #[error("{}: cannot be read: {source}", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// The text is not YAML, or YAML that Kubernetes does not take.
+    Read { path: PathBuf, source: std::io::Error },
+    /// The text is not YAML, or not YAML that Kubernetes accepts.
     #[error("{}:{line}:{column}: {message}", file.display())]
     Syntax {
-        /// The file.
         file: PathBuf,
-        /// Line, counted from 1.
+        /// Counted from 1.
         line: usize,
-        /// Column in characters, counted from 1.
+        /// In characters, counted from 1.
         column: usize,
-        /// What is wrong and what to do about it.
         message: String,
     },
-    /// A manifest lies beside the commit folders and would be applied by none of them.
-    #[error("{}: lies beside the commit folders and belongs to none of them; move it into one", path.display())]
-    OutsideCommits {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("{}: is not in a commit directory; move it into one", path.display())]
+    OutsideCommits { path: PathBuf },
 }
 
 impl ManifestError {
-    /// The file or folder the error is about.
     pub fn file(&self) -> &Path {
         match self {
             Self::Read { path, .. } | Self::OutsideCommits { path } => path,

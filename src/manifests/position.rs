@@ -1,14 +1,13 @@
-//! Where a field stands in a document's text. Run only when an error is to be shown, so that loading
-//! a hundred thousand good documents keeps no table of positions.
+//! Locates a field in a document's text. It runs only for errors, so that loading a hundred thousand valid documents keeps
+//! no table of positions.
 
 use serde_saphyr::granit_parser::{Event, Marker, Parser, Span, StrInput, options};
 
-/// A place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {
-    /// Line, counted from 1.
+    /// Counted from 1.
     pub line: usize,
-    /// Column in characters, counted from 1.
+    /// In characters, counted from 1.
     pub column: usize,
 }
 
@@ -18,8 +17,7 @@ impl From<Marker> for Location {
     }
 }
 
-/// The place of `path` in the first document of `text`, or of its nearest written parent.
-/// `None` when the text cannot be read at all.
+/// The location of `path` in the first document of `text`, or of its nearest parent. `None` if the text is not YAML.
 pub(super) fn find(text: &str, path: &str) -> Option<Location> {
     let mut search =
         Search { parser: Parser::new_from_str_with_options(text, options! { emit_comments: false }) };
@@ -43,7 +41,7 @@ impl<'text> Search<'text> {
         self.parser.next_event()?.ok()
     }
 
-    /// Follows `path` from the node `event` opens; `found` is moved to each step that exists.
+    /// Follows `path` from the node that `event` opens; `found` is the last step that exists.
     fn descend(&mut self, event: &Event<'text>, path: &str, found: &mut Location) -> Option<()> {
         if path.is_empty() {
             return Some(());
@@ -93,7 +91,7 @@ impl<'text> Search<'text> {
         None
     }
 
-    /// Passes over a node whose first event was read.
+    /// Skips the rest of a node whose first event was read.
     fn skip(&mut self, event: &Event<'text>) -> Option<()> {
         let mut depth = match event {
             Event::MappingStart(..) | Event::SequenceStart(..) => 1,
@@ -110,8 +108,7 @@ impl<'text> Search<'text> {
     }
 }
 
-/// What is left of `path` after the key `name`, which may itself hold dots, or `None` if it does not fit.
-/// Both `labels.app` and `labels[app]` name the key `app`.
+/// The rest of `path` after the key `name`, which may contain dots; `None` if `path` does not begin with it. Both `labels.app` and `labels[app]` name the key `app`.
 fn step_into<'path>(path: &'path str, name: &str) -> Option<&'path str> {
     let bracketed = path.strip_prefix('[').and_then(|inner| inner.strip_prefix(name));
     if let Some(rest) = bracketed.and_then(|rest| rest.strip_prefix(']')) {

@@ -1,5 +1,5 @@
-//! What a YAML scalar means to Kubernetes: the resolution of `sigs.k8s.io/yaml` (YAML 1.1 booleans
-//! and octals, Go's number syntax, timestamps stay text), so that an offline answer and `kubectl apply` agree.
+//! Resolves YAML scalars as `sigs.k8s.io/yaml` does (YAML 1.1 booleans and octals, Go's number syntax, timestamps stay
+//! strings), so that `postlink local` and `kubectl apply` agree.
 
 use std::sync::LazyLock;
 
@@ -29,7 +29,7 @@ pub(super) fn plain(text: &str) -> Result<Value, String> {
     Ok(value.unwrap_or_else(|| Value::String(text.to_owned())))
 }
 
-/// The value of a scalar that carries a tag of YAML's own namespace (`!!int` is `int` here).
+/// The value of a scalar with a tag of YAML's own namespace; `suffix` is `int` for `!!int`.
 pub(super) fn tagged(suffix: &str, text: &str) -> Result<Value, String> {
     let mismatch = || format!("`{text}` cannot be read as !!{suffix}");
     match suffix {
@@ -46,7 +46,7 @@ pub(super) fn tagged(suffix: &str, text: &str) -> Result<Value, String> {
     }
 }
 
-/// The name a scalar gives when it stands as a key: JSON knows text keys only.
+/// A scalar as a key: JSON has string keys only.
 pub(super) fn key(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -104,7 +104,7 @@ fn integer(text: &str) -> Option<Value> {
     Some(Value::Number(magnitude.into()))
 }
 
-/// Go prints a whole float without a point, and the API server reads that as an integer.
+/// Go prints a whole float without a point, so the API server reads an integer.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -118,7 +118,7 @@ fn float(number: f64) -> Value {
 }
 
 fn not_json(text: &str) -> String {
-    format!("`{text}` has no JSON form, so Kubernetes cannot take it; quote it if it is meant as text")
+    format!("`{text}` is not a JSON number, so Kubernetes does not accept it; quote it if it is a string")
 }
 
 #[cfg(test)]
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_decide_over_the_look() {
+    fn tags_override_the_plain_form() {
         assert_eq!(tagged("str", "yes"), Ok(json!("yes")));
         assert_eq!(tagged("int", "010"), Ok(json!(8)));
         assert_eq!(tagged("binary", "aGVs bG8="), Ok(json!("hello")));

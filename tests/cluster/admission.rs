@@ -166,7 +166,7 @@ impl Policies {
             let patch =
                 ["patch", "dconn", &name, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#];
             let words = format!(
-                "the finalizer postlink.dev/active-rules stays on connection {name} while it is used by 1 active \
+                "the finalizer postlink.dev/active-rules cannot be removed from connection {name} while it is used by 1 active \
                  rule: baggage; deactivate or delete it first"
             );
             let answer = self.plane.kubectl(user, patch).refused();

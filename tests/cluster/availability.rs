@@ -219,7 +219,7 @@ fn stopping_leader_finishes_running_work_first() {
     assert_eq!(pair.leader.process.wait_for_exit(SOON).code(), Some(0));
     let log = pair.leader.process.stderr();
     assert!(
-        log.contains("\"stopped\"") && !log.contains("still under way"),
+        log.contains("\"stopped\"") && !log.contains("still in flight"),
         "{}",
         pair.leader.process.tail()
     );
@@ -284,7 +284,7 @@ fn paused_leader_writes_nothing_after_waking() {
     pair.leader.process.signal("CONT");
     let ended = pair.leader.process.wait_for_exit(SOON);
     assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
-    assert!(pair.leader.process.stderr().contains("the lease is lost; whoever takes it goes on"));
+    assert!(pair.leader.process.stderr().contains("lost the leader lease; exiting"));
     let late = writes(pair.sent_by_the_first_since(woken));
     assert!(late.is_empty(), "written after waking: {late:#?}");
     pair.serves("after-the-pause");
@@ -312,7 +312,7 @@ fn unreachable_api_server_is_reported_and_waited_for() {
     assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
     let log = pair.leader.process.stderr();
     assert!(log.contains("the lease could not be renewed"), "{log}");
-    assert!(log.contains("the lease is lost"), "{log}");
+    assert!(log.contains("lost the leader lease"), "{log}");
     pair.standby
         .process
         .wait_for_log(SOON, |line| line.contains("the lease could not be taken; trying again"));
@@ -320,7 +320,7 @@ fn unreachable_api_server_is_reported_and_waited_for() {
     pair.leader.restart();
     pair.leader
         .process
-        .wait_for_log(SOON, |line| line.contains("cannot be reached") && line.contains("trying again"));
+        .wait_for_log(SOON, |line| line.contains("cannot be reached") && line.contains("retrying"));
 
     pair.cluster.plane.restart_apiserver();
     wait_for("one of them to lead", SOON, || {

@@ -258,7 +258,8 @@ fn the_deletion_waits(cluster: &Cluster) {
     let take_off = patch_connection(r#"{"metadata":{"finalizers":null}}"#);
     let message = cluster.plane.kubectl(User::Admin, take_off).refused();
     assert!(
-        message.contains("the finalizer postlink.dev/active-rules stays on connection northwind"),
+        message
+            .contains("the finalizer postlink.dev/active-rules cannot be removed from connection northwind"),
         "{message}"
     );
 }

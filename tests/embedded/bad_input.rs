@@ -121,19 +121,19 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
 #[case::no_kind("apiVersion: v1\nmetadata: {name: a}\n", "not-good.yaml:1:1: the object has no kind")]
 #[case::unknown_kind(
     "apiVersion: postlink.dev/v1alpha1\nkind: PostLinc\nmetadata: {name: a}\n",
-    "not-good.yaml:2:1: postlink.dev/v1alpha1 PostLinc is no kind of Postlink"
+    "not-good.yaml:2:1: postlink.dev/v1alpha1 PostLinc is not a kind of Postlink"
 )]
 #[case::unknown_version(
     "apiVersion: postlink.dev/v9\nkind: PostLink\nmetadata: {name: a}\n",
-    "not-good.yaml:2:1: postlink.dev/v9 PostLink is no kind of Postlink"
+    "not-good.yaml:2:1: postlink.dev/v9 PostLink is not a kind of Postlink"
 )]
 #[case::no_name(
     "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {}\n",
-    "metadata.name: is missing"
+    "metadata.name: must be set"
 )]
 #[case::number_as_name(
     "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: 5}\n",
-    "not-good.yaml:3:12: metadata.name: is no text; put it in quotes"
+    "not-good.yaml:3:12: metadata.name: must be a string; put it in quotes"
 )]
 #[case::bad_name(
     "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: a/b}\n",
@@ -169,11 +169,11 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
 )]
 #[case::second_of_a_name(
     "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: good}\nspec: {post: {url: 'https://a.example/b', id: b}}\n",
-    "postlink/good is here a second time; first at tree/"
+    "postlink/good is defined twice, first at tree/"
 )]
 #[case::secret_that_is_not_base64(
     "apiVersion: v1\nkind: Secret\nmetadata: {name: bad}\ndata:\n  clientSecret: canary-7f3a9\n",
-    "not-good.yaml:5:3: secret/bad: data.clientSecret: it is not base64; write plain text under stringData"
+    "not-good.yaml:5:3: secret/bad: data.clientSecret: must be base64; use stringData for plain text"
 )]
 #[case::secret_with_a_number(
     "apiVersion: v1\nkind: Secret\nmetadata: {name: bad}\nstringData:\n  clientSecret: 12345678\n",
@@ -185,11 +185,11 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
 )]
 #[case::simulated_secret(
     "apiVersion: local.postlink.dev/v1alpha1\nkind: SimulatedInstance\nmetadata: {name: bad}\nspec:\n  clientSecret: 12345678\n",
-    "not-good.yaml:5:3: spec.clientSecret: it is no text; put it in quotes"
+    "not-good.yaml:5:3: spec.clientSecret: must be a string; put it in quotes"
 )]
 #[case::simulated_version(
     "apiVersion: local.postlink.dev/v1\nkind: SimulatedInstance\nmetadata: {name: bad}\n",
-    "not-good.yaml:1:1: it is no SimulatedInstance of local.postlink.dev/v1alpha1"
+    "not-good.yaml:1:1: local.postlink.dev/v1 SimulatedInstance is not known; use SimulatedInstance in local.postlink.dev/v1alpha1"
 )]
 fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: &str) {
     // Sorted after the good file: of two objects with one name the first counts.
@@ -347,6 +347,6 @@ fn named_pipe_in_the_tree_is_reported() {
     assert!(made.success());
     let output = local(dir.path());
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr_of(&output).contains("tree/pipe.yaml: cannot be read: it is not a regular file"));
+    assert!(stderr_of(&output).contains("tree/pipe.yaml: cannot be read: not a regular file"));
     all_else_went_on(&output);
 }

@@ -260,7 +260,7 @@ fn guard_protects_the_finalizer_in_every_mode() {
     empty["metadata"]["finalizers"] = json!(["other.dev/x"]);
     let mut absent = old.clone();
     absent["metadata"].as_object_mut().unwrap().remove("finalizers");
-    let sentence = "the finalizer postlink.dev/active-rules stays on connection c while it is used by 2 active rules: \
+    let sentence = "the finalizer postlink.dev/active-rules cannot be removed from connection c while it is used by 2 active rules: \
                     a, b; deactivate or delete them first";
     for mode in [Mode::Deny, Mode::Warn, Mode::Off] {
         let policies = policies(mode);

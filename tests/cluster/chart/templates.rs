@@ -98,8 +98,8 @@ fn namespaced_install_renders_no_cluster_scoped_object() {
             );
         }
         let args = args(&rendered);
-        let namespaces: Vec<_> = args.iter().filter(|arg| arg.starts_with("--namespace=")).collect();
-        assert_eq!(namespaces, ["--namespace=social", "--namespace=care"]);
+        let namespaces: Vec<_> = args.iter().filter(|arg| arg.starts_with("--watch-namespace=")).collect();
+        assert_eq!(namespaces, ["--watch-namespace=social", "--watch-namespace=care"]);
     }
 }
 

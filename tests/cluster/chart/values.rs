@@ -98,10 +98,13 @@ fn contradicting_values_are_refused() {
     for (values, message) in [
         (
             json!({"metrics": {"service": {"enabled": false}, "serviceMonitor": {"enabled": true}}}),
-            "metrics.serviceMonitor.enabled needs metrics.service.enabled",
+            "metrics.serviceMonitor.enabled requires metrics.service.enabled",
         ),
         (json!({"metrics": {"port": 9000}, "health": {"port": 9000}}), "must differ"),
-        (json!({"serviceAccount": {"create": false}}), "serviceAccount.name is needed"),
+        (
+            json!({"serviceAccount": {"create": false}}),
+            "serviceAccount.create is false: set serviceAccount.name",
+        ),
     ] {
         for major in HELMS {
             let refused = template(major, &chart(), &values).unwrap_err();
