@@ -91,7 +91,8 @@ pub fn start(context: &Context, tasks: &mut JoinSet<()>) {
         tasks.spawn(async move {
             // The senders live as long as their watches, which do not end.
             let _ = connections.await;
-            let watch_rules = watch::<AutomationRule>(context.clone(), namespace.clone(), Some(rules_attempted));
+            let watch_rules =
+                watch::<AutomationRule>(context.clone(), namespace.clone(), Some(rules_attempted));
             let watch_posts = async {
                 let _ = rules.await;
                 context.sync.set_posts_watched(namespace.as_deref());

@@ -1,7 +1,7 @@
 //! The PostLinks of the index, by name and by the neighbors they depend on.
 
 use super::{
-    entry::{Entry, CountKey},
+    entry::{CountKey, Entry},
     interner::Symbol,
 };
 use hashbrown::HashTable;

@@ -141,9 +141,8 @@ impl State {
 impl Namespace {
     fn filters(&mut self) -> Arc<Filters> {
         let active = self.rules.values().filter(|r| r.facts.wants_active);
-        let filters = self
-            .filters
-            .get_or_insert_with(|| Arc::new(Filters(active.map(|r| r.filter.clone()).collect())));
+        let filters =
+            self.filters.get_or_insert_with(|| Arc::new(Filters(active.map(|r| r.filter.clone()).collect())));
         filters.clone()
     }
 }

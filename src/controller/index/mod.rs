@@ -173,7 +173,8 @@ impl Index {
         let state = self.state();
         let entry = state.links.get(state.interner.find(&key.namespace)?, &key.name)?;
         let space = state.namespaces.get(&key.namespace);
-        let matching: HashSet<&str> = entry.matching().iter().map(|uid| &**state.interner.text(*uid)).collect();
+        let matching: HashSet<&str> =
+            entry.matching().iter().map(|uid| &**state.interner.text(*uid)).collect();
         let rules = space.into_iter().flat_map(|s| s.rules.values());
         let matching = rules.filter(|r| matching.contains(r.facts.uid.as_str())).map(|r| r.facts.clone());
         Some(LinkSnapshot {

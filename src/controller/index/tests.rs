@@ -132,10 +132,7 @@ fn a_status_write_during_a_rematch_loses_no_match() {
     let mut edited = post("p1", 4, "all fine");
     edited.metadata.generation = Some(2);
     index.apply_link(&edited, Source::Watch, NOW);
-    assert!(
-        index.rematch(&Arc::from("n"), &listed).is_none(),
-        "the edited post was matched on arrival"
-    );
+    assert!(index.rematch(&Arc::from("n"), &listed).is_none(), "the edited post was matched on arrival");
     assert_eq!(matching(&index), [""; 0]);
 }
 

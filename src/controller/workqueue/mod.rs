@@ -267,7 +267,11 @@ impl WorkQueue {
         QueueSnapshot {
             due: due.to_vec(),
             oldest,
-            in_progress: state.processing.iter().map(|(key, since)| (key.kind.as_str(), ago(*since))).collect(),
+            in_progress: state
+                .processing
+                .iter()
+                .map(|(key, since)| (key.kind.as_str(), ago(*since)))
+                .collect(),
             timers: state.timers.len(),
             stuck: waits.map(|waits| waits.min(ago(state.last_progress))),
         }
@@ -317,7 +321,10 @@ mod tests {
         }
         // Round-robin by namespace, connections before rules, and a link after every three of these.
         assert_eq!(order, ["c", "d", "r0", "a", "s", "r1", "r2", "b", "r3"]);
-        assert_eq!(queue.snapshot().due, [("DynamicsConnection", 0), ("AutomationRule", 96), ("PostLink", 0)]);
+        assert_eq!(
+            queue.snapshot().due,
+            [("DynamicsConnection", 0), ("AutomationRule", 96), ("PostLink", 0)]
+        );
     }
 
     #[tokio::test]
@@ -375,7 +382,11 @@ mod tests {
         let queue = WorkQueue::new(clock.clone());
         let (minute, seconds) = (Duration::from_secs(60), Duration::from_secs);
         tokio::time::advance(minute * 60).await;
-        assert_eq!((queue.snapshot().oldest, queue.snapshot().stuck), (None, None), "an idle queue is not stuck");
+        assert_eq!(
+            (queue.snapshot().oldest, queue.snapshot().stuck),
+            (None, None),
+            "an idle queue is not stuck"
+        );
 
         queue.extend([link("n", "a"), link("n", "b")]);
         queue.add(Key::new(Kind::AutomationRule, "n", "r"));
