@@ -69,11 +69,11 @@ pub struct PostLinkView<'a> {
     pub connections: &'a [ConnectionFacts],
     /// The rules of the namespace whose filters match the post.
     pub matching: &'a [RuleFacts],
-    /// The tombstone of a connection, by UID: its deletion was seen, or a live read found nothing.
+    /// The tombstone of a connection, by UID: its deletion was observed, or a live read did not find it.
     pub tombstone: &'a dyn Fn(&str) -> Option<Tombstone>,
-    /// What an Enabled instance of the right organization said about the activity of the link or of the removed link.
+    /// The checked activity of the link or the removed link, from an Enabled instance of the same organization.
     pub activity: Option<&'a ActivityState>,
-    /// What became of the creation an earlier decision asked for.
+    /// The result of the creation that an earlier decision started.
     pub created: Option<&'a CreationResult>,
     /// After a failed creation: no new attempt before this time.
     pub not_before: Option<Timestamp>,
