@@ -64,7 +64,7 @@ impl Endpoints {
     /// would never be available.
     pub fn stands_by(&self, leadership: &Leadership) {
         let leadership = leadership.clone();
-        self.health.add_readyz_check("process", move || match leadership.answered_before() {
+        self.health.add_readyz_check("process", move || match leadership.since_last_read() {
             Some(ago) if ago < STANDBY => Ok("standby: waiting for the lease".to_owned()),
             Some(ago) => Err(format!("standby: the lease was last read {} s ago", ago.as_secs())),
             None => Err("standby: the lease has not been read yet".to_owned()),

@@ -1,4 +1,4 @@
-//! The reconcile of an automation rule: view → decide → write.
+//! Reconciles an AutomationRule: view → decide → write.
 
 use super::{
     context::Context,
@@ -18,15 +18,15 @@ use crate::{
 use jiff::SignedDuration;
 use kube::{Api, Resource, ResourceExt};
 
-/// Until a watch that is behind has caught up.
+/// Time for a watch that lags behind to catch up.
 const WATCH_BEHIND: SignedDuration = SignedDuration::from_secs(1);
 
 fn is_active(rule: &AutomationRule) -> bool {
     rule.status.as_ref().is_some_and(|status| is_true(&status.conditions, ConditionType::Active))
 }
 
-/// Whether the connection a rule names exists. A rule that stops lets its connection go, and what is held may then be
-/// deleted for good: that must not rest on what has not been seen (§6).
+/// Whether the connection a rule names exists, read live. A rule that becomes inactive releases its connection, which may
+/// then be deleted, so that must not rest on a missing watch event (§6).
 async fn exists(context: &Context, rule: &AutomationRule, namespace: &str) -> Result<bool, ApiError> {
     let api: Api<DynamicsConnection> = Api::namespaced(context.client.clone(), namespace);
     Ok(patch::read(&api, &rule.spec.connection_ref.name).await?.is_some())
@@ -52,6 +52,6 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, 
     let (before, after) = (&old.conditions, &status.conditions);
     context.record_transitions(key, &rule.uid().unwrap_or_default(), before, after);
     context.events.publish(&rule.object_ref(&()), transitions(before, after));
-    context.enqueue(context.index.apply_rule(stored, Source::Answer));
+    context.enqueue(context.index.apply_rule(stored, Source::Response));
     Ok(None)
 }

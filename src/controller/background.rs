@@ -1,4 +1,4 @@
-//! Counts the tasks beside the workers: probes, checks, creations, rematches.
+//! Counts the background tasks: probes, checks, creations, rematches.
 
 use std::sync::{
     Arc,
@@ -9,7 +9,7 @@ use std::sync::{
 #[derive(Clone, Default)]
 pub struct Background(Arc<AtomicUsize>);
 
-/// One of the tasks, until it is dropped.
+/// Counts as one task until it is dropped.
 pub struct BackgroundTask(Background);
 
 impl Background {

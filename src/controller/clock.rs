@@ -1,4 +1,4 @@
-//! The one clock decisions and timers go by. `local` and the tests can move it; deadlines on I/O are real time.
+//! The clock of decisions and timers. `local` and the tests can move it; deadlines on I/O use real time.
 
 use jiff::Timestamp;
 use std::{
@@ -10,47 +10,44 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Where the time comes from.
 #[derive(Clone, Debug)]
 pub enum Clock {
-    /// The machine's.
+    /// The system clock.
     System,
-    /// One that stands until it is moved.
-    Moved(Arc<Hand>),
+    /// Stands still until it is moved.
+    Manual(Arc<ManualClock>),
 }
 
-/// The hand of a clock that is moved.
 #[derive(Debug)]
-pub struct Hand {
+pub struct ManualClock {
     milliseconds: AtomicI64,
     moved: watch::Sender<()>,
 }
 
 impl Clock {
-    /// A clock that stands at `start`.
+    /// A manual clock at `start`.
     pub fn standing_at(start: Timestamp) -> Self {
         let milliseconds = AtomicI64::new(start.as_millisecond());
-        Self::Moved(Arc::new(Hand { milliseconds, moved: watch::Sender::new(()) }))
+        Self::Manual(Arc::new(ManualClock { milliseconds, moved: watch::Sender::new(()) }))
     }
 
-    /// What time it is.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),
-            Self::Moved(hand) => Timestamp::from_millisecond(hand.milliseconds.load(Ordering::SeqCst))
+            Self::Manual(clock) => Timestamp::from_millisecond(clock.milliseconds.load(Ordering::SeqCst))
                 .unwrap_or(Timestamp::MAX),
         }
     }
 
-    /// Moves a standing clock forward to `to`; it never goes back. The machine's clock does not listen.
+    /// Moves a manual clock forward to `to`, never backward. Does nothing to the system clock.
     pub fn move_to(&self, to: Timestamp) {
-        if let Self::Moved(hand) = self {
-            hand.milliseconds.fetch_max(to.as_millisecond(), Ordering::SeqCst);
-            hand.moved.send_replace(());
+        if let Self::Manual(clock) = self {
+            clock.milliseconds.fetch_max(to.as_millisecond(), Ordering::SeqCst);
+            clock.moved.send_replace(());
         }
     }
 
-    /// Waits until it may be `due` (or for ever, when nothing is due).
+    /// Waits until `due`, or forever if it is `None`. May return early on a manual clock.
     pub async fn wait_until(&self, due: Option<Timestamp>) {
         match (self, due) {
             (Self::System, Some(due)) => {
@@ -58,8 +55,8 @@ impl Clock {
                 tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
             }
             (Self::System, None) => std::future::pending().await,
-            (Self::Moved(hand), _) => {
-                let mut moved = hand.moved.subscribe();
+            (Self::Manual(clock), _) => {
+                let mut moved = clock.moved.subscribe();
                 if due.is_some_and(|due| self.now() >= due) {
                     return;
                 }

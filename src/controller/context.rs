@@ -1,4 +1,4 @@
-//! What all parts of the controller share.
+//! The state that all tasks of the controller share.
 
 use super::{
     background::{Background, BackgroundTask},
@@ -22,11 +22,11 @@ use std::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-/// Between reconciles of one object that fail.
+/// Backoff of one object whose reconcile fails.
 const RETRY: Backoff =
     Backoff { first: SignedDuration::from_millis(100), max: SignedDuration::from_millis(204_800) };
 
-/// Whether this process may still begin something in an instance: it holds the lease for long enough (§4.7).
+/// Whether this process may still begin a creation in an instance: it holds the lease for long enough (§4.7).
 pub type MayCreate = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// A namespace whose posts are to be matched again.
@@ -37,7 +37,7 @@ pub struct Context {
     pub client: kube::Client,
     pub dataverse: dataverse_client::Client,
     pub clock: Clock,
-    /// The namespaces that are watched; `None` = all.
+    /// The watched namespaces; `None` means all.
     pub namespaces: Arc<[Option<String>]>,
     pub index: Index,
     pub queue: WorkQueue,
@@ -49,18 +49,17 @@ pub struct Context {
     pub may_create: MayCreate,
     pub background: Background,
     pub rematch: mpsc::UnboundedSender<RematchRequest>,
-    /// When creations of the previous leader have ended. By the monotonic clock: a jump of the other one must not end
-    /// the wait (§4.4).
+    /// When creations of the previous leader have ended. Monotonic, because a jump of the system clock must not end the
+    /// wait (§4.4).
     pub predecessor_done: Option<Instant>,
     pub failures: Failures,
 }
 
 impl Context {
-    /// Enqueues what a change affects.
     pub fn enqueue(&self, affected: Affected) {
         self.queue.extend(affected.keys);
         if let Some(namespace) = affected.rematch
-            && self.sync.posts_pass(&namespace)
+            && self.sync.are_posts_watched(&namespace)
         {
             // The receiver lives as long as the controller.
             let _ = self.rematch.send((namespace, self.background.begin()));
@@ -72,7 +71,7 @@ impl Context {
         self.predecessor_done.is_some_and(|done| Instant::now() < done)
     }
 
-    /// When they no longer can be.
+    /// Requeues for when they have ended.
     pub fn after_predecessor(&self) -> Option<Requeue> {
         let left = self.predecessor_done?.checked_duration_since(Instant::now())?;
         // A moment later: the two clocks need not agree to the millisecond.
@@ -80,13 +79,13 @@ impl Context {
         Some(Requeue::awaited(self.clock.now() + left))
     }
 
-    /// A reconcile has failed: when to repeat it.
+    /// Counts a failed reconcile and requeues its key with backoff.
     pub fn retry(&self, key: &Key) -> Requeue {
         Requeue::awaited(self.clock.now() + RETRY.delay(self.failures.add(key)))
     }
 }
 
-/// How many times in a row the reconcile of an object has failed; clones share it.
+/// Consecutive failed reconciles per object; clones share them.
 #[derive(Clone, Default)]
 pub struct Failures(Arc<Mutex<HashMap<Key, u32>>>);
 
@@ -96,12 +95,12 @@ impl Failures {
         *failures.entry(key.clone()).and_modify(|n| *n += 1).or_insert(1)
     }
 
-    /// The object was reconciled, or is gone.
+    /// Resets the count of an object that was reconciled or deleted.
     pub fn forget(&self, key: &Key) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
-    /// How many objects are being retried.
+    /// Objects that are being retried.
     pub fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }

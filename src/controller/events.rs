@@ -1,4 +1,4 @@
-//! Events: on transitions only, beside the loop, never in its way. An event that cannot be written is dropped.
+//! Writes events in the background, on transitions only. An event that cannot be written is dropped.
 
 use super::{key::Key, workqueue::WorkQueue};
 use crate::{
@@ -15,30 +15,28 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-/// Events that wait to be written; more than this in one burst says nothing more to a reader.
-const WAITING: usize = 1024;
-/// With more keys due than this, events wait for them: each costs the API server as much as a status.
-const BUSY: usize = 64;
-/// But an event at a time goes out after this long, however busy it is.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How often is looked whether it still is.
-const LOOK: Duration = Duration::from_millis(50);
+/// Events queued at most; the rest of a larger burst is dropped.
+const QUEUE_LENGTH: usize = 1024;
+/// With more keys due than this, events are delayed: each costs the API server as much as a status.
+const BUSY_DEPTH: usize = 64;
+/// How long a busy queue delays one event at most.
+const MAX_DELAY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The API server rejects longer notes.
-const LONGEST_NOTE: usize = 1000;
-/// A recorder keeps every event for minutes, to count what happens again. Of so many at most: ten thousand links that
-/// change would else take more memory as events than as links.
-const REMEMBERED: usize = 256;
-/// How long one event may take.
+const MAX_NOTE_LENGTH: usize = 1000;
+/// A recorder caches every event for minutes, to count repetitions. It is replaced after this many; otherwise the events
+/// of ten thousand changed links would take more memory than the links.
+const EVENTS_PER_RECORDER: usize = 256;
+/// Timeout of one event.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Where transitions are pending; clones share it.
+/// The queue of events to write; clones share it.
 #[derive(Clone)]
 pub struct Events {
     sender: mpsc::Sender<(PendingEvent, ObjectReference)>,
     metrics: Metrics,
 }
 
-/// An event that waits to be written.
 struct PendingEvent {
     warning: bool,
     reason: &'static str,
@@ -46,15 +44,15 @@ struct PendingEvent {
 }
 
 impl Events {
-    /// Starts the task that writes them.
+    /// Starts the task that writes the events.
     pub fn start(client: Client, queue: WorkQueue, metrics: Metrics) -> Self {
-        let (sender, mut receiver) = mpsc::channel::<(PendingEvent, ObjectReference)>(WAITING);
-        let counted = metrics.clone();
+        let (sender, mut receiver) = mpsc::channel::<(PendingEvent, ObjectReference)>(QUEUE_LENGTH);
+        let task_metrics = metrics.clone();
         tokio::spawn(async move {
             let new_recorder = || Recorder::new(client.clone(), Reporter::from(CONTROLLER));
             let (mut recorder, mut written) = (new_recorder(), 0);
             while let Some((pending, object)) = receiver.recv().await {
-                if written == REMEMBERED {
+                if written == EVENTS_PER_RECORDER {
                     (recorder, written) = (new_recorder(), 0);
                 }
                 written += 1;
@@ -65,25 +63,25 @@ impl Events {
                     action: "Reconcile".to_owned(),
                     secondary: None,
                 };
-                let _ = tokio::time::timeout(PATIENCE, until_quiet(&queue)).await;
+                let _ = tokio::time::timeout(MAX_DELAY, until_not_busy(&queue)).await;
                 match tokio::time::timeout(DEADLINE, recorder.publish(&event, &object)).await {
-                    Ok(Ok(())) => counted.event("success"),
-                    Ok(Err(error)) => not_written(&counted, &object, &error.to_string()),
-                    Err(_) => not_written(&counted, &object, "no answer in time"),
+                    Ok(Ok(())) => task_metrics.event("success"),
+                    Ok(Err(error)) => record_failure(&task_metrics, &object, &error.to_string()),
+                    Err(_) => record_failure(&task_metrics, &object, "timed out"),
                 }
             }
         });
         Self { sender, metrics }
     }
 
-    /// Tells some transitions of an object.
+    /// Enqueues one event per transition of an object.
     pub fn publish(&self, object: &ObjectReference, transitions: Vec<Transition>) {
         for Transition { warning, reason, message } in transitions {
             self.send(object, PendingEvent { warning, reason: reason.as_str(), note: message });
         }
     }
 
-    /// Tells that an object cannot be read, and so has no conditions to say it.
+    /// Reports an object that cannot be decoded, and so has no conditions to report it.
     pub fn undecodable(&self, object: &ObjectReference, why: &str) {
         let note = format!(
             "The object cannot be decoded and is skipped: {why}. Correct it or apply it again. Until then its last valid version, if any, stays in effect."
@@ -95,17 +93,17 @@ impl Events {
         if self.sender.try_send((pending, object.clone())).is_err() {
             self.metrics.event("dropped");
             let (kind, namespace, name, uid) = identity(object);
-            debug!(kind, namespace, name, uid, "an event was dropped: too many wait");
+            debug!(kind, namespace, name, uid, "dropped an event: the event queue is full");
         }
     }
 
-    /// Whether none waits. (One may be on its way.)
+    /// Whether no event is queued. One may still be in flight.
     pub fn is_idle(&self) -> bool {
         self.sender.capacity() == self.sender.max_capacity()
     }
 }
 
-/// An object of ours that is not at hand, for its events.
+/// Refers to an object by its key.
 pub fn reference(key: &Key, uid: Option<String>) -> ObjectReference {
     ObjectReference {
         api_version: Some(format!("{GROUP}/{VERSION}")),
@@ -117,10 +115,10 @@ pub fn reference(key: &Key, uid: Option<String>) -> ObjectReference {
     }
 }
 
-fn not_written(metrics: &Metrics, object: &ObjectReference, error: &str) {
+fn record_failure(metrics: &Metrics, object: &ObjectReference, error: &str) {
     metrics.event("error");
     let (kind, namespace, name, uid) = identity(object);
-    debug!(kind, namespace, name, uid, error, "an event was not written");
+    debug!(kind, namespace, name, uid, error, "failed to write an event; dropping it");
 }
 
 fn identity(object: &ObjectReference) -> (&str, &str, &str, &str) {
@@ -129,15 +127,15 @@ fn identity(object: &ObjectReference) -> (&str, &str, &str, &str) {
     (kind, namespace, name, uid)
 }
 
-async fn until_quiet(queue: &WorkQueue) {
-    while queue.depth() > BUSY {
-        tokio::time::sleep(LOOK).await;
+async fn until_not_busy(queue: &WorkQueue) {
+    while queue.depth() > BUSY_DEPTH {
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 fn shortened(mut note: String) -> String {
-    if note.len() > LONGEST_NOTE {
-        let end = (0..=LONGEST_NOTE).rev().find(|i| note.is_char_boundary(*i)).unwrap_or(0);
+    if note.len() > MAX_NOTE_LENGTH {
+        let end = (0..=MAX_NOTE_LENGTH).rev().find(|i| note.is_char_boundary(*i)).unwrap_or(0);
         note.truncate(end);
         note.push('…');
     }

@@ -1,8 +1,7 @@
-//! What is reconciled: an object of one of the three kinds, by namespace and name.
+//! The key of a reconcile: kind, namespace and name.
 
 use std::sync::Arc;
 
-/// One of the three kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     DynamicsConnection,
@@ -11,10 +10,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// In the order in which the work queue hands them out.
+    /// In the order of the work queue.
     pub const ALL: [Kind; 3] = [Self::DynamicsConnection, Self::AutomationRule, Self::PostLink];
 
-    /// The kind's name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DynamicsConnection => "DynamicsConnection",
@@ -24,7 +22,6 @@ impl Kind {
     }
 }
 
-/// One object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     pub kind: Kind,

@@ -1,4 +1,4 @@
-//! Live, paginated lists: what may not rest on the index.
+//! Live, paginated lists, for decisions that must not rest on the index.
 
 use super::patch::{ApiError, within};
 use crate::{
@@ -12,10 +12,9 @@ use kube::{
 };
 use serde_json::Value;
 
-/// Objects of one page of a list.
 pub const PAGE: u32 = 500;
 
-/// The objects of a namespace, or of all.
+/// The API of one namespace, or of all.
 pub fn api<K>(client: &kube::Client, namespace: Option<&str>) -> Api<K>
 where
     K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
@@ -42,9 +41,9 @@ pub async fn list_rules(client: &kube::Client, namespace: &str) -> Result<Vec<Ru
     }
 }
 
-/// One rule that cannot be decoded must not keep every connection of its namespace from being disabled; but what
-/// can still be read of it counts. If it is Active somewhere it holds that connection, if it has a reservation it
-/// keeps it, and it gets no new one: nobody here could activate it.
+/// A rule that cannot be decoded must not block the disable of every connection in its namespace, so the readable fields
+/// count: if it is Active somewhere it holds that connection, and it keeps a reservation it has. It gets no new
+/// reservation, because it could not be activated.
 fn facts_of_listed(listed: &DynamicObject) -> RuleFacts {
     if let Ok(rule) = listed.clone().try_parse::<AutomationRule>() {
         return RuleFacts::of(&rule);
@@ -67,7 +66,7 @@ fn facts_of_listed(listed: &DynamicObject) -> RuleFacts {
         settled: false,
         active_from: None,
         since: None,
-        // No connection offers it, so no reservation is made.
+        // No connection offers this type, so no reservation is made.
         record_type: Some(String::new()),
         notes: None,
     }
@@ -93,10 +92,10 @@ mod tests {
     }
 
     #[test]
-    fn of_a_rule_that_cannot_be_decoded_what_holds_a_connection_is_still_read() {
-        let sound = json!({"connectionRef": {"name": "one"}});
+    fn undecodable_active_rule_still_holds_its_connection() {
+        let valid = json!({"connectionRef": {"name": "one"}});
         let broken = json!({"connectionRef": {"name": "one"}, "match": "everything"});
-        for spec in [&sound, &broken] {
+        for spec in [&valid, &broken] {
             let facts = listed(spec, "True");
             assert_eq!(facts.active_on.as_deref(), Some("c"));
             assert_eq!((facts.uid.as_str(), facts.generation, facts.wants_active), ("u", 4, true));

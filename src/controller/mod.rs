@@ -1,8 +1,8 @@
 //! The controller: watch → view → decide → perform → write.
 //!
-//! One watch per kind feeds the [`index`]; a change makes keys due in the [`workqueue`]; a worker takes a key, builds
-//! the view, runs the pure decision of `domain` and performs what it says. What takes long (probing an instance,
-//! creating an activity) runs in the background and enqueues its key when it has ended.
+//! One watch per kind feeds the [`index`]; a change enqueues keys in the [`workqueue`]; a worker takes a key, builds the
+//! view, runs the pure decision of `domain` and performs it. Long operations (probing an instance, creating an activity)
+//! run in the background and enqueue their key at the end.
 
 mod automation_rule;
 mod background;
@@ -41,23 +41,21 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::{sync::mpsc, task::JoinSet};
 use workqueue::WorkQueue;
 
-/// What a controller is started with.
 pub struct Settings {
     pub client: kube::Client,
     pub dataverse: dataverse_client::Client,
     pub clock: Clock,
-    /// The namespaces to watch; none = all.
+    /// The namespaces to watch; empty means all.
     pub namespaces: Vec<String>,
     /// Maximum concurrent reconciles.
     pub concurrency: usize,
-    /// Whether anything may still be begun in an instance (§4.7).
+    /// Whether a creation in an instance may still begin (§4.7).
     pub may_create: MayCreate,
-    /// For so long the previous leader's link creations may still be in flight (§4.4).
+    /// How long the previous leader's link creations may still be in flight (§4.4).
     pub predecessor: Option<Duration>,
     pub metrics: Metrics,
 }
 
-/// A running controller.
 pub struct Controller {
     context: Context,
     tasks: JoinSet<()>,
@@ -65,7 +63,7 @@ pub struct Controller {
 
 /// Why a controller stopped.
 #[derive(Debug, thiserror::Error)]
-#[error("a part of the controller ended unexpectedly: {0}")]
+#[error("a controller task ended unexpectedly: {0}")]
 pub struct Stopped(String);
 
 impl Controller {
@@ -75,7 +73,7 @@ impl Controller {
         let (predecessor, metrics) = (settings.predecessor, settings.metrics);
         metrics.kinds(&Kind::ALL.map(Kind::as_str));
         let queue = WorkQueue::new(clock.clone());
-        // Two watches of one namespace would delete each other's objects when one of them relists.
+        // Duplicates: two watches of one namespace would delete each other's objects when one of them relists.
         let namespaces: BTreeSet<String> = namespaces.into_iter().collect();
         let namespaces: Vec<_> =
             if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
@@ -105,13 +103,13 @@ impl Controller {
         Self { context, tasks }
     }
 
-    /// Keeps the number of connections on the ConfigMap of the installation in `namespace`, which warns on uninstall.
+    /// Maintains the number of connections on the installation's ConfigMap in `namespace`, for the warning on uninstall.
     pub fn warn_on_uninstall(&mut self, namespace: &str) {
         let Context { client, index, sync, .. } = self.context.clone();
         self.tasks.spawn(uninstall_warning::keep(client, namespace.to_owned(), index, sync));
     }
 
-    /// Runs until a part ends that should not, which is an error.
+    /// Runs until a task ends, which is always an error.
     pub async fn run(&mut self) -> Stopped {
         match self.tasks.join_next().await {
             Some(Err(error)) if error.is_panic() => Stopped("it panicked".to_owned()),
@@ -120,7 +118,7 @@ impl Controller {
         }
     }
 
-    /// Begins nothing new; what is in flight ends, and its result is written.
+    /// Starts nothing new; waits for the creations in flight and writes their results.
     pub async fn stop(mut self) {
         self.context.runtime.stop();
         self.context.queue.drain();
@@ -132,12 +130,11 @@ impl Controller {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    /// What metrics and health read; it outlives the controller.
+    /// For metrics and health checks; it outlives the controller.
     pub fn observer(&self) -> Observer {
         Observer::of(&self.context)
     }
 
-    /// What to wait for until nothing is going on.
     pub fn quiescence(&self) -> Quiescence {
         Quiescence::of(&self.context)
     }

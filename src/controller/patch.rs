@@ -1,5 +1,5 @@
-//! Reads and writes of single objects: one JSON patch per write, guarded by the resourceVersion the decision was made
-//! on, each with a deadline. A conflict is no failure: the object is reconciled again.
+//! Reads and writes of single objects. A write is one JSON patch with a `test` of the resourceVersion the decision was
+//! made on. Each call has a deadline. A conflict is not a failure: the object is reconciled again.
 
 use crate::api::names::{CONTROLLER, FINALIZER};
 use json_patch::{AddOperation, PatchOperation, RemoveOperation, TestOperation, jsonptr::PointerBuf};
@@ -11,23 +11,21 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{fmt::Debug, time::Duration};
 
-/// How long one write may take.
+/// Timeout of one call to the API server.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Why a call to the API server failed. After `Unanswered` a write may have happened.
+/// Why a call to the API server failed. After `Unanswered` the write may have been stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// Another writer was faster; read again.
-    #[error("the object has changed")]
+    /// Another writer was faster.
+    #[error("the object has been modified")]
     Conflict,
-    /// The object is gone.
-    #[error("the object is gone")]
+    #[error("the object no longer exists")]
     Gone,
-    /// The API server refuses it.
-    #[error("the API server refuses the write: {0}")]
+    #[error("the API server rejected the request: {0}")]
     Refused(String),
-    /// No answer, or none that says what happened.
-    #[error("the API server did not answer: {0}")]
+    /// No response, or one that does not tell the outcome.
+    #[error("no usable response from the API server: {0}")]
     Unanswered(String),
 }
 
@@ -45,9 +43,9 @@ impl ApiError {
             kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
                 Self::Refused(status.message.clone())
             }
-            // In serde's own words the value that does not fit would stand in the log, and it may be a post's text.
+            // serde's own message contains the value, which may be a post's text and must not be logged.
             kube::Error::SerdeError(error) => Self::Unanswered(format!(
-                "its answer cannot be decoded at line {} column {}",
+                "it cannot be decoded at line {} column {}",
                 error.line(),
                 error.column()
             )),
@@ -67,12 +65,12 @@ fn test_version(version: &str) -> PatchOperation {
     })
 }
 
-/// Whether two statuses say the same as stored: a float and its integer are one number to the API server.
+/// Whether two statuses are the same when stored: `1.0` and `1` are one number to the API server.
 pub fn is_same<S: PartialEq + Serialize>(old: &S, new: &S) -> bool {
     old == new || serde_json::to_value(old).ok() == serde_json::to_value(new).ok()
 }
 
-/// Writes a whole status over the version it was decided on. The answer is the object as stored.
+/// Replaces the whole status of the version it was decided on. Returns the object as stored.
 pub async fn write_status<K>(
     api: &Api<K>,
     name: &str,
@@ -92,7 +90,6 @@ where
     within(api.patch_status(name, &params, &patch)).await
 }
 
-/// Puts our finalizer on.
 pub async fn add_finalizer<K>(api: &Api<K>, object: &K) -> Result<K, ApiError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
@@ -105,7 +102,7 @@ where
     patch_metadata(api, object, PatchOperation::Add(add)).await
 }
 
-/// Takes our finalizer off. `Ok(None)`: the object is gone, at last.
+/// `Ok(None)`: the object no longer exists.
 pub async fn remove_finalizer<K>(api: &Api<K>, object: &K) -> Result<Option<K>, ApiError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
@@ -129,7 +126,7 @@ where
     within(api.patch(&object.name_any(), &params, &patch)).await
 }
 
-/// Reads one object live. `None`: it does not exist.
+/// Reads one object live; `None` if it does not exist.
 pub async fn read<K>(api: &Api<K>, name: &str) -> Result<Option<K>, ApiError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
@@ -137,10 +134,10 @@ where
     within(api.get_opt(name)).await
 }
 
-/// Bounds a call to the API server: the client itself never gives up on a server that accepts and says nothing.
+/// Adds the deadline to a call: the client itself waits forever for a server that accepts and does not respond.
 pub async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ApiError> {
     match tokio::time::timeout(DEADLINE, call).await {
         Ok(answer) => answer.map_err(ApiError::of),
-        Err(_) => Err(ApiError::Unanswered(format!("no answer within {} s", DEADLINE.as_secs()))),
+        Err(_) => Err(ApiError::Unanswered(format!("timed out after {} s", DEADLINE.as_secs()))),
     }
 }

@@ -1,4 +1,4 @@
-//! When nothing is going on: what `postlink local` and the tests wait for, all in one place.
+//! Whether the controller is idle: what `postlink local` and the tests wait for.
 
 use super::{
     context::Context,
@@ -6,7 +6,7 @@ use super::{
 };
 use jiff::Timestamp;
 
-/// The view of a controller that somebody has who waits for it and moves its clock.
+/// A handle for callers that wait for the controller and move its clock.
 #[derive(Clone)]
 pub struct Quiescence(Context);
 
@@ -15,7 +15,7 @@ impl Quiescence {
         Self(context.clone())
     }
 
-    /// Whether nothing is due and nothing in flight. Timers may wait.
+    /// Whether nothing is due or in flight. Timers may be pending.
     pub fn is_idle(&self) -> bool {
         let Self(context) = self;
         context.sync.is_complete()
@@ -29,18 +29,18 @@ impl Quiescence {
         self.0.sync.newest(kind) >= resource_version
     }
 
-    /// The timers something waits for, soonest first.
+    /// The non-periodic timers, soonest first.
     pub fn awaited(&self) -> Vec<(Timestamp, Key)> {
         self.0.queue.awaited()
     }
 
-    /// Contacts no instance known so far until [`Quiescence::release_instances`]: a clock that has jumped makes every
-    /// probe due at once, before the commit it jumped to has arrived.
+    /// Contacts no known instance until [`Quiescence::release_instances`]. Otherwise a clock that jumps makes every probe
+    /// due at once, before the commit at that time has arrived.
     pub fn hold_instances(&self) {
         self.0.runtime.hold();
     }
 
-    /// Ends the hold; what became due meanwhile is done now.
+    /// Ends the hold and enqueues what became due meanwhile.
     pub fn release_instances(&self) {
         self.0.queue.extend(self.0.runtime.release());
     }

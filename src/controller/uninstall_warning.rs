@@ -1,5 +1,5 @@
-//! How many connections there are, written on a ConfigMap of the installation: an admission policy reads it there and
-//! warns whoever uninstalls Postlink, because a policy sees one object and cannot count others.
+//! Writes the number of connections to a ConfigMap of the installation. An admission policy, which cannot count objects,
+//! reads it there and warns on uninstall.
 
 use super::{
     index::Index,
@@ -16,33 +16,32 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tracing::warn;
 
-/// Between two looks; a warning may be this old.
-const LOOK: Duration = Duration::from_secs(2);
+/// The number may be this old.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Between two tries after a failure.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// Between two looks at the ConfigMap itself: it may have been made, or made anew, by whoever installs.
-const AGAIN: Duration = Duration::from_secs(300);
+/// How often the ConfigMap is read again: an installation may have created or replaced it.
+const RESYNC: Duration = Duration::from_secs(300);
 
-/// Keeps the number up to date until the process ends. An installation without the ConfigMap has nobody to warn.
+/// Keeps the number up to date until the process ends. Does nothing if the ConfigMap does not exist.
 pub async fn keep(client: kube::Client, namespace: String, index: Index, sync: WatchSync) {
     let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
-    let (mut stored, mut told): (Option<(usize, Instant)>, _) = (None, false);
+    let (mut stored, mut warned): (Option<(usize, Instant)>, _) = (None, false);
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let count = index.connections().len();
-        let same = stored.is_some_and(|(known, at)| known == count && at.elapsed() < AGAIN);
+        let same = stored.is_some_and(|(written, at)| written == count && at.elapsed() < RESYNC);
         if same || !sync.is_complete() {
             continue;
         }
         match write(&api, count).await {
-            Ok(()) => (stored, told) = (Some((count, Instant::now())), false),
+            Ok(()) => (stored, warned) = (Some((count, Instant::now())), false),
             Err(error) => {
-                if !told {
-                    warn!(%error, configmap = IN_USE, %namespace, "the number of connections could not be written; whoever uninstalls Postlink is not warned of them");
+                if !warned {
+                    warn!(%error, configmap = IN_USE, %namespace, "failed to write the number of connections; uninstalling may not warn about connections in use");
                 }
-                told = true;
+                warned = true;
                 tokio::time::sleep(RETRY).await;
             }
         }

@@ -1,5 +1,5 @@
-//! One watch per kind and namespace feeds the index. Each has its own backoff: a kind that may not be read does not
-//! starve the others. An object that cannot be decoded is one bad item, not a dead watch.
+//! One watch per kind and namespace feeds the index. Each has its own backoff, so a kind that RBAC forbids does not delay
+//! the others. An object that cannot be decoded is skipped; it does not end the watch.
 
 use super::{
     context::Context,
@@ -24,14 +24,13 @@ use std::{collections::HashSet, fmt::Debug, time::Duration};
 use tokio::{sync::oneshot, task::JoinSet};
 use tracing::warn;
 
-/// A watch is renewed this often, in seconds. A peer that died without a word is noticed a few seconds later; until
-/// then nothing that changes is seen.
-const RENEW: u32 = 25;
-/// After a failure a watch rests, twice as long after each further one, so that a right that is missing is not asked
-/// for all the time; and not for longer than somebody who has mended it likes to wait.
+/// The timeout of a watch request in seconds. A silently broken connection goes unnoticed until then.
+const WATCH_TIMEOUT: u32 = 25;
+/// Backoff of a watch that fails. The maximum is short, so that a corrected RBAC role takes effect soon.
 const RETRY: Backoff =
     Backoff { first: SignedDuration::from_millis(500), max: SignedDuration::from_secs(20) };
-/// One of the three kinds, as the watches see it.
+
+/// How the watch of a kind updates the index.
 trait Watched:
     kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
 {
@@ -46,8 +45,8 @@ impl Watched for DynamicsConnection {
         context.index.apply_connection(object, Source::Watch)
     }
     fn delete(context: &Context, key: &Key) -> Affected {
-        if let Some(known) = context.index.connection(&key.namespace, &key.name) {
-            context.queue.extend(context.runtime.remove_connection(&known.uid().unwrap_or_default()));
+        if let Some(connection) = context.index.connection(&key.namespace, &key.name) {
+            context.queue.extend(context.runtime.remove_connection(&connection.uid().unwrap_or_default()));
         }
         context.index.delete_connection(&key.namespace, &key.name, None)
     }
@@ -75,15 +74,14 @@ impl Watched for PostLink {
     }
 }
 
-/// Starts all watches. Without the connections nothing can be said of a rule or a link: its own would seem to be gone,
-/// and a rule that says so lets a held disable or delete go through. So they are listed first, and if that is not
-/// possible the others wait. Posts are matched as they pass, so what they are matched against is listed before them.
-/// Without the rules there still are links by hand, and rules that come later have the posts matched anew; so if they
-/// cannot be listed nobody waits for them.
+/// Starts all watches. Connections are listed first, and the other kinds wait for them: otherwise the connection of a rule
+/// or link would seem to be deleted, and a rule that reports so releases a blocked disable or delete. Rules are listed
+/// before posts, because posts are matched on arrival. If the rules cannot be listed, posts do not wait: links by hand
+/// need no rules, and a rule that arrives later rematches the posts.
 pub fn start(context: &Context, tasks: &mut JoinSet<()>) {
     for namespace in context.namespaces.iter() {
         let (context, namespace) = (context.clone(), namespace.clone());
-        let (rules_tried, rules) = oneshot::channel();
+        let (rules_attempted, rules) = oneshot::channel();
         let (connections_listed, connections) = oneshot::channel();
         tasks.spawn(watch::<DynamicsConnection>(
             context.clone(),
@@ -93,10 +91,11 @@ pub fn start(context: &Context, tasks: &mut JoinSet<()>) {
         tasks.spawn(async move {
             // The senders live as long as their watches, which do not end.
             let _ = connections.await;
-            let watch_rules = watch::<AutomationRule>(context.clone(), namespace.clone(), Some(rules_tried));
+            let watch_rules =
+                watch::<AutomationRule>(context.clone(), namespace.clone(), Some(rules_attempted));
             let watch_posts = async {
                 let _ = rules.await;
-                context.sync.posts_begin(namespace.as_deref());
+                context.sync.set_posts_watched(namespace.as_deref());
                 watch::<PostLink>(context.clone(), namespace.clone(), None).await;
             };
             tokio::join!(watch_rules, watch_posts);
@@ -104,20 +103,20 @@ pub fn start(context: &Context, tasks: &mut JoinSet<()>) {
     }
 }
 
-async fn watch<K>(context: Context, namespace: Option<String>, waiting: Option<oneshot::Sender<()>>)
+async fn watch<K>(context: Context, namespace: Option<String>, mut listed: Option<oneshot::Sender<()>>)
 where
     K: Watched + kube::Resource<Scope = kube::core::NamespaceResourceScope>,
 {
     let api: Api<DeserializeGuard<K>> = api(&context.client, namespace.as_deref());
-    // Never `any_semantic`: a list may then be older than what is known, and a connection that is not in it yet would
-    // count as deleted, with all its links (§6).
-    let config = watcher::Config::default().timeout(RENEW).page_size(PAGE);
+    // Never `any_semantic`: a list could then be older than the index, and a connection missing from it would count as
+    // deleted, with all its links (§6).
+    let config = watcher::Config::default().timeout(WATCH_TIMEOUT).page_size(PAGE);
     let mut events = watcher(api, config).boxed();
-    let (mut waiting, mut first) = (waiting, true);
+    let mut first = true;
     let mut found: HashSet<Key> = HashSet::new();
     let mut failures = 0;
     while let Some(event) = events.next().await {
-        // kube's own backoff starts anew with each attempt to list, so a right that is missing is asked for every second.
+        // kube's own backoff resets with each attempt to list, so a missing permission would be retried every second.
         if !matches!(event, Ok(Event::Init) | Err(_)) {
             failures = 0;
         }
@@ -138,8 +137,8 @@ where
                     first = false;
                     context.sync.set_listed(K::KIND);
                 }
-                if let Some(waiting) = waiting.take() {
-                    let _ = waiting.send(());
+                if let Some(listed) = listed.take() {
+                    let _ = listed.send(());
                 }
             }
             Ok(Event::Apply(object)) => {
@@ -154,11 +153,11 @@ where
             }
             Err(error) => {
                 context.metrics.watch_failed(K::KIND.as_str());
-                warn!(kind = K::KIND.as_str(), namespace, %error, "the watch failed; retrying with backoff");
+                warn!(kind = K::KIND.as_str(), namespace, %error, "watch failed; retrying with backoff");
                 if K::KIND == Kind::AutomationRule
-                    && let Some(waiting) = waiting.take()
+                    && let Some(listed) = listed.take()
                 {
-                    let _ = waiting.send(());
+                    let _ = listed.send(());
                 }
                 failures += 1;
                 let pause = RETRY.delay(failures) + RETRY.first.mul_f64(rand::random());
@@ -189,7 +188,7 @@ fn apply<K: Watched>(context: &Context, object: DeserializeGuard<K>) -> Key {
         }
         Err(bad) => {
             let key = key_of_parts(K::KIND, &bad.metadata);
-            // What was known of it before stays: an object that cannot be read is not an object that is gone.
+            // The index keeps the last valid version: an object that cannot be decoded is not deleted.
             let error = without_values(&bad.error);
             context.undecodable.add(&key);
             warn!(
@@ -207,8 +206,8 @@ fn apply<K: Watched>(context: &Context, object: DeserializeGuard<K>) -> Key {
     }
 }
 
-/// What serde says of an object that does not fit, without the value that does not: it may be a post's text (§6). Only
-/// what serde itself says is kept, in the spelling of either crate that says it.
+/// A decoding error without the value, which may be a post's text (§6). Only serde's fixed phrases are kept, in the
+/// spelling of either crate.
 fn without_values(error: &str) -> String {
     let lower = error.to_ascii_lowercase();
     if lower.starts_with("missing field") {
@@ -216,9 +215,9 @@ fn without_values(error: &str) -> String {
     }
     let faults = ["invalid type", "invalid value", "invalid length", "unknown variant", "unknown field"];
     let Some(fault) = faults.into_iter().find(|fault| lower.starts_with(fault)) else {
-        return "it does not fit the definition".to_owned();
+        return "the object does not match the schema".to_owned();
     };
-    // The last one: what stands before it is the value, whatever it says.
+    // The last occurrence: an earlier one is part of the value.
     let expected = lower.rfind("expected ").map(|at| &error[at + "expected ".len()..]);
     format!("{fault}, expected {}", expected.unwrap_or("something else"))
 }
@@ -235,8 +234,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_says_what_is_wrong_with_an_object_and_not_what_stands_in_it() {
-        for (error, said) in [
+    fn decode_errors_do_not_contain_the_value() {
+        for (error, expected) in [
             (r#"Invalid type string "my "whole" post". Expected i32"#, "invalid type, expected i32"),
             (r#"invalid type: string "as expected by me", expected i32"#, "invalid type, expected i32"),
             (
@@ -245,9 +244,9 @@ mod tests {
             ),
             ("unknown variant `my post`, expected `Positive`", "unknown variant, expected `Positive`"),
             ("missing field `url`", "missing field `url`"),
-            ("my post is not a time", "it does not fit the definition"),
+            ("my post is not a time", "the object does not match the schema"),
         ] {
-            assert_eq!(without_values(error), said);
+            assert_eq!(without_values(error), expected);
         }
     }
 }

@@ -25,11 +25,11 @@ pub async fn work(context: Context, concurrency: usize) {
         };
         let (permit, (key, waited)) = tokio::select! {
             biased;
-            // A reconcile that panicked would keep its key in flight for ever, so the process ends at once.
+            // A panicked reconcile would leave its key in flight forever, so the process ends.
             Some(ended) = reconciles.join_next() => match ended {
                 Ok(()) => continue,
                 Err(failure) => {
-                    error!(%failure, "a reconcile panicked");
+                    error!(%failure, "a reconcile panicked; exiting");
                     return;
                 }
             },
@@ -56,7 +56,7 @@ async fn reconcile(context: &Context, key: &Key) -> Option<Requeue> {
         Kind::AutomationRule => automation_rule::reconcile(context, key).await,
         Kind::PostLink => post_link::reconcile(context, key).await,
     };
-    context.metrics.reconciled(key.kind.as_str(), record::word(&result), begin.elapsed());
+    context.metrics.reconciled(key.kind.as_str(), record::result_label(&result), begin.elapsed());
     let uid = context.index.uid(key);
     trace!(kind = key.kind.as_str(), namespace = %key.namespace, name = %key.name, uid, ?result, "reconciled");
     match result {
@@ -64,7 +64,7 @@ async fn reconcile(context: &Context, key: &Key) -> Option<Requeue> {
             context.failures.forget(key);
             requeue
         }
-        // The watch delivers what was faster, and enqueues the key.
+        // The watch delivers the deletion.
         Err(ApiError::Gone) => {
             context.failures.forget(key);
             None

@@ -1,4 +1,4 @@
-//! R8, §4.1: whether a rule is at work, and what it says when it is not or when it holds its connection.
+//! R8, §4.1: whether a rule is active, and why it is not or why it blocks its connection.
 
 use super::{
     conditions::Conditions,
@@ -15,19 +15,18 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-/// Everything the decision rests on.
+/// The input of the decision.
 pub struct AutomationRuleView<'a> {
-    /// The time.
     pub now: Timestamp,
-    /// The rule: the copy whose resourceVersion the write will carry.
+    /// The version whose resourceVersion the write will carry.
     pub rule: &'a AutomationRule,
-    /// The connection of the name it refers to, if there is one.
+    /// The connection named in `spec.connectionRef`, if it exists.
     pub named: Option<&'a ConnectionFacts>,
-    /// The clauses kept: [`Clauses::KEPT`].
+    /// [`Clauses::KEPT`], except in tests of the clauses.
     pub clauses: &'a Clauses,
 }
 
-/// The status as it should be.
+/// Returns the desired status.
 pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
     let rule = view.rule;
     let old = rule.status.clone().unwrap_or_default();
@@ -49,8 +48,8 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
     let readiness = match &activation {
         Activation::Active(_) => {
             conditions.set(ConditionType::Active, true, Reason::Reserved, messages::reserved(connection));
-            let holds = view.named.filter(|c| c.deleted_at.is_some() || !c.wants_enabled);
-            if let Some(held) = holds {
+            let held = view.named.filter(|c| c.deleted_at.is_some() || !c.wants_enabled);
+            if let Some(held) = held {
                 let message = messages::holds_connection(connection, held.deleted_at.is_some());
                 conditions.set(
                     ConditionType::HoldsConnection,
@@ -68,7 +67,7 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
             Readiness::Ready(Reason::Inactive, messages::inactive())
         }
         Activation::Inactive => {
-            let reason = waits(view.named, named.as_ref());
+            let reason = inactive_reason(view.named, named.as_ref());
             let message = messages::rule_waits(reason, connection, record_type);
             conditions.set(ConditionType::Active, false, reason, message.clone());
             Readiness::NotReady(reason, message)
@@ -90,8 +89,8 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
     }
 }
 
-/// Why a rule that wants to work does not.
-fn waits(connection: Option<&ConnectionFacts>, named: Option<&NamedConnection<String>>) -> Reason {
+/// Why a rule with `spec.active: true` is not active.
+fn inactive_reason(connection: Option<&ConnectionFacts>, named: Option<&NamedConnection<String>>) -> Reason {
     let (Some(connection), Some(named)) = (connection, named) else { return Reason::ConnectionNotFound };
     if connection.deleted_at.is_some() {
         return Reason::ConnectionTerminating;
@@ -109,7 +108,7 @@ fn waits(connection: Option<&ConnectionFacts>, named: Option<&NamedConnection<St
     Reason::ReservationPending
 }
 
-/// From when on the rule counts as switched on: kept while `spec.active` stays true, also over a move.
+/// When the rule was activated: kept while `spec.active` stays true, even if it changes its connection.
 fn active_from(view: &AutomationRuleView<'_>, old: &AutomationRuleStatus) -> Option<Time> {
     if !view.rule.spec.active {
         return None;

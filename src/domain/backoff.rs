@@ -1,18 +1,17 @@
-//! Exponential backoff: one for everything that is retried.
+//! Exponential backoff for all retries.
 
 use jiff::SignedDuration;
 
-/// Delays that double with each failure in a row.
+/// Delays that double with each consecutive failure.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     /// After the first failure.
     pub first: SignedDuration,
-    /// Never longer than this.
     pub max: SignedDuration,
 }
 
 impl Backoff {
-    /// The delay after that many failures in a row.
+    /// The delay after this many consecutive failures.
     pub fn delay(self, failures: u32) -> SignedDuration {
         let factor = 1_i32 << failures.saturating_sub(1).min(20);
         self.first.checked_mul(factor).map_or(self.max, |delay| delay.min(self.max))

@@ -1,4 +1,4 @@
-//! Building the conditions of a status: order, transition times, and the events a transition deserves.
+//! Builds the conditions of a status (order, transition times), and the events for transitions.
 
 use crate::api::{
     Condition, ConditionStatus, ConditionType, Reason,
@@ -7,8 +7,7 @@ use crate::api::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// Collects the conditions of one decision. What is not set is absent afterwards, so a forged or outdated
-/// condition does not survive.
+/// Collects the conditions of one decision. A condition that is not set is removed, even a forged or outdated one.
 pub struct Conditions<'a> {
     now: Timestamp,
     generation: i64,
@@ -17,12 +16,12 @@ pub struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// Starts from the stored conditions of an object at `generation`.
+    /// `old` are the stored conditions, for their transition times.
     pub fn new(now: Timestamp, generation: i64, old: &'a [Condition]) -> Self {
         Self { now, generation, old, new: Vec::new() }
     }
 
-    /// Sets one condition; the transition time stays while the status stays.
+    /// Sets one condition; its transition time changes only with its status.
     pub fn set(
         &mut self,
         type_: ConditionType,
@@ -54,20 +53,18 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// Something worth an event.
+/// A change of a condition that is published as an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// Whether somebody should look at it (a `Warning` event).
+    /// Whether it is a `Warning` event.
     pub warning: bool,
-    /// The reason of the condition that changed.
     pub reason: Reason,
-    /// Its message.
     pub message: String,
 }
 
-/// The condition types whose changes are told as events. `Ready` comes last: it mostly repeats the others.
-/// `RecordAvailable` is not among them: when a connection goes down, its own event says so once, not each link's.
-const TOLD: [ConditionType; 8] = [
+/// The condition types whose changes are published as events. `Ready` comes last, because it mostly repeats the others.
+/// `RecordAvailable` is missing: when a connection goes down, one event of the connection is enough.
+const EVENT_TYPES: [ConditionType; 8] = [
     ConditionType::Linked,
     ConditionType::Active,
     ConditionType::HoldsConnection,
@@ -78,18 +75,18 @@ const TOLD: [ConditionType; 8] = [
     ConditionType::Ready,
 ];
 
-/// What changed between two lists of conditions, as events: one per changed (status, reason), none while steady.
+/// The events for the changes between two lists of conditions: one per changed status or reason.
 pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
-    let mut told = Vec::new();
-    for type_ in TOLD {
+    let mut transitions = Vec::new();
+    for type_ in EVENT_TYPES {
         let Some(after) = find(new, type_) else { continue };
         let Some(reason) = reason(new, type_) else { continue };
         let before = find(old, type_);
         if before.is_some_and(|b| b.status == after.status && b.reason == after.reason) {
             continue;
         }
-        let repeats = told.iter().any(|t: &Transition| t.reason == reason);
-        if repeats || passing(reason) || (before.is_none() && quiet_at_first(reason)) {
+        let repeats = transitions.iter().any(|t: &Transition| t.reason == reason);
+        if repeats || is_transient(reason) || (before.is_none() && is_initial(reason)) {
             continue;
         }
         let warning = match type_ {
@@ -99,18 +96,18 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
             ConditionType::Default | ConditionType::RecordTypeInUse => false,
             _ => after.status != ConditionStatus::True && !is_true(new, ConditionType::Ready),
         };
-        told.push(Transition { warning, reason, message: after.message.clone() });
+        transitions.push(Transition { warning, reason, message: after.message.clone() });
     }
-    told
+    transitions
 }
 
-/// Reasons that say nothing happened when they are the first thing said about an object.
-fn quiet_at_first(reason: Reason) -> bool {
+/// Reasons that are not worth an event on a new object.
+fn is_initial(reason: Reason) -> bool {
     matches!(reason, Reason::NotRequested | Reason::NotDefault | Reason::Inactive)
 }
 
-/// Reasons that pass by themselves within moments, and what a link's record and connection say elsewhere.
-fn passing(reason: Reason) -> bool {
+/// Reasons that resolve within moments, or that the record or connection of a link reports as well.
+fn is_transient(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::Connecting | Reason::ReservationPending | Reason::RecordPending | Reason::ConnectionNotReady

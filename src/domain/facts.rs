@@ -1,4 +1,4 @@
-//! What decisions need to know of an object's neighbours: small, plain, taken from the stored object as it is.
+//! The fields of neighboring objects that decisions need.
 
 use crate::api::{
     ActiveRule, AutomationRule, ConditionStatus, ConditionType, ConnectionState, DynamicsConnection, Reason,
@@ -9,39 +9,34 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use uuid::Uuid;
 
-/// What an annotation asks for now, if it has not been handled yet: requests are told apart by their values.
+/// The value of a request annotation, unless it is the one handled last.
 pub fn unhandled<'a>(requested: Option<&'a str>, handled: Option<&str>) -> Option<&'a str> {
     requested.filter(|value| Some(*value) != handled)
 }
 
-/// A connection, as its neighbours see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionFacts {
-    /// Its name.
     pub name: String,
-    /// Its identity.
     pub uid: String,
-    /// When it was created.
     pub created: Timestamp,
-    /// When its deletion was asked for.
+    /// Its deletionTimestamp.
     pub deleted_at: Option<Timestamp>,
     /// `spec.enabled`.
     pub wants_enabled: bool,
-    /// Whether our finalizer is on.
+    /// Whether it has our finalizer.
     pub finalizer: bool,
-    /// Since when a disable or delete is held by active rules (§4.6).
+    /// Since when active rules block a disable or delete (§4.6).
     pub held_since: Option<Timestamp>,
-    /// The effective state.
+    /// `status.state`.
     pub state: Option<ConnectionState>,
-    /// Why credentials, Secret, host or organisation cannot be used, if so.
+    /// Why credentials, Secret, host or organization cannot be used.
     pub unusable: Option<Reason>,
-    /// The organisation behind it.
     pub organization: Option<Uuid>,
-    /// The record types in force, the first one first.
+    /// The record types in force; the first is the default.
     pub record_types: Vec<String>,
     /// Since when it is the default of its namespace (R3).
     pub default_since: Option<Timestamp>,
-    /// The reservations.
+    /// Its reservations.
     pub active_rules: Vec<ActiveRule>,
     /// `spec.instanceUrl`.
     pub instance_url: String,
@@ -50,7 +45,6 @@ pub struct ConnectionFacts {
 }
 
 impl ConnectionFacts {
-    /// The facts of a stored connection.
     pub fn of(connection: &DynamicsConnection) -> Self {
         let status = connection.status.clone().unwrap_or_default();
         let since = |type_| {
@@ -70,8 +64,8 @@ impl ConnectionFacts {
             state: status.state,
             unusable: unusable(&status.conditions),
             organization: status.organization.as_ref().map(|o| o.id),
-            // What the status says is in force, even when the spec has moved on: a rule must not let go of a
-            // table between the moment it leaves the spec and the moment the connection keeps it (R9).
+            // From the status, even if the spec differs: a rule must not release a record type between its removal from the
+            // spec and the write that keeps it in force (R9).
             record_types: status
                 .metadata
                 .map_or_else(|| connection.spec.record_types.clone(), |metadata| metadata.record_types),
@@ -82,17 +76,17 @@ impl ConnectionFacts {
         }
     }
 
-    /// Whether a wish to disable or delete is stored (§4.3): no new rule gets in.
+    /// Whether a disable or delete is requested (§4.3), so that no rule can be added.
     pub fn fenced(&self) -> bool {
         !self.finalizer || self.deleted_at.is_some() || !self.wants_enabled
     }
 
-    /// Whether that rule is reserved here.
+    /// Whether it has a reservation of this rule.
     pub fn lists(&self, rule_uid: &str) -> bool {
         self.active_rules.iter().any(|entry| entry.uid == rule_uid)
     }
 
-    /// Why no new link can go through it now, or nothing when one can (R21).
+    /// Why no link can be created through it now; `None` if it can (R21).
     pub fn refuses_links(&self) -> Option<Reason> {
         if self.unusable == Some(Reason::OrganizationChanged) {
             return Some(Reason::OrganizationChanged);
@@ -108,7 +102,7 @@ impl ConnectionFacts {
     }
 }
 
-/// The reason a connection's Ready condition gives when it is the credentials, Secret, host or organisation.
+/// The reason of a False Ready condition, if it is about credentials, Secret, host or organization.
 fn unusable(conditions: &[crate::api::Condition]) -> Option<Reason> {
     let not_ready =
         find(conditions, ConditionType::Ready).is_some_and(|c| c.status == ConditionStatus::False);
@@ -127,24 +121,19 @@ fn unusable(conditions: &[crate::api::Condition]) -> Option<Reason> {
     })
 }
 
-/// A rule, as its neighbours see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleFacts {
-    /// Its name.
     pub name: String,
-    /// Its identity.
     pub uid: String,
-    /// Its `metadata.generation`.
     pub generation: i64,
-    /// When it was created.
     pub created: Timestamp,
-    /// Whether it asks to be at work: `spec.active` and not being deleted.
+    /// `spec.active` and not being deleted.
     pub wants_active: bool,
-    /// The connection it names.
+    /// The name in `spec.connectionRef`.
     pub connection: String,
-    /// The connection its `Active` condition is True on.
+    /// The UID of the connection on which its `Active` condition is True.
     pub active_on: Option<String>,
-    /// Whether the last decision about it was for this generation and is not waiting for a reservation.
+    /// Whether the last decision was for this generation and is not waiting for a reservation.
     pub settled: bool,
     /// `status.activeFrom`.
     pub active_from: Option<Timestamp>,
@@ -157,7 +146,6 @@ pub struct RuleFacts {
 }
 
 impl RuleFacts {
-    /// The facts of a stored rule.
     pub fn of(rule: &AutomationRule) -> Self {
         let default = crate::api::AutomationRuleStatus::default();
         let status = rule.status.as_ref().unwrap_or(&default);
@@ -180,13 +168,13 @@ impl RuleFacts {
         }
     }
 
-    /// Whether it is effectively active on that connection (§4.1): both sides say so.
+    /// Whether it is active on that connection according to both objects (§4.1).
     pub fn effective_on(&self, connection: &ConnectionFacts) -> bool {
         self.active_on.as_deref() == Some(connection.uid.as_str()) && connection.lists(&self.uid)
     }
 }
 
-/// When an object was created; the epoch when the store does not say.
+/// The creationTimestamp; the epoch if it is not set.
 pub fn created(metadata: &kube::core::ObjectMeta) -> Timestamp {
     metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0)
 }

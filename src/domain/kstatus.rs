@@ -1,19 +1,18 @@
-//! What `Ready`, `Reconciling` and `Stalled` say: one place for all kinds (§3 "Ready", kstatus).
+//! Sets `Ready`, `Reconciling` and `Stalled` for all kinds (§3 "Ready", kstatus).
 
 use super::conditions::Conditions;
 use crate::api::{ConditionStatus, ConditionType, Reason};
 
-/// Whether nothing is broken or waits for someone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Nothing is. Intended off-states are this too.
+    /// Nothing is broken or waiting. Includes intended off-states.
     Ready(Reason, String),
-    /// Something is; whether it is retried or waits for a person follows from the reason.
+    /// The reason decides whether it is retried or needs a user's action.
     NotReady(Reason, String),
 }
 
-/// Reasons that nothing but a person's act removes.
-fn waits_for_someone(reason: Reason) -> bool {
+/// Reasons that only a user's action resolves.
+fn requires_user_action(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::HoldsConnection
@@ -29,18 +28,18 @@ fn waits_for_someone(reason: Reason) -> bool {
     )
 }
 
-/// Writes the trio. `Reconciling` and `Stalled` are abnormal-true, absent when fine, never both.
+/// Sets the three conditions. `Reconciling` and `Stalled` are abnormal-true: absent when false, never both present.
 pub fn write(conditions: &mut Conditions<'_>, readiness: Readiness) {
     match readiness {
         Readiness::Ready(reason, message) => conditions.set(ConditionType::Ready, true, reason, message),
         Readiness::NotReady(reason, message) => {
-            // Not reached for the first time yet: nobody can tell whether anything is broken.
-            let first = matches!(reason, Reason::Connecting);
-            let status = if first { ConditionStatus::Unknown } else { ConditionStatus::False };
+            // Before the first probe, readiness is unknown.
+            let unknown = matches!(reason, Reason::Connecting);
+            let status = if unknown { ConditionStatus::Unknown } else { ConditionStatus::False };
             conditions.set(ConditionType::Ready, status, reason, message.clone());
-            if first {
+            if unknown {
                 conditions.set(ConditionType::Reconciling, true, Reason::Progressing, message);
-            } else if waits_for_someone(reason) {
+            } else if requires_user_action(reason) {
                 conditions.set(ConditionType::Stalled, true, reason, message);
             } else {
                 conditions.set(ConditionType::Reconciling, true, Reason::ProgressingWithRetry, message);

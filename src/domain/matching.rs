@@ -1,4 +1,5 @@
-//! Which posts a rule matches: AND across filters, OR inside one; a filter on what the post lacks does not match.
+//! Matches posts against the filters of rules: AND across filters, OR within one. A filter on a field that the post lacks
+//! does not match.
 
 use crate::api::{IncludeExclude, Match, Post};
 use caseless::default_case_fold_str;
@@ -10,14 +11,14 @@ use std::{
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// A rule's filters, prepared for many posts.
+/// The filters of a rule, folded once for many posts.
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
     filters: Match,
     keywords: Vec<Phrase>,
 }
 
-/// Equal texts for readers become equal strings: composed or not, whatever the case (`Straße` = `STRASSE`).
+/// Folds case and Unicode normalization, so that `Straße` equals `STRASSE`.
 fn fold(text: &str) -> String {
     default_case_fold_str(&text.nfd().collect::<String>()).nfc().collect()
 }
@@ -29,7 +30,6 @@ fn fold_all(values: &mut [String]) {
 }
 
 impl Matcher {
-    /// Prepares filters.
     pub fn new(filters: Option<&Match>) -> Self {
         let mut filters = filters.cloned().unwrap_or_default();
         for list in
@@ -37,15 +37,14 @@ impl Matcher {
         {
             fold_all(list);
         }
-        for either in [&mut filters.authors, &mut filters.author_tags].into_iter().flatten() {
-            fold_all(&mut either.include);
-            fold_all(&mut either.exclude);
+        for lists in [&mut filters.authors, &mut filters.author_tags].into_iter().flatten() {
+            fold_all(&mut lists.include);
+            fold_all(&mut lists.exclude);
         }
         let keywords = filters.keywords.iter().filter_map(|k| Phrase::of(k)).collect();
         Self { filters, keywords }
     }
 
-    /// Whether every filter matches.
     pub fn matches(&self, text: &Text<'_>) -> bool {
         let f = &self.filters;
         let post = text.post;
@@ -58,25 +57,25 @@ impl Matcher {
             && (f.intentions.is_empty() || post.intentions.iter().any(|i| f.intentions.contains(i)))
             && (f.search_topics.is_empty() || text.topics.iter().any(|t| f.search_topics.contains(t)))
             && f.reach.as_ref().is_none_or(|range| {
-                let asked = range.min.is_some() || range.max.is_some();
-                !asked
+                let unbounded = range.min.is_none() && range.max.is_none();
+                unbounded
                     || post.reach.is_some_and(|reach| {
                         range.min.is_none_or(|min| reach >= min) && range.max.is_none_or(|max| reach <= max)
                     })
             })
-            && either(f.authors.as_ref(), &text.authors)
-            && either(f.author_tags.as_ref(), &text.tags)
+            && include_exclude(f.authors.as_ref(), &text.authors)
+            && include_exclude(f.author_tags.as_ref(), &text.tags)
             && (f.keywords.is_empty() || self.has_keyword(text))
     }
 
-    /// Title and content are two texts: a phrase does not run from one into the other.
+    /// A phrase does not span title and content.
     fn has_keyword(&self, text: &Text<'_>) -> bool {
         let [title, content] = text.words();
         self.keywords.iter().any(|phrase| title.contain(phrase) || content.contain(phrase))
     }
 }
 
-/// A post, prepared for many rules: each of its words is folded once, and only when a rule has keywords.
+/// A post, folded once for many rules. Its words are folded only when a rule has keywords.
 pub struct Text<'a> {
     post: &'a Post,
     source: Option<String>,
@@ -89,7 +88,6 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// Prepares a post.
     pub fn of(post: &'a Post) -> Self {
         let one = |value: &Option<String>| value.as_deref().map(|v| fold(v.trim()));
         let author = post.author.as_ref();
@@ -116,8 +114,8 @@ impl<'a> Text<'a> {
     }
 }
 
-fn one_of(wanted: &[String], value: Option<&String>) -> bool {
-    wanted.is_empty() || value.is_some_and(|value| wanted.contains(value))
+fn one_of(filter: &[String], value: Option<&String>) -> bool {
+    filter.is_empty() || value.is_some_and(|value| filter.contains(value))
 }
 
 /// A handle with and without its leading `@`.
@@ -127,8 +125,8 @@ fn handles(name: &str) -> Vec<String> {
     if bare == name { vec![name.clone(), format!("@{name}")] } else { vec![name, bare] }
 }
 
-/// Include and exclude; a post that says nothing of the matter lacks the field and does not match.
-fn either(filter: Option<&IncludeExclude>, values: &[String]) -> bool {
+/// A post without values does not match, even with `exclude` alone.
+fn include_exclude(filter: Option<&IncludeExclude>, values: &[String]) -> bool {
     let Some(filter) = filter else { return true };
     if filter.include.is_empty() && filter.exclude.is_empty() {
         return true;
@@ -143,7 +141,7 @@ fn either(filter: Option<&IncludeExclude>, values: &[String]) -> bool {
 struct Word {
     sigil: Option<char>,
     text: String,
-    /// A number for the text, to compare first.
+    /// Compared before the text.
     hash: u64,
 }
 
@@ -154,7 +152,7 @@ impl Word {
         Self { sigil, text: text.to_owned(), hash: hasher.finish() }
     }
 
-    /// Whether a keyword's word finds this one.
+    /// Whether a word of a keyword matches this one.
     fn is(&self, wanted: &Self) -> bool {
         self.hash == wanted.hash
             && self.text == wanted.text
@@ -162,7 +160,7 @@ impl Word {
     }
 }
 
-/// A keyword: one word, or several in a row.
+/// A keyword of one or more consecutive words.
 #[derive(Clone, Debug)]
 struct Phrase {
     words: Vec<Word>,
@@ -177,11 +175,11 @@ impl Phrase {
     }
 }
 
-/// The words of a text. A namespace may have more than a hundred thousand keywords: were the text read for each, one
-/// long post would take seconds. So each keyword is looked up instead, among all runs of as many words as it has.
+/// The words of a text. A namespace may have more than a hundred thousand keywords, and searching a long post for each
+/// would take seconds. So each keyword is looked up in a hash table of all runs of the same number of words.
 struct Words {
     words: Vec<Word>,
-    /// By length of the run: where a run with this hash begins first.
+    /// By length: the first position of a run with this hash.
     runs: RefCell<HashMap<usize, HashMap<u64, usize>>>,
 }
 
@@ -190,7 +188,7 @@ impl Words {
         Self { words: words(text), runs: RefCell::default() }
     }
 
-    /// Whether a phrase stands in the text, word for word. `late` finds `#late` too; `#late` finds only `#late`.
+    /// Whether the text contains a phrase. `late` also matches `#late`; `#late` matches only `#late`.
     fn contain(&self, phrase: &Phrase) -> bool {
         let length = phrase.words.len();
         let mut runs = self.runs.borrow_mut();
@@ -201,7 +199,7 @@ impl Words {
             }
             first
         });
-        // A hash knows nothing of signs, and two runs may share one: what is found is compared.
+        // The hash ignores sigils and may collide, so the words are compared.
         of_length.get(&phrase.hash).is_some_and(|begin| {
             self.words[*begin..]
                 .windows(length)
@@ -210,18 +208,18 @@ impl Words {
     }
 }
 
-/// A number for several words in a row, whatever signs lead them.
+/// Hashes a run of words without their sigils.
 fn run_hash(words: &[Word]) -> u64 {
     words.iter().fold(0, |run: u64, word| run.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(word.hash))
 }
 
-/// A text as its words, by Unicode's own word boundaries, so that it works where no spaces are written.
+/// Splits a text at Unicode word boundaries, which also works for languages without spaces.
 fn words(text: &str) -> Vec<Word> {
     let folded = fold(text);
     let mut words = Vec::new();
     let mut before = None;
     for segment in folded.split_word_bounds() {
-        if segment.chars().any(says_something) {
+        if segment.chars().any(is_searchable) {
             let sigil = before.filter(|c| matches!(c, '#' | '@' | '$'));
             words.push(Word::of(sigil, segment));
         }
@@ -230,8 +228,8 @@ fn words(text: &str) -> Vec<Word> {
     words
 }
 
-/// Letters, digits, and signs people search for (an emoji); not spaces and punctuation.
-fn says_something(c: char) -> bool {
+/// Letters, digits and symbols such as emoji, but no spaces or punctuation.
+fn is_searchable(c: char) -> bool {
     let punctuation = c.is_ascii_punctuation()
         || ('\u{2000}'..='\u{206f}').contains(&c)
         || ('\u{3000}'..='\u{303f}').contains(&c)

@@ -21,7 +21,7 @@ pub fn used_by(names: &[String]) -> String {
 }
 
 /// "a, b, c and 9 more": a message that names everything outgrows what a condition may hold, and the API server would
-/// refuse the status for ever.
+/// refuse the status forever.
 fn first_of(names: &[String]) -> String {
     let text = names[..names.len().min(NAMES)].join(", ");
     if names.len() > NAMES { format!("{text} and {} more", names.len() - NAMES) } else { text }

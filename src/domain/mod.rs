@@ -1,9 +1,9 @@
 //! The documented rules as pure functions: a view goes in, a decision comes out.
 //!
-//! Nothing here reads a clock, talks to a server, locks or logs: the time, the neighbors and what the instance said are
-//! part of the view. So the model checker, the tests and the controller all run these same functions.
+//! No function here reads a clock, calls a server, locks or logs: the time, the neighbors and the instance's response are
+//! part of the view. The model checker, the tests and the controller all run the same functions.
 //!
-//! A § here and elsewhere in the code is a section of `docs/semantics.md`.
+//! § in a comment refers to a section of `docs/semantics.md`.
 
 pub mod automation_rule;
 pub mod backoff;

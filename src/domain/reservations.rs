@@ -1,41 +1,42 @@
-//! R8 and §4: which rules hold a connection, which may reserve it, and when it may be disabled or deleted.
+//! R8 and §4: which rules have a reservation in a connection, which may get one, and when the connection may be disabled
+//! or deleted.
 //!
-//! The truth lives in the connection itself (`status.activeRules`), so that the check and the change are one
-//! atomic write. Identities are a type parameter: the model checker explores these functions with small numbers.
+//! Reservations are stored in the connection (`status.activeRules`), so that the check and the change are one atomic
+//! write. The identity of a rule is a type parameter: the model checker uses small numbers.
 
-/// The clauses of §4 the proof rests on. Production keeps them all ([`Clauses::KEPT`]); a test takes them away one
-/// by one and shows what breaks.
+/// The clauses of §4 on which the proof rests. Production keeps them all ([`Clauses::KEPT`]); a test removes each one and
+/// shows that the promises no longer hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(clippy::struct_excessive_bools)] // They are independent of one another; an enum would say otherwise.
+#[allow(clippy::struct_excessive_bools)] // The clauses are independent.
 pub struct Clauses {
     /// §4.1: Active False → True needs an entry that carries the rule's current generation.
     pub activation_needs_current_entry: bool,
-    /// §4.1: an entry's generation never goes back.
+    /// §4.1: an entry's generation never decreases.
     pub generation_never_falls: bool,
-    /// §4.1: a rule that moves is made inactive at the old connection first.
+    /// §4.1: a rule that changes its connection becomes inactive on the old one first.
     pub move_deactivates_first: bool,
-    /// §4.2: a release rests on a live read, never on a cache.
+    /// §4.2: a release requires a live read; the cache is not enough.
     pub release_reads_live: bool,
     /// §4.2: a release compares the generation it read with the entry's.
     pub release_compares_generations: bool,
     /// §4.2: a rule that is Active here is never released.
     pub release_spares_active: bool,
-    /// §4.2: an entry older than its (inactive) rule is released, or a fenced hold could last for ever.
+    /// §4.2: an entry older than its (inactive) rule is released; otherwise it could block a disable or delete forever.
     pub outdated_entry_is_released: bool,
-    /// §4.3: no reservation once the wish to disable or delete is stored.
+    /// §4.3: no reservation once a disable or delete is requested.
     pub intent_is_the_fence: bool,
-    /// §4.3: the rules already in keep working, also when a copy shows a connection that has lost their entries.
+    /// §4.3: active rules stay active, even when their entries are missing from a version of the connection.
     pub rules_in_keep_working: bool,
-    /// §4.4, §4.5: neither Disabled nor the finalizer's removal while entries are there.
+    /// §4.4, §4.5: Disabled is not written and the finalizer not removed while entries exist.
     pub change_waits_for_entries: bool,
     /// §4.4: the rules are listed live before Disabled is written or the finalizer removed.
     pub change_lists_live: bool,
-    /// §4.4: a rule that is Active here without an entry gets it back, fence or not.
+    /// §4.4: a rule that is Active here without an entry regains it, even behind the fence.
     pub lost_entry_is_restored: bool,
 }
 
 impl Clauses {
-    /// All of them: what production runs.
+    /// All clauses, as in production.
     pub const KEPT: Clauses = Clauses {
         activation_needs_current_entry: true,
         generation_never_falls: true,
@@ -52,46 +53,42 @@ impl Clauses {
     };
 }
 
-/// One reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reservation<Id> {
-    /// The rule.
     pub rule: Id,
-    /// The rule's generation it was made for.
+    /// The generation of the rule that it was made for.
     pub generation: i64,
 }
 
-/// One rule, as one read showed it.
+/// A rule, as read from the index or a live list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Candidate<Id> {
-    /// The rule.
     pub rule: Id,
-    /// Its generation at that read.
     pub generation: i64,
-    /// Whether it wanted this connection: `spec.active`, not being deleted, and `connectionRef` names it.
+    /// `spec.active`, not being deleted, and `connectionRef` names this connection.
     pub wants: bool,
-    /// Whether its `Active` was True on this connection's UID.
+    /// Whether its `Active` is True on this connection's UID.
     pub active_here: bool,
-    /// Whether this connection offers the record type it names.
+    /// Whether this connection offers its record type.
     pub offered: bool,
 }
 
-/// The connection, as the copy says that the write will carry the resourceVersion of.
+/// The connection, in the version whose resourceVersion the write will carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // Four facts of the stored object, each independent.
+#[allow(clippy::struct_excessive_bools)] // Four independent facts of the stored object.
 pub struct Fence {
-    /// Our finalizer is on.
+    /// Whether it has our finalizer.
     pub finalizer: bool,
-    /// A deletionTimestamp is set.
+    /// Whether a deletionTimestamp is set.
     pub deleting: bool,
     /// `spec.enabled`.
     pub enabled: bool,
-    /// Link creations through this connection may still be under way (§4.4).
+    /// Whether link creations through this connection may still be in flight (§4.4).
     pub creations_in_flight: bool,
 }
 
 impl Fence {
-    /// §4.5: the finalizer is put on before anything else.
+    /// §4.5: the finalizer is added before any other write.
     pub fn needs_finalizer(self) -> bool {
         !self.finalizer && !self.deleting
     }
@@ -100,28 +97,28 @@ impl Fence {
         self.finalizer && !self.deleting && self.enabled
     }
 
-    fn change_wanted(self) -> bool {
+    fn change_requested(self) -> bool {
         self.deleting || !self.enabled
     }
 }
 
-/// What the connection's next write says.
+/// The content of the connection's next write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservationDecision<Id> {
-    /// The reservations, in the order they came.
+    /// The reservations, oldest first.
     pub entries: Vec<Reservation<Id>>,
-    /// Nothing is certain before the rules have been listed live: do it and decide again.
+    /// List the rules live and decide again.
     pub needs_live_list: bool,
     /// Disabled may be written, together with the (empty) entries.
     pub may_disable: bool,
-    /// The finalizer may be removed. The stored entries are empty already.
+    /// The finalizer may be removed. The stored entries are already empty.
     pub may_remove_finalizer: bool,
-    /// Rules that wanted in when the list was full.
+    /// Rules that found the list full.
     pub turned_away: Vec<Id>,
 }
 
 impl<Id> ReservationDecision<Id> {
-    /// §4.4: whether `state: Disabled` is written, together with the entries. `stored` = it is Disabled already.
+    /// §4.4: whether to write `state: Disabled`, together with the entries. `stored` is whether it is already Disabled.
     pub fn disables(&self, fence: Fence, stored: bool) -> bool {
         let stays = stored && self.entries.is_empty();
         if fence.deleting { stays } else { !fence.enabled && (self.may_disable || stays) }
@@ -130,8 +127,8 @@ impl<Id> ReservationDecision<Id> {
 
 /// Decides the reservations of one connection.
 ///
-/// `stored` are the entries of the copy the write will carry the resourceVersion of; `cached` are the rules as
-/// the index has them; `live`, when given, is a list of *all* rules of the namespace read after that copy.
+/// `stored` are the entries of the version whose resourceVersion the write will carry; `cached` are the rules in the index;
+/// `live`, if present, is a list of *all* rules of the namespace read after that version.
 pub fn decide<Id: Clone + PartialEq>(
     clauses: &Clauses,
     fence: Fence,
@@ -150,7 +147,7 @@ pub fn decide<Id: Clone + PartialEq>(
         }
         let full = entries.len() >= capacity;
         match entries.iter_mut().find(|e| e.rule == candidate.rule) {
-            // Who stands here keeps the place it has; a generation that names another table is not taken in.
+            // An existing entry stays, but does not advance to a generation whose record type is not offered.
             _ if !candidate.offered => {}
             Some(entry) => {
                 entry.generation = if clauses.generation_never_falls {
@@ -166,15 +163,15 @@ pub fn decide<Id: Clone + PartialEq>(
         }
     }
 
-    // A status that was lost or rolled back: the rule works, so it holds, fence or not (§4.4).
+    // A status that was lost or rolled back: an active rule regains its entry, even behind the fence (§4.4).
     let lost = |candidate: &Candidate<Id>, entries: &[Reservation<Id>]| {
         clauses.lost_entry_is_restored
             && candidate.active_here
             && !entries.iter().any(|e| e.rule == candidate.rule)
     };
     for candidate in live.into_iter().flatten() {
-        // One that finds no place does no harm: neither Disabled nor the finalizer's removal is written while any
-        // entry is there, and by the time none is, there is a place.
+        // A full list is safe: no disable or delete completes while entries exist, and once entries are released, the lost
+        // one is restored.
         if lost(candidate, &entries) && entries.len() < capacity {
             entries.push(Reservation { rule: candidate.rule.clone(), generation: candidate.generation });
         }
@@ -185,7 +182,7 @@ pub fn decide<Id: Clone + PartialEq>(
         releases(clauses, entry.generation, read)
     };
     let some_look_releasable = entries.iter().any(|entry| releasable(entry, cached));
-    // While others hold the fence, nothing else would ever look: the rule would stay Active without any effect.
+    // Behind the fence, a live list may never be needed otherwise, and the rule would stay Active without effect.
     let some_look_lost = cached.iter().any(|c| c.wants && lost(c, &entries));
     let certain = live.or_else(|| (!clauses.release_reads_live).then_some(cached));
     if let Some(reads) = certain {
@@ -194,12 +191,12 @@ pub fn decide<Id: Clone + PartialEq>(
 
     let empty = entries.is_empty() || !clauses.change_waits_for_entries;
     let listed = live.is_some() || !clauses.change_lists_live;
-    let may_change = fence.change_wanted() && empty && listed && !fence.creations_in_flight;
+    let may_change = fence.change_requested() && empty && listed && !fence.creations_in_flight;
     ReservationDecision {
         needs_live_list: live.is_none()
             && (some_look_lost
                 || (some_look_releasable && clauses.release_reads_live)
-                || (fence.change_wanted() && empty && clauses.change_lists_live)),
+                || (fence.change_requested() && empty && clauses.change_lists_live)),
         may_disable: may_change && !fence.enabled && !fence.deleting,
         may_remove_finalizer: may_change
             && fence.deleting
@@ -210,7 +207,7 @@ pub fn decide<Id: Clone + PartialEq>(
     }
 }
 
-/// §4.2: whether a read of the rule proves its entry stale.
+/// §4.2: whether a read of the rule proves that its entry is stale.
 fn releases<Id>(clauses: &Clauses, entry_generation: i64, read: &Candidate<Id>) -> bool {
     if read.active_here && clauses.release_spares_active {
         return false;
@@ -220,28 +217,25 @@ fn releases<Id>(clauses: &Clauses, entry_generation: i64, read: &Candidate<Id>) 
     (!read.wants && as_new) || newer
 }
 
-/// What a rule knows of the connection it names, from whatever copy.
+/// The connection that a rule names, in any version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamedConnection<Id> {
-    /// The connection.
     pub connection: Id,
-    /// The generation of the rule's own entry in it.
+    /// The generation in the rule's entry.
     pub entry: Option<i64>,
-    /// Whether it offers the record type the rule names now.
+    /// Whether it offers the record type of the rule.
     pub offered: bool,
 }
 
-/// Whether a rule is Active after this decision, and on which connection.
+/// Whether a rule is Active, and on which connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation<Id> {
-    /// Active is True on that connection.
     Active(Id),
-    /// Not asked to be, or not yet possible; it says so and lets go.
     Inactive,
 }
 
-/// Decides a rule's `Active` (§4.1). `wants` = `spec.active` and not being deleted; `active_on` = the connection
-/// its stored `Active` is True on; `named` = the connection of the name in `connectionRef`, if there is one.
+/// Decides a rule's `Active` (§4.1). `wants` is `spec.active` and not being deleted; `active_on` is the connection on which
+/// its stored `Active` is True; `named` is the connection in `connectionRef`, if it exists.
 pub fn activate<Id: Clone + PartialEq>(
     clauses: &Clauses,
     wants: bool,
@@ -251,7 +245,7 @@ pub fn activate<Id: Clone + PartialEq>(
 ) -> Activation<Id> {
     let Some(named) = named.filter(|_| wants) else { return Activation::Inactive };
     match active_on {
-        // Whether it is Active already or not: else it would be switched on and off for ever.
+        // Even if it is already Active: otherwise it would flap.
         _ if !named.offered => Activation::Inactive,
         Some(on) if *on == named.connection => {
             if clauses.rules_in_keep_working || named.entry.is_some() {
@@ -260,8 +254,8 @@ pub fn activate<Id: Clone + PartialEq>(
                 Activation::Inactive
             }
         }
-        // It moves: inactive at the old connection first, so that the old one may let it go, and then it reserves
-        // anew. One that stayed Active would go on with whatever entry the new one still has of it.
+        // The connection changed: become inactive first, so that the old connection releases the rule, then reserve the new
+        // one. A rule that stayed Active could use an outdated entry in the new connection.
         Some(_) if clauses.move_deactivates_first => Activation::Inactive,
         on => match named.entry {
             Some(entry) if entry == generation || on.is_some() || !clauses.activation_needs_current_entry => {

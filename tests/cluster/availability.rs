@@ -104,7 +104,7 @@ fn new_leader_waits_for_a_killed_leaders_creations() {
     pair.leader.process.kill();
     disable_the_connection(&pair.cluster);
     pair.cluster.plane.kubectl(User::Alice, ["delete", "-n", NAMESPACE, deleted, "--wait=false"]).ok();
-    pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("became the leader"));
     let leads = killed.elapsed();
     for connection in [disabled, deleted] {
         pair.handles(connection, "after-the-kill");
@@ -146,7 +146,7 @@ fn stopping_leader_hands_over_the_lease() {
     let stopped = Instant::now();
     assert_eq!(pair.leader.process.terminate(SOON).code(), Some(0));
     assert!(pair.leader.process.stderr().contains("stopped"));
-    pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("became the leader"));
     println!("hand-over: leads after {:.1?}", stopped.elapsed());
     deactivate_the_rule(&pair.cluster);
     disable_the_connection(&pair.cluster);
@@ -232,7 +232,7 @@ fn stopping_leader_finishes_running_work_first() {
     assert!(last < given, "it wrote at {last:?} and had given the lease away at {given:?}");
     println!("{} of {links} links were under way and made", stored.len());
     assert!(!stored.is_empty() && stored.len() < links, "{} of {links}", stored.len());
-    pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("became the leader"));
     wait_for("all links to be made", SOON, || {
         (looking(&pair.cluster, "RecordAvailable") == links).then_some(())
     });
@@ -275,7 +275,7 @@ fn paused_leader_writes_nothing_after_waking() {
     });
     deactivate_the_rule(&pair.cluster);
     paused_in_the_midst_of_telling(&mut pair, links);
-    pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("became the leader"));
     wait_for("the other one to tell the rest", SOON, || {
         (looking(&pair.cluster, "ConnectionDisabled") == links).then_some(())
     });
@@ -311,11 +311,9 @@ fn unreachable_api_server_is_reported_and_waited_for() {
     let ended = pair.leader.process.wait_for_exit(SOON);
     assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
     let log = pair.leader.process.stderr();
-    assert!(log.contains("the lease could not be renewed"), "{log}");
+    assert!(log.contains("failed to renew the lease"), "{log}");
     assert!(log.contains("lost the leader lease"), "{log}");
-    pair.standby
-        .process
-        .wait_for_log(SOON, |line| line.contains("the lease could not be taken; trying again"));
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("failed to acquire the lease; retrying"));
     // The restarted container finds no API server, logs its address, and keeps trying.
     pair.leader.restart();
     pair.leader
@@ -325,7 +323,7 @@ fn unreachable_api_server_is_reported_and_waited_for() {
     pair.cluster.plane.restart_apiserver();
     wait_for("one of them to lead", SOON, || {
         let logs = [pair.leader.process.stderr(), pair.standby.process.stderr()];
-        logs.iter().any(|log| log.contains("\"leading\"")).then_some(())
+        logs.iter().any(|log| log.contains("became the leader")).then_some(())
     });
     pair.leader.process.wait_for_log(SOON, |line| line.contains("waiting for the lease"));
     pair.serves("after-the-outage");

@@ -29,7 +29,7 @@ fn overtaken(pair: &mut Pair, relay: &Relay, object: &str, text: &str, cause: im
     cause(pair);
     relay.wait_until_held(SOON);
     pair.leader.process.signal("STOP");
-    pair.standby.process.wait_for_log(SOON, |line| line.contains("leading"));
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("became the leader"));
 }
 
 /// Forwards the write and waits for its answer. The former leader then resumes and exits.

@@ -211,7 +211,7 @@ fn leader(pods: &mut [Pod; 2]) -> Option<usize> {
             pod.restart();
         }
     }
-    pods.iter().position(|pod| pod.process.stderr().contains("\"leading\""))
+    pods.iter().position(|pod| pod.process.stderr().contains("became the leader"))
 }
 
 fn seed() -> u64 {

@@ -1,10 +1,10 @@
-//! R1: from a connection's `spec.credentials` to credentials the client can use. Secrets are read by name, in the
-//! connection's own namespace, when they are needed, and kept nowhere.
+//! R1: reads the credentials of a connection. Secrets are read by name, in the connection's namespace, for each probe, and
+//! not stored.
+
 use crate::{
     api::{DynamicsConnection, WorkloadIdentity, names::CONTROLLER},
     domain::connection::health::ProbeFailure,
 };
-
 use dataverse_client::SecretString;
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
@@ -13,20 +13,19 @@ use k8s_openapi::api::{
 use kube::{Api, ResourceExt, api::PostParams};
 use std::time::Duration;
 
-/// The audience Microsoft Entra expects of a federated token.
+/// The audience that Microsoft Entra requires in a federated token.
 const AUDIENCE: &str = "api://AzureADTokenExchange";
-/// How long any call to the API server may take.
+/// Timeout of one call to the API server.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Why there are no credentials.
+/// Why the credentials could not be read.
 pub enum CredentialsError {
-    /// Something a person has to correct.
+    /// A user has to correct them.
     Unusable(ProbeFailure),
-    /// The API server did not answer: nothing is known.
+    /// The API server did not respond.
     Unanswered,
 }
 
-/// Reads the credentials of a connection.
 pub async fn read(
     client: &kube::Client,
     connection: &DynamicsConnection,
@@ -67,7 +66,7 @@ fn from_secret(
         let bytes = secret.data.as_ref()?.get(key)?;
         std::str::from_utf8(&bytes.0).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     };
-    let needed = |key: &str| value(key).ok_or_else(|| invalid(format!("Secret {name} has no key {key}")));
+    let required = |key: &str| value(key).ok_or_else(|| invalid(format!("Secret {name} has no key {key}")));
     if let Some(bound) = value("instanceUrl")
         && !same_origin(&bound, instance_url)
     {
@@ -75,7 +74,7 @@ fn from_secret(
             "Secret {name} is bound to another instance by its key instanceUrl; use a Secret of this instance"
         )));
     }
-    let (tenant_id, client_id) = (needed("tenantId")?, needed("clientId")?);
+    let (tenant_id, client_id) = (required("tenantId")?, required("clientId")?);
     if let Some(secret) = value("clientSecret") {
         return Ok(dataverse_client::Credentials::ClientSecret {
             tenant_id,

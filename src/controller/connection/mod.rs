@@ -1,4 +1,4 @@
-//! The reconcile of a connection: view → decide → (list live → decide) → write.
+//! Reconciles a DynamicsConnection: view → decide → (list live → decide) → write.
 
 mod credentials;
 pub mod probe;
@@ -21,8 +21,8 @@ use crate::{
 };
 use kube::{Api, Resource, ResourceExt};
 
-/// The copy decided on is the index's; everything written carries its resourceVersion, and the live list is read after
-/// it (§4.2).
+/// Decides on the version in the index. Every write carries its resourceVersion, and the live list is read after it
+/// (§4.2).
 pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, ApiError> {
     let Some(connection) = context.index.connection(&key.namespace, &key.name) else { return Ok(None) };
     let uid = connection.uid().unwrap_or_default();
@@ -48,12 +48,12 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, 
         Finalizer::Keep => {}
     }
     write(context, key, &connection, &decision).await?;
-    // Whichever comes first: the probe alone may be minutes away, and a disable waits for nothing but this.
+    // The earlier of the two: the next probe may be minutes away while a disable waits only for the previous leader.
     Ok(Requeue::sooner(decision.requeue, in_flight.then(|| context.after_predecessor()).flatten()))
 }
 
-/// At most four rounds: plain, creations closed, with the live list, both. With the decision, whether creations are in
-/// flight.
+/// Decides in at most four rounds: plain, with creations closed, with the live list, with both. Also returns whether
+/// creations are in flight.
 async fn decision(
     context: &Context,
     key: &Key,
@@ -61,7 +61,7 @@ async fn decision(
     predecessor: bool,
 ) -> Result<(ConnectionDecision, bool), ApiError> {
     let uid = connection.uid().unwrap_or_default();
-    let rules = context.index.rules_around(connection);
+    let rules = context.index.rules_of_connection(connection);
     let claims = context.index.claims(&key.namespace, &key.name);
     let observation = context.runtime.observation(&uid);
     let (mut in_flight, mut live) = (predecessor, None);
@@ -76,8 +76,8 @@ async fn decision(
             creations_in_flight: in_flight,
             clauses: &Clauses::KEPT,
         });
-        let (drained, kept_out) = context.runtime.set_closed(&uid, decision.close_creations);
-        context.queue.extend(kept_out);
+        let (drained, blocked) = context.runtime.set_closed(&uid, decision.close_creations);
+        context.queue.extend(blocked);
         if decision.close_creations && !drained && !in_flight {
             in_flight = true;
         } else if decision.needs_live_list && live.is_none() {
@@ -99,7 +99,7 @@ async fn add_finalizer(
 ) -> Result<(), ApiError> {
     let added = patch::add_finalizer(&api(context, key), connection).await;
     let stored = context.wrote(key, "finalizer", added)?;
-    context.enqueue(context.index.apply_connection(stored, Source::Answer));
+    context.enqueue(context.index.apply_connection(stored, Source::Response));
     Ok(())
 }
 
@@ -111,9 +111,9 @@ async fn remove_finalizer(
     let removed = patch::remove_finalizer(&api(context, key), connection).await;
     match context.wrote(key, "finalizer", removed)? {
         Some(stored) if !stored.finalizers().is_empty() => {
-            context.enqueue(context.index.apply_connection(stored, Source::Answer));
+            context.enqueue(context.index.apply_connection(stored, Source::Response));
         }
-        // Gone, proved by our own write.
+        // Our own write has completed the deletion.
         _ => {
             let uid = connection.uid().unwrap_or_default();
             context.queue.extend(context.runtime.remove_connection(&uid));
@@ -143,6 +143,6 @@ async fn write(
     if decision.status.state == Some(ConnectionState::Disabled) {
         context.runtime.forget_observation(&uid);
     }
-    context.enqueue(context.index.apply_connection(stored, Source::Answer));
+    context.enqueue(context.index.apply_connection(stored, Source::Response));
     Ok(())
 }

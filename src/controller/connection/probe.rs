@@ -1,5 +1,5 @@
-//! Probes an instance in the background, and, when it is in order, checks whether the activities and records of its
-//! links are still there.
+//! Probes an instance in the background. If it is healthy, checks whether the activities and records of its links still
+//! exist.
 
 use super::credentials::{self, CredentialsError};
 use crate::{
@@ -26,17 +26,16 @@ use kube::ResourceExt;
 use std::sync::Arc;
 use tracing::warn;
 
-/// What one probe found.
-struct Found {
+struct ProbeResult {
     answer: ProbeAnswer,
     tables: Option<TableMetadata>,
-    /// The tables could not be read although the instance is in order.
+    /// The tables could not be read although the instance is healthy.
     tables_failed: bool,
     addresses: Vec<(String, Table)>,
     handle: Option<Instance>,
 }
 
-impl Found {
+impl ProbeResult {
     fn failed(failure: ProbeFailure) -> Self {
         let answer = ProbeAnswer::Failure(failure);
         Self { answer, tables: None, tables_failed: false, addresses: Vec::new(), handle: None }
@@ -47,7 +46,7 @@ fn key(connection: &DynamicsConnection) -> Key {
     Key::new(Kind::DynamicsConnection, connection.namespace().unwrap_or_default(), connection.name_any())
 }
 
-/// Begins a probe; the connection's key is enqueued when it has ended. One at a time per connection.
+/// Begins a probe, one at a time per connection. The connection's key is enqueued at the end.
 pub fn start(context: &Context, connection: Arc<DynamicsConnection>, request: ProbeRequest) {
     let uid = connection.uid().unwrap_or_default();
     if !context.runtime.begin_probe(&uid, &key(&connection)) {
@@ -61,7 +60,7 @@ pub fn start(context: &Context, connection: Arc<DynamicsConnection>, request: Pr
     });
 }
 
-/// Probes the health alone, for somebody who has reason to doubt it.
+/// Probes only the health, after a request has failed.
 pub fn start_health(context: &Context, namespace: &str, uid: &str) {
     if let Some(facts) = context.index.connection_by_uid(namespace, uid)
         && let Some(connection) = context.index.connection(namespace, &facts.name)
@@ -70,29 +69,29 @@ pub fn start_health(context: &Context, namespace: &str, uid: &str) {
     }
 }
 
-async fn probe(context: &Context, connection: &DynamicsConnection, request: &ProbeRequest) -> Found {
+async fn probe(context: &Context, connection: &DynamicsConnection, request: &ProbeRequest) -> ProbeResult {
     let Ok(origin) = context.dataverse.admit(&connection.spec.instance_url) else {
-        return Found::failed(ProbeFailure::HostNotAllowed);
+        return ProbeResult::failed(ProbeFailure::HostNotAllowed);
     };
     let credentials = match credentials::read(&context.client, connection).await {
         Ok(credentials) => credentials,
-        Err(CredentialsError::Unusable(failure)) => return Found::failed(failure),
-        Err(CredentialsError::Unanswered) => return Found::failed(ProbeFailure::NotAsked),
+        Err(CredentialsError::Unusable(failure)) => return ProbeResult::failed(failure),
+        Err(CredentialsError::Unanswered) => return ProbeResult::failed(ProbeFailure::NotAsked),
     };
     let instance = match context.dataverse.instance(&origin, &credentials) {
         Ok(instance) => instance,
-        Err(error) => return Found::failed(failure(&error)),
+        Err(error) => return ProbeResult::failed(failure(&error)),
     };
     let known = connection.status.as_ref().and_then(|s| s.organization.clone());
     let mut found = match &request.tables {
-        Some(tables) => with_tables(context, connection, &instance, tables).await,
+        Some(tables) => probe_with_tables(context, connection, &instance, tables).await,
         None => match instance.health().await {
-            Ok(health) => brief(health, known.as_ref()),
-            Err(error) => Found::failed(failure(&error)),
+            Ok(health) => from_health(health, known.as_ref()),
+            Err(error) => ProbeResult::failed(failure(&error)),
         },
     };
     if found.answer == ProbeAnswer::Failure(ProbeFailure::OrganizationDisabled { ended: false }) {
-        // Only the discovery service can tell an expired instance from one that was disabled.
+        // Only the discovery service distinguishes an expired instance from one that was disabled.
         let ended = match instance.discover(known.map(|o| o.id)).await {
             Ok(Some(found)) => found.expired(context.clock.now()),
             _ => false,
@@ -103,44 +102,43 @@ async fn probe(context: &Context, connection: &DynamicsConnection, request: &Pro
     found
 }
 
-async fn with_tables(
+async fn probe_with_tables(
     context: &Context,
     connection: &DynamicsConnection,
     instance: &Instance,
     tables: &[String],
-) -> Found {
+) -> ProbeResult {
     let organization = match instance.organization().await {
         Ok(organization) => organization,
-        Err(error) => return Found::failed(failure(&error)),
+        Err(error) => return ProbeResult::failed(failure(&error)),
     };
     let now = context.clock.now();
     match instance.metadata(tables).await {
-        Ok(types) => full(organization, Some(&types), tables, connection, now),
-        // What was read before stands. If the instance were taken for broken, each of its links would say so, until the
-        // next probe of its health says the contrary.
-        Err(error) if knows_tables(context, connection) => {
+        Ok(types) => from_organization(organization, Some(&types), tables, connection, now),
+        // Keep the tables read before. If the probe failed instead, every link would report it until the next probe.
+        Err(error) if has_tables(context, connection) => {
             let (namespace, name) = (connection.namespace(), connection.name_any());
-            warn!(kind = "DynamicsConnection", namespace, name, %error, "metadata could not be read again");
-            full(organization, None, tables, connection, now)
+            warn!(kind = "DynamicsConnection", namespace, name, %error, "failed to refresh the metadata; keeping the previous one");
+            from_organization(organization, None, tables, connection, now)
         }
-        Err(error) => Found::failed(failure(&error)),
+        Err(error) => ProbeResult::failed(failure(&error)),
     }
 }
 
-fn knows_tables(context: &Context, connection: &DynamicsConnection) -> bool {
+fn has_tables(context: &Context, connection: &DynamicsConnection) -> bool {
     let observation = context.runtime.observation(&connection.uid().unwrap_or_default());
     observation.is_some_and(|observation| observation.tables.is_some())
 }
 
-async fn finish(context: &Context, connection: &DynamicsConnection, uid: &str, found: Found) {
-    let in_order = matches!(found.answer, ProbeAnswer::Organization { disabled: false, .. });
+async fn finish(context: &Context, connection: &DynamicsConnection, uid: &str, found: ProbeResult) {
+    let healthy = matches!(found.answer, ProbeAnswer::Organization { disabled: false, .. });
     let known = connection.status.as_ref().and_then(|s| s.organization.as_ref());
     let same_organization = match (&found.answer, known) {
         (ProbeAnswer::Organization { organization, .. }, Some(known)) => organization.id == known.id,
         _ => true,
     };
     let requested = reconcile_requested(connection.metadata.annotations.as_ref());
-    let Found { answer, tables, tables_failed, addresses, handle } = found;
+    let ProbeResult { answer, tables, tables_failed, addresses, handle } = found;
     context.runtime.finish_probe(
         uid,
         Probed {
@@ -154,26 +152,26 @@ async fn finish(context: &Context, connection: &DynamicsConnection, uid: &str, f
             requested: requested.map(str::to_owned),
         },
     );
-    // Links of a connection that was not in order are checked when its status says that it is again.
-    let was_in_order = ConnectionFacts::of(connection).refuses_links().is_none();
-    if in_order && same_organization && was_in_order {
-        check::all(context, uid).await;
+    // Links of a connection that was not usable are checked after its status reports the recovery.
+    let was_usable = ConnectionFacts::of(connection).refuses_links().is_none();
+    if healthy && same_organization && was_usable {
+        check::check_all(context, uid).await;
     }
     context.queue.add(key(connection));
 }
 
-/// `types`: metadata of the tables asked for, or none if it could not be read.
-fn full(
+/// `types` is the metadata of the `asked` tables; `None` if it could not be read.
+fn from_organization(
     organization: dataverse_client::Organization,
     types: Option<&[dataverse_client::TableMetadata]>,
     asked: &[String],
     connection: &DynamicsConnection,
     now: jiff::Timestamp,
-) -> Found {
+) -> ProbeResult {
     let usable = |t: &&dataverse_client::TableMetadata| t.exists && t.related_to_social_activity;
     let existing = types.unwrap_or_default().iter().filter(|t| t.exists);
     let annotations = connection.metadata.annotations.as_ref();
-    Found {
+    ProbeResult {
         tables: types.map(|types| TableMetadata {
             read_at: now,
             requested: requested(annotations, REFRESH_REQUESTED).map(str::to_owned),
@@ -197,9 +195,9 @@ fn full(
     }
 }
 
-fn brief(health: dataverse_client::Health, known: Option<&Organization>) -> Found {
+fn from_health(health: dataverse_client::Health, known: Option<&Organization>) -> ProbeResult {
     let known = known.filter(|k| k.id == health.organization_id);
-    Found {
+    ProbeResult {
         answer: ProbeAnswer::Organization {
             disabled: health.state == dataverse_client::OrganizationState::Disabled,
             accepts_social_data: health.accepts_social_data,
@@ -218,7 +216,6 @@ fn brief(health: dataverse_client::Health, known: Option<&Organization>) -> Foun
     }
 }
 
-/// How rows of the table are addressed.
 pub fn address(metadata: &dataverse_client::TableMetadata) -> Table {
     Table {
         entity_set: metadata.entity_set_name.clone(),
@@ -227,7 +224,7 @@ pub fn address(metadata: &dataverse_client::TableMetadata) -> Table {
     }
 }
 
-/// An error of the client in the words of the domain: one for one, no judgment.
+/// Converts an error of the client.
 fn failure(error: &dataverse_client::Error) -> ProbeFailure {
     match (&error.kind, error.class()) {
         (ErrorKind::OrganizationDisabled, _) => ProbeFailure::OrganizationDisabled { ended: false },
@@ -235,7 +232,7 @@ fn failure(error: &dataverse_client::Error) -> ProbeFailure {
         (ErrorKind::HostNotAllowed(_), _) => ProbeFailure::HostNotAllowed,
         (ErrorKind::AddressNotAllowed, _) => ProbeFailure::AddressNotAllowed,
         (ErrorKind::CredentialsUnusable(fault), _) => ProbeFailure::SecretInvalid(fault.to_string()),
-        // No such instance in that tenant: it is the instance that is missing, not the credentials that are wrong.
+        // The tenant has no such instance; the credentials may be right.
         (ErrorKind::CredentialsRejected { reason: Rejection::InvalidResource, .. }, _) => {
             ProbeFailure::Unreachable
         }

@@ -1,4 +1,4 @@
-//! Texts and times of objects as numbers: small to keep, quick to compare.
+//! Compact forms of an object's strings and times.
 
 use crate::api::PostLinkStatus;
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use uuid::Uuid;
 
-/// Seconds since the epoch; the API's times have no more.
+/// Seconds since the epoch; times in the API have no fractions.
 pub(super) type Seconds = u32;
 
 pub(super) fn seconds(time: Timestamp) -> Seconds {
@@ -17,20 +17,20 @@ pub(super) fn time(seconds: Seconds) -> Timestamp {
     Timestamp::from_second(i64::from(seconds)).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// A UID as 16 bytes. The API server's are UUIDs; anything else gets one of its own.
+/// A UID as 16 bytes. The API server's UIDs are UUIDs; any other string is hashed to one.
 pub fn uid(text: &str) -> Uuid {
     Uuid::parse_str(text).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()))
 }
 
-/// What a status says, as one number: equal statuses have equal numbers.
+/// Equal statuses have equal hashes.
 pub fn hash(status: &PostLinkStatus) -> u64 {
     let mut hasher = DefaultHasher::new();
-    // A status is plain data and always serialises; were it not, it would differ from all others and be written.
+    // A status is plain data and always serializes.
     serde_json::to_vec(status).unwrap_or_default().hash(&mut hasher);
     hasher.finish()
 }
 
-/// `spec.link` as one short text: what `status.intent.hash` keeps.
+/// The hash of `spec.link` for `status.intent.hash`.
 pub fn link_spec_hash(spec: &crate::api::LinkRequest) -> [u8; 16] {
     let digest = Sha256::digest(serde_json::to_vec(spec).unwrap_or_default());
     let mut hash = [0; 16];
@@ -46,7 +46,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A resourceVersion as the number it is (comparable since KEP-5504).
+/// A resourceVersion as a number (comparable since KEP-5504).
 pub fn version(text: Option<&str>) -> u64 {
     text.and_then(|t| t.parse().ok()).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! Which objects to reconcile when a connection or a rule has changed.
+//! The objects to reconcile when a connection or a rule has changed.
 
 use super::state::{Affected, State};
 use crate::controller::key::{Key, Kind};
@@ -6,8 +6,7 @@ use crate::domain::facts::{ConnectionFacts, RuleFacts};
 use kube::ResourceExt;
 
 impl State {
-    /// What the change of a connection affects.
-    pub(super) fn around_connection(
+    pub(super) fn affected_by_connection(
         &self,
         namespace: &str,
         name: &str,
@@ -25,13 +24,13 @@ impl State {
         };
         let rules = space.rules.values().filter(|r| rule_concerned(&r.facts));
         affected.keys.extend(rules.map(|r| Key::new(Kind::AutomationRule, namespace, r.facts.name.as_str())));
-        // A claim to be the default concerns all who make one.
+        // All connections with `spec.default` depend on each other (R3).
         let claims = space.connections.values().filter(|c| c.spec.default && c.name_any() != name);
         affected.keys.extend(claims.map(|c| Key::new(Kind::DynamicsConnection, namespace, c.name_any())));
         let seen_by_links =
             |c: &ConnectionFacts| (c.uid.clone(), c.state, c.unusable, c.organization, c.name.clone());
-        let linked_concerned = before.map(seen_by_links) != after.map(seen_by_links);
-        if linked_concerned {
+        let links_concerned = before.map(seen_by_links) != after.map(seen_by_links);
+        if links_concerned {
             for uid in uids {
                 if let Some(symbol) = self.interner.find(uid) {
                     affected.keys.extend(self.links.of_connection(symbol).map(|e| self.key(e)));
@@ -39,13 +38,12 @@ impl State {
             }
         }
         if let Some(symbol) = self.interner.find(namespace) {
-            affected.keys.extend(self.links.listening(symbol).map(|e| self.key(e)));
+            affected.keys.extend(self.links.dependents(symbol).map(|e| self.key(e)));
         }
         affected
     }
 
-    /// What the change of a rule affects.
-    pub(super) fn around_rule(
+    pub(super) fn affected_by_rule(
         &self,
         namespace: &str,
         before: Option<&RuleFacts>,
@@ -68,7 +66,7 @@ impl State {
         }
         let uid = before.or(after).map(|f| f.uid.as_str()).unwrap_or_default();
         if let (Some(namespace), Some(rule)) = (self.interner.find(namespace), self.interner.find(uid)) {
-            let matched = self.links.listening(namespace).filter(|e| e.matching().contains(&rule));
+            let matched = self.links.dependents(namespace).filter(|e| e.matching().contains(&rule));
             affected.keys.extend(matched.map(|e| self.key(e)));
         }
         affected

@@ -1,5 +1,5 @@
-//! One PostLink in memory: what decisions need and nothing else; no text of the post. Small numbers for what many
-//! links share, boxes for what most links lack.
+//! One PostLink in memory: only what decisions need, and no text of the post. Values that many links share are interned;
+//! values that most links lack are boxed.
 
 use super::{
     compact::{Seconds, hex, seconds, time},
@@ -22,7 +22,7 @@ use std::num::NonZero;
 pub use super::compact::{hash, link_spec_hash, uid, version};
 use uuid::Uuid;
 
-/// One PostLink. At most 152 bytes, or the allocator's next size is 16 more.
+/// At most 152 bytes: the allocator's next size class is 16 bytes larger.
 pub struct Entry {
     pub(super) namespace: Symbol,
     pub(super) name: Box<str>,
@@ -35,28 +35,28 @@ pub struct Entry {
     first_seen: Seconds,
     published: Option<NonZero<Seconds>>,
     desired: CompactDesired,
-    hold: Hold,
+    binding: Binding,
     intent: CompactIntent,
-    conditions: [Option<CompactCondition>; USUAL.len()],
+    conditions: [Option<CompactCondition>; COMMON_CONDITIONS.len()],
     rare: Option<Box<Rare>>,
 }
 
-/// What only few links have.
+/// Fields that few links have.
 #[derive(Default)]
 struct Rare {
     deleting: bool,
     relink: Option<Box<str>>,
     reconcile: Option<Box<str>>,
     handled: Option<Box<str>>,
-    conditions: [Option<CompactCondition>; UNUSUAL.len()],
+    conditions: [Option<CompactCondition>; RARE_CONDITIONS.len()],
     removed: Option<CompactRemoved>,
 }
 
-/// A link, or the rules that could make one.
-enum Hold {
+/// The link, or the rules that match the post.
+enum Binding {
     Linked(Box<CompactLink>),
-    /// The rules whose filters match the post, while it could become theirs.
-    Open(Box<[Symbol]>),
+    /// The rules whose filters match the post, if rules may link it.
+    Unlinked(Box<[Symbol]>),
 }
 
 enum CompactDesired {
@@ -79,12 +79,11 @@ struct CompactCondition {
     status: ConditionStatus,
 }
 
-/// What a number of links have in common, as metrics tell it.
+/// The values by which links are counted for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Group {
-    /// Their namespace.
+pub struct CountKey {
     pub namespace: Symbol,
-    /// The name of the connection they go through, or else of the one they ask for.
+    /// The name of the link's connection, or of the requested one.
     pub connection: Option<Symbol>,
     /// Status and reason of `Linked`.
     pub linked: Option<(ConditionStatus, Reason)>,
@@ -92,7 +91,7 @@ pub struct Group {
     pub record: Option<Reason>,
 }
 
-/// A link, or a link there was.
+/// A current or removed link.
 struct CompactLink {
     connection_uid: Symbol,
     connection_name: Symbol,
@@ -113,18 +112,18 @@ struct CompactRemoved {
     relink_requested: bool,
 }
 
-/// What was last acted on. Nearly always that is what is still asked for, so its hash is not kept twice.
+/// `status.intent`. It nearly always equals `spec.link`, so the hash is not stored twice.
 enum CompactIntent {
     None,
     Plain { attempt: i32, of_spec: bool, connection: Option<Symbol> },
     Other(Box<Intent>),
 }
 
-/// The condition types that a PostLink has for long.
-const USUAL: [ConditionType; 3] =
+/// The condition types that most PostLinks have.
+const COMMON_CONDITIONS: [ConditionType; 3] =
     [ConditionType::Ready, ConditionType::Linked, ConditionType::RecordAvailable];
-/// Those it has for moments.
-const UNUSUAL: [ConditionType; 2] = [ConditionType::Reconciling, ConditionType::Stalled];
+/// The condition types that few PostLinks have at a time.
+const RARE_CONDITIONS: [ConditionType; 2] = [ConditionType::Reconciling, ConditionType::Stalled];
 
 fn compact_conditions<const N: usize>(
     types: [ConditionType; N],
@@ -141,7 +140,7 @@ fn compact_conditions<const N: usize>(
 }
 
 impl Entry {
-    /// Keeps what matters of a stored object. `first_seen` is when this generation was first seen.
+    /// `first_seen` is when this generation was first seen.
     pub fn of(
         post_link: &PostLink,
         interner: &mut Interner,
@@ -174,17 +173,17 @@ impl Entry {
             published: post_link.spec.post.published_at.as_ref().and_then(|t| NonZero::new(seconds(t.0))),
             intent: CompactIntent::of(status.intent.as_ref(), &desired, interner),
             desired,
-            hold: match &status.link {
-                Some(link) => Hold::Linked(Box::new(CompactLink::of(link, interner))),
-                None => Hold::Open(matching),
+            binding: match &status.link {
+                Some(link) => Binding::Linked(Box::new(CompactLink::of(link, interner))),
+                None => Binding::Unlinked(matching),
             },
-            conditions: compact_conditions(USUAL, &status.conditions),
+            conditions: compact_conditions(COMMON_CONDITIONS, &status.conditions),
             rare: Rare::of(post_link, status, interner).map(Box::new),
         }
     }
 
-    /// What decisions see. The conditions' messages are not kept: a decision writes them anew, and equality is
-    /// judged by the status' hash.
+    /// The input of a decision. Condition messages are not stored: a decision sets them again, and a changed status is
+    /// detected by its hash.
     pub fn facts(&self, interner: &Interner) -> PostLinkFacts {
         let text = |s: Symbol| interner.text(s).to_string();
         let rare = self.rare.as_deref();
@@ -212,9 +211,9 @@ impl Entry {
 
     fn status(&self, interner: &Interner) -> PostLinkStatus {
         let rare = self.rare.as_deref();
-        let usual = USUAL.iter().zip(&self.conditions);
-        let unusual = rare.into_iter().flat_map(|r| UNUSUAL.iter().zip(&r.conditions));
-        let conditions = usual.chain(unusual).filter_map(|(type_, slot)| {
+        let common = COMMON_CONDITIONS.iter().zip(&self.conditions);
+        let rare_conditions = rare.into_iter().flat_map(|r| RARE_CONDITIONS.iter().zip(&r.conditions));
+        let conditions = common.chain(rare_conditions).filter_map(|(type_, slot)| {
             let slot = (*slot)?;
             Some(Condition {
                 type_: type_.as_str().to_owned(),
@@ -241,32 +240,31 @@ impl Entry {
         }
     }
 
-    /// The link it has.
     pub fn link(&self, interner: &Interner) -> Option<LinkState> {
-        match &self.hold {
-            Hold::Linked(link) => Some(link.state(interner)),
-            Hold::Open(_) => None,
+        match &self.binding {
+            Binding::Linked(link) => Some(link.state(interner)),
+            Binding::Unlinked(_) => None,
         }
     }
 
-    /// The UID of the connection its link goes through.
+    /// The UID of the link's connection.
     pub fn connection(&self) -> Option<Symbol> {
-        match &self.hold {
-            Hold::Linked(link) => Some(link.connection_uid),
-            Hold::Open(_) => None,
+        match &self.binding {
+            Binding::Linked(link) => Some(link.connection_uid),
+            Binding::Unlinked(_) => None,
         }
     }
 
-    /// The UIDs of the rules whose filters match the post, while it could become theirs.
+    /// The UIDs of the rules whose filters match the post, if rules may link it.
     pub fn matching(&self) -> &[Symbol] {
-        match &self.hold {
-            Hold::Linked(_) => &[],
-            Hold::Open(rules) => rules,
+        match &self.binding {
+            Binding::Linked(_) => &[],
+            Binding::Unlinked(rules) => rules,
         }
     }
 
     pub(super) fn set_matching(&mut self, rules: Box<[Symbol]>) {
-        if let Hold::Open(matching) = &mut self.hold {
+        if let Binding::Unlinked(matching) = &mut self.binding {
             *matching = rules;
         }
     }
@@ -275,49 +273,48 @@ impl Entry {
         self.rare.as_ref()?.removed.as_ref()
     }
 
-    /// Whether something may still become of it without its own doing: it waits, could match, or could come back.
-    pub fn listens(&self) -> bool {
-        let Hold::Open(matching) = &self.hold else { return false };
+    /// Whether the change of a connection or rule can affect an unlinked post: it waits, matches a rule, or can be restored.
+    pub fn depends_on_neighbors(&self) -> bool {
+        let Binding::Unlinked(matching) = &self.binding else { return false };
         matches!(self.desired, CompactDesired::ByHand(_))
             || !matching.is_empty()
             || self.removed().is_some_and(|removed| removed.cause == RemovalCause::ConnectionDeleted)
     }
 
-    /// Whether rules may take it: nothing asks by hand, and it never held a link that nobody asked to replace (§2).
+    /// Whether rules may link it: no link is requested by hand, and it never had a link, or a relink was requested (§2).
     pub fn open_to_rules(&self) -> bool {
-        matches!((&self.hold, &self.desired), (Hold::Open(_), CompactDesired::ByRule))
+        matches!((&self.binding, &self.desired), (Binding::Unlinked(_), CompactDesired::ByRule))
             && self.removed().is_none_or(|removed| removed.relink_requested)
     }
 
-    /// When this generation was first seen.
+    /// The generation and when it was first seen.
     pub fn first_seen(&self) -> (u32, Timestamp) {
         (self.generation, time(self.first_seen))
     }
 
-    /// What it has in common with others.
-    pub fn group(&self) -> Group {
-        let connection = match (&self.hold, &self.desired) {
-            (Hold::Linked(link), _) => Some(link.connection_name),
-            (Hold::Open(_), CompactDesired::ByHand(request)) => request.connection,
-            (Hold::Open(_), _) => None,
+    pub fn count_key(&self) -> CountKey {
+        let connection = match (&self.binding, &self.desired) {
+            (Binding::Linked(link), _) => Some(link.connection_name),
+            (Binding::Unlinked(_), CompactDesired::ByHand(request)) => request.connection,
+            (Binding::Unlinked(_), _) => None,
         };
-        Group {
+        CountKey {
             namespace: self.namespace,
             connection,
-            linked: self.usual(ConditionType::Linked),
-            record: self.usual(ConditionType::RecordAvailable).map(|(_, reason)| reason),
+            linked: self.common_condition(ConditionType::Linked),
+            record: self.common_condition(ConditionType::RecordAvailable).map(|(_, reason)| reason),
         }
     }
 
-    fn usual(&self, type_: ConditionType) -> Option<(ConditionStatus, Reason)> {
-        let slot = self.conditions[USUAL.iter().position(|t| *t == type_)?]?;
+    fn common_condition(&self, type_: ConditionType) -> Option<(ConditionStatus, Reason)> {
+        let slot = self.conditions[COMMON_CONDITIONS.iter().position(|t| *t == type_)?]?;
         let reason = Reason::ALL.get(usize::from(slot.reason))?;
         Some((slot.status, *reason))
     }
 
-    /// The reason of one of its usual conditions, and whether that is True.
+    /// Whether one of the common conditions is True, and its reason.
     pub fn condition(&self, type_: ConditionType) -> Option<(bool, Reason)> {
-        self.usual(type_).map(|(status, reason)| (status == ConditionStatus::True, reason))
+        self.common_condition(type_).map(|(status, reason)| (status == ConditionStatus::True, reason))
     }
 }
 
@@ -329,7 +326,7 @@ impl Rare {
             relink: requested(meta.annotations.as_ref(), RELINK_REQUESTED).map(Into::into),
             reconcile: reconcile_requested(meta.annotations.as_ref()).map(Into::into),
             handled: status.last_handled_reconcile_at.as_deref().map(Into::into),
-            conditions: compact_conditions(UNUSUAL, &status.conditions),
+            conditions: compact_conditions(RARE_CONDITIONS, &status.conditions),
             removed: status.removed_link.as_ref().map(|r| CompactRemoved {
                 link: CompactLink::of(&r.link, interner),
                 removed_at: seconds(r.removed_at.0),
@@ -420,14 +417,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_small() {
+    fn entry_stays_small() {
         assert_eq!(
             [
                 size_of::<Entry>(),
                 size_of::<CompactLink>(),
                 size_of::<CompactLinkSpec>(),
                 size_of::<CompactIntent>(),
-                size_of::<Hold>(),
+                size_of::<Binding>(),
                 size_of::<CompactDesired>(),
                 size_of::<[Option<CompactCondition>; 3]>()
             ],

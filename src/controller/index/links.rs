@@ -1,7 +1,7 @@
-//! The PostLinks of the index, each found by its name, and by the neighbours it depends on.
+//! The PostLinks of the index, by name and by the neighbors they depend on.
 
 use super::{
-    entry::{Entry, Group},
+    entry::{CountKey, Entry},
     interner::Symbol,
 };
 use hashbrown::HashTable;
@@ -10,8 +10,8 @@ use std::{
     hash::BuildHasher,
 };
 
-/// The PostLinks: a slab, found by namespace and name; those with a link also by connection, those that something may
-/// become of by namespace.
+/// A slab of PostLinks, indexed by namespace and name. Linked posts are also indexed by connection, and unlinked posts that
+/// depend on neighbors by namespace.
 #[derive(Default)]
 pub(super) struct Links {
     slab: Vec<Option<Box<Entry>>>,
@@ -19,9 +19,9 @@ pub(super) struct Links {
     by_name: HashTable<u32>,
     hasher: std::hash::RandomState,
     by_connection: HashMap<Symbol, BTreeSet<u32>>,
-    listening: HashMap<Symbol, BTreeSet<u32>>,
-    /// How many links have what in common, kept up as they change: a scrape must not walk a million of them.
-    groups: HashMap<Group, usize>,
+    dependents: HashMap<Symbol, BTreeSet<u32>>,
+    /// Maintained on every change, so that a scrape does not iterate over a million links.
+    counts: HashMap<CountKey, usize>,
 }
 
 impl Links {
@@ -41,14 +41,13 @@ impl Links {
         self.slab[self.find(namespace, name)? as usize].as_deref()
     }
 
-    /// Other rules match the post now.
     pub(super) fn set_matching(&mut self, namespace: Symbol, name: &str, rules: Box<[Symbol]>) {
         let Some(slot) = self.find(namespace, name) else { return };
-        self.strike(slot);
+        self.remove_from_indexes(slot);
         if let Some(entry) = &mut self.slab[slot as usize] {
             entry.set_matching(rules);
         }
-        self.note(slot);
+        self.add_to_indexes(slot);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -61,7 +60,7 @@ impl Links {
 
     pub(super) fn insert(&mut self, entry: Entry) {
         let slot = if let Some(slot) = self.find(entry.namespace, &entry.name) {
-            self.strike(slot);
+            self.remove_from_indexes(slot);
             slot
         } else {
             let hash = self.hash(entry.namespace, &entry.name);
@@ -77,7 +76,7 @@ impl Links {
             slot
         };
         self.slab[slot as usize] = Some(Box::new(entry));
-        self.note(slot);
+        self.add_to_indexes(slot);
     }
 
     pub(super) fn remove(&mut self, namespace: Symbol, name: &str) {
@@ -86,36 +85,34 @@ impl Links {
         if let Ok(found) = self.by_name.find_entry(hash, |s| *s == slot) {
             found.remove();
         }
-        self.strike(slot);
+        self.remove_from_indexes(slot);
         self.slab[slot as usize] = None;
         self.free.push(slot);
     }
 
-    /// Notes under which neighbours the entry in a slot is found.
-    fn note(&mut self, slot: u32) {
+    fn add_to_indexes(&mut self, slot: u32) {
         let Some(entry) = &self.slab[slot as usize] else { return };
-        *self.groups.entry(entry.group()).or_default() += 1;
+        *self.counts.entry(entry.count_key()).or_default() += 1;
         if let Some(uid) = entry.connection() {
             self.by_connection.entry(uid).or_default().insert(slot);
         }
-        if entry.listens() {
-            self.listening.entry(entry.namespace).or_default().insert(slot);
+        if entry.depends_on_neighbors() {
+            self.dependents.entry(entry.namespace).or_default().insert(slot);
         }
     }
 
-    /// Takes those notes back.
-    fn strike(&mut self, slot: u32) {
+    fn remove_from_indexes(&mut self, slot: u32) {
         let Some(entry) = &self.slab[slot as usize] else { return };
-        let group = entry.group();
-        if let Some(count) = self.groups.get_mut(&group) {
+        let key = entry.count_key();
+        if let Some(count) = self.counts.get_mut(&key) {
             *count -= 1;
             if *count == 0 {
-                self.groups.remove(&group);
+                self.counts.remove(&key);
             }
         }
-        let (listening, by_connection) = (&mut self.listening, &mut self.by_connection);
-        let places = [(Some(entry.namespace), listening), (entry.connection(), by_connection)];
-        for (symbol, slots) in places {
+        let (dependents, by_connection) = (&mut self.dependents, &mut self.by_connection);
+        let indexes = [(Some(entry.namespace), dependents), (entry.connection(), by_connection)];
+        for (symbol, slots) in indexes {
             let Some(symbol) = symbol else { continue };
             if let Some(of_symbol) = slots.get_mut(&symbol) {
                 of_symbol.remove(&slot);
@@ -126,19 +123,18 @@ impl Links {
         }
     }
 
-    /// Those of a namespace that something may become of without their own doing.
-    pub(super) fn listening(&self, namespace: Symbol) -> impl Iterator<Item = &Entry> {
-        self.entries(self.listening.get(&namespace))
+    /// PostLinks of a namespace that a neighbor's change can affect.
+    pub(super) fn dependents(&self, namespace: Symbol) -> impl Iterator<Item = &Entry> {
+        self.entries(self.dependents.get(&namespace))
     }
 
-    /// Those that go through a connection, by its UID.
+    /// PostLinks linked through a connection, by its UID.
     pub(super) fn of_connection(&self, uid: Symbol) -> impl Iterator<Item = &Entry> {
         self.entries(self.by_connection.get(&uid))
     }
 
-    /// How many have what in common.
-    pub(super) fn groups(&self) -> impl Iterator<Item = (&Group, usize)> {
-        self.groups.iter().map(|(group, count)| (group, *count))
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&CountKey, usize)> {
+        self.counts.iter().map(|(key, count)| (key, *count))
     }
 
     fn entries(&self, slots: Option<&BTreeSet<u32>>) -> impl Iterator<Item = &Entry> {

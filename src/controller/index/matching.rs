@@ -1,5 +1,5 @@
-//! PostLinks as they arrive. Their texts are matched against the rules here, as they pass, and not kept; and outside the
-//! lock, because that takes as long as the posts and rules somebody wrote.
+//! Stores PostLinks as they arrive and matches their texts, which are not stored, against the rules. Matching runs outside
+//! the lock, because its duration depends on the length of posts and rules.
 
 use super::{
     entry::{self, Entry},
@@ -17,19 +17,19 @@ use uuid::Uuid;
 
 /// The rules that match a post.
 pub(super) enum Matched {
-    /// None can: it has a link, or is not theirs to take.
+    /// None: the post has a link, or rules may not link it.
     None,
-    /// Those that are known already.
-    AsBefore,
-    /// Read anew, and against what.
-    Anew(Vec<String>, Option<Arc<Filters>>),
+    /// The stored entry is still right.
+    Unchanged,
+    /// The rules that match, and the filters they were matched with.
+    Evaluated(Vec<String>, Option<Arc<Filters>>),
 }
 
 impl Index {
-    /// A post link as it is now.
+    /// Stores a PostLink. A version that is not newer is ignored and affects nothing.
     pub fn apply_link(&self, link: &PostLink, source: Source, now: Timestamp) -> Affected {
         let matched = self.matched(link);
-        self.put_link(link, source, now, matched)
+        self.store_link(link, source, now, matched)
     }
 
     pub(super) fn matched(&self, link: &PostLink) -> Matched {
@@ -39,17 +39,17 @@ impl Index {
         let filters = {
             let mut state = self.state();
             let namespace = link.namespace().unwrap_or_default();
-            let known = state.link(&namespace, &link.name_any());
-            if known.is_some_and(|e| e.version >= version(link) || is_matched(e, link)) {
-                return Matched::AsBefore;
+            let stored = state.link(&namespace, &link.name_any());
+            if stored.is_some_and(|e| e.version >= version(link) || is_matched(e, link)) {
+                return Matched::Unchanged;
             }
             state.filters(&namespace)
         };
         let rules = filters.as_ref().map(|f| f.matching(&link.spec.post));
-        Matched::Anew(rules.unwrap_or_default(), filters)
+        Matched::Evaluated(rules.unwrap_or_default(), filters)
     }
 
-    pub(super) fn put_link(
+    pub(super) fn store_link(
         &self,
         link: &PostLink,
         source: Source,
@@ -63,40 +63,39 @@ impl Index {
         let State { interner, links, .. } = &mut *state;
         let old = interner.find(&namespace).and_then(|namespace| links.get(namespace, &name));
         if old.is_some_and(|o| o.version >= version(link))
-            || !source.may_tell(old.map(|o| &o.uid), Some(&uid(link)))
+            || !source.may_store(old.map(|o| &o.uid), Some(&uid(link)))
         {
             return Affected::default();
         }
         let first_seen = match old {
             Some(old) if is_same(old, link) => old.first_seen().1,
-            // Its decision is stored already: nothing has to settle after a restart.
+            // The decision is already stored, so it does not have to settle after a restart.
             _ if link.status.as_ref().is_some_and(|s| s.observed_generation == generation(link)) => {
                 Timestamp::UNIX_EPOCH
             }
             _ => now,
         };
         let before = old.filter(|o| is_matched(o, link));
-        // Whether the rules, or what was known of the post, changed while nobody held the lock.
+        // Whether the rules or the stored entry changed while the lock was released.
         let outdated = match &matched {
             Matched::None => false,
-            Matched::AsBefore => before.is_none(),
-            Matched::Anew(_, against) => !same(against.as_ref(), filters.as_ref()),
+            Matched::Unchanged => before.is_none(),
+            Matched::Evaluated(_, against) => !same_filters(against.as_ref(), filters.as_ref()),
         };
-        if outdated && source == Source::Answer {
-            // The watch brings it as well.
+        if outdated && source == Source::Response {
+            // The watch delivers it as well.
             return Affected::default();
         }
         let matching = match matched {
             Matched::None => Box::default(),
-            Matched::AsBefore => before.map(|b| b.matching().into()).unwrap_or_default(),
-            Matched::Anew(rules, _) => rules.iter().map(|rule| interner.intern(rule)).collect(),
+            Matched::Unchanged => before.map(|b| b.matching().into()).unwrap_or_default(),
+            Matched::Evaluated(rules, _) => rules.iter().map(|rule| interner.intern(rule)).collect(),
         };
         links.insert(Entry::of(link, interner, first_seen, matching));
         let rematch = outdated.then(|| namespace.clone());
         Affected { keys: vec![Key::new(Kind::PostLink, namespace, name)], rematch }
     }
 
-    /// A post link is gone.
     pub fn delete_link(&self, namespace: &str, name: &str) {
         let mut state = self.state();
         if let Some(symbol) = state.interner.find(namespace) {
@@ -104,19 +103,19 @@ impl Index {
         }
     }
 
-    /// Matches one listed post of a namespace against its rules anew; the post's key if that makes a difference.
+    /// Matches a listed post against the rules of its namespace; its key if the matching rules changed.
     pub fn rematch(&self, namespace: &Arc<str>, link: &PostLink) -> Option<Key> {
         let name = link.name_any();
         let filters = {
             let mut state = self.state();
-            // An edited one passes by the watch, or has done so, and is matched then.
+            // An edited post is matched when the watch delivers it.
             state.link(namespace, &name).filter(|e| is_matched(e, link))?;
             state.filters(namespace)
         };
         let rules = filters.as_ref().map(|f| f.matching(&link.spec.post)).unwrap_or_default();
         let mut state = self.state();
-        // If a rule has changed meanwhile, all posts are listed once more.
-        let unchanged = same(filters.as_ref(), state.filters(namespace).as_ref());
+        // If a rule has changed meanwhile, another rematch follows.
+        let unchanged = same_filters(filters.as_ref(), state.filters(namespace).as_ref());
         let State { interner, links, .. } = &mut *state;
         let symbol = interner.find(namespace)?;
         let entry = links.get(symbol, &name).filter(|e| unchanged && is_matched(e, link))?;
@@ -141,35 +140,33 @@ impl State {
 
 impl Namespace {
     fn filters(&mut self) -> Arc<Filters> {
-        let at_work = self.rules.values().filter(|r| r.facts.wants_active);
-        let made = self
-            .filters
-            .get_or_insert_with(|| Arc::new(Filters(at_work.map(|r| r.filter.clone()).collect())));
-        made.clone()
+        let active = self.rules.values().filter(|r| r.facts.wants_active);
+        let filters =
+            self.filters.get_or_insert_with(|| Arc::new(Filters(active.map(|r| r.filter.clone()).collect())));
+        filters.clone()
     }
 }
 
-/// Whether these are the same filters, and so nothing has changed.
-fn same(before: Option<&Arc<Filters>>, now: Option<&Arc<Filters>>) -> bool {
+fn same_filters(before: Option<&Arc<Filters>>, now: Option<&Arc<Filters>>) -> bool {
     match (before, now) {
         (Some(before), Some(now)) => Arc::ptr_eq(before, now),
         (before, now) => before.is_none() && now.is_none(),
     }
 }
 
-/// Whether a stored post could become a rule's.
+/// Whether rules may link a post.
 fn is_open_to_rules(link: &PostLink) -> bool {
     let status = link.status.as_ref();
-    let held = status.is_some_and(|s| s.link.is_some() || !open_to_rules(s.removed_link.as_ref()));
-    !held && link.spec.link.is_none() && !link.spec.unlink
+    let closed = status.is_some_and(|s| s.link.is_some() || !open_to_rules(s.removed_link.as_ref()));
+    !closed && link.spec.link.is_none() && !link.spec.unlink
 }
 
-/// Whether an entry is of this very post, not edited since.
+/// Whether an entry has the UID and generation of this post.
 fn is_same(entry: &Entry, link: &PostLink) -> bool {
     entry.uid == uid(link) && i64::from(entry.first_seen().0) == generation(link)
 }
 
-/// Whether an entry says which rules match this post. What rules change is put into it by [`Index::rematch`].
+/// Whether an entry holds the rules that match this post. [`Index::rematch`] updates it when rules change.
 fn is_matched(entry: &Entry, link: &PostLink) -> bool {
     is_same(entry, link) && entry.open_to_rules()
 }

@@ -1,6 +1,7 @@
-//! What the watches delivered, as pure state: apply and delete, dependents and views. No I/O, no clock, no waiting.
+//! The objects that the watches delivered, as pure state without I/O, clock or waiting: apply and delete, dependents,
+//! views.
 //!
-//! Connections and rules are kept whole: there are few. A PostLink is an [`entry::Entry`].
+//! Connections and rules are few and stored whole. A PostLink is stored as an [`entry::Entry`].
 
 mod compact;
 mod counts;
@@ -30,7 +31,7 @@ use state::{Filter, RuleEntry};
 use std::{collections::HashSet, sync::Arc};
 
 impl Index {
-    /// A connection as it is now. Nothing is affected when this is not news.
+    /// Stores a connection. A version that is not newer is ignored and affects nothing.
     pub fn apply_connection(&self, connection: DynamicsConnection, source: Source) -> Affected {
         let mut state = self.state();
         let namespace: Arc<str> = connection.namespace().unwrap_or_default().into();
@@ -38,7 +39,7 @@ impl Index {
         let space = state.namespaces.entry(namespace.clone()).or_default();
         let old = space.connections.get(&name);
         if old.is_some_and(|o| !newer(o.metadata.resource_version.as_deref(), &connection.metadata))
-            || !source.may_tell(old.and_then(|o| o.metadata.uid.as_ref()), connection.metadata.uid.as_ref())
+            || !source.may_store(old.and_then(|o| o.metadata.uid.as_ref()), connection.metadata.uid.as_ref())
         {
             return Affected::default();
         }
@@ -50,32 +51,32 @@ impl Index {
         if let Some(replaced) = replaced {
             state.mark_deleted(&replaced);
         }
-        let mut affected = state.around_connection(&namespace, &name, before.as_ref(), Some(&after));
+        let mut affected = state.affected_by_connection(&namespace, &name, before.as_ref(), Some(&after));
         affected.keys.push(Key::new(Kind::DynamicsConnection, namespace, name));
         affected
     }
 
-    /// A connection is gone: its deletion was seen, or a write of ours proved the one with this UID gone. Then another
-    /// one of that name may be known by now.
-    pub fn delete_connection(&self, namespace: &str, name: &str, only: Option<&str>) -> Affected {
+    /// Removes a connection. With `uid`, only that object: after our own write, another connection of the same name may be
+    /// stored already.
+    pub fn delete_connection(&self, namespace: &str, name: &str, uid: Option<&str>) -> Affected {
         let mut state = self.state();
         let Some(space) = state.namespaces.get_mut(namespace) else { return Affected::default() };
-        if only.is_some() && space.connections.get(name).and_then(|c| c.uid()).as_deref() != only {
+        if uid.is_some() && space.connections.get(name).and_then(|c| c.uid()).as_deref() != uid {
             return Affected::default();
         }
         let Some(old) = space.connections.remove(name) else { return Affected::default() };
         space.refresh();
         state.mark_deleted(&old);
         let before = ConnectionFacts::of(&old);
-        state.around_connection(namespace, name, Some(&before), None)
+        state.affected_by_connection(namespace, name, Some(&before), None)
     }
 
-    /// A live read found that no connection has that UID any more.
+    /// Adds a tombstone after a live read found that no connection has this UID.
     pub fn mark_deleted(&self, uid: &str) {
         self.state().tombstones.entry(uid.to_owned()).or_insert(Tombstone { deleted_at: None });
     }
 
-    /// A rule as it is now.
+    /// Stores a rule. A version that is not newer is ignored and affects nothing.
     pub fn apply_rule(&self, rule: AutomationRule, source: Source) -> Affected {
         let mut state = self.state();
         let namespace: Arc<str> = rule.namespace().unwrap_or_default().into();
@@ -83,75 +84,71 @@ impl Index {
         let space = state.namespaces.entry(namespace.clone()).or_default();
         let old = space.rules.get(&name);
         if old.is_some_and(|o| !newer(o.object.metadata.resource_version.as_deref(), &rule.metadata))
-            || !source.may_tell(old.and_then(|o| o.object.metadata.uid.as_ref()), rule.metadata.uid.as_ref())
+            || !source.may_store(old.and_then(|o| o.object.metadata.uid.as_ref()), rule.metadata.uid.as_ref())
         {
             return Affected::default();
         }
         let facts = RuleFacts::of(&rule);
         let before = old.map(|o| o.facts.clone());
-        let kept = old.filter(|o| o.object.spec.match_ == rule.spec.match_ && o.facts.uid == facts.uid);
-        let filter = match kept {
+        let same_filter =
+            old.filter(|o| o.object.spec.match_ == rule.spec.match_ && o.facts.uid == facts.uid);
+        let filter = match same_filter {
             Some(old) => old.filter.clone(),
             None => {
                 Arc::new(Filter { rule: facts.uid.clone(), matcher: Matcher::new(rule.spec.match_.as_ref()) })
             }
         };
-        let switched = facts.wants_active != before.as_ref().is_some_and(|b| b.wants_active);
-        let other = switched || kept.is_none();
-        let rematch = facts.wants_active && other;
+        let toggled = facts.wants_active != before.as_ref().is_some_and(|b| b.wants_active);
+        let filters_changed = toggled || same_filter.is_none();
+        let rematch = facts.wants_active && filters_changed;
         space.rules.insert(name.clone(), RuleEntry { object: Arc::new(rule), facts: facts.clone(), filter });
-        if other {
+        if filters_changed {
             space.filters = None;
         }
-        let mut affected = state.around_rule(&namespace, before.as_ref(), Some(&facts));
+        let mut affected = state.affected_by_rule(&namespace, before.as_ref(), Some(&facts));
         affected.rematch = rematch.then(|| namespace.clone());
         affected.keys.push(Key::new(Kind::AutomationRule, namespace, name));
         affected
     }
 
-    /// A rule is gone.
     pub fn delete_rule(&self, namespace: &str, name: &str) -> Affected {
         let mut state = self.state();
         let Some(space) = state.namespaces.get_mut(namespace) else { return Affected::default() };
         let Some(old) = space.rules.remove(name) else { return Affected::default() };
         space.filters = None;
-        state.around_rule(namespace, Some(&old.facts), None)
+        state.affected_by_rule(namespace, Some(&old.facts), None)
     }
 
-    /// A connection, whole.
     pub fn connection(&self, namespace: &str, name: &str) -> Option<Arc<DynamicsConnection>> {
         self.state().namespaces.get(namespace)?.connections.get(name).cloned()
     }
 
-    /// A connection's facts, by UID.
     pub fn connection_by_uid(&self, namespace: &str, uid: &str) -> Option<ConnectionFacts> {
         self.state().namespaces.get(namespace)?.connection_facts.iter().find(|c| c.uid == uid).cloned()
     }
 
-    /// A connection's facts, by name.
     pub fn connection_facts(&self, namespace: &str, name: &str) -> Option<ConnectionFacts> {
         self.state().namespaces.get(namespace)?.connection_facts.iter().find(|c| c.name == name).cloned()
     }
 
-    /// The connections of a namespace that ask to be its default, but for one (R3).
-    pub fn claims(&self, namespace: &str, but: &str) -> Vec<DefaultClaim> {
+    /// The connections of a namespace with `spec.default`, except one (R3).
+    pub fn claims(&self, namespace: &str, except: &str) -> Vec<DefaultClaim> {
         let state = self.state();
         let Some(space) = state.namespaces.get(namespace) else { return Vec::new() };
         space
             .connections
             .values()
-            .filter(|c| c.spec.default && c.name_any() != but)
+            .filter(|c| c.spec.default && c.name_any() != except)
             .map(|c| DefaultClaim { created: created(&c.metadata), name: c.name_any() })
             .collect()
     }
 
-    /// A rule, whole.
     pub fn rule(&self, namespace: &str, name: &str) -> Option<Arc<AutomationRule>> {
         self.state().namespaces.get(namespace)?.rules.get(name).map(|r| r.object.clone())
     }
 
-    /// The rules of a namespace that one connection has to do with.
-    pub fn rules_around(&self, connection: &DynamicsConnection) -> Vec<RuleFacts> {
+    /// The rules that name a connection, are active on it or are reserved in it.
+    pub fn rules_of_connection(&self, connection: &DynamicsConnection) -> Vec<RuleFacts> {
         let state = self.state();
         let (name, uid) = (connection.name_any(), connection.uid().unwrap_or_default());
         let reserved: Vec<&str> =
@@ -172,14 +169,14 @@ impl Index {
             .collect()
     }
 
-    /// What a link's decision needs.
     pub fn snapshot(&self, key: &Key) -> Option<LinkSnapshot> {
         let state = self.state();
         let entry = state.links.get(state.interner.find(&key.namespace)?, &key.name)?;
         let space = state.namespaces.get(&key.namespace);
-        let wanted: HashSet<&str> = entry.matching().iter().map(|uid| &**state.interner.text(*uid)).collect();
+        let matching: HashSet<&str> =
+            entry.matching().iter().map(|uid| &**state.interner.text(*uid)).collect();
         let rules = space.into_iter().flat_map(|s| s.rules.values());
-        let matching = rules.filter(|r| wanted.contains(r.facts.uid.as_str())).map(|r| r.facts.clone());
+        let matching = rules.filter(|r| matching.contains(r.facts.uid.as_str())).map(|r| r.facts.clone());
         Some(LinkSnapshot {
             facts: entry.facts(&state.interner),
             uid: entry.uid,
@@ -190,12 +187,11 @@ impl Index {
         })
     }
 
-    /// The tombstone of a connection, if it is gone.
     pub fn tombstone(&self, uid: &str) -> Option<Tombstone> {
         self.state().tombstones.get(uid).copied()
     }
 
-    /// The links that go through a connection, with their activities.
+    /// The links through a connection, with their activities.
     pub fn links_through(&self, uid: &str) -> Vec<LinkThrough> {
         let state = self.state();
         let Some(symbol) = state.interner.find(uid) else { return Vec::new() };
@@ -212,24 +208,24 @@ impl Index {
             .collect()
     }
 
-    /// How many post links there are.
+    /// The number of PostLinks.
     pub fn links(&self) -> usize {
         self.state().links.len()
     }
 
-    /// The keys of one kind in one namespace (or in all), to find what vanished while a watch was away.
+    /// The keys of one kind in one namespace, or in all, to find objects deleted while a watch was interrupted.
     pub fn keys(&self, kind: Kind, namespace: Option<&str>) -> Vec<Key> {
         let state = self.state();
-        let wanted = |n: &str| namespace.is_none_or(|w| w == n);
+        let in_scope = |n: &str| namespace.is_none_or(|wanted| wanted == n);
         match kind {
             Kind::PostLink => {
                 let entries = state.links.all();
-                entries.map(|e| state.key(e)).filter(|k| wanted(&k.namespace)).collect()
+                entries.map(|e| state.key(e)).filter(|k| in_scope(&k.namespace)).collect()
             }
             _ => state
                 .namespaces
                 .iter()
-                .filter(|(n, _)| wanted(n))
+                .filter(|(n, _)| in_scope(n))
                 .flat_map(|(n, space)| {
                     let names: Vec<&String> = match kind {
                         Kind::DynamicsConnection => space.connections.keys().collect(),
@@ -242,7 +238,7 @@ impl Index {
     }
 }
 
-/// Whether an object is newer than a version already known.
-fn newer(known: Option<&str>, metadata: &kube::core::ObjectMeta) -> bool {
-    entry::version(metadata.resource_version.as_deref()) > entry::version(known)
+/// Whether an object is newer than the stored resourceVersion.
+fn newer(stored: Option<&str>, metadata: &kube::core::ObjectMeta) -> bool {
+    entry::version(metadata.resource_version.as_deref()) > entry::version(stored)
 }

@@ -1,4 +1,4 @@
-//! The state of the index, and what it answers with.
+//! The state of the index, and the types it returns.
 
 use super::{entry::Entry, interner::Interner, links::Links};
 use crate::{
@@ -17,7 +17,7 @@ use std::{
 };
 use uuid::Uuid;
 
-/// The index; clones share it.
+/// Clones share the index.
 #[derive(Clone, Default)]
 pub struct Index(Arc<Mutex<State>>);
 
@@ -32,7 +32,7 @@ impl Index {
 pub(super) struct State {
     pub(super) interner: Interner,
     pub(super) namespaces: BTreeMap<Arc<str>, Namespace>,
-    /// Connections that are gone, by UID.
+    /// Deleted connections, by UID.
     pub(super) tombstones: HashMap<String, Tombstone>,
     pub(super) links: Links,
 }
@@ -42,7 +42,7 @@ pub(super) struct Namespace {
     pub(super) connections: BTreeMap<String, Arc<DynamicsConnection>>,
     pub(super) connection_facts: Arc<Vec<ConnectionFacts>>,
     pub(super) rules: BTreeMap<String, RuleEntry>,
-    /// Of the rules that want to be active; rebuilt when a post needs them after a change.
+    /// Filters of the rules with `wants_active`; rebuilt on first use after a change.
     pub(super) filters: Option<Arc<Filters>>,
 }
 
@@ -55,23 +55,20 @@ pub(super) struct RuleEntry {
 /// A PostLink whose link goes through a connection.
 #[derive(Clone, Debug)]
 pub struct LinkThrough {
-    /// The link.
     pub key: Key,
     /// Its activity and record.
     pub link: LinkState,
-    /// What its status says of the record now.
+    /// The reason of its `RecordAvailable` condition.
     pub available: Option<Reason>,
 }
 
-/// What the decision about a PostLink needs.
+/// The input of the decision about a PostLink.
 pub struct LinkSnapshot {
-    /// The link.
     pub facts: PostLinkFacts,
-    /// Its UID.
     pub uid: Uuid,
     /// The resourceVersion its status is written over.
     pub version: u64,
-    /// What its stored status says, as one number.
+    /// Hash of the stored status.
     pub status_hash: u64,
     /// All connections of the namespace.
     pub connections: Arc<Vec<ConnectionFacts>>,
@@ -79,42 +76,41 @@ pub struct LinkSnapshot {
     pub matching: Vec<RuleFacts>,
 }
 
-/// Where an object was learned from.
+/// Where an object came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// From a watch or its list, which will tell of the deletion as well.
+    /// A watch or its list, which also delivers the deletion.
     Watch,
-    /// From the answer to a read or a write of our own. The deletion may have overtaken it and is not told twice, so it
-    /// brings what is known up to date, and nothing back that is gone.
-    Answer,
+    /// The response to our own read or write. The watch may already have delivered the deletion, so it updates a stored
+    /// object but never adds one.
+    Response,
 }
 
 impl Source {
-    /// Whether it may tell of the object with this UID, when that one is known by its name.
-    pub(super) fn may_tell<U: PartialEq>(self, known: Option<&U>, uid: Option<&U>) -> bool {
-        // Of another object of that name the watch has to tell: it comes after the deletion of the known one.
-        self == Self::Watch || (known.is_some() && known == uid)
+    /// Whether it may store the object with `uid` over the one with the UID `stored` under the same name.
+    pub(super) fn may_store<U: PartialEq>(self, stored: Option<&U>, uid: Option<&U>) -> bool {
+        // A different object of that name has to come from the watch, after the deletion of the stored one.
+        self == Self::Watch || (stored.is_some() && stored == uid)
     }
 }
 
 /// What a change affects.
 #[derive(Default)]
 pub struct Affected {
-    /// To reconcile.
+    /// The objects to reconcile.
     pub keys: Vec<Key>,
-    /// A rule was activated or edited: the posts of this namespace are to be matched again.
+    /// The namespace whose posts to match again, because a rule was activated or edited.
     pub rematch: Option<Arc<str>>,
 }
 
-/// What a rule asks of a post.
 pub(super) struct Filter {
     /// The rule's UID.
     pub(super) rule: String,
     pub(super) matcher: Matcher,
 }
 
-/// The filters of all rules of a namespace that want to be at work. They are made anew when one changes, so as long as
-/// they are the same ones nothing has changed.
+/// The filters of all rules of a namespace with `wants_active`. Rebuilt when one changes, so the same pointer means that
+/// nothing has changed.
 pub(super) struct Filters(pub(super) Vec<Arc<Filter>>);
 
 impl Filters {

@@ -1,5 +1,5 @@
-//! Leader election as client-go does it: another's lease is judged by when *we* saw it change, never by its clock, and
-//! every write carries the resourceVersion it was decided on. Losing the lease ends the process.
+//! Leader election as in client-go: another holder's lease expires by the time since *we* saw it change, never by its
+//! clock, and every write carries the resourceVersion it was decided on. Losing the lease ends the process.
 
 use crate::{
     api::names::CONTROLLER,
@@ -17,34 +17,33 @@ use std::{
 };
 use tracing::{info, warn};
 
-/// How long a lease is worth, and what follows from it, in the proportions client-go has by default.
+/// Lease duration, renew deadline and retry period, in client-go's default proportions.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// A holder that was not seen to renew for this long has lost it.
+    /// A lease that was not renewed for this long has expired.
     duration: Duration,
-    /// A holder that could not renew for this long gives up: a third of the duration before anybody else may take over.
+    /// A leader that could not renew for this long stops, a third of the duration before another candidate may take over.
     renew_deadline: Duration,
-    /// Between two tries.
     retry: Duration,
 }
 
 impl Timing {
-    /// The timing of a lease that is worth `duration`, fifteen seconds by default.
     pub fn of(duration: Duration) -> Self {
         Self { duration, renew_deadline: duration * 2 / 3, retry: duration * 2 / 15 }
     }
 
-    /// With less than this left nothing is begun whose end we cannot be sure to see. A holder that renews in time has
-    /// twice as much left.
+    /// With less than this left, no creation in an instance is begun: it might outlast the lease. A leader that renews in
+    /// time has twice as much left.
     pub fn margin(&self) -> Duration {
         self.renew_deadline * 2 / 5
     }
 }
 
-/// The duration a holder leaves behind that gave the lease up in order; nobody's duration is ever so short. A lease
-/// without a holder alone proves nothing: a person may have emptied it while its holder works on.
-const HANDED_OVER: i32 = 1;
-/// Who wants to lead.
+/// Lease duration in seconds written on release; no live holder uses 1 s. An empty holder alone does not prove a release:
+/// a user may have cleared it while the holder is still running.
+const RELEASED_DURATION: i32 = 1;
+
+/// A candidate for the leader lease.
 pub struct Election {
     api: Api<Lease>,
     name: String,
@@ -54,58 +53,57 @@ pub struct Election {
     leadership: Leadership,
 }
 
-/// How somebody came to lead.
+/// How the lease was acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acquired {
-    /// The one before gave the lease up in order: nothing of it is under way.
+    /// The previous leader released it: none of its requests is in flight.
     HandedOver,
-    /// Nobody knows what the one before did last, or whether there was one.
+    /// It expired, or is new: requests of a previous leader may be in flight.
     Taken,
 }
 
-/// Until when we lead for certain; clones share it.
+/// Until when this process certainly holds the lease; clones share it.
 #[derive(Clone, Default)]
-pub struct Leadership(Arc<Mutex<View>>);
+pub struct Leadership(Arc<Mutex<LeadershipState>>);
 
 #[derive(Default)]
-struct View {
+struct LeadershipState {
     until: Option<Instant>,
-    /// When the lease was last read while another held it.
-    answered: Option<Instant>,
+    /// When the lease was last read while another process held it.
+    last_read: Option<Instant>,
 }
 
 impl Leadership {
-    /// How long we lead for certain from now on.
+    /// How long this process certainly still holds the lease.
     pub fn remaining(&self) -> Duration {
-        let until = self.view().until;
+        let until = self.state().until;
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
-    /// How long ago the lease was last read, as long as another holds it.
-    pub fn answered_before(&self) -> Option<Duration> {
-        self.view().answered.map(|at| at.elapsed())
+    /// How long ago the lease was last read while another process holds it.
+    pub fn since_last_read(&self) -> Option<Duration> {
+        self.state().last_read.map(|at| at.elapsed())
     }
 
-    fn view(&self) -> MutexGuard<'_, View> {
+    fn state(&self) -> MutexGuard<'_, LeadershipState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answered(&self) {
-        self.view().answered = Some(Instant::now());
+    fn set_read(&self) {
+        self.state().last_read = Some(Instant::now());
     }
 
     pub(super) fn until(&self, end: Instant) {
-        self.view().until = Some(end);
+        self.state().until = Some(end);
     }
 
     pub(super) fn lost(&self) {
-        self.view().until = None;
+        self.state().until = None;
     }
 }
 
 impl Election {
-    /// A candidate. The client should not retry by itself: a renewal that hangs in retries is a lease that is lost
-    /// without anybody noticing.
+    /// The client must not retry: while a renewal is being retried, the lease could expire unnoticed.
     pub fn new(client: kube::Client, namespace: &str, identity: String, timing: Timing) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
@@ -117,35 +115,34 @@ impl Election {
         }
     }
 
-    /// Until when we lead.
     pub fn leadership(&self) -> Leadership {
         self.leadership.clone()
     }
 
-    /// Waits until we lead, and says how we came to it.
+    /// Waits until this process is the leader.
     pub async fn acquire(&mut self) -> Acquired {
         info!(identity = %self.identity, "waiting for the lease");
-        let mut told = String::new();
+        let mut last_error = String::new();
         loop {
             let before = Instant::now();
-            match self.try_once().await {
+            match self.try_acquire_or_renew().await {
                 Ok(Some(how)) => {
-                    // Counted from before the request: it may have been stored long before the answer came.
+                    // Counted from before the request: the lease may have been stored long before the response arrived.
                     self.leadership.until(before + self.timing.renew_deadline);
-                    info!(identity = %self.identity, "leading");
+                    info!(identity = %self.identity, "became the leader");
                     return how;
                 }
-                // Another candidate was faster, or it is somebody else's.
+                // Another candidate was faster, or holds the lease.
                 Ok(None) | Err(ApiError::Conflict) => {
-                    self.leadership.answered();
-                    told.clear();
+                    self.leadership.set_read();
+                    last_error.clear();
                 }
                 Err(error) => {
-                    // Once for as long as it is the same: this is tried every two seconds.
+                    // This runs every two seconds: log an error only when it changes.
                     let error = error.to_string();
-                    if error != told {
-                        warn!(%error, lease = %self.name, "the lease could not be taken; trying again");
-                        told = error;
+                    if error != last_error {
+                        warn!(%error, lease = %self.name, "failed to acquire the lease; retrying");
+                        last_error = error;
                     }
                 }
             }
@@ -153,27 +150,27 @@ impl Election {
         }
     }
 
-    /// Renews until that fails for too long; then we no longer lead, and must not go on.
+    /// Renews the lease until that fails for too long; then this process is no longer the leader and must exit.
     pub async fn keep(&mut self) {
         loop {
             tokio::time::sleep(self.timing.retry).await;
             let left = self.leadership.remaining();
-            // A process that was paused finds its time run out here, before it asks: a renewal that came too late and
-            // succeeded would hide that others may have led meanwhile.
+            // Check before the request: a process that was paused must not renew too late, because another leader may have
+            // acquired and released the lease meanwhile.
             if left.is_zero() {
-                warn!("this process stood still for longer than the lease allows");
+                warn!("this process was paused past the renew deadline; the lease may have expired");
                 break;
             }
             let before = Instant::now();
-            match tokio::time::timeout(left, self.try_once()).await {
+            match tokio::time::timeout(left, self.try_acquire_or_renew()).await {
                 Ok(Ok(Some(_))) => self.leadership.until(before + self.timing.renew_deadline),
                 Ok(Ok(None)) => {
-                    warn!(identity = %self.identity, "somebody else holds the lease");
+                    warn!(identity = %self.identity, "another process holds the lease");
                     break;
                 }
-                Ok(Err(error)) => warn!(%error, "the lease could not be renewed"),
+                Ok(Err(error)) => warn!(%error, "failed to renew the lease; retrying"),
                 Err(_) => {
-                    warn!("the lease could not be renewed in time; the API server did not answer");
+                    warn!("failed to renew the lease before the deadline: the API server did not respond");
                     break;
                 }
             }
@@ -181,15 +178,15 @@ impl Election {
         self.leadership.lost();
     }
 
-    /// Gives the lease up, so that the next one need not wait.
+    /// Releases the lease, so that the next leader does not have to wait for it to expire.
     pub async fn release(&mut self) {
-        // A renewal that was under way when we stopped may be stored between the reading and the writing; once more.
+        // A renewal in flight when this process stopped may be stored between the read and the write: try once more.
         for _ in 0..2 {
             match self.try_release().await {
                 Ok(()) => return,
                 Err(ApiError::Conflict) => {}
                 Err(error) => {
-                    warn!(%error, lease = %self.name, "the lease could not be handed over; it expires by itself");
+                    warn!(%error, lease = %self.name, "failed to release the lease; the next leader waits until it expires");
                     return;
                 }
             }
@@ -203,13 +200,13 @@ impl Election {
         }
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = None;
-            spec.lease_duration_seconds = Some(HANDED_OVER);
+            spec.lease_duration_seconds = Some(RELEASED_DURATION);
         }
         within(self.api.replace(&self.name, &PostParams::default(), &lease)).await.map(drop)
     }
 
-    /// One try. `None`: somebody else leads.
-    async fn try_once(&mut self) -> Result<Option<Acquired>, ApiError> {
+    /// `None`: another process is the leader.
+    async fn try_acquire_or_renew(&mut self) -> Result<Option<Acquired>, ApiError> {
         let now = MicroTime(Timestamp::now());
         let params = PostParams { field_manager: Some(CONTROLLER.to_owned()), ..PostParams::default() };
         let Some(lease) = within(self.api.get_opt(&self.name)).await? else {
@@ -226,11 +223,11 @@ impl Election {
             self.observed = Some((version, Instant::now()));
         }
         let free = holder(&lease).is_none_or(str::is_empty);
-        // The holder's own duration counts: it may have been started with another one than ours.
-        let worth = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
-        let worth = worth.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-        let worth = worth.unwrap_or(self.timing.duration);
-        let expired = self.observed.as_ref().is_some_and(|(_, at)| at.elapsed() >= worth);
+        // The holder's own duration counts: it may have been started with a different one.
+        let duration = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+        let duration = duration.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let duration = duration.unwrap_or(self.timing.duration);
+        let expired = self.observed.as_ref().is_some_and(|(_, at)| at.elapsed() >= duration);
         if !ours && !free && !expired {
             return Ok(None);
         }
@@ -241,8 +238,8 @@ impl Election {
         let next = Lease { metadata: lease.metadata, spec: Some(self.spec(&now, acquired, transitions)) };
         let stored = within(self.api.replace(&self.name, &params, &next)).await?;
         self.observed = stored.resource_version().map(|v| (v, Instant::now()));
-        let in_order = free && old.lease_duration_seconds == Some(HANDED_OVER);
-        Ok(Some(if in_order { Acquired::HandedOver } else { Acquired::Taken }))
+        let released = free && old.lease_duration_seconds == Some(RELEASED_DURATION);
+        Ok(Some(if released { Acquired::HandedOver } else { Acquired::Taken }))
     }
 
     fn spec(&self, now: &MicroTime, acquired: MicroTime, transitions: i32) -> LeaseSpec {

@@ -1,4 +1,4 @@
-//! Leader election, and the guard that lets nothing be written without the lease.
+//! Leader election, and the guard that rejects writes without the lease.
 
 pub mod election;
 pub mod run;

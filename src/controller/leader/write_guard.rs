@@ -1,7 +1,7 @@
 //! Rejects every write once the lease is no longer held.
 //!
-//! It sits below everything that decides and below the retries, because a process that was paused past its lease wakes
-//! up in the middle of any of them. What is on the wire already loses by its resourceVersion.
+//! It sits below the reconcilers and the retries, because a process that was paused past its lease can resume in any of
+//! them. A write already on the wire fails on its resourceVersion.
 
 use super::election::Leadership;
 use futures::future::{Either, Ready, ready};
@@ -9,13 +9,13 @@ use http::{Method, Request};
 use std::task::{Context, Poll};
 use tower::{BoxError, Layer, Service};
 
-/// Lets writes pass only while the lease is leadership for certain.
+/// Passes writes only while the lease is certainly held.
 #[derive(Clone)]
 pub struct WriteGuard(pub Leadership);
 
-/// Why a write was not begun.
+/// Why a write was not sent.
 #[derive(Debug, thiserror::Error)]
-#[error("this process does not hold the lease any more, and writes nothing")]
+#[error("write rejected: this process no longer holds the leader lease")]
 pub struct NotLeading;
 
 impl<S> Layer<S> for WriteGuard {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_the_lease_there_is_reading_and_no_writing() {
+    async fn an_expired_lease_rejects_writes_only() {
         let leadership = Leadership::default();
         leadership.until(Instant::now() + Duration::from_secs(60));
         for method in [Method::GET, Method::PATCH, Method::POST, Method::PUT, Method::DELETE] {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lease_seen_in_other_hands_stops_writes_at_once() {
+    async fn a_lost_lease_rejects_writes_at_once() {
         let leadership = Leadership::default();
         leadership.until(Instant::now() + Duration::from_secs(60));
         leadership.lost();

@@ -1,4 +1,4 @@
-//! What the controller tells about itself: counts and log lines, snapshots for metrics, how far the watches are.
+//! Observability of the controller: counters and log lines, snapshots for metrics, progress of the watches.
 
 pub mod record;
 pub mod snapshot;

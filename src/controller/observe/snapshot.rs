@@ -1,4 +1,5 @@
-//! How a controller stands, for metrics and health. Looks at what the parts keep anyway; walks no list of links.
+//! A snapshot of the controller for metrics and health. It reads counts that are kept anyway and never iterates over
+//! links.
 
 use crate::{
     api::{ConditionType, ConnectionState, DynamicsConnection, Reason},
@@ -15,7 +16,7 @@ use crate::{
 use dataverse_client::{Cloud, Origin};
 use kube::ResourceExt;
 
-/// What can be read off a controller; it outlives the controller.
+/// Reads the state of a controller; it outlives the controller.
 #[derive(Clone)]
 pub struct Observer {
     index: Index,
@@ -40,21 +41,18 @@ impl Observer {
         }
     }
 
-    /// How the queue stands.
     pub fn queue(&self) -> QueueSnapshot {
-        self.queue.now()
+        self.queue.snapshot()
     }
 
-    /// The kinds that have not been listed yet.
     pub fn not_listed(&self) -> Vec<&'static str> {
         Kind::ALL.into_iter().filter(|kind| !self.sync.is_listed(*kind)).map(Kind::as_str).collect()
     }
 
-    /// Everything.
     pub fn snapshot(&self) -> Snapshot {
         let connections: Vec<ConnectionSnapshot> =
             self.index.connections().iter().map(|c| connection(c)).collect();
-        let rules = self.index.rule_groups();
+        let rules = self.index.rule_counts();
         let count = |kind| match kind {
             Kind::DynamicsConnection => connections.len(),
             Kind::AutomationRule => rules.iter().map(|(_, count)| count).sum(),
@@ -63,10 +61,10 @@ impl Observer {
         Snapshot {
             objects: Kind::ALL.map(|kind| (kind.as_str(), count(kind))).to_vec(),
             undecodable: Kind::ALL.map(|kind| (kind.as_str(), self.undecodable.count(kind))).to_vec(),
-            links: self.index.link_groups(),
+            links: self.index.link_counts(),
             connections,
             rules,
-            queue: self.queue.now(),
+            queue: self.queue.snapshot(),
             retrying: self.failures.len(),
             creations: self.runtime.creations(),
             throttled: self.dataverse.throttled_hosts(),
@@ -78,7 +76,7 @@ impl Observer {
 fn connection(connection: &DynamicsConnection) -> ConnectionSnapshot {
     let status = connection.status.as_ref();
     let conditions = status.map(|s| s.conditions.as_slice()).unwrap_or_default();
-    // A word that is not one of ours stands in a forged status, and does not become a label.
+    // A forged status may hold unknown words; they must not become labels.
     let known = conditions.iter().filter_map(|condition| {
         Some(ConditionSnapshot {
             type_: ConditionType::parse(&condition.type_)?.as_str(),

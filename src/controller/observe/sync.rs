@@ -1,4 +1,4 @@
-//! How far the watches are: for readiness, and for what has to wait for a list.
+//! The progress of the watches, for readiness and for tasks that wait for a list.
 
 use crate::controller::{index::entry::version, key::Kind};
 use std::{
@@ -9,25 +9,25 @@ use std::{
     },
 };
 
-/// Clones share it.
+/// Clones share the state.
 #[derive(Clone)]
 pub struct WatchSync(Arc<State>);
 
 struct State {
     kinds: [KindSync; 3],
-    /// The watches of posts that have begun; `None` is the one of all namespaces.
+    /// The namespaces whose posts are watched; `None` means all.
     posts: Mutex<HashSet<Option<String>>>,
 }
 
 #[derive(Default)]
 struct KindSync {
-    /// Watches whose first list is not complete: one per namespace.
+    /// Watches whose first list is not complete, one per namespace.
     unlisted: AtomicUsize,
     newest: AtomicU64,
 }
 
 impl WatchSync {
-    /// Of that many watches per kind.
+    /// For this many watches per kind.
     pub fn of(watches: usize) -> Self {
         let kind = || KindSync { unlisted: AtomicUsize::new(watches), ..KindSync::default() };
         Self(Arc::new(State { kinds: [kind(), kind(), kind()], posts: Mutex::default() }))
@@ -37,7 +37,7 @@ impl WatchSync {
         &self.0.kinds[kind as usize]
     }
 
-    /// The first list of one watch is complete.
+    /// Marks the first list of one watch as complete.
     pub fn set_listed(&self, kind: Kind) {
         self.kind(kind).unlisted.fetch_sub(1, Ordering::SeqCst);
     }
@@ -51,7 +51,7 @@ impl WatchSync {
         Kind::ALL.into_iter().all(|kind| self.is_listed(kind))
     }
 
-    /// An event was delivered and what it affects is enqueued.
+    /// Records that the keys an event affects are enqueued.
     pub fn delivered(&self, kind: Kind, resource_version: Option<&str>) {
         self.kind(kind).newest.fetch_max(version(resource_version), Ordering::SeqCst);
     }
@@ -61,14 +61,14 @@ impl WatchSync {
         self.kind(kind).newest.load(Ordering::SeqCst)
     }
 
-    /// From now on the posts of a namespace (or of all) are watched.
-    pub fn posts_begin(&self, namespace: Option<&str>) {
+    /// Marks the posts of a namespace, or of all, as watched.
+    pub fn set_posts_watched(&self, namespace: Option<&str>) {
         self.0.posts.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace.map(str::to_owned));
     }
 
-    /// Whether posts have passed already that a changed rule was not matched against. A rule that comes before them
-    /// needs no list of its own: at a start, each of a thousand rules would read all posts.
-    pub fn posts_pass(&self, namespace: &str) -> bool {
+    /// Whether posts may already have been matched without a changed rule. Before that, a rule needs no rematch:
+    /// otherwise each of a thousand rules would list all posts at startup.
+    pub fn are_posts_watched(&self, namespace: &str) -> bool {
         let posts = self.0.posts.lock().unwrap_or_else(PoisonError::into_inner);
         posts.contains(&None) || posts.contains(&Some(namespace.to_owned()))
     }
@@ -79,12 +79,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn posts_pass_once_their_watch_has_begun() {
+    fn posts_are_watched_once_their_watch_begins() {
         let sync = WatchSync::of(2);
-        assert!(!sync.posts_pass("here"));
-        sync.posts_begin(Some("elsewhere"));
-        assert!(!sync.posts_pass("here"));
-        sync.posts_begin(None);
-        assert!(sync.posts_pass("here"));
+        assert!(!sync.are_posts_watched("here"));
+        sync.set_posts_watched(Some("elsewhere"));
+        assert!(!sync.are_posts_watched("here"));
+        sync.set_posts_watched(None);
+        assert!(sync.are_posts_watched("here"));
     }
 }

@@ -1,6 +1,6 @@
-//! R28: what of a post is sent to the instance (the "payload properties" of the manual).
-use crate::api::{Post, PostType, Sentiment};
+//! R28: the fields of a post that are sent to the instance (the "payload properties" of the manual).
 
+use crate::api::{Post, PostType, Sentiment};
 use dataverse_client::{Activity, AdditionalParams, Community, MessageType, RegardingTarget};
 
 /// The social activity of a post.
@@ -15,7 +15,7 @@ pub fn activity(
     let title = post.title.as_deref().map(readable);
     let source = post.source.as_deref().unwrap_or_default().to_lowercase();
     Activity {
-        // Without a title, the beginning of the content; the client cuts it to the column.
+        // Without a title, the content; the client truncates it to the column length.
         subject: title.filter(|t| !t.trim().is_empty()).unwrap_or_else(|| content.clone()),
         description: content,
         post_url: post.url.clone(),
@@ -49,7 +49,7 @@ pub fn activity(
     }
 }
 
-/// Text without control characters: posts carry them, and the instance refuses a text that does. Line ends stay.
+/// Removes control characters, which the instance rejects, except line breaks and tabs.
 fn readable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t')).collect()
 }

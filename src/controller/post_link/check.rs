@@ -1,5 +1,5 @@
-//! R23–R25, R27: asks an instance about activities and their records, many at a time. Only a difference to what a
-//! link's status says enqueues the link: a thousand links in order cost requests, but no reconcile.
+//! R23–R25, R27: checks activities and their records in batches. A link is enqueued only if the result differs from its
+//! status, so unchanged links cost requests but no reconciles.
 
 use crate::{
     api::{LinkState, Reason},
@@ -20,10 +20,10 @@ use std::collections::{BTreeSet, HashMap};
 use tracing::debug;
 use uuid::Uuid;
 
-/// Links in one batch.
+/// Links per batch.
 const BATCH: usize = 400;
 
-/// Asks about one link's activity, together with others that need it about the same time.
+/// Checks one link's activity, batched with others that become due at about the same time.
 pub fn start(context: &Context, key: Key, check: ActivityCheck) {
     let uid = check.connection.clone();
     if !context.runtime.add_check(key, check) {
@@ -38,26 +38,25 @@ pub fn start(context: &Context, key: Key, check: ActivityCheck) {
 
 async fn run_batches(context: &Context, uid: &str) {
     loop {
-        // Others that became due with the first are a few turns of the scheduler behind it.
+        // Let the reconciles of other due links run first, so that they join the batch.
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }
         let Some(batch) = context.runtime.next_checks(uid, BATCH) else { return };
         let Some(instance) = context.runtime.handle(uid) else {
-            // Nothing has signed in since this process started: the connection's own probe comes first, and checks all
-            // its links.
+            // No probe since this process started. The connection's first probe checks all its links.
             continue;
         };
-        let questions = batch.iter().map(|(_, check)| Question {
+        let queries = batch.iter().map(|(_, check)| Query {
             organization: check.organization,
             activity: check.activity,
             record: check.record.as_ref().map(|(type_, id)| (type_.as_str(), *id)),
         });
-        match ask(context, uid, &instance, questions.collect()).await {
+        match run_queries(context, uid, &instance, queries.collect()).await {
             Ok(answers) => {
                 for ((key, check), answer) in batch.into_iter().zip(answers) {
                     if let Some(state) = activity_state(&answer) {
-                        context.runtime.learn(&key, check.activity, state);
+                        context.runtime.record_activity(&key, check.activity, state);
                         context.queue.add(key);
                     }
                 }
@@ -67,17 +66,17 @@ async fn run_batches(context: &Context, uid: &str) {
     }
 }
 
-/// Asks about all links of a connection whose instance has just proved to be in order.
-pub async fn all(context: &Context, uid: &str) {
+/// Checks all links of a connection after a successful probe.
+pub async fn check_all(context: &Context, uid: &str) {
     let links = context.index.links_through(uid);
     for chunk in links.chunks(BATCH) {
         let Some(instance) = context.runtime.handle(uid) else { return };
-        let questions = chunk.iter().map(|LinkThrough { link, .. }| Question {
+        let queries = chunk.iter().map(|LinkThrough { link, .. }| Query {
             organization: link.organization_id,
             activity: link.social_activity_id,
             record: link.record.as_ref().map(|record| (record.type_.as_str(), record.id)),
         });
-        let answers = match ask(context, uid, &instance, questions.collect()).await {
+        let answers = match run_queries(context, uid, &instance, queries.collect()).await {
             Ok(answers) => answers,
             Err(error) => {
                 log_failure(context, &chunk[0].key.namespace, uid, &error);
@@ -86,41 +85,41 @@ pub async fn all(context: &Context, uid: &str) {
         };
         for (through, answer) in chunk.iter().zip(answers) {
             let Some(state) = activity_state(&answer) else { continue };
-            if is_news(through, &state) {
-                context.runtime.learn(&through.key, through.link.social_activity_id, state);
+            if differs(through, &state) {
+                context.runtime.record_activity(&through.key, through.link.social_activity_id, state);
                 context.queue.add(through.key.clone());
             }
         }
     }
 }
 
-struct Question<'a> {
+struct Query<'a> {
     organization: Uuid,
     activity: Uuid,
     /// Table and id.
     record: Option<(&'a str, Uuid)>,
 }
 
-/// The answers, in the order of the questions.
-async fn ask(
+/// The results, in the order of the queries.
+async fn run_queries(
     context: &Context,
     uid: &str,
     instance: &Instance,
-    questions: Vec<Question<'_>>,
+    queries: Vec<Query<'_>>,
 ) -> Result<Vec<CheckResult>, dataverse_client::Error> {
-    let types = questions.iter().filter_map(|one| Some(one.record?.0));
+    let types = queries.iter().filter_map(|one| Some(one.record?.0));
     let tables = tables(context, uid, instance, types).await;
-    let request = |one: Question<'_>| CheckRequest {
+    let request = |one: Query<'_>| CheckRequest {
         organization: one.organization,
         activity: one.activity,
         record: record(one.record, &tables),
     };
-    let requests: Vec<CheckRequest> = questions.into_iter().map(request).collect();
+    let requests: Vec<CheckRequest> = queries.into_iter().map(request).collect();
     instance.check(&requests).await
 }
 
-/// The tables that are known of a connection, and those of `types` with them. What Dynamics makes of an activity is up
-/// to its own rules: a record may be of a table that the connection does not offer (R24).
+/// The table addresses of a connection, including `types`. Dynamics decides which records it creates from an activity, so
+/// a record's table may be one that the connection does not offer (R24).
 async fn tables(
     context: &Context,
     uid: &str,
@@ -133,7 +132,7 @@ async fn tables(
     if missing.is_empty() {
         return tables;
     }
-    // On an error they are not known, and records of them count as existing (R27).
+    // After an error the tables stay unknown, and their records count as existing (R27).
     for found in instance.metadata(&missing).await.unwrap_or_default() {
         if found.exists {
             let table = address(&found);
@@ -145,14 +144,14 @@ async fn tables(
 }
 
 fn log_failure(context: &Context, namespace: &str, uid: &str, error: &dataverse_client::Error) {
-    // A connection that cannot be named is most likely gone.
+    // Most likely deleted.
     let Some(connection) = context.index.connection_by_uid(namespace, uid) else { return };
     let kind = Kind::DynamicsConnection.as_str();
-    debug!(kind, namespace, name = %connection.name, uid, %error, "activities could not be checked");
+    debug!(kind, namespace, name = %connection.name, uid, %error, "failed to check activities");
 }
 
-/// Whether an answer says something else than the link's status does.
-fn is_news(through: &LinkThrough, activity: &ActivityState) -> bool {
+/// Whether a result differs from the link's status.
+fn differs(through: &LinkThrough, activity: &ActivityState) -> bool {
     let link: &LinkState = &through.link;
     match record::evaluate(link, activity, "") {
         RecordState::Available(record) => {
@@ -164,14 +163,14 @@ fn is_news(through: &LinkThrough, activity: &ActivityState) -> bool {
     }
 }
 
-/// A table whose address is not known is not asked about; then the record counts as existing (R27).
+/// `None` if the table's address is unknown; then the record counts as existing (R27).
 fn record(record: Option<(&str, Uuid)>, tables: &HashMap<String, Table>) -> Option<RecordRef> {
     let (type_, id) = record?;
     let table = tables.get(type_)?;
     Some(RecordRef { entity_set: table.entity_set.clone(), id_attribute: table.id_attribute.clone(), id })
 }
 
-/// An answer in the words of the domain; `None` when it says nothing for certain (R27).
+/// Converts a result; `None` if it is not certain (R27).
 fn activity_state(answer: &CheckResult) -> Option<ActivityState> {
     let record_exists = match &answer.record {
         RecordPresence::Found => Some(true),

@@ -1,5 +1,5 @@
-//! Creates the activity of a link: at most a few at a time per connection, on what a live read shows, never twice,
-//! never after the connection was closed or the lease ran short.
+//! Creates the activity of a link, with a few concurrent creations per connection, after a live read, never twice, and
+//! never after the connection was closed or the lease is about to expire.
 
 use super::activity;
 use crate::{
@@ -21,19 +21,18 @@ use std::time::Duration;
 use tracing::debug;
 use uuid::Uuid;
 
-/// When a live read knows more than the watch, which is about to deliver it: until then the same would be decided
-/// again.
+/// Time for the watch to deliver what a live read has shown; until then the same decision would be repeated.
 const WATCH_BEHIND: Duration = Duration::from_millis(200);
 
-/// What the creation was decided on; anything else in the live object means deciding again.
+/// What the creation was decided on. If the live object differs, the link is reconciled again.
 struct Basis {
     link: Uuid,
     generation: i64,
-    /// The notes of the rule that asks for it, if one does.
+    /// The notes of the rule, if the link is created by one.
     notes: Option<String>,
 }
 
-/// Begins a creation, or waits for a slot. The link's key is enqueued when it has ended.
+/// Begins a creation, or waits for a slot. The link's key is enqueued at the end.
 pub fn start(context: &Context, key: &Key, snapshot: &LinkSnapshot, creation: &ActivityCreation) {
     let now = context.clock.now();
     match context.runtime.admit_creation(key, snapshot.uid, &creation.connection, now) {
@@ -56,7 +55,7 @@ pub fn start(context: &Context, key: &Key, snapshot: &LinkSnapshot, creation: &A
     });
 }
 
-/// How an attempt ended: the result, and how long the instance asked to wait.
+/// The result of an attempt, and the instance's `Retry-After`.
 type Attempt = (CreationResult, Option<SignedDuration>);
 
 fn failed(reason: Reason) -> Attempt {
@@ -64,24 +63,24 @@ fn failed(reason: Reason) -> Attempt {
 }
 
 fn finish(context: &Context, key: Key, connection: &str, link: Uuid, attempt: Option<Attempt>) {
-    // When the object has gone meanwhile, nothing would ever ask for the result.
+    // If the object was deleted meanwhile, no reconcile would take the result.
     let attempt = attempt.filter(|_| context.index.uid(&key).is_some_and(|uid| uid == link.to_string()));
-    let begun = attempt.is_some();
+    let sent = attempt.is_some();
     let now = context.clock.now();
     let (next, drained) = context.runtime.finish_creation(&key, link, connection, attempt, now);
     context.queue.extend(next);
     if drained && let Some(facts) = context.index.connection_by_uid(&key.namespace, connection) {
         context.queue.add(Key::new(Kind::DynamicsConnection, key.namespace.clone(), facts.name));
     }
-    if begun {
-        // Written also by a process that ends: the next one would ask the instance for what this one knows.
+    if sent {
+        // Also while draining: otherwise the next leader would have to ask the instance for the result.
         context.queue.add_last(key);
     } else {
         context.queue.add(key);
     }
 }
 
-/// `None`: what it was decided on has changed; nothing was sent.
+/// `None`: nothing was sent, because the basis of the decision has changed.
 async fn attempt(
     context: &Context,
     key: &Key,
@@ -105,7 +104,7 @@ async fn attempt(
         Err(_) => return Some(failed(Reason::ConnectionNotReady)),
     };
     if !is_unchanged(&live, basis) {
-        let affected = context.index.apply_link(&live, Source::Answer, context.clock.now());
+        let affected = context.index.apply_link(&live, Source::Response, context.clock.now());
         if affected.keys.is_empty() {
             tokio::time::sleep(WATCH_BEHIND).await;
         }
@@ -159,10 +158,10 @@ async fn send(
         }
         Err(error) => {
             let (kind, uid) = (key.kind.as_str(), basis.link);
-            debug!(kind, namespace = %key.namespace, name = %key.name, %uid, %error, "an activity was not created");
-            let of_instance =
+            debug!(kind, namespace = %key.namespace, name = %key.name, %uid, %error, "failed to create an activity");
+            let connection_failures =
                 [ErrorClass::InstanceDown, ErrorClass::CredentialsUnusable, ErrorClass::SignInUnavailable];
-            if of_instance.contains(&error.class()) {
+            if connection_failures.contains(&error.class()) {
                 probe::start_health(context, &key.namespace, &creation.connection);
             }
             refused(&error)

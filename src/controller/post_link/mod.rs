@@ -1,5 +1,5 @@
-//! The reconcile of a PostLink: view → decide → perform. What takes long runs in the background; a status is written
-//! once, and only if it differs.
+//! Reconciles a PostLink: view → decide → perform. Long operations run in the background; a status is written once, and
+//! only if it differs.
 
 mod activity;
 pub mod check;
@@ -27,16 +27,15 @@ use jiff::SignedDuration;
 use kube::{Api, ResourceExt};
 use perform::{Effects, perform};
 
-/// Until a watch that is behind has caught up.
+/// Time for a watch that lags behind to catch up.
 const WATCH_BEHIND: SignedDuration = SignedDuration::from_secs(1);
 
-/// Until a lease that is about to end has been renewed. Without a pause each link that waits would be reconciled over
-/// and over.
-const LEASE_RENEWED: SignedDuration = SignedDuration::from_secs(1);
+/// Time for a lease that is about to expire to be renewed. Without it, waiting links would be reconciled in a busy loop.
+const LEASE_RENEWAL: SignedDuration = SignedDuration::from_secs(1);
 
 pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, ApiError> {
     let result = decide_and_perform(context, key).await;
-    // A slot for a creation that this reconcile did not use goes to the next link in line.
+    // A creation slot that this reconcile did not use goes to the next waiting link.
     context.queue.extend(context.runtime.decline_slot(key));
     result
 }
@@ -59,7 +58,7 @@ struct Reconcile<'a> {
 impl Effects for Reconcile<'_> {
     type Error = ApiError;
 
-    /// The index does not know the connection of a link. That alone proves nothing: read live (§6).
+    /// The connection of a link is not in the index. The watch may lag behind, so read it live (§6).
     async fn confirm_gone(&mut self, connection: &ObjectRef) -> Result<Option<Requeue>, ApiError> {
         let Self { context, key, .. } = self;
         let api: Api<DynamicsConnection> = Api::namespaced(context.client.clone(), &key.namespace);
@@ -77,7 +76,7 @@ impl Effects for Reconcile<'_> {
 
     fn create(&mut self, creation: &ActivityCreation) -> Option<Requeue> {
         if !(self.context.may_create)() {
-            return Some(Requeue::awaited(self.context.clock.now() + LEASE_RENEWED));
+            return Some(Requeue::awaited(self.context.clock.now() + LEASE_RENEWAL));
         }
         create::start(self.context, self.key, self.snapshot, creation);
         None
@@ -94,7 +93,7 @@ impl Effects for Reconcile<'_> {
     }
 }
 
-/// Whether it was stored; if not, the object has changed and is enqueued.
+/// Returns whether the status was stored; if not, the object has changed and is enqueued.
 async fn write(
     context: &Context,
     key: &Key,
@@ -106,11 +105,11 @@ async fn write(
     let stored = patch::write_status(&api, &key.name, &version, status).await;
     let stored = match context.wrote(key, "status", stored) {
         Err(ApiError::Conflict) => {
-            // Read what was faster, so that the next reconcile does not lose the same race.
+            // Read the newer version, so that the next reconcile does not conflict again.
             let Some(live) = patch::read(&api, &key.name).await? else { return Err(ApiError::Gone) };
-            let affected = context.index.apply_link(&live, Source::Answer, context.clock.now());
+            let affected = context.index.apply_link(&live, Source::Response, context.clock.now());
             if affected.keys.is_empty() {
-                // The watch delivers it, or has done so by now.
+                // The watch has delivered it, or will.
                 return Err(ApiError::Conflict);
             }
             context.enqueue(affected);
@@ -122,17 +121,17 @@ async fn write(
     let uid = snapshot.uid.to_string();
     context.record_transitions(key, &uid, &before.conditions, &after.conditions);
     context.events.publish(&reference(key, Some(uid)), transitions(&before.conditions, &after.conditions));
-    // Our own write is no news to the link itself.
-    let _ = context.index.apply_link(&stored, Source::Answer, context.clock.now());
-    if depends_on_others_now(before, after) {
+    // Our own write does not require another reconcile.
+    let _ = context.index.apply_link(&stored, Source::Response, context.clock.now());
+    if depends_on_neighbors_now(before, after) {
         context.queue.add(key.clone());
     }
     Ok(true)
 }
 
-/// Whether a write made the link depend on neighbors it did not depend on before. What they did while it was in flight
-/// enqueued nobody, so the link is reconciled once more.
-fn depends_on_others_now(before: &PostLinkStatus, after: &PostLinkStatus) -> bool {
+/// Whether a write made the link depend on neighbors it did not depend on before. Their changes while the write was in
+/// flight did not enqueue the link, so it is reconciled once more.
+fn depends_on_neighbors_now(before: &PostLinkStatus, after: &PostLinkStatus) -> bool {
     let uid = |status: &PostLinkStatus| status.link.as_ref().map(|link| link.connection.uid.clone());
     let left = before.link.is_some() && uid(before) != uid(after);
     let open = |status: &PostLinkStatus| status.link.is_none() && open_to_rules(status.removed_link.as_ref());

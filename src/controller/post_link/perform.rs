@@ -1,4 +1,4 @@
-//! Performs a decision about a PostLink: the one driver of the controller and of the tests that play a post alone.
+//! Performs a decision about a PostLink, for the controller and for tests of single posts.
 
 use crate::{
     api::ObjectRef,
@@ -8,27 +8,27 @@ use crate::{
     },
 };
 
-/// What a decision can ask for.
+/// The side effects of a decision.
 pub trait Effects {
     type Error;
 
-    /// Confirms by a live read that a connection is gone. When to decide again.
+    /// Confirms by a live read that a connection was deleted. Returns when to decide again.
     fn confirm_gone(
         &mut self,
         connection: &ObjectRef,
     ) -> impl Future<Output = Result<Option<Requeue>, Self::Error>>;
 
-    /// Asks the instance about an activity; the answer is part of the next view.
+    /// Starts to check an activity; the result is part of the next view.
     fn check(&mut self, check: &ActivityCheck);
 
-    /// Creates an activity; the result is part of the next view. When to decide again, if nothing was begun.
+    /// Starts to create an activity; the result is part of the next view. Returns when to decide again if it did not start.
     fn create(&mut self, creation: &ActivityCreation) -> Option<Requeue>;
 
     /// Writes the status, if it differs.
     fn write(&mut self, decision: &PostLinkDecision) -> impl Future<Output = Result<(), Self::Error>>;
 }
 
-/// Does what the decision says. When to reconcile again.
+/// Returns when to reconcile again.
 pub async fn perform<E: Effects>(
     effects: &mut E,
     decision: &PostLinkDecision,

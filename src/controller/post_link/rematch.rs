@@ -1,5 +1,5 @@
-//! Texts of posts are not kept. When a rule is activated or edited, the posts that have passed are read once more: one
-//! paginated list of the namespace, which serves every rule that has changed by then.
+//! Matches stored posts against a rule that was activated or edited. The index does not keep the texts of posts, so the
+//! namespace is listed again, once for all rules that have changed by then.
 
 use crate::{
     api::PostLink,
@@ -15,15 +15,15 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{info, warn};
 
-/// Between two attempts of a list that failed.
+/// Delay after a list that failed.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The namespaces that are being read, and the request that came meanwhile.
+/// The namespaces that are being listed, and the request that arrived meanwhile.
 #[derive(Default)]
 struct Reads(HashMap<Arc<str>, Option<BackgroundTask>>);
 
 impl Reads {
-    /// The task of a read that begins now; none when the namespace is being read, and will be once more.
+    /// The task of a list to start now; `None` while the namespace is being listed: another list follows.
     fn begin(&mut self, namespace: &Arc<str>, task: BackgroundTask) -> Option<BackgroundTask> {
         if let Some(again) = self.0.get_mut(namespace) {
             again.get_or_insert(task);
@@ -33,7 +33,7 @@ impl Reads {
         Some(task)
     }
 
-    /// A read has ended. The task of the one that follows, if another rule has changed.
+    /// Ends a list. Returns the task of the next one, if another rule has changed.
     fn end(&mut self, namespace: &Arc<str>) -> Option<BackgroundTask> {
         let again = self.0.get_mut(namespace)?.take();
         if again.is_none() {
@@ -43,7 +43,7 @@ impl Reads {
     }
 }
 
-/// Reads namespaces as they are requested.
+/// Lists and matches namespaces as requested.
 pub async fn run(context: Context, mut requests: mpsc::UnboundedReceiver<RematchRequest>) {
     let mut reads = Reads::default();
     let mut tasks: JoinSet<Arc<str>> = JoinSet::new();
@@ -55,7 +55,7 @@ pub async fn run(context: Context, mut requests: mpsc::UnboundedReceiver<Rematch
             },
             Some(ended) = tasks.join_next() => match ended {
                 Ok(namespace) => (namespace.clone(), reads.end(&namespace)),
-                // It panicked; the end of this task ends the controller.
+                // The list panicked: returning ends the controller.
                 Err(_) => return,
             },
         };
@@ -77,7 +77,7 @@ async fn read(context: &Context, namespace: &Arc<str>) {
         let page = match within(api.list(&params)).await {
             Ok(page) => page,
             Err(error) => {
-                warn!(%namespace, %error, "posts could not be listed for a changed rule; retrying");
+                warn!(%namespace, %error, "failed to list posts for a changed rule; retrying");
                 tokio::time::sleep(RETRY).await;
                 params.continue_token = None;
                 continue;
@@ -89,7 +89,7 @@ async fn read(context: &Context, namespace: &Arc<str>) {
             .extend(posts.filter_map(|post| context.index.rematch(namespace, post)).collect::<Vec<_>>());
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
         if params.continue_token.is_none() {
-            info!(%namespace, "posts were matched against changed rules");
+            info!(%namespace, "matched posts against changed rules");
             return;
         }
     }
@@ -101,14 +101,14 @@ mod tests {
     use crate::controller::background::Background;
 
     #[test]
-    fn one_read_serves_all_rules_that_changed() {
+    fn one_list_serves_all_changed_rules() {
         let (mut reads, here, background) = (Reads::default(), Arc::from("here"), Background::default());
         let task = || background.begin();
         let first = reads.begin(&here, task());
         assert!(first.is_some());
-        assert!(reads.begin(&here, task()).is_none(), "it is being read");
+        assert!(reads.begin(&here, task()).is_none(), "it is being listed");
         assert!(reads.begin(&here, task()).is_none(), "two rules changed meanwhile");
-        assert!(reads.end(&here).is_some(), "once more for both");
+        assert!(reads.end(&here).is_some(), "one more list for both");
         assert!(reads.end(&here).is_none());
         drop(first);
         assert!(background.is_idle());

@@ -1,6 +1,6 @@
-//! What is known of one connection: the last probe, the handle it was made with, the tables, the checks that wait.
+//! The runtime state of one connection: the last probe, its client, the table addresses, the pending checks.
 
-use super::{Runtime, creations::Creations};
+use super::{creations::Creations, state::Runtime};
 use crate::{
     controller::key::Key,
     domain::{
@@ -12,7 +12,6 @@ use dataverse_client::Instance;
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 
-/// One connection, by UID.
 #[derive(Default)]
 pub(super) struct ConnectionRuntime {
     pub(super) observation: Option<Observation>,
@@ -24,8 +23,8 @@ pub(super) struct ConnectionRuntime {
     pub(super) creations: Creations,
     /// No creation may begin (§4.4).
     pub(super) closed: bool,
-    /// Links that would have begun a creation while it was closed.
-    pub(super) kept_out: HashSet<Key>,
+    /// Links whose creation was refused while it was closed.
+    pub(super) blocked: HashSet<Key>,
 }
 
 /// How rows of a table are addressed.
@@ -36,33 +35,31 @@ pub struct Table {
     pub navigation_property: Option<String>,
 }
 
-/// What one probe found.
+/// The result of one probe.
 pub struct Probed {
     pub at: Timestamp,
-    /// The observation, without what follows from the one before it.
     pub answer: ProbeAnswer,
     pub tables: Option<TableMetadata>,
-    /// The tables could not be read although the instance is in order.
+    /// The tables could not be read although the instance is healthy.
     pub tables_failed: bool,
     pub addresses: Vec<(String, Table)>,
     pub handle: Option<Instance>,
     pub credentials: crate::api::Credentials,
-    /// The reconcile request there was when the probe began.
+    /// The reconcile request when the probe began.
     pub requested: Option<String>,
 }
 
 impl Runtime {
-    /// The last probe of an instance.
     pub fn observation(&self, uid: &str) -> Option<Observation> {
         self.state().connections.get(uid)?.observation.clone()
     }
 
-    /// The handle the last probe was made with.
+    /// The client that the last probe used.
     pub fn handle(&self, uid: &str) -> Option<Instance> {
         self.state().connections.get(uid)?.handle.clone()
     }
 
-    /// Drops the last probe: it may be long past when the connection is enabled again.
+    /// Drops the last probe, which would be outdated when the connection is enabled again.
     pub fn forget_observation(&self, uid: &str) {
         if let Some(connection) = self.state().connections.get_mut(uid) {
             connection.observation = None;
@@ -70,7 +67,7 @@ impl Runtime {
         }
     }
 
-    /// Whether a probe is to begin now: one at a time per connection.
+    /// Whether to begin a probe now: one at a time per connection.
     pub fn begin_probe(&self, uid: &str, key: &Key) -> bool {
         let mut state = self.state();
         if state.is_held(uid, key) {
@@ -79,14 +76,13 @@ impl Runtime {
         !std::mem::replace(&mut state.connection(uid).probing, true)
     }
 
-    /// Records what a probe found.
     pub fn finish_probe(&self, uid: &str, probed: Probed) {
         let Probed { at, answer, tables, tables_failed, addresses, handle, credentials, requested } = probed;
-        let in_order = matches!(answer, ProbeAnswer::Organization { disabled: false, .. });
+        let healthy = matches!(answer, ProbeAnswer::Organization { disabled: false, .. });
         let mut state = self.state();
         let connection = state.connection(uid);
         let before = connection.observation.take();
-        let failures = if in_order { 0 } else { before.as_ref().map_or(0, |o| o.failures) + 1 };
+        let failures = if healthy { 0 } else { before.as_ref().map_or(0, |o| o.failures) + 1 };
         let failed_before = before.as_ref().and_then(|o| o.metadata_failure);
         let metadata_failure = match (&tables, tables_failed) {
             (Some(_), _) => None,
@@ -101,24 +97,22 @@ impl Runtime {
         connection.probing = false;
     }
 
-    /// The tables whose addresses are known.
+    /// The addresses of the tables read so far.
     pub fn tables(&self, uid: &str) -> HashMap<String, Table> {
         self.state().connections.get(uid).map(|connection| connection.tables.clone()).unwrap_or_default()
     }
 
-    /// One of them.
     pub fn table(&self, uid: &str, record_type: &str) -> Option<Table> {
         self.state().connections.get(uid)?.tables.get(record_type).cloned()
     }
 
-    /// A table whose address was just read.
     pub fn add_table(&self, uid: &str, record_type: &str, table: Table) {
         if let Some(connection) = self.state().connections.get_mut(uid) {
             connection.tables.insert(record_type.to_owned(), table);
         }
     }
 
-    /// Adds a check to the next batch. Whether a task that runs the batches is to begin.
+    /// Adds a check to the next batch. Returns whether to start a task that runs the batches.
     pub fn add_check(&self, key: Key, check: ActivityCheck) -> bool {
         let mut state = self.state();
         if state.is_held(&check.connection, &key) {
@@ -129,7 +123,7 @@ impl Runtime {
         !std::mem::replace(&mut connection.checking, true)
     }
 
-    /// The next batch of checks, of at most `size`; `None` ends the task.
+    /// The next batch of at most `size` checks; `None` ends the task.
     pub fn next_checks(&self, uid: &str, size: usize) -> Option<Vec<(Key, ActivityCheck)>> {
         let mut state = self.state();
         let connection = state.connections.get_mut(uid)?;
@@ -143,9 +137,9 @@ impl Runtime {
         Some(batch)
     }
 
-    /// The connection is gone. The links that waited for it.
+    /// Returns the links that were waiting for the connection.
     pub fn remove_connection(&self, uid: &str) -> Vec<Key> {
         let Some(connection) = self.state().connections.remove(uid) else { return Vec::new() };
-        connection.creations.into_waiting().into_iter().chain(connection.kept_out).collect()
+        connection.creations.into_waiting().into_iter().chain(connection.blocked).collect()
     }
 }

@@ -1,9 +1,12 @@
-//! Which creations of activities are in flight, and which links wait for their turn.
+//! The creations of activities in flight, and the links that wait for a slot.
 //!
-//! A link that has to wait for a slot is reconciled again when it gets one, so whether it is created still is decided
-//! at that moment: a rule that was deactivated meanwhile creates nothing more.
+//! A link that waits for a slot is reconciled again when it gets one, so the creation is decided at that time: a rule that
+//! was deactivated meanwhile creates nothing.
 
-use super::{Runtime, State, post_link::LinkBackoff};
+use super::{
+    post_link::LinkBackoff,
+    state::{Runtime, State},
+};
 use crate::{
     api::Reason,
     controller::key::Key,
@@ -13,36 +16,36 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet, VecDeque};
 use uuid::Uuid;
 
-/// Creations in flight at one time through one connection. The client has a limit of its own; this one keeps waiting
-/// out of its deadlines.
+/// Concurrent creations per connection. The client has its own limit; with this one, waiting does not count against the
+/// client's timeouts.
 const SLOTS: usize = 8;
 
-/// Between attempts to create one link's activity.
+/// Backoff of one link whose creation fails.
 const RETRY: Backoff = Backoff { first: SignedDuration::from_secs(5), max: SignedDuration::from_secs(640) };
 
-/// The creations through one connection.
+/// The creations of one connection.
 #[derive(Default)]
 pub struct Creations {
     in_flight: HashSet<Key>,
-    /// Slots that were given to a link which is about to be reconciled.
+    /// Links that have a slot and are about to be reconciled.
     granted: HashSet<Key>,
     waiting: VecDeque<Key>,
-    /// The same keys, to find one.
+    /// The keys of `waiting`.
     queued: HashSet<Key>,
-    /// `spec.linksPerSecond`, when the next turn is free, and the turns given out.
+    /// `spec.linksPerSecond`, the next free time slot, and the reserved ones.
     rate: Option<i32>,
-    next_turn: Timestamp,
-    turns: HashMap<Key, Timestamp>,
+    next_rate_slot: Timestamp,
+    rate_slots: HashMap<Key, Timestamp>,
 }
 
 /// Whether a creation may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It has a slot; [`Runtime::finish_creation`] gives it back.
+    /// It has a slot; [`Runtime::finish_creation`] returns it.
     Begin,
-    /// It waits, and its key is reconciled again in time.
+    /// It waits; its key is enqueued when it can begin.
     Wait,
-    /// `spec.linksPerSecond` defers it: reconcile it now, its status has changed.
+    /// `spec.linksPerSecond` defers it: reconcile it now to report that in its status.
     Deferred,
 }
 
@@ -51,7 +54,7 @@ impl Creations {
         self.waiting
     }
 
-    /// Whether the link gets a slot; if not, it waits in line.
+    /// Whether the link gets a slot; if not, it is added to `waiting`.
     fn take_slot(&mut self, key: &Key) -> bool {
         let free = self.waiting.is_empty() && self.in_flight.len() + self.granted.len() < SLOTS;
         if self.granted.remove(key) || free {
@@ -64,7 +67,7 @@ impl Creations {
         false
     }
 
-    /// Gives a free slot to the next link in line.
+    /// Grants a free slot to the next waiting link.
     fn grant_next(&mut self) -> Option<Key> {
         if self.in_flight.len() + self.granted.len() >= SLOTS {
             return None;
@@ -75,21 +78,22 @@ impl Creations {
         Some(key)
     }
 
-    /// How long a link has to wait for `spec.linksPerSecond`. A link that waits keeps its turn: if it had to ask for a
-    /// new one each time, two links could keep each other waiting for ever.
-    fn wait_for_turn(&mut self, key: &Key, rate: i32, now: Timestamp) -> Option<SignedDuration> {
-        let apart = SignedDuration::from_millis(1000 / i64::from(rate.max(1)));
-        let at = self.turns.remove(key).unwrap_or_else(|| {
-            // Turns of links that are gone or no longer asked for are free.
-            let latest = if self.turns.is_empty() { saturating_add(now, apart) } else { self.next_turn };
-            let at = self.next_turn.min(latest).max(now);
-            self.next_turn = saturating_add(at, apart);
+    /// How long a link has to wait because of `spec.linksPerSecond`. A waiting link keeps its time slot: if it had to
+    /// reserve a new one each time, two links could delay each other forever.
+    fn rate_delay(&mut self, key: &Key, rate: i32, now: Timestamp) -> Option<SignedDuration> {
+        let period = SignedDuration::from_millis(1000 / i64::from(rate.max(1)));
+        let at = self.rate_slots.remove(key).unwrap_or_else(|| {
+            // Slots reserved by links that were deleted or need no creation any more are free again.
+            let latest =
+                if self.rate_slots.is_empty() { saturating_add(now, period) } else { self.next_rate_slot };
+            let at = self.next_rate_slot.min(latest).max(now);
+            self.next_rate_slot = saturating_add(at, period);
             at
         });
         if at <= now {
             return None;
         }
-        self.turns.insert(key.clone(), at);
+        self.rate_slots.insert(key.clone(), at);
         Some(at.duration_since(now))
     }
 }
@@ -103,43 +107,43 @@ impl Runtime {
         }
         let runtime = state.connection(connection);
         if runtime.closed {
-            runtime.kept_out.insert(key.clone());
+            runtime.blocked.insert(key.clone());
             return Admission::Wait;
         }
         if !runtime.creations.take_slot(key) {
             return Admission::Wait;
         }
         let rate = runtime.creations.rate;
-        let Some(wait) = rate.and_then(|rate| runtime.creations.wait_for_turn(key, rate, now)) else {
-            state.link(key, |known| {
-                known.granted = None;
-                known.creating = true;
+        let Some(wait) = rate.and_then(|rate| runtime.creations.rate_delay(key, rate, now)) else {
+            state.link(key, |entry| {
+                entry.granted = None;
+                entry.creating = true;
             });
             return Admission::Begin;
         };
-        // The slot goes back as a granted one, which the reconcile that follows declines.
+        // The slot becomes a granted one, which the next reconcile declines.
         runtime.creations.in_flight.remove(key);
         runtime.creations.granted.insert(key.clone());
-        state.link(key, |known| {
-            known.granted = Some(connection.to_owned());
-            known.turn = Some(connection.to_owned());
+        state.link(key, |entry| {
+            entry.granted = Some(connection.to_owned());
+            entry.rate_slot = Some(connection.to_owned());
         });
         state.fail(key, link, Reason::Throttled, now, Some(wait));
         Admission::Deferred
     }
 
-    /// A reconcile of the link has ended without using a slot it was given. The link that gets it instead.
+    /// Returns the slot of a link whose reconcile did not use it, and the link that is granted it instead.
     pub fn decline_slot(&self, key: &Key) -> Option<Key> {
         let mut state = self.state();
         let connection = state.links.get(key)?.granted.clone()?;
-        state.link(key, |known| known.granted = None);
+        state.link(key, |entry| entry.granted = None);
         let creations = &mut state.connections.get_mut(&connection)?.creations;
         creations.granted.remove(key);
         state.grant_next(&connection)
     }
 
-    /// A creation has ended; `result` = `None`: nothing was sent. The link that gets the slot, and whether the
-    /// connection is closed and no creation through it is in flight any more.
+    /// Ends a creation; with `result: None`, nothing was sent. Returns the link that is granted the slot, and whether the
+    /// connection is closed and has no creation in flight.
     pub fn finish_creation(
         &self,
         key: &Key,
@@ -149,11 +153,11 @@ impl Runtime {
         now: Timestamp,
     ) -> (Option<Key>, bool) {
         let mut state = self.state();
-        state.link(key, |known| known.creating = false);
+        state.link(key, |entry| entry.creating = false);
         match result {
             Some((CreationResult::Failed(reason), wait)) => state.fail(key, link, reason, now, wait),
-            Some((created, _)) => state.link(key, |known| known.created = Some((link, created))),
-            None => state.link(key, |known| known.created = None),
+            Some((created, _)) => state.link(key, |entry| entry.created = Some((link, created))),
+            None => state.link(key, |entry| entry.created = None),
         }
         let Some(runtime) = state.connections.get_mut(connection) else { return (None, false) };
         runtime.creations.in_flight.remove(key);
@@ -161,17 +165,17 @@ impl Runtime {
         (state.grant_next(connection), drained)
     }
 
-    /// Lets creations through a connection begin, or not (§4.4). Whether none is in flight, and the links that were
-    /// kept out until now: no other event tells them when a disable is withdrawn before it came into force.
+    /// Opens or closes a connection for creations (§4.4). Returns whether none is in flight, and the blocked links to
+    /// enqueue: no other event does so when a disable is withdrawn before it took effect.
     pub fn set_closed(&self, connection: &str, closed: bool) -> (bool, Vec<Key>) {
         let mut state = self.state();
         let runtime = state.connection(connection);
         runtime.closed = closed;
-        let kept_out = if closed { Vec::new() } else { runtime.kept_out.drain().collect() };
-        (runtime.creations.in_flight.is_empty(), kept_out)
+        let blocked = if closed { Vec::new() } else { runtime.blocked.drain().collect() };
+        (runtime.creations.in_flight.is_empty(), blocked)
     }
 
-    /// Applies a changed `spec.linksPerSecond`: discards the turns given out. The links to reconcile for it.
+    /// Applies a changed `spec.linksPerSecond`: discards the reserved time slots and returns their links to requeue.
     pub fn set_rate(&self, connection: &str, rate: Option<i32>) -> Vec<Key> {
         let mut state = self.state();
         let creations = &mut state.connection(connection).creations;
@@ -179,25 +183,23 @@ impl Runtime {
             return Vec::new();
         }
         creations.rate = rate;
-        creations.next_turn = Timestamp::UNIX_EPOCH;
-        let waiting: Vec<Key> = creations.turns.drain().map(|(key, _)| key).collect();
+        creations.next_rate_slot = Timestamp::UNIX_EPOCH;
+        let waiting: Vec<Key> = creations.rate_slots.drain().map(|(key, _)| key).collect();
         for key in &waiting {
             state.forget_attempts(key);
         }
         waiting
     }
 
-    /// Whether the link's activity is being created.
     pub fn is_creating(&self, key: &Key) -> bool {
-        self.state().links.get(key).is_some_and(|known| known.creating)
+        self.state().links.get(key).is_some_and(|entry| entry.creating)
     }
 
-    /// Whether any activity is being created.
     pub fn is_creating_any(&self) -> bool {
         self.state().connections.values().any(|connection| !connection.creations.in_flight.is_empty())
     }
 
-    /// How many activities are being created or wait for their turn.
+    /// The number of creations in flight or waiting.
     pub fn creations(&self) -> usize {
         let count = |c: &Creations| c.in_flight.len() + c.granted.len() + c.waiting.len();
         self.state().connections.values().map(|connection| count(&connection.creations)).sum()
@@ -207,30 +209,38 @@ impl Runtime {
 impl State {
     fn grant_next(&mut self, connection: &str) -> Option<Key> {
         let next = self.connections.get_mut(connection)?.creations.grant_next()?;
-        self.link(&next, |known| known.granted = Some(connection.to_owned()));
+        self.link(&next, |entry| entry.granted = Some(connection.to_owned()));
         Some(next)
     }
 
-    /// One more failed attempt: wait twice as long as before, or as long as the instance asked.
-    fn fail(&mut self, key: &Key, link: Uuid, reason: Reason, now: Timestamp, asked: Option<SignedDuration>) {
-        self.link(key, |known| {
-            let failures = known.backoff.filter(|b| b.link == link).map_or(1, |b| b.failures + 1);
-            let wait = asked.map_or(RETRY.delay(failures), |asked| asked.max(SignedDuration::from_secs(1)));
+    /// Records a failed creation, with backoff or the instance's `Retry-After`.
+    fn fail(
+        &mut self,
+        key: &Key,
+        link: Uuid,
+        reason: Reason,
+        now: Timestamp,
+        retry_after: Option<SignedDuration>,
+    ) {
+        self.link(key, |entry| {
+            let failures = entry.backoff.filter(|b| b.link == link).map_or(1, |b| b.failures + 1);
+            let wait =
+                retry_after.map_or(RETRY.delay(failures), |wait| wait.max(SignedDuration::from_secs(1)));
             let not_before = saturating_add(now, wait);
-            known.backoff = Some(LinkBackoff { link, failures, not_before });
-            known.created = Some((link, CreationResult::Failed(reason)));
+            entry.backoff = Some(LinkBackoff { link, failures, not_before });
+            entry.created = Some((link, CreationResult::Failed(reason)));
         });
     }
 
-    /// Drops what was attempted for a link.
+    /// Drops the creation result, backoff and time slot of a link.
     pub(super) fn forget_attempts(&mut self, key: &Key) {
-        let turn = self.link(key, |known| {
-            known.created = None;
-            known.backoff = None;
-            known.turn.take()
+        let rate_slot = self.link(key, |entry| {
+            entry.created = None;
+            entry.backoff = None;
+            entry.rate_slot.take()
         });
-        if let Some(connection) = turn.and_then(|uid| self.connections.get_mut(&uid)) {
-            connection.creations.turns.remove(key);
+        if let Some(connection) = rate_slot.and_then(|uid| self.connections.get_mut(&uid)) {
+            connection.creations.rate_slots.remove(key);
         }
     }
 }
@@ -264,7 +274,7 @@ mod tests {
         assert_eq!(runtime.creations(), SLOTS + 3);
         assert_eq!(finish(&runtime, 0), Some(key(8)));
         assert_eq!(admit(&runtime, 11), Admission::Wait, "the slot is granted already");
-        assert_eq!(runtime.decline_slot(&key(8)), Some(key(9)), "8 is no longer asked for");
+        assert_eq!(runtime.decline_slot(&key(8)), Some(key(9)), "8 needs no creation any more");
         assert_eq!(admit(&runtime, 9), Admission::Begin);
         assert_eq!(runtime.decline_slot(&key(9)), None, "a slot in use is not declined");
         assert_eq!(finish(&runtime, 9), Some(key(10)));
@@ -273,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_waits_for_what_is_in_flight() {
+    fn closing_waits_for_creations_in_flight() {
         let runtime = Runtime::default();
         assert_eq!(admit(&runtime, 0), Admission::Begin);
         assert_eq!(runtime.set_closed("c", true), (false, Vec::new()));

@@ -1,4 +1,4 @@
-//! Lines of due keys, one for each namespace. The namespaces take turns, so none of them waits for all of another's.
+//! Due keys, queued by namespace and handed out round-robin, so that a large namespace does not starve the others.
 
 use crate::controller::key::{Key, Kind};
 use std::{
@@ -6,33 +6,33 @@ use std::{
     sync::Arc,
 };
 
-/// The lines, and whose turn it is.
+/// One queue per namespace, and the order in which the namespaces are served.
 #[derive(Default)]
 pub(super) struct FairQueue {
-    lines: HashMap<Arc<str>, Line>,
+    namespaces: HashMap<Arc<str>, NamespaceQueue>,
     order: VecDeque<Arc<str>>,
 }
 
-/// The due keys of one namespace, by kind: what comes first in [`Kind::ALL`] goes first.
+/// The due keys of one namespace by kind, served in the order of [`Kind::ALL`].
 #[derive(Default)]
-struct Line([VecDeque<(Arc<str>, u64)>; Kind::ALL.len()]);
+struct NamespaceQueue([VecDeque<(Arc<str>, u64)>; Kind::ALL.len()]);
 
 impl FairQueue {
     pub(super) fn push(&mut self, key: Key, since: u64) {
-        let line = self.lines.entry(key.namespace.clone()).or_insert_with(|| {
+        let queue = self.namespaces.entry(key.namespace.clone()).or_insert_with(|| {
             self.order.push_back(key.namespace);
-            Line::default()
+            NamespaceQueue::default()
         });
-        line.0[key.kind as usize].push_back((key.name, since));
+        queue.0[key.kind as usize].push_back((key.name, since));
     }
 
     pub(super) fn pop(&mut self) -> Option<(Key, u64)> {
         let namespace = self.order.pop_front()?;
-        let line = self.lines.get_mut(&namespace)?;
-        let kind = Kind::ALL.into_iter().find(|kind| !line.0[*kind as usize].is_empty())?;
-        let (name, since) = line.0[kind as usize].pop_front()?;
-        if line.0.iter().all(VecDeque::is_empty) {
-            self.lines.remove(&namespace);
+        let queue = self.namespaces.get_mut(&namespace)?;
+        let kind = Kind::ALL.into_iter().find(|kind| !queue.0[*kind as usize].is_empty())?;
+        let (name, since) = queue.0[kind as usize].pop_front()?;
+        if queue.0.iter().all(VecDeque::is_empty) {
+            self.namespaces.remove(&namespace);
         } else {
             self.order.push_back(namespace.clone());
         }
@@ -43,14 +43,13 @@ impl FairQueue {
         *self = Self::default();
     }
 
-    /// How many keys of a kind are due.
     pub(super) fn due(&self, kind: Kind) -> usize {
-        self.lines.values().map(|line| line.0[kind as usize].len()).sum()
+        self.namespaces.values().map(|queue| queue.0[kind as usize].len()).sum()
     }
 
-    /// u64 when the oldest one is due.
+    /// Since when the oldest key is due.
     pub(super) fn oldest(&self) -> Option<u64> {
-        let fronts = self.lines.values().flat_map(|line| &line.0).filter_map(VecDeque::front);
+        let fronts = self.namespaces.values().flat_map(|queue| &queue.0).filter_map(VecDeque::front);
         fronts.map(|(_, since)| *since).min()
     }
 }

@@ -1,8 +1,8 @@
-//! The due queue: which keys are to be looked at now, which later, and never the same one twice at once.
+//! The work queue: which keys to reconcile now, which later, and never one key twice at the same time.
 //!
-//! Connections and rules go before links, but not all of them before the first link. Namespaces take turns, so that one
-//! with a hundred thousand links, or twenty thousand rules, does not starve the others. Timers are entries here, not
-//! sleeping tasks, so a clock can be moved.
+//! Connections and rules go before links, but every few of them a link is handed out. Namespaces are served round-robin,
+//! so that one with a hundred thousand links, or twenty thousand rules, does not starve the others. Timers are entries
+//! here, not sleeping tasks, so a test can move the clock.
 
 mod fair;
 
@@ -23,8 +23,8 @@ use std::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-/// After so many connections and rules in a row a link has its turn.
-const FIRST_IN_A_ROW: usize = 3;
+/// After this many connections and rules in a row, a link is handed out.
+const MAX_PRIORITY_IN_A_ROW: usize = 3;
 
 /// The queue; clones share it.
 #[derive(Clone)]
@@ -34,22 +34,22 @@ pub struct WorkQueue {
     changed: Arc<Notify>,
 }
 
-/// Milliseconds of the machine's own time since the queue was made: waiting is measured in real time, whatever the
-/// clock of the decisions says.
-type Since = u64;
+/// Milliseconds since the queue was created. Waiting is measured in real time, whatever the clock of the decisions says.
+type Millis = u64;
 
 struct State {
     begin: Instant,
     /// Connections and rules.
-    first: FairQueue,
+    priority: FairQueue,
     links: FairQueue,
-    /// How many of the first were handed out since the last link was.
-    in_a_row: usize,
-    waiting: HashSet<Key>,
-    running: HashMap<Key, Since>,
-    /// When a look last began or ended.
-    moved: Since,
-    again: HashSet<Key>,
+    /// Connections and rules handed out since the last link.
+    priority_in_a_row: usize,
+    queued: HashSet<Key>,
+    processing: HashMap<Key, Millis>,
+    /// When a reconcile last began or ended.
+    last_progress: Millis,
+    /// Keys that became due while they were being reconciled.
+    dirty: HashSet<Key>,
     timers: BTreeMap<(Timestamp, Key), bool>,
     timer_of: HashMap<Key, Timestamp>,
     draining: bool,
@@ -60,13 +60,13 @@ impl State {
     fn new() -> Self {
         Self {
             begin: Instant::now(),
-            first: FairQueue::default(),
+            priority: FairQueue::default(),
             links: FairQueue::default(),
-            in_a_row: 0,
-            waiting: HashSet::new(),
-            running: HashMap::new(),
-            moved: 0,
-            again: HashSet::new(),
+            priority_in_a_row: 0,
+            queued: HashSet::new(),
+            processing: HashMap::new(),
+            last_progress: 0,
+            dirty: HashSet::new(),
             timers: BTreeMap::new(),
             timer_of: HashMap::new(),
             draining: false,
@@ -74,41 +74,41 @@ impl State {
         }
     }
 
-    fn now(&self) -> Since {
-        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(Since::MAX)
+    fn now(&self) -> Millis {
+        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(Millis::MAX)
     }
 
-    fn push(&mut self, key: Key, now: Since) {
+    fn enqueue(&mut self, key: Key, now: Millis) {
         if !self.draining {
-            self.put(key, now);
+            self.enqueue_always(key, now);
         }
     }
 
-    fn put(&mut self, key: Key, now: Since) {
-        if self.running.contains_key(&key) {
-            self.again.insert(key);
+    fn enqueue_always(&mut self, key: Key, now: Millis) {
+        if self.processing.contains_key(&key) {
+            self.dirty.insert(key);
             return;
         }
-        if !self.waiting.insert(key.clone()) {
+        if !self.queued.insert(key.clone()) {
             return;
         }
         match key.kind {
             Kind::PostLink => self.links.push(key, now),
-            Kind::DynamicsConnection | Kind::AutomationRule => self.first.push(key, now),
+            Kind::DynamicsConnection | Kind::AutomationRule => self.priority.push(key, now),
         }
     }
 
     fn pop(&mut self) -> Option<(Key, Duration)> {
-        let (first, then) = match self.in_a_row {
-            ..FIRST_IN_A_ROW => (&mut self.first, &mut self.links),
-            _ => (&mut self.links, &mut self.first),
+        let (first, then) = match self.priority_in_a_row {
+            ..MAX_PRIORITY_IN_A_ROW => (&mut self.priority, &mut self.links),
+            _ => (&mut self.links, &mut self.priority),
         };
         let (key, since) = first.pop().or_else(|| then.pop())?;
-        self.in_a_row = if key.kind == Kind::PostLink { 0 } else { self.in_a_row + 1 };
+        self.priority_in_a_row = if key.kind == Kind::PostLink { 0 } else { self.priority_in_a_row + 1 };
         let now = self.now();
-        self.waiting.remove(&key);
-        self.running.insert(key.clone(), now);
-        self.moved = now;
+        self.queued.remove(&key);
+        self.processing.insert(key.clone(), now);
+        self.last_progress = now;
         Some((key, Duration::from_millis(now.saturating_sub(since))))
     }
 
@@ -118,20 +118,19 @@ impl State {
         }
     }
 
-    fn ring(&mut self, now: Timestamp) {
+    fn enqueue_due_timers(&mut self, now: Timestamp) {
         let since = self.now();
         while let Some(((at, _), _)) = self.timers.first_key_value()
             && *at <= now
             && let Some(((_, key), _)) = self.timers.pop_first()
         {
             self.timer_of.remove(&key);
-            self.push(key, since);
+            self.enqueue(key, since);
         }
     }
 }
 
 impl WorkQueue {
-    /// An empty queue.
     pub fn new(clock: Clock) -> Self {
         Self { clock, state: Arc::new(Mutex::new(State::new())), changed: Arc::new(Notify::new()) }
     }
@@ -141,12 +140,12 @@ impl WorkQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The key is to be looked at now.
+    /// Makes a key due now.
     pub fn add(&self, key: Key) {
-        self.enter(key, State::push);
+        self.enqueue_with(key, State::enqueue);
     }
 
-    fn enter(&self, key: Key, how: fn(&mut State, Key, Since)) {
+    fn enqueue_with(&self, key: Key, how: fn(&mut State, Key, Millis)) {
         let mut state = self.state();
         let now = state.now();
         how(&mut state, key, now);
@@ -154,19 +153,18 @@ impl WorkQueue {
         self.changed.notify_one();
     }
 
-    /// All of them.
     pub fn extend(&self, keys: impl IntoIterator<Item = Key>) {
         let mut state = self.state();
         let now = state.now();
         for key in keys {
-            state.push(key, now);
+            state.enqueue(key, now);
         }
         drop(state);
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
 
-    /// The next key, once there is one, and how long it was due; `None` after [`WorkQueue::close`].
+    /// Waits for the next key; returns it with the time it was due. `None` after [`WorkQueue::close`].
     pub async fn next(&self) -> Option<(Key, Duration)> {
         loop {
             let changed = self.changed.notified();
@@ -175,9 +173,9 @@ impl WorkQueue {
                 if state.closed {
                     return None;
                 }
-                state.ring(self.clock.now());
+                state.enqueue_due_timers(self.clock.now());
                 if let Some(next) = state.pop() {
-                    if !state.waiting.is_empty() {
+                    if !state.queued.is_empty() {
                         self.changed.notify_one();
                     }
                     return Some(next);
@@ -191,78 +189,77 @@ impl WorkQueue {
         }
     }
 
-    /// The key has been looked at; look again as `requeue` says, or at once if it became due meanwhile.
+    /// Marks a key as reconciled and requeues it as `requeue` says, or at once if it became due meanwhile.
     pub fn done(&self, key: &Key, requeue: Option<Requeue>) {
         let mut state = self.state();
         let now = state.now();
-        state.running.remove(key);
-        state.moved = now;
+        state.processing.remove(key);
+        state.last_progress = now;
         state.drop_timer(key);
         if let Some(requeue) = requeue.filter(|_| !state.draining) {
             state.timers.insert((requeue.at, key.clone()), requeue.periodic);
             state.timer_of.insert(key.clone(), requeue.at);
         }
-        if state.again.remove(key) {
-            state.put(key.clone(), now);
+        if state.dirty.remove(key) {
+            state.enqueue_always(key.clone(), now);
         }
         drop(state);
         self.changed.notify_one();
     }
 
-    /// The object is gone: no timer, no second look.
+    /// Drops the timer of a deleted object.
     pub fn forget(&self, key: &Key) {
         let mut state = self.state();
         state.drop_timer(key);
     }
 
-    /// From now on nothing becomes due but what [`WorkQueue::add_last`] adds, and what was due is forgotten: whoever comes
-    /// after this process looks at everything anyway.
+    /// Drops everything that is due; from now on only [`WorkQueue::add_last`] adds keys. The next leader reconciles every
+    /// object anyway.
     pub fn drain(&self) {
         let mut state = self.state();
         state.draining = true;
-        state.first.clear();
+        state.priority.clear();
         state.links.clear();
-        state.waiting.clear();
-        state.again.clear();
+        state.queued.clear();
+        state.dirty.clear();
         state.timers.clear();
         state.timer_of.clear();
     }
 
-    /// The key is to be looked at, also by a process that ends: something was begun for it and has ended.
+    /// Makes a key due even while the queue drains, so that the result of a creation is still written.
     pub fn add_last(&self, key: Key) {
-        self.enter(key, State::put);
+        self.enqueue_with(key, State::enqueue_always);
     }
 
-    /// No further key is handed out.
+    /// Hands out no further key.
     pub fn close(&self) {
         self.state().closed = true;
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
 
-    /// Whether nothing is due and nothing is being looked at.
+    /// Whether no key is due or being reconciled.
     pub fn is_idle(&self) -> bool {
         let mut state = self.state();
-        state.ring(self.clock.now());
-        state.waiting.is_empty() && state.running.is_empty()
+        state.enqueue_due_timers(self.clock.now());
+        state.queued.is_empty() && state.processing.is_empty()
     }
 
-    /// How many keys are due or being looked at.
+    /// Keys that are due or being reconciled.
     pub fn depth(&self) -> usize {
         let state = self.state();
-        state.waiting.len() + state.running.len()
+        state.queued.len() + state.processing.len()
     }
 
-    /// How it stands.
-    pub fn now(&self) -> QueueSnapshot {
+    pub fn snapshot(&self) -> QueueSnapshot {
         let clock = self.clock.now();
         let state = self.state();
         let now = state.now();
-        let ago = |since: Since| Duration::from_millis(now.saturating_sub(since));
-        let due = Kind::ALL.map(|kind| (kind.as_str(), state.first.due(kind) + state.links.due(kind)));
-        let oldest = state.first.oldest().into_iter().chain(state.links.oldest()).min().map(ago);
-        let longest = state.running.values().min().map(|since| ago(*since));
-        // A timer that should have rung is due as well, although nobody has noticed.
+        let ago = |since: Millis| Duration::from_millis(now.saturating_sub(since));
+        let due = Kind::ALL.map(|kind| (kind.as_str(), state.priority.due(kind) + state.links.due(kind)));
+        let oldest = state.priority.oldest().into_iter().chain(state.links.oldest()).min().map(ago);
+        let longest = state.processing.values().min().map(|since| ago(*since));
+        // A timer that has expired counts as due, even if no worker has picked it up yet.
         let overdue = state.timers.first_key_value().and_then(|((at, _), _)| {
             Duration::try_from(clock.duration_since(*at)).ok().filter(|overdue| !overdue.is_zero())
         });
@@ -270,13 +267,17 @@ impl WorkQueue {
         QueueSnapshot {
             due: due.to_vec(),
             oldest,
-            in_progress: state.running.iter().map(|(key, since)| (key.kind.as_str(), ago(*since))).collect(),
+            in_progress: state
+                .processing
+                .iter()
+                .map(|(key, since)| (key.kind.as_str(), ago(*since)))
+                .collect(),
             timers: state.timers.len(),
-            stuck: waits.map(|waits| waits.min(ago(state.moved))),
+            stuck: waits.map(|waits| waits.min(ago(state.last_progress))),
         }
     }
 
-    /// The timers something waits for (confirmations, retries, settling), soonest first.
+    /// The non-periodic timers (confirmations, retries, settling), soonest first.
     pub fn awaited(&self) -> Vec<(Timestamp, Key)> {
         let state = self.state();
         state.timers.iter().filter(|(_, periodic)| !**periodic).map(|(at, _)| at.clone()).collect()
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn links_take_turns_by_namespace_and_rules_go_first() {
+    async fn namespaces_are_served_round_robin_after_rules() {
         let queue = WorkQueue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
         queue.extend([link("big", "a"), link("big", "b"), link("big", "c"), link("small", "x")]);
         queue.add(Key::new(Kind::AutomationRule, "big", "r"));
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_namespace_with_many_rules_keeps_no_other_waiting_and_no_link() {
+    async fn many_rules_starve_no_namespace_or_link() {
         let queue = WorkQueue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
         let first = |kind, namespace: &str, name: &str| Key::new(kind, namespace, name);
         queue.extend((0..100).map(|n| first(Kind::AutomationRule, "big", &format!("r{n}"))));
@@ -318,19 +319,22 @@ mod tests {
         for _ in 0..9 {
             order.push(queue.next().await.unwrap().0.name.to_string());
         }
-        // FairQueue by namespace, its connections before its rules, and after three of these a link.
+        // Round-robin by namespace, connections before rules, and a link after every three of these.
         assert_eq!(order, ["c", "d", "r0", "a", "s", "r1", "r2", "b", "r3"]);
-        assert_eq!(queue.now().due, [("DynamicsConnection", 0), ("AutomationRule", 96), ("PostLink", 0)]);
+        assert_eq!(
+            queue.snapshot().due,
+            [("DynamicsConnection", 0), ("AutomationRule", 96), ("PostLink", 0)]
+        );
     }
 
     #[tokio::test]
-    async fn a_queue_that_drains_hands_out_only_what_has_ended() {
+    async fn draining_queue_hands_out_only_finished_creations() {
         let queue = WorkQueue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
         queue.extend([link("n", "running"), link("n", "waiting")]);
         let (running, _) = queue.next().await.unwrap();
         queue.drain();
-        queue.add(link("n", "news"));
-        assert!(!queue.is_idle(), "one is still looked at");
+        queue.add(link("n", "late"));
+        assert!(!queue.is_idle(), "one is still running");
         queue.done(&running, Some(Requeue::awaited(Timestamp::UNIX_EPOCH)));
         assert!(queue.is_idle());
         queue.add_last(link("n", "created"));
@@ -339,7 +343,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_that_becomes_due_while_it_runs_runs_once_more() {
+    async fn key_added_while_running_runs_again() {
         let queue = WorkQueue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
         let key = link("n", "a");
         queue.add(key.clone());
@@ -354,7 +358,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn timers_ring_when_the_clock_is_moved() {
+    async fn timers_expire_when_the_clock_moves() {
         let clock = Clock::standing_at(Timestamp::UNIX_EPOCH);
         let queue = WorkQueue::new(clock.clone());
         let key = link("n", "a");
@@ -373,25 +377,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiting_and_standing_still_are_measured_from_when_something_was_due() {
+    async fn waiting_time_is_measured_from_when_due() {
         let clock = Clock::standing_at(Timestamp::UNIX_EPOCH);
         let queue = WorkQueue::new(clock.clone());
         let (minute, seconds) = (Duration::from_secs(60), Duration::from_secs);
         tokio::time::advance(minute * 60).await;
-        assert_eq!((queue.now().oldest, queue.now().stuck), (None, None), "an idle hour is no standstill");
+        assert_eq!(
+            (queue.snapshot().oldest, queue.snapshot().stuck),
+            (None, None),
+            "an idle queue is not stuck"
+        );
 
         queue.extend([link("n", "a"), link("n", "b")]);
         queue.add(Key::new(Kind::AutomationRule, "n", "r"));
         tokio::time::advance(minute).await;
-        let now = queue.now();
+        let now = queue.snapshot();
         assert_eq!(now.due, [("DynamicsConnection", 0), ("AutomationRule", 1), ("PostLink", 2)]);
         assert_eq!((now.oldest, now.stuck, now.longest_running()), (Some(minute), Some(minute), None));
 
         let (rule, waited) = queue.next().await.unwrap();
         assert_eq!(waited, minute);
         tokio::time::advance(seconds(5)).await;
-        let now = queue.now();
-        assert_eq!(now.stuck, Some(seconds(5)), "a look began meanwhile");
+        let now = queue.snapshot();
+        assert_eq!(now.stuck, Some(seconds(5)), "a reconcile began meanwhile");
         assert_eq!((now.oldest, now.longest_running()), (Some(seconds(65)), Some(seconds(5))));
         queue.done(&rule, Some(Requeue::awaited(Timestamp::from_second(60).unwrap())));
         for name in ["a", "b"] {
@@ -399,8 +407,8 @@ mod tests {
             queue.done(&link("n", name), None);
         }
         tokio::time::advance(minute).await;
-        assert_eq!((queue.now().timers, queue.now().stuck), (1, None), "a timer that is not due yet");
+        assert_eq!((queue.snapshot().timers, queue.snapshot().stuck), (1, None), "the timer is not due yet");
         clock.move_to(Timestamp::from_second(90).unwrap());
-        assert_eq!(queue.now().stuck, Some(seconds(30)), "one that nobody rings");
+        assert_eq!(queue.snapshot().stuck, Some(seconds(30)), "the timer is overdue");
     }
 }

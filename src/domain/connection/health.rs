@@ -1,4 +1,4 @@
-//! R2, R17, R18, R20, R27: what an instance's answer means for the state of its connection.
+//! R2, R17, R18, R20, R27: derives the health of a connection from the last probe of its instance.
 
 use crate::{
     api::{ConnectionState, Credentials, Organization, Reason},
@@ -6,120 +6,107 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-/// After the first failure in a row.
 const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(15);
 
-/// What the last probe of the instance found.
+/// The result of the last probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
-    /// When it answered, or failed to.
+    /// When the probe ended.
     pub at: Timestamp,
-    /// What it said.
     pub answer: ProbeAnswer,
-    /// How many times in a row it has not answered as an instance in order would.
+    /// Consecutive probes that failed.
     pub failures: u32,
-    /// The tables it has, of those that were asked for, and when they were read (R4).
+    /// The tables that were read last (R4).
     pub tables: Option<TableMetadata>,
-    /// Since they were read, they could not be read again although the instance is in order.
+    /// Set if the last refresh of `tables` failed although the instance is healthy.
     pub metadata_failure: Option<MetadataFailure>,
-    /// `spec.credentials` as they were when it was asked: an answer to others says nothing about these.
+    /// `spec.credentials` at the time of the probe: the result does not apply to changed credentials.
     pub credentials: Credentials,
-    /// The reconcile request there was when it was asked.
+    /// The reconcile request at the time of the probe.
     pub requested: Option<String>,
 }
 
-/// Metadata that could not be read.
+/// Failed reads of the metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetadataFailure {
-    /// When that was tried last.
+    /// The last attempt.
     pub at: Timestamp,
-    /// How many times in a row.
+    /// Consecutive failures.
     pub times: u32,
 }
 
-/// The tables of an instance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableMetadata {
-    /// When they were read.
     pub read_at: Timestamp,
-    /// The `refresh-requested-at` annotation there was when they were (R4).
+    /// The annotation `refresh-requested-at` at that time (R4).
     pub requested: Option<String>,
-    /// Which were asked for.
+    /// The tables in the request.
     pub asked: Vec<String>,
-    /// Which of them exist and can regard a social activity.
+    /// Those that exist and can be the regarding record of a social activity.
     pub usable: Vec<String>,
 }
 
-/// An instance's answer.
+/// The outcome of a probe.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProbeAnswer {
-    /// It is in order.
     Organization {
-        /// Who answered.
         organization: Organization,
-        /// Its friendly name.
         friendly_name: Option<String>,
-        /// Whether it is set to receive social data.
+        /// Whether the organization is configured to receive social data.
         accepts_social_data: bool,
-        /// Whether it says of itself that it is disabled.
+        /// Whether the organization reports that it is disabled.
         disabled: bool,
     },
-    /// It did not, or not as it should.
     Failure(ProbeFailure),
 }
 
-/// Why there is no proper answer.
+/// Why a probe failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeFailure {
-    /// The organisation is disabled on its own side (0x8004A104).
+    /// The organization is disabled in Dynamics 365 (0x8004A104).
     OrganizationDisabled {
-        /// The discovery service says that its trial or subscription has ended: the only evidence for Expired.
+        /// Whether the discovery service reports that its trial or subscription has ended: the only evidence for Expired.
         ended: bool,
     },
-    /// It is in administration mode.
     AdministrationMode,
-    /// No connection, no answer in time, 502, 503, 504.
+    /// No connection, a timeout, 502, 503 or 504.
     Unreachable,
-    /// An answer no instance gives: an HTML page, nothing, too much, a redirect.
+    /// A response that does not come from an instance: an HTML page, an empty or oversized body, a redirect.
     UnexpectedResponse,
-    /// It answers as an instance does, but with an error.
+    /// Any other error response of an instance.
     Failing,
-    /// Its certificate is not trusted, has run out or is for another name.
+    /// The certificate is not trusted, has expired or is for another name.
     Certificate,
-    /// The sign-in service did not answer as it should: nothing is known of the instance.
+    /// The sign-in service failed, so the state of the instance is unknown.
     SignInUnavailable,
-    /// It asks to wait.
     Throttled,
-    /// It was not asked: the API server did not hand out what is needed to sign in.
+    /// No request was sent, because the API server did not return the credentials.
     NotAsked,
-    /// The token endpoint or the instance refuses the credentials.
+    /// The token endpoint or the instance rejects the credentials.
     CredentialsRejected,
-    /// The application is not a member of the organisation, or may not read what is needed.
+    /// The application is not a member of the organization, or lacks read privileges.
     AccessDenied,
-    /// The Secret is not there.
+    /// The name of the Secret.
     SecretNotFound(String),
-    /// The Secret is of no use: the sentence says why, without its content.
+    /// Why, without content of the Secret.
     SecretInvalid(String),
     /// The host is not on the operator's allow-list.
     HostNotAllowed,
-    /// The host resolves to an address that is never contacted.
+    /// The host resolves to a forbidden address.
     AddressNotAllowed,
 }
 
-/// What it means for the connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Health {
-    /// The instance's state; `None`: as last known.
+    /// The state of the instance; `None`: unchanged.
     pub state: Option<ConnectionState>,
-    /// Why the connection is not Ready, when it is not.
+    /// Why the connection is not Ready.
     pub problem: Option<(Reason, String)>,
-    /// What is known of the organisation now.
     pub organization: Option<Organization>,
-    /// Its friendly name.
     pub friendly_name: Option<String>,
 }
 
-/// Judges an answer. `known` is the organisation the connection has had so far: another one is never taken for it.
+/// `known` is the organization of the connection so far; a different one is never accepted.
 pub fn evaluate(answer: &ProbeAnswer, known: Option<&Organization>, host: &str) -> Health {
     let keep = |state, reason: Reason, message: String| Health {
         state,
@@ -174,7 +161,7 @@ pub fn evaluate(answer: &ProbeAnswer, known: Option<&Organization>, host: &str) 
             ProbeFailure::SignInUnavailable => {
                 keep(None, Reason::SignInUnavailable, messages::sign_in_unavailable(host))
             }
-            // Being asked to wait says nothing about the state: everything stays as it was.
+            // These say nothing about the state of the instance.
             ProbeFailure::Throttled | ProbeFailure::NotAsked => {
                 Health { state: None, problem: None, organization: known.cloned(), friendly_name: None }
             }
@@ -198,16 +185,16 @@ pub fn evaluate(answer: &ProbeAnswer, known: Option<&Organization>, host: &str) 
     }
 }
 
-/// When a probe that failed is repeated: doubling from 15 s, or from 1 s when the instance was not to blame, never later
-/// than the probe interval.
+/// The delay before a failed probe is repeated: doubling from 15 s, or from 1 s if no request was sent, up to the probe
+/// interval.
 pub fn retry_after(observation: &Observation, interval: SignedDuration) -> SignedDuration {
     let not_asked = observation.answer == ProbeAnswer::Failure(ProbeFailure::NotAsked);
     let first = if not_asked { SignedDuration::from_secs(1) } else { FIRST_RETRY };
     Backoff { first, max: interval }.delay(observation.failures)
 }
 
-/// When metadata that could not be read is read again: a table whose definition cannot be read must not cost a request
-/// every few seconds.
-pub fn read_again(failure: MetadataFailure, interval: SignedDuration) -> Timestamp {
+/// When to read metadata again after a failure. With backoff, because a table whose definition cannot be read must not
+/// cost a request every few seconds.
+pub fn metadata_retry_at(failure: MetadataFailure, interval: SignedDuration) -> Timestamp {
     saturating_add(failure.at, Backoff { first: FIRST_RETRY, max: interval }.delay(failure.times))
 }

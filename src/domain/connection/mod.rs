@@ -1,4 +1,4 @@
-//! R2–R11, R16–R20: what a connection's status says, whether it may be disabled or deleted, and when to probe it.
+//! R2–R11, R16–R20: the status of a connection, whether it may be disabled or deleted, and when to probe it.
 
 pub mod health;
 mod readiness;
@@ -55,7 +55,7 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
         close_creations: (fence.deleting || !fence.enabled) && empty,
         await_answer: match view.observation {
             None => was_disabled && !disabled,
-            // The answer to the old credentials must not be reported for the new generation: tools give up at Stalled.
+            // A failure of the old credentials must not be reported for the new generation: tools give up at Stalled.
             Some(observation) => {
                 fence.enabled && !fence.deleting && observation.credentials != connection.spec.credentials
             }
@@ -75,7 +75,7 @@ fn fence(connection: &DynamicsConnection, creations_in_flight: bool) -> Fence {
     }
 }
 
-/// The reservations of the next write (§4), and the record types in force with them (R9).
+/// The reservations of the next write (§4), and the record types that are in force with them (R9).
 struct Reserved {
     decision: ReservationDecision<String>,
     active_rules: Vec<ActiveRule>,
@@ -97,7 +97,7 @@ fn reserve(view: &ConnectionView<'_>, fence: Fence, old: &DynamicsConnectionStat
     let decision =
         reservations::decide(view.clauses, fence, &stored, &cached, live.as_deref(), MAX_ACTIVE_RULES);
     let active_rules = named(&decision.entries, &old.active_rules, reads);
-    // A record type leaves with the last rule that keeps it, in the same write (R9).
+    // A record type is removed in the same write as the last rule that keeps it in force (R9).
     let types = RecordTypes::in_force(view, old, &active_rules, reads);
     Reserved { decision, active_rules, types }
 }
@@ -181,7 +181,6 @@ fn conditions(
     conditions.finish()
 }
 
-/// How a connection sees a rule.
 fn candidate(rule: &RuleFacts, name: &str, uid: &str, in_force: &[String]) -> Candidate<String> {
     Candidate {
         rule: rule.uid.clone(),
@@ -192,7 +191,7 @@ fn candidate(rule: &RuleFacts, name: &str, uid: &str, in_force: &[String]) -> Ca
     }
 }
 
-/// Entries with the names people know the rules by.
+/// Entries with the names of their rules.
 fn named(entries: &[Reservation<String>], old: &[ActiveRule], reads: &[RuleFacts]) -> Vec<ActiveRule> {
     let names: BTreeMap<&str, &str> = old
         .iter()
@@ -207,7 +206,7 @@ fn named(entries: &[Reservation<String>], old: &[ActiveRule], reads: &[RuleFacts
             generation: e.generation,
         })
         .collect();
-    // In the order of their names: otherwise the status would depend on the order events came in.
+    // Sorted by name: otherwise the status would depend on the order of events.
     listed.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.uid.cmp(&b.uid)));
     listed
 }
@@ -230,8 +229,7 @@ fn default_condition(conditions: &mut Conditions<'_>, view: &ConnectionView<'_>,
     }
 }
 
-/// A refresh counts as handled once metadata has been read after it was seen; a connection that asks nothing of
-/// its instance now has nothing to refresh.
+/// A refresh request counts as handled once metadata has been read for it.
 fn handled_refresh(view: &ConnectionView<'_>, old: &DynamicsConnectionStatus) -> Option<String> {
     let handled = old.last_handled_refresh_at.clone();
     let asked = requested(view.connection.metadata.annotations.as_ref(), REFRESH_REQUESTED);

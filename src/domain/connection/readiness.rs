@@ -1,4 +1,4 @@
-//! R16–R20: whether a connection is ready, and why not.
+//! R16–R20: whether a connection is ready, and why it is not.
 
 use super::{
     health::{Health, ProbeAnswer, ProbeFailure},
@@ -9,7 +9,7 @@ use crate::{
     domain::{kstatus::Readiness, messages},
 };
 
-/// What `Ready` says, from the instance's answer or from what is stored.
+/// `Ready`, from the last probe or the stored conditions.
 pub(super) fn readiness(
     view: &ConnectionView<'_>,
     disabled: bool,
@@ -25,31 +25,30 @@ pub(super) fn readiness(
             Readiness::NotReady(*reason, message.clone())
         }
         Some(Health { state: Some(_), .. }) => {
-            let refuses = view.observation.is_some_and(|t| {
-                matches!(t.answer, ProbeAnswer::Organization { accepts_social_data: false, .. })
+            let refuses = view.observation.is_some_and(|observation| {
+                matches!(observation.answer, ProbeAnswer::Organization { accepts_social_data: false, .. })
             });
             let message =
                 if refuses { messages::connected_but_refuses(host) } else { messages::connected(host) };
             Readiness::Ready(Reason::Connected, message)
         }
-        // Asked to wait, or not asked yet: what was known stays, unless it was that the connection is disabled, or
-        // is nothing a connection ever says. `Reconciling` and `Stalled` are drawn from it anew, or forged ones would
-        // stay.
+        // Throttled, or not probed yet: keep the stored condition, unless it is `Disabled` or a reason that connections
+        // never have. `Reconciling` and `Stalled` are derived from it again, so that forged ones are removed.
         _ => {
-            let known = conditions::find(&old.conditions, ConditionType::Ready);
+            let stored = conditions::find(&old.conditions, ConditionType::Ready);
             let reason = conditions::reason(&old.conditions, ConditionType::Ready);
-            match (known, reason) {
-                (Some(known), Some(Reason::Connected)) if known.status == ConditionStatus::True => {
-                    Readiness::Ready(Reason::Connected, known.message.clone())
+            match (stored, reason) {
+                (Some(stored), Some(Reason::Connected)) if stored.status == ConditionStatus::True => {
+                    Readiness::Ready(Reason::Connected, stored.message.clone())
                 }
-                (Some(known), Some(reason))
-                    if known.status == ConditionStatus::False && is_problem(reason) =>
+                (Some(stored), Some(reason))
+                    if stored.status == ConditionStatus::False && is_problem(reason) =>
                 {
-                    Readiness::NotReady(reason, known.message.clone())
+                    Readiness::NotReady(reason, stored.message.clone())
                 }
-                _ if view
-                    .observation
-                    .is_some_and(|t| t.answer == ProbeAnswer::Failure(ProbeFailure::Throttled)) =>
+                _ if view.observation.is_some_and(|observation| {
+                    observation.answer == ProbeAnswer::Failure(ProbeFailure::Throttled)
+                }) =>
                 {
                     Readiness::NotReady(Reason::Connecting, messages::throttled(host))
                 }
@@ -59,7 +58,7 @@ pub(super) fn readiness(
     }
 }
 
-/// What an instance's answer can be told as when it is not in order ([`super::health::evaluate`]).
+/// The reasons that [`super::health::evaluate`] can return.
 fn is_problem(reason: Reason) -> bool {
     matches!(
         reason,
@@ -76,8 +75,8 @@ fn is_problem(reason: Reason) -> bool {
     )
 }
 
-/// §3: "With `enabled: false` the instance's state does not affect Ready". Else a tool that waits for health would never
-/// apply the wave that deactivates the rules, and the disable would be held for ever.
+/// §3: "With `enabled: false` the instance's state does not affect Ready". Otherwise a tool that waits for health would
+/// never apply the wave that deactivates the rules, and the disable would stay blocked.
 pub(super) fn ignore_downtime_when_disabling(
     readiness: Readiness,
     disable_wanted: bool,

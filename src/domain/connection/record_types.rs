@@ -1,4 +1,4 @@
-//! R9: which record types are in force, and which of them only an active rule keeps.
+//! R9: which record types are in force, and which of them only because an active rule uses them.
 
 use super::view::ConnectionView;
 use crate::{
@@ -6,9 +6,9 @@ use crate::{
     domain::facts::RuleFacts,
 };
 
-/// The record types in force (R9), and which of them only an active rule keeps.
 pub(super) struct RecordTypes {
     pub(super) in_force: Vec<String>,
+    /// In force only because an active rule uses them.
     kept: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ impl RecordTypes {
         for type_ in spec {
             let missing = match tables {
                 Some(tables) => tables.asked.contains(type_) && !tables.usable.contains(type_),
-                // Not read since this process started: what was found missing before is still missing.
+                // Not read since this process started: a table that was missing before still counts as missing.
                 None => {
                     old.metadata.as_ref().is_some_and(|m| m.refreshed_at.is_some())
                         && old.observed_generation == view.connection.metadata.generation.unwrap_or(0)
@@ -51,7 +51,7 @@ impl RecordTypes {
         Self { in_force, kept }
     }
 
-    /// The kept types and the names of the rules that keep them.
+    /// The kept types and the names of the rules that use them.
     pub(super) fn kept(
         &self,
         entries: &[ActiveRule],

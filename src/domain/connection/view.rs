@@ -1,4 +1,4 @@
-//! What the decision about a connection rests on, and what it can be.
+//! The input and the result of the decision about a connection.
 
 use super::health::Observation;
 use crate::{
@@ -7,27 +7,25 @@ use crate::{
 };
 use jiff::Timestamp;
 
-/// Another connection of the namespace that asks to be the default (R3).
+/// A connection with `spec.default` (R3). The smallest claim wins: the oldest, then by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DefaultClaim {
-    /// When it was created: the oldest wins.
     pub created: Timestamp,
-    /// Then its name.
     pub name: String,
 }
 
-/// Everything the decision rests on.
+/// The input of the decision.
 pub struct ConnectionView<'a> {
     pub now: Timestamp,
-    /// The copy whose resourceVersion the writes will carry.
+    /// The version whose resourceVersion the writes will carry.
     pub connection: &'a DynamicsConnection,
-    /// The rules of the namespace that concern the connection, from the index.
+    /// The rules of the namespace that name, use or are reserved in the connection, from the index.
     pub rules: &'a [RuleFacts],
-    /// All rules of the namespace, listed live after that copy was read.
+    /// All rules of the namespace, listed live after that version was read.
     pub live: Option<&'a [RuleFacts]>,
-    /// The other connections of the namespace that ask to be the default.
+    /// The other connections of the namespace with `spec.default`.
     pub claims: &'a [DefaultClaim],
-    /// The last probe of the instance, if there was one since this process started.
+    /// The last probe since this process started.
     pub observation: Option<&'a Observation>,
     /// Whether a link creation through this connection may still be in flight.
     pub creations_in_flight: bool,
@@ -35,20 +33,18 @@ pub struct ConnectionView<'a> {
     pub clauses: &'a Clauses,
 }
 
-/// What to do with the finalizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finalizer {
     Keep,
     /// Add it before anything else (§4.5).
     Add,
-    /// Remove it; the status is not written any more.
+    /// Remove it; the status is no longer written.
     Remove,
 }
 
-/// What to ask the instance for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeRequest {
-    /// The tables to read the metadata of; `None` = its health alone.
+    /// The tables whose metadata to read; `None` probes only the health.
     pub tables: Option<Vec<String>>,
 }
 
@@ -57,14 +53,13 @@ pub struct ConnectionDecision {
     pub finalizer: Finalizer,
     /// The desired status.
     pub status: DynamicsConnectionStatus,
-    /// List the rules live and decide again before anything is written.
+    /// List the rules live and decide again before any write.
     pub needs_live_list: bool,
-    /// A disable or delete waits for link creations alone: start no new one.
+    /// A disable or delete waits only for creations in flight: start no new one.
     pub close_creations: bool,
     /// Defer the write until the probe returns. Otherwise every link of a connection that is being enabled would flap
-    /// to Unknown, and a connection with new credentials would repeat the answer to the old ones.
+    /// to Unknown, and a connection with new credentials would report the result of the old ones.
     pub await_answer: bool,
-    /// Probe the instance now.
     pub probe: Option<ProbeRequest>,
     pub requeue: Option<Requeue>,
 }

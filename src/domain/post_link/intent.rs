@@ -1,4 +1,4 @@
-//! R23–R26, §2: what was asked for and acted on, and how a link is put aside.
+//! R23–R26, §2: `status.intent`, and the removal of links.
 
 use super::view::{DesiredLink, LinkSpec, PostLinkView};
 use crate::{
@@ -14,34 +14,32 @@ pub(super) fn relink_request<'a>(view: &'a PostLinkView<'_>, next: &PostLinkStat
     unhandled(view.post_link.relink_requested.as_deref(), handled)
 }
 
-/// "Ask again" (R23–R25): the intent counts as new, and rules may take the post.
+/// Handles a relink request (R23–R25): the intent counts as new, and rules may link the post.
 pub(super) fn take_relink_request(view: &PostLinkView<'_>, next: &mut PostLinkStatus) {
-    let Some(asked) = relink_request(view, next).map(str::to_owned) else { return };
-    let intent = next.intent.get_or_insert_with(fresh_intent);
-    intent.relink_requested_at = Some(asked);
-    // A link that stands is all that can be asked for. And while `unlink` stands nothing is asked for, and the status
-    // goes on saying what became of the link.
+    let Some(requested) = relink_request(view, next).map(str::to_owned) else { return };
+    let intent = next.intent.get_or_insert_with(new_intent);
+    intent.relink_requested_at = Some(requested);
+    // Nothing to do for an existing link. With `unlink`, no link is requested, and the status keeps the removed one.
     if next.link.is_some() || view.post_link.desired == DesiredLink::Unlink {
         return;
     }
     intent.hash = None;
-    // The removed link stays until the new one is there: until then it can come back (R14), and a second activity
-    // beside the one that waits would serve no purpose.
+    // Keep the removed link until the new one exists: until then it can be restored (R14), without a second activity.
     if let Some(removed) = &mut next.removed_link {
         removed.relink_requested = true;
     }
 }
 
-/// Whether rules may take a post that has no link: it never had one, or somebody asked for another since (§2).
+/// Whether rules may link an unlinked post: it never had a link, or a relink was requested since (§2).
 pub fn open_to_rules(removed: Option<&RemovedLink>) -> bool {
     removed.is_none_or(|removed| removed.relink_requested)
 }
 
-fn fresh_intent() -> Intent {
+fn new_intent() -> Intent {
     Intent { hash: None, connection: None, attempt: 1, relink_requested_at: None }
 }
 
-/// R26: the user's own act. No call to the instance, and no way back.
+/// R26: unlink by the user, without a call to the instance. Irreversible.
 pub(super) fn unlink(view: &PostLinkView<'_>, next: &mut PostLinkStatus) {
     if let Some(link) = next.link.take() {
         remove(view, next, link, RemovalCause::Unlinked, None);
@@ -55,7 +53,7 @@ pub(super) fn unlink(view: &PostLinkView<'_>, next: &mut PostLinkStatus) {
     }
 }
 
-/// Puts a link aside. The next activity of this post, if there ever is one, is another one.
+/// Moves a link to `status.removedLink`. The attempt is increased, so the next activity of the post gets another id.
 pub(super) fn remove(
     view: &PostLinkView<'_>,
     next: &mut PostLinkStatus,
@@ -63,7 +61,7 @@ pub(super) fn remove(
     cause: RemovalCause,
     connection_deleted_at: Option<Timestamp>,
 ) {
-    let intent = next.intent.get_or_insert_with(fresh_intent);
+    let intent = next.intent.get_or_insert_with(new_intent);
     intent.attempt = intent.attempt.saturating_add(1);
     next.removed_link = Some(RemovedLink {
         link,
@@ -74,9 +72,9 @@ pub(super) fn remove(
     });
 }
 
-/// Records what was acted on.
+/// Records that a `spec.link`, or its absence, was acted on.
 pub(super) fn use_intent(next: &mut PostLinkStatus, spec: Option<&LinkSpec>) {
-    let intent = next.intent.get_or_insert_with(fresh_intent);
+    let intent = next.intent.get_or_insert_with(new_intent);
     intent.hash = spec.map(|s| s.hash.clone());
     intent.connection = spec.and_then(|s| s.connection.clone());
 }

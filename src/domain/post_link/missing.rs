@@ -1,4 +1,4 @@
-//! R14, R15: a post that has no link: what was just created for it, what can come back, what nobody wants.
+//! R14, R15: the decision about a post without a link: just created, restorable, or not requested.
 
 use super::{
     existing::CHECK_RETRY,
@@ -18,7 +18,6 @@ use crate::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// A post that has no link.
 pub(super) fn evaluate(
     view: &PostLinkView<'_>,
     mut next: PostLinkStatus,
@@ -28,8 +27,8 @@ pub(super) fn evaluate(
     if let Some(link) = created.and_then(|created| created_link(view, &mut next, created)) {
         return Next::HasLink(next, link);
     }
-    let next = match restoring(view, next) {
-        Restore::Not(next) => next,
+    let next = match restore(view, next) {
+        Restore::None(next) => next,
         Restore::Decided(decided) => return decided,
     };
     match target(view, &next) {
@@ -40,19 +39,19 @@ pub(super) fn evaluate(
 }
 
 enum Restore {
-    /// There is nothing to restore now.
-    Not(PostLinkStatus),
+    /// No link can be restored now.
+    None(PostLinkStatus),
     Decided(Next),
 }
 
-/// R14, R15.
-fn restoring(view: &PostLinkView<'_>, mut next: PostLinkStatus) -> Restore {
-    let Some(removed) = next.removed_link.as_mut() else { return Restore::Not(next) };
-    let Some(candidate) = restore::candidate(removed, view.connections) else { return Restore::Not(next) };
+/// R14, R15: restores a link that was removed with its connection.
+fn restore(view: &PostLinkView<'_>, mut next: PostLinkStatus) -> Restore {
+    let Some(removed) = next.removed_link.as_mut() else { return Restore::None(next) };
+    let Some(candidate) = restore::candidate(removed, view.connections) else { return Restore::None(next) };
     if let DesiredLink::ByHand(spec) = &view.post_link.desired {
         let changed = next.intent.as_ref().and_then(|i| i.hash.as_ref()) != Some(&spec.hash);
         if changed && spec.connection.as_ref().is_some_and(|name| *name != candidate.name) {
-            return Restore::Not(next);
+            return Restore::None(next);
         }
     }
     let settled = saturating_add(candidate.created.max(view.post_link.first_seen), SETTLE);
@@ -73,10 +72,10 @@ fn restoring(view: &PostLinkView<'_>, mut next: PostLinkStatus) -> Restore {
             Restore::Decided(PostLinkDecision::step(Step::Check(check), next, Some(again)).into())
         }
         Some(ActivityState::Gone { .. }) => {
-            // As R25: nothing is created anew.
+            // As in R25: no new link without the user.
             removed.cause = RemovalCause::SocialActivityDeleted;
             use_intent(&mut next, view.post_link.desired.spec());
-            Restore::Not(next)
+            Restore::None(next)
         }
         Some(ActivityState::Exists { .. }) => {
             let mut link = removed.link.clone();
@@ -88,7 +87,7 @@ fn restoring(view: &PostLinkView<'_>, mut next: PostLinkStatus) -> Restore {
     }
 }
 
-/// The activity exists: the post is linked through the connection it was created through, whatever is desired by now.
+/// The activity exists, so the post is linked through the connection it was created through, even if `spec` has changed.
 fn created_link(
     view: &PostLinkView<'_>,
     next: &mut PostLinkStatus,
@@ -113,7 +112,7 @@ fn created_link(
 
 /// Neither `spec.link` nor a rule asks for a link.
 fn not_requested(view: &PostLinkView<'_>, mut next: PostLinkStatus) -> PostLinkDecision {
-    // `spec.link` is gone: asking again later, even in the same words, is a new request.
+    // `spec.link` was removed: setting it again later is a new request, even with the same content.
     if view.post_link.desired == DesiredLink::ByRule
         && let Some(intent) = &mut next.intent
     {

@@ -1,7 +1,7 @@
-//! R5, R12–R28: what becomes of one post's link.
+//! R5, R12–R28: the decision about the link of one post.
 //!
-//! The order of the questions is the order of §3: the user's own act, connection gone, connection state, record state
-//! (`existing`); then restore, a standing intent, rules (`missing`, `target`). `status` writes what people read.
+//! The order is that of §3: unlink by the user, connection deleted, connection state, record state (`existing`); then
+//! restore, `spec.link`, rules (`missing`, `target`). `status` sets the conditions.
 
 mod existing;
 mod intent;
@@ -24,10 +24,10 @@ use status::{UnlinkedStatus, write};
 use uuid::Uuid;
 use view::Next;
 
-/// The id of a post's social activity (§2): the same organization, namespace, post and attempt have the same one, so a
-/// crash, a restored cluster or a recreated PostLink finds its activity instead of making a second case.
+/// The id of a post's social activity (§2). It depends only on organization, namespace, post and attempt, so that after a
+/// crash, a cluster restore or a recreated PostLink, the activity is found instead of created twice.
 pub fn activity_id(organization: Uuid, namespace: &str, post_id: &str, attempt: i32) -> Uuid {
-    // A namespace holds no slash, so no two posts share a name.
+    // Unambiguous, because a namespace contains no slash.
     Uuid::new_v5(&organization, format!("{namespace}/{attempt}/{post_id}").as_bytes())
 }
 
@@ -51,7 +51,7 @@ pub fn decide(view: &PostLinkView<'_>) -> PostLinkDecision {
         Some(link) => Next::HasLink(status, link),
         None => Next::NoLink(status),
     };
-    // A link that was just created counts once: when it is put aside again in this decision, it is not found anew.
+    // A creation result is used once: a link that this decision removes again must not be added a second time.
     let mut created = view.created;
     loop {
         next = match next {

@@ -1,41 +1,36 @@
-//! R23–R25, R27: what a positive answer about an activity and its record means for a link.
+//! R23–R25, R27: derives the state of a link from the result of a check.
 
 use crate::api::{LinkState, Record, RemovalCause};
 use uuid::Uuid;
 
-/// What an Enabled instance of the link's organisation said about an activity. Nothing less is ever put here: an
-/// instance that cannot be reached is never read as "record gone" (R27).
+/// The state of an activity, as an Enabled instance of the link's organization reported it. An instance that cannot be
+/// reached never counts as "record deleted" (R27).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActivityState {
     /// The activity does not exist.
     Gone {
-        /// Whether the record the link has does exist; `None` = not asked or not known.
+        /// Whether the link's record exists; `None` if unknown.
         record_exists: Option<bool>,
     },
-    /// It exists.
     Exists {
         /// The record it regards: table and id.
         regarding: Option<(String, Uuid)>,
-        /// Whether the record the link has exists; `None` = not asked.
+        /// Whether the link's record exists; `None` if unknown.
         record_exists: Option<bool>,
     },
 }
 
-/// What that means for the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordState {
-    /// The record is there.
     Available(Record),
-    /// The instance has made no record of it (yet, or ever).
+    /// The instance has not created a record for the activity.
     Pending,
-    /// The link is broken.
     Broken(RemovalCause),
 }
 
-/// Evaluates an answer for a link.
 pub fn evaluate(link: &LinkState, activity: &ActivityState, instance_url: &str) -> RecordState {
     match (activity, &link.record) {
-        // A deleted record takes its activity along in most instances: say the record, which people know (R24).
+        // Deleting a record deletes its activity in most instances: report the record, which users know (R24).
         (ActivityState::Gone { record_exists: Some(false) }, Some(_)) => {
             RecordState::Broken(RemovalCause::RecordDeleted)
         }
@@ -59,7 +54,7 @@ pub fn evaluate(link: &LinkState, activity: &ActivityState, instance_url: &str) 
     }
 }
 
-/// A record of an instance, with the address people open it at.
+/// A record with its URL in the instance's web application.
 pub fn record(type_: &str, id: Uuid, instance_url: &str) -> Record {
     let origin = instance_url.trim_end_matches('/');
     Record {

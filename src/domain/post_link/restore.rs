@@ -1,14 +1,16 @@
-//! R14, R15: a link removed with its connection comes back when its organisation is connected again.
+//! R14, R15: a link removed with its connection is restored when its organization is connected again.
 
-use crate::api::{ConnectionState, RemovalCause, RemovedLink};
-use crate::domain::{
-    facts::ConnectionFacts,
-    requeue::{SETTLE, saturating_add},
+use crate::{
+    api::{ConnectionState, RemovalCause, RemovedLink},
+    domain::{
+        facts::ConnectionFacts,
+        requeue::{SETTLE, saturating_add},
+    },
 };
 use jiff::Timestamp;
 
-/// The connection a removed link would come back through, if any: to the same organisation, created after the
-/// removal was asked for, Enabled and staying so; the oldest of several, then by name.
+/// The connection through which a removed link can be restored: to the same organization, created after the removal was
+/// requested, Enabled and not being disabled or deleted. Of several, the oldest, then by name.
 pub fn candidate<'a>(
     removed: &RemovedLink,
     connections: &'a [ConnectionFacts],
@@ -29,9 +31,9 @@ pub fn candidate<'a>(
         .min_by(|a, b| a.created.cmp(&b.created).then_with(|| a.name.cmp(&b.name)))
 }
 
-/// Whether a connection came after the one the link was removed with. A deletion that active rules held for days
-/// counts from the moment it was asked for, and objects of one commit arrive in any order (§5); a name that is
-/// used again proves it by itself.
+/// Whether a connection was created after the one that the link was removed with. A deletion counts from its request, even
+/// if active rules blocked it for days, with tolerance for the order of objects in one commit (§5). A connection with the
+/// same name is always later.
 fn is_later(removed: &RemovedLink, connection: &ConnectionFacts) -> bool {
     let old = &removed.link.connection;
     if connection.uid == old.uid {

@@ -1,4 +1,4 @@
-//! What the status of a PostLink says: the table of §3, one row per cell of the documented tables.
+//! Sets the conditions of a PostLink: the table of §3.
 
 use super::{
     restore,
@@ -14,7 +14,6 @@ use crate::{
     },
 };
 
-/// The reason that says why a link was removed.
 pub(super) fn removal_reason(cause: RemovalCause) -> Reason {
     match cause {
         RemovalCause::ConnectionDeleted => Reason::ConnectionDeleted,
@@ -25,7 +24,7 @@ pub(super) fn removal_reason(cause: RemovalCause) -> Reason {
     }
 }
 
-/// What became of a removed link.
+/// The message about a removed link.
 pub(super) fn lost(view: &PostLinkView<'_>, removed: &RemovedLink) -> String {
     let (reason, old) = (removal_reason(removed.cause), &removed.link.connection.name);
     match restore::candidate(removed, view.connections) {
@@ -37,7 +36,7 @@ pub(super) fn lost(view: &PostLinkView<'_>, removed: &RemovedLink) -> String {
 pub(super) struct LinkedStatus {
     pub(super) reason: Reason,
     pub(super) message: String,
-    /// The reason of `RecordAvailable`: True or False.
+    /// The reason of `RecordAvailable`: `Ok` if True, `Err` if False.
     pub(super) availability: Result<Reason, Reason>,
     pub(super) availability_message: String,
 }
@@ -45,7 +44,7 @@ pub(super) struct LinkedStatus {
 pub(super) struct UnlinkedStatus {
     pub(super) reason: Reason,
     pub(super) message: String,
-    /// What the desired link waits for: the reason of `Ready`, also when `Linked` says why the earlier link is gone.
+    /// Why the desired link waits: the reason of `Ready`. `Linked` may have the reason why an earlier link was removed.
     pub(super) waits: Option<Reason>,
 }
 
@@ -66,7 +65,7 @@ impl From<UnlinkedStatus> for LinkStatus {
     }
 }
 
-/// The status with its conditions (the table of §3).
+/// Decides to write the status with its conditions (the table of §3).
 pub(super) fn write(
     view: &PostLinkView<'_>,
     mut next: PostLinkStatus,
@@ -84,7 +83,7 @@ pub(super) fn write(
             };
             let message = linked.availability_message;
             conditions.set(ConditionType::RecordAvailable, available, reason, message.clone());
-            // A disabled connection is intended, and an instance that makes no records is not broken.
+            // A disabled connection is intended, and an instance that creates no records is not broken.
             if available || matches!(reason, Reason::RecordPending | Reason::ConnectionDisabled) {
                 Readiness::Ready(linked.reason, linked.message)
             } else {

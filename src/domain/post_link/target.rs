@@ -1,4 +1,4 @@
-//! R3, R5, R21: who asks for a link, through which connection, and whether it can be created now.
+//! R3, R5, R21: the desired link of an unlinked post, and whether it can be created now.
 
 use super::{
     intent::open_to_rules,
@@ -19,11 +19,11 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-/// A rule without `since` takes posts this much older than its activation, so that a rule and the posts of one commit
-/// count in any order, also when the connection arrives last (§2).
-const LOOK_BACK: SignedDuration = SignedDuration::from_mins(10);
+/// A rule without `since` applies to posts up to this much older than its activation, so that a rule, its connection and
+/// the posts of one commit may arrive in any order (§2).
+const LOOKBACK: SignedDuration = SignedDuration::from_mins(10);
 
-/// Who asks for a link, and through which connection.
+/// The desired link.
 pub(super) struct Target<'a> {
     rule: Option<&'a RuleFacts>,
     connection: Result<&'a ConnectionFacts, (Reason, Option<String>)>,
@@ -33,7 +33,7 @@ pub(super) struct Target<'a> {
     settled: Timestamp,
 }
 
-/// A standing intent first, then the rules.
+/// From `spec.link`, otherwise from a rule.
 pub(super) fn target<'a>(view: &'a PostLinkView<'_>, next: &PostLinkStatus) -> Option<Target<'a>> {
     match &view.post_link.desired {
         DesiredLink::Unlink => None,
@@ -80,20 +80,22 @@ fn by_hand<'a>(view: &'a PostLinkView<'_>, spec: &'a LinkSpec) -> Target<'a> {
     }
 }
 
-/// The most recently created of the active rules that match and count the post; of one second, the greater name.
+/// The most recently created of the active rules that match and apply to the post; of the same second, the greater name.
 fn by_rule<'a>(view: &'a PostLinkView<'_>) -> Option<Target<'a>> {
     let connection_of = |rule: &RuleFacts| view.connections.iter().find(|c| c.name == rule.connection);
-    let at_work = |rule: &RuleFacts| connection_of(rule).is_some_and(|c| rule.effective_on(c));
-    // A rule that is just being taken in competes already: else the order of arrival would decide.
+    let active = |rule: &RuleFacts| connection_of(rule).is_some_and(|c| rule.effective_on(c));
+    // A rule that waits for its first decision competes as well: otherwise the order of arrival would decide.
     let starting = |rule: &RuleFacts| rule.wants_active && !rule.settled;
     let rule = view
         .matching
         .iter()
-        .filter(|rule| rule.wants_active && counts(view.post_link, rule) && (at_work(rule) || starting(rule)))
+        .filter(|rule| {
+            rule.wants_active && applies_to(rule, view.post_link) && (active(rule) || starting(rule))
+        })
         .max_by(|a, b| a.created.cmp(&b.created).then_with(|| a.name.cmp(&b.name)))?;
     let settled =
         saturating_add(view.post_link.created.max(view.post_link.first_seen).max(rule.created), SETTLE);
-    let settled = if at_work(rule) { settled } else { Timestamp::MAX };
+    let settled = if active(rule) { settled } else { Timestamp::MAX };
     Some(Target {
         rule: Some(rule),
         connection: connection_of(rule)
@@ -104,18 +106,18 @@ fn by_rule<'a>(view: &'a PostLinkView<'_>) -> Option<Target<'a>> {
     })
 }
 
-/// Whether a rule counts a post at all: never retroactive, unless `since` says from when on.
-fn counts(post_link: &PostLinkFacts, rule: &RuleFacts) -> bool {
+/// Whether a rule applies to a post by its time: published after `since`, or created after the rule was activated.
+fn applies_to(rule: &RuleFacts, post_link: &PostLinkFacts) -> bool {
     match rule.since {
         Some(since) => post_link.published_at.is_some_and(|published| published >= since),
-        // A rule nobody looked at yet: its creation, or later. It only makes others wait until that is known.
+        // Before the rule's first decision, its creation counts. Such a rule only makes the post wait.
         None => {
             let from = rule.active_from.or_else(|| (!rule.settled).then_some(rule.created));
-            from.is_some_and(|from| post_link.created >= saturating_add(from, -LOOK_BACK))
+            from.is_some_and(|from| post_link.created >= saturating_add(from, -LOOKBACK))
         }
     }
 }
-/// A link is asked for.
+
 pub(super) fn create_or_wait(
     view: &PostLinkView<'_>,
     next: PostLinkStatus,
@@ -129,8 +131,8 @@ pub(super) fn create_or_wait(
     if let Some(reason) = connection.refuses_links() {
         return pending(view, next, reason, name, None, None);
     }
-    // A wish to disable or delete is stored. While rules hold it, links by hand go on (§4.3); but only once the hold
-    // has stood for a while, or objects of one commit would end as the order of their arrival has it.
+    // A disable or delete is requested. While rules block it, links by hand are still created (§4.3), but only after it has
+    // settled: otherwise the result would depend on the order in which objects of one commit arrive.
     if connection.fenced() {
         match connection.held_since {
             None => return pending(view, next, Reason::ConnectionDisabled, name, None, None),
@@ -173,8 +175,8 @@ pub(super) fn create_or_wait(
     let attempt = next.intent.as_ref().map_or(1, |i| i.attempt);
     let stored = view.post_link.status.intent.as_ref().map_or(1, |i| i.attempt);
     if attempt != stored {
-        // §2: stored before the call. Else a crash right after it, and a change of mind, would leave an activity
-        // that no status has ever named.
+        // §2: store the attempt before the call. Otherwise a crash right after it, followed by a changed spec, would leave
+        // an activity that no status refers to.
         let linking = messages::linking(&connection.name);
         let (reason, message) = match &next.removed_link {
             Some(removed) => (removal_reason(removed.cause), format!("{} {linking}", lost(view, removed))),
@@ -195,7 +197,7 @@ pub(super) fn create_or_wait(
     PostLinkDecision::step(Step::Create(creation), next, None)
 }
 
-/// Reasons a creation was refused with, that stand until the next try.
+/// Reasons of a failed creation, kept until the next attempt.
 fn is_waiting(reason: Reason) -> bool {
     matches!(
         reason,
@@ -210,7 +212,8 @@ fn is_waiting(reason: Reason) -> bool {
             | Reason::ConnectionNotReady
     )
 }
-/// Wanted, and cannot be done now (R21). What happened to an earlier link goes before the reason of the wait.
+
+/// The link cannot be created now (R21). The message about a removed link precedes the reason.
 fn pending(
     view: &PostLinkView<'_>,
     next: PostLinkStatus,
@@ -221,10 +224,10 @@ fn pending(
 ) -> PostLinkDecision {
     let deleted = next.removed_link.as_ref().filter(|r| r.cause == RemovalCause::ConnectionDeleted);
     let waits = messages::link_waits(reason, connection, record_type);
-    let (told, message) = match deleted {
+    let (linked, message) = match deleted {
         Some(removed) => (Reason::ConnectionDeleted, format!("{} {waits}", lost(view, removed))),
         None => (reason, waits),
     };
-    let status = UnlinkedStatus { reason: told, message, waits: Some(reason) };
+    let status = UnlinkedStatus { reason: linked, message, waits: Some(reason) };
     write(view, next, status.into(), retry.map(Requeue::awaited))
 }
