@@ -228,7 +228,12 @@ fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: 
     "bound to another instance"
 )]
 #[case::foreign_host("contoso", "https://dynamics.com.evil.example", "HostNotAllowed", "--allow-host")]
-#[case::nothing_there("contoso", "https://nobody.crm.dynamics.com", "InstanceDowntime", "recovers automatically")]
+#[case::nothing_there(
+    "contoso",
+    "https://nobody.crm.dynamics.com",
+    "InstanceDowntime",
+    "recovers automatically"
+)]
 fn unusable_connection_says_why_and_what_to_do(
     #[case] secret: &str,
     #[case] url: &str,
