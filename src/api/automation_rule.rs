@@ -1,6 +1,10 @@
 //! `AutomationRule` (`arule`): links the posts that match its filters through a connection.
 
-use super::{Condition, Contributor, Intention, PostType, Sentiment};
+use super::{
+    conditions::Condition,
+    connection::ConnectionRef,
+    post_link::{Contributor, Intention, PostType, Sentiment},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -61,14 +65,6 @@ pub struct AutomationRuleSpec {
 
 fn yes() -> bool {
     true
-}
-
-/// Reference to a connection in the same namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-pub struct ConnectionRef {
-    /// Name of the connection.
-    #[schemars(schema_with = "super::object_name_schema")]
-    pub name: String,
 }
 
 /// Filters of a rule.
@@ -155,7 +151,7 @@ pub struct IncludeExclude {
 pub struct RuleLink {
     /// Table, by logical name. Defaults to the first record type of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "super::table_name_schema")]
+    #[schemars(schema_with = "super::schemas::table_name_schema")]
     pub record_type: Option<String>,
     /// Notes for the record, added to the social activity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,7 +164,7 @@ pub struct RuleLink {
 #[serde(rename_all = "camelCase")]
 pub struct AutomationRuleStatus {
     /// Generation of the object this status describes; -1 before the first reconcile.
-    #[serde(default = "super::not_observed")]
+    #[serde(default = "super::schemas::not_observed")]
     pub observed_generation: i64,
     /// Conditions: `Ready`, `Active`, `HoldsConnection`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -192,7 +188,7 @@ pub struct AutomationRuleStatus {
 impl Default for AutomationRuleStatus {
     fn default() -> Self {
         Self {
-            observed_generation: super::NOT_OBSERVED,
+            observed_generation: super::schemas::NOT_OBSERVED,
             conditions: Vec::new(),
             connection_uid: None,
             active_from: None,

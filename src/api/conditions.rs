@@ -1,6 +1,6 @@
 //! Conditions, as in the Kubernetes API conventions. Every field has a bound.
 
-use super::Reason;
+use super::reasons::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;

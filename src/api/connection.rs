@@ -1,6 +1,6 @@
 //! `DynamicsConnection` (`dconn`): a Dynamics 365 instance, and the reservations of the rules that use it.
 
-use super::Condition;
+use super::conditions::Condition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -101,7 +101,7 @@ pub struct Credentials {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct SecretRef {
     /// Name of the Secret.
-    #[schemars(schema_with = "super::object_name_schema")]
+    #[schemars(schema_with = "super::schemas::object_name_schema")]
     pub name: String,
 }
 
@@ -116,7 +116,7 @@ pub struct WorkloadIdentity {
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9-]+$"))]
     pub client_id: String,
     /// ServiceAccount in the connection's namespace that the application trusts.
-    #[schemars(schema_with = "super::object_name_schema")]
+    #[schemars(schema_with = "super::schemas::object_name_schema")]
     pub service_account_name: String,
 }
 
@@ -147,7 +147,7 @@ pub enum ConnectionState {
 #[serde(rename_all = "camelCase")]
 pub struct DynamicsConnectionStatus {
     /// Generation of the object this status describes; -1 before the first reconcile.
-    #[serde(default = "super::not_observed")]
+    #[serde(default = "super::schemas::not_observed")]
     pub observed_generation: i64,
     /// State in effect. Absent until the instance has been reached once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,7 +191,7 @@ pub struct DynamicsConnectionStatus {
 impl Default for DynamicsConnectionStatus {
     fn default() -> Self {
         Self {
-            observed_generation: super::NOT_OBSERVED,
+            observed_generation: super::schemas::NOT_OBSERVED,
             state: None,
             conditions: Vec::new(),
             display_name: None,
@@ -211,7 +211,7 @@ impl Default for DynamicsConnectionStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Organization {
     /// Organization ID. Links are restored to the same organization (R14).
-    #[schemars(schema_with = "super::uuid_schema")]
+    #[schemars(schema_with = "super::schemas::uuid_schema")]
     pub id: Uuid,
     /// Unique name of the organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -251,4 +251,12 @@ pub struct ActiveRule {
     pub uid: String,
     /// Generation of the rule. It never decreases.
     pub generation: i64,
+}
+
+/// Reference to a connection in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct ConnectionRef {
+    /// Name of the connection.
+    #[schemars(schema_with = "super::schemas::object_name_schema")]
+    pub name: String,
 }

@@ -1,6 +1,6 @@
 //! The three CustomResourceDefinitions, and their YAML.
 
-use super::{AutomationRule, DynamicsConnection, PostLink};
+use super::{automation_rule::AutomationRule, connection::DynamicsConnection, post_link::PostLink};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
@@ -35,7 +35,7 @@ fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
         forbid_null(root);
         if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             // See `NOT_OBSERVED`.
-            status.default = Some(JSON(json!({"observedGeneration": super::NOT_OBSERVED})));
+            status.default = Some(JSON(json!({"observedGeneration": super::schemas::NOT_OBSERVED})));
         }
     }
     crd

@@ -8,14 +8,14 @@ pub mod difference;
 pub mod names;
 pub mod post_link;
 pub mod reasons;
+mod schemas;
 
 pub use automation_rule::{
-    AutomationRule, AutomationRuleSpec, AutomationRuleStatus, ConnectionRef, IncludeExclude, Match, Reach,
-    RuleLink,
+    AutomationRule, AutomationRuleSpec, AutomationRuleStatus, IncludeExclude, Match, Reach, RuleLink,
 };
 pub use conditions::{Condition, ConditionStatus, ConditionType};
 pub use connection::{
-    ActiveRule, ConnectionState, Credentials, DynamicsConnection, DynamicsConnectionSpec,
+    ActiveRule, ConnectionRef, ConnectionState, Credentials, DynamicsConnection, DynamicsConnectionSpec,
     DynamicsConnectionStatus, Interval, MetadataStatus, Organization, SecretRef, WorkloadIdentity,
 };
 pub use post_link::{
@@ -23,41 +23,4 @@ pub use post_link::{
     PostLinkSpec, PostLinkStatus, PostType, Record, RemovalCause, RemovedLink, Sentiment,
 };
 pub use reasons::Reason;
-
-use serde_json::{Map, Value, json};
-
-/// `status.observedGeneration` before the first reconcile. For kstatus, an empty status is *Current*: a GitOps wave would
-/// go on before the object was reconciled.
-pub const NOT_OBSERVED: i64 = -1;
-
-fn not_observed() -> i64 {
-    NOT_OBSERVED
-}
-
-fn uuid_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let Value::Object(map) = json!({"type": "string", "format": "uuid", "maxLength": 36}) else {
-        return schemars::Schema::from(Map::new());
-    };
-    schemars::Schema::from(map)
-}
-
-/// The name of an object in the same namespace (a DNS-1123 subdomain).
-fn object_name_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let Value::Object(map) = json!({
-        "type": "string", "minLength": 1, "maxLength": 253,
-        "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
-    }) else {
-        return schemars::Schema::from(Map::new());
-    };
-    schemars::Schema::from(map)
-}
-
-/// The logical name of a Dataverse table: lowercase letters, digits and underscores.
-fn table_name_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let Value::Object(map) = json!({
-        "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[a-z_][a-z0-9_]*$",
-    }) else {
-        return schemars::Schema::from(Map::new());
-    };
-    schemars::Schema::from(map)
-}
+pub use schemas::NOT_OBSERVED;

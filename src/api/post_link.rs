@@ -1,6 +1,6 @@
 //! `PostLink` (`plink`): a social post, and its link to a record in an instance.
 
-use super::{Condition, ConnectionRef};
+use super::{conditions::Condition, connection::ConnectionRef};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -196,11 +196,11 @@ pub struct LinkRequest {
     pub connection_ref: Option<ConnectionRef>,
     /// Table, by logical name. Defaults to the first record type of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "super::table_name_schema")]
+    #[schemars(schema_with = "super::schemas::table_name_schema")]
     pub record_type: Option<String>,
     /// ID of an existing record to link to. If absent, the record creation rules of the instance create one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "super::uuid_schema")]
+    #[schemars(schema_with = "super::schemas::uuid_schema")]
     pub record_id: Option<Uuid>,
     /// Notes for the record, added to the social activity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,7 +213,7 @@ pub struct LinkRequest {
 #[serde(rename_all = "camelCase")]
 pub struct PostLinkStatus {
     /// Generation of the object this status describes; -1 before the first reconcile.
-    #[serde(default = "super::not_observed")]
+    #[serde(default = "super::schemas::not_observed")]
     pub observed_generation: i64,
     /// Conditions: `Ready`, `Linked`, `RecordAvailable`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -238,7 +238,7 @@ pub struct PostLinkStatus {
 impl Default for PostLinkStatus {
     fn default() -> Self {
         Self {
-            observed_generation: super::NOT_OBSERVED,
+            observed_generation: super::schemas::NOT_OBSERVED,
             conditions: Vec::new(),
             link: None,
             removed_link: None,
@@ -266,10 +266,10 @@ pub struct LinkState {
     /// Connection of the link.
     pub connection: ObjectRef,
     /// Organization of the link. The link can be restored through any connection to it (R14).
-    #[schemars(schema_with = "super::uuid_schema")]
+    #[schemars(schema_with = "super::schemas::uuid_schema")]
     pub organization_id: Uuid,
     /// ID of the social activity.
-    #[schemars(schema_with = "super::uuid_schema")]
+    #[schemars(schema_with = "super::schemas::uuid_schema")]
     pub social_activity_id: Uuid,
     /// Record of the social activity, once the instance has created one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -303,7 +303,7 @@ pub struct Record {
     #[schemars(length(min = 1, max = 128))]
     pub type_: String,
     /// ID of the record.
-    #[schemars(schema_with = "super::uuid_schema")]
+    #[schemars(schema_with = "super::schemas::uuid_schema")]
     pub id: Uuid,
     /// URL of the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]

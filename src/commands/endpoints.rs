@@ -2,7 +2,7 @@
 
 use crate::{
     controller::{Controller, leader::election::Leadership},
-    telemetry::{Health, Metrics, server, snapshot::QueueSnapshot},
+    telemetry::{HealthChecks, Metrics, server, snapshot::QueueSnapshot},
 };
 use std::{
     io,
@@ -25,13 +25,13 @@ const OVERDUE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Endpoints {
     pub metrics: Metrics,
-    health: Health,
+    health: HealthChecks,
 }
 
 impl Endpoints {
     /// The endpoints of a process that is starting: alive, and not ready.
     pub fn new() -> Self {
-        let endpoints = Self { metrics: Metrics::new(), health: Health::default() };
+        let endpoints = Self { metrics: Metrics::new(), health: HealthChecks::default() };
         endpoints.health.add_readyz_check("process", || Err("starting".to_owned()));
         let health = endpoints.health.clone();
         endpoints.metrics.on_scrape("ready", move |metrics| metrics.set_ready(health.readyz().passed));

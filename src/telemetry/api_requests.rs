@@ -1,6 +1,6 @@
 //! A tower layer that counts and times requests to the API server by verb and resource, never by name.
 
-use super::Metrics;
+use super::metrics::Metrics;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, Uri};
 use std::{

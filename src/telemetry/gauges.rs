@@ -1,10 +1,9 @@
 //! Sets the gauges from a snapshot before each scrape, so that none outlives what it describes.
 
 use super::{
-    Metrics,
     metrics::{
         ConditionLabels, ConnectionLabels, HostLabels, InstanceLatencyLabels, InstanceRequestLabels,
-        KindLabels, StateLabels, WorkqueueLabels, lock, number,
+        KindLabels, Metrics, StateLabels, WorkqueueLabels, lock, number,
     },
     snapshot::{QueueSnapshot, Snapshot},
 };

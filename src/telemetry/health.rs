@@ -10,7 +10,7 @@ type Check = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 /// The health checks of a process; clones share them.
 #[derive(Clone, Default)]
-pub struct Health(Arc<Mutex<Checks>>);
+pub struct HealthChecks(Arc<Mutex<Checks>>);
 
 #[derive(Default)]
 struct Checks {
@@ -27,7 +27,7 @@ pub struct HealthReport {
     pub text: String,
 }
 
-impl Health {
+impl HealthChecks {
     fn checks(&self) -> MutexGuard<'_, Checks> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_check_is_listed_and_one_failure_fails_the_endpoint() {
-        let health = Health::default();
+        let health = HealthChecks::default();
         assert!(health.livez().passed, "no check has failed");
         assert!(!health.readyz().passed, "readiness is unknown");
         health.add_readyz_check("process", || Ok("active".to_owned()));

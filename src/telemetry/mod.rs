@@ -11,5 +11,5 @@ pub mod server;
 pub mod snapshot;
 
 pub use families::FamilyDescriptor;
-pub use health::Health;
+pub use health::HealthChecks;
 pub use metrics::Metrics;

@@ -1,6 +1,9 @@
 //! `/livez`, `/readyz` and `/metrics` over plain HTTP, for the kubelet and Prometheus.
 
-use super::{Health, Metrics, health::HealthReport};
+use super::{
+    health::{HealthChecks, HealthReport},
+    metrics::Metrics,
+};
 use http::header::{self, HeaderValue};
 use http_body_util::Full;
 use hyper::{Method, Response, StatusCode, Uri, body::Bytes, service::service_fn};
@@ -16,7 +19,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 #[derive(Clone, Default)]
 pub struct Pages {
     /// `/livez` and `/readyz`.
-    pub health: Option<Health>,
+    pub health: Option<HealthChecks>,
     /// `/metrics`.
     pub metrics: Option<Metrics>,
 }
@@ -103,7 +106,7 @@ mod tests {
 
     #[test]
     fn an_address_serves_only_its_own_pages() {
-        let health = Pages { health: Some(Health::default()), metrics: None };
+        let health = Pages { health: Some(HealthChecks::default()), metrics: None };
         let metrics = Pages { health: None, metrics: Some(Metrics::new()) };
         let plain = |status| (status, PLAIN.to_owned());
         assert_eq!(asked(&Method::GET, "/livez", &health), plain(200));
@@ -119,7 +122,7 @@ mod tests {
     #[tokio::test]
     async fn a_failing_check_is_reported_without_verbose() {
         use http_body_util::BodyExt;
-        let health = Health::default();
+        let health = HealthChecks::default();
         health.add_readyz_check("informer-sync", || Err("not listed yet: PostLink".to_owned()));
         let pages = Pages { health: Some(health.clone()), metrics: None };
         let text = async |path: &'static str| {

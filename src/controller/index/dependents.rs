@@ -1,11 +1,11 @@
 //! The objects to reconcile when a connection or a rule has changed.
 
-use super::state::{Affected, State};
+use super::state::{Affected, IndexState};
 use crate::controller::key::{Key, Kind};
 use crate::domain::facts::{ConnectionFacts, RuleFacts};
 use kube::ResourceExt;
 
-impl State {
+impl IndexState {
     pub(super) fn affected_by_connection(
         &self,
         namespace: &str,

@@ -3,7 +3,7 @@
 
 use super::{
     entry::{self, Entry},
-    state::{Affected, Filters, Index, Namespace, Source, State},
+    state::{Affected, Filters, Index, IndexState, Namespace, Source},
 };
 use crate::{
     api::PostLink,
@@ -60,7 +60,7 @@ impl Index {
         let namespace: Arc<str> = link.namespace().unwrap_or_default().into();
         let name = link.name_any();
         let filters = state.filters(&namespace);
-        let State { interner, links, .. } = &mut *state;
+        let IndexState { interner, links, .. } = &mut *state;
         let old = interner.find(&namespace).and_then(|namespace| links.get(namespace, &name));
         if old.is_some_and(|o| o.version >= version(link))
             || !source.may_store(old.map(|o| &o.uid), Some(&uid(link)))
@@ -116,7 +116,7 @@ impl Index {
         let mut state = self.state();
         // If a rule has changed meanwhile, another rematch follows.
         let unchanged = same_filters(filters.as_ref(), state.filters(namespace).as_ref());
-        let State { interner, links, .. } = &mut *state;
+        let IndexState { interner, links, .. } = &mut *state;
         let symbol = interner.find(namespace)?;
         let entry = links.get(symbol, &name).filter(|e| unchanged && is_matched(e, link))?;
         let matching: Box<[_]> = rules.iter().map(|rule| interner.intern(rule)).collect();
@@ -128,7 +128,7 @@ impl Index {
     }
 }
 
-impl State {
+impl IndexState {
     fn link(&self, namespace: &str, name: &str) -> Option<&Entry> {
         self.links.get(self.interner.find(namespace)?, name)
     }

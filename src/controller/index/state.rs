@@ -19,17 +19,17 @@ use uuid::Uuid;
 
 /// Clones share the index.
 #[derive(Clone, Default)]
-pub struct Index(Arc<Mutex<State>>);
+pub struct Index(Arc<Mutex<IndexState>>);
 
 impl Index {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, IndexState> {
         // Every change of the state is complete before anything can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct IndexState {
     pub(super) interner: Interner,
     pub(super) namespaces: BTreeMap<Arc<str>, Namespace>,
     /// Deleted connections, by UID.
@@ -127,7 +127,7 @@ impl Namespace {
     }
 }
 
-impl State {
+impl IndexState {
     pub(super) fn key(&self, entry: &Entry) -> Key {
         Key::new(Kind::PostLink, self.interner.text(entry.namespace).clone(), &*entry.name)
     }

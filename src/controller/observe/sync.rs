@@ -11,9 +11,9 @@ use std::{
 
 /// Clones share the state.
 #[derive(Clone)]
-pub struct WatchSync(Arc<State>);
+pub struct WatchSync(Arc<SyncState>);
 
-struct State {
+struct SyncState {
     kinds: [KindSync; 3],
     /// The namespaces whose posts are watched; `None` means all.
     posts: Mutex<HashSet<Option<String>>>,
@@ -30,7 +30,7 @@ impl WatchSync {
     /// For this many watches per kind.
     pub fn of(watches: usize) -> Self {
         let kind = || KindSync { unlisted: AtomicUsize::new(watches), ..KindSync::default() };
-        Self(Arc::new(State { kinds: [kind(), kind(), kind()], posts: Mutex::default() }))
+        Self(Arc::new(SyncState { kinds: [kind(), kind(), kind()], posts: Mutex::default() }))
     }
 
     fn kind(&self, kind: Kind) -> &KindSync {

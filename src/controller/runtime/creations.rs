@@ -5,7 +5,7 @@
 
 use super::{
     post_link::LinkBackoff,
-    state::{Runtime, State},
+    state::{Runtime, RuntimeState},
 };
 use crate::{
     api::Reason,
@@ -206,7 +206,7 @@ impl Runtime {
     }
 }
 
-impl State {
+impl RuntimeState {
     fn grant_next(&mut self, connection: &str) -> Option<Key> {
         let next = self.connections.get_mut(connection)?.creations.grant_next()?;
         self.link(&next, |entry| entry.granted = Some(connection.to_owned()));

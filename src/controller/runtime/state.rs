@@ -9,10 +9,10 @@ use std::{
 
 /// Clones share the state.
 #[derive(Clone, Default)]
-pub struct Runtime(Arc<Mutex<State>>);
+pub struct Runtime(Arc<Mutex<RuntimeState>>);
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct RuntimeState {
     /// By UID.
     pub(super) connections: HashMap<String, ConnectionRuntime>,
     pub(super) links: HashMap<Key, PostLinkRuntime>,
@@ -28,7 +28,7 @@ struct Held {
 }
 
 impl Runtime {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, RuntimeState> {
         // Every change is complete before anything can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,7 +51,7 @@ impl Runtime {
     }
 }
 
-impl State {
+impl RuntimeState {
     /// Whether the connection's instance must not be contacted now; if so, the key waits for the release.
     pub(super) fn is_held(&mut self, uid: &str, key: &Key) -> bool {
         let Some(held) = self.held.as_mut().filter(|held| held.connections.contains(uid)) else {

@@ -30,14 +30,14 @@ const MAX_PRIORITY_IN_A_ROW: usize = 3;
 #[derive(Clone)]
 pub struct WorkQueue {
     clock: Clock,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<QueueState>>,
     changed: Arc<Notify>,
 }
 
 /// Milliseconds since the queue was created. Waiting is measured in real time, whatever the clock of the decisions says.
 type Millis = u64;
 
-struct State {
+struct QueueState {
     begin: Instant,
     /// Connections and rules.
     priority: FairQueue,
@@ -56,7 +56,7 @@ struct State {
     closed: bool,
 }
 
-impl State {
+impl QueueState {
     fn new() -> Self {
         Self {
             begin: Instant::now(),
@@ -132,20 +132,20 @@ impl State {
 
 impl WorkQueue {
     pub fn new(clock: Clock) -> Self {
-        Self { clock, state: Arc::new(Mutex::new(State::new())), changed: Arc::new(Notify::new()) }
+        Self { clock, state: Arc::new(Mutex::new(QueueState::new())), changed: Arc::new(Notify::new()) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         // A panic elsewhere ends the process anyway; the queue itself is never left half-changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a key due now.
     pub fn add(&self, key: Key) {
-        self.enqueue_with(key, State::enqueue);
+        self.enqueue_with(key, QueueState::enqueue);
     }
 
-    fn enqueue_with(&self, key: Key, how: fn(&mut State, Key, Millis)) {
+    fn enqueue_with(&self, key: Key, how: fn(&mut QueueState, Key, Millis)) {
         let mut state = self.state();
         let now = state.now();
         how(&mut state, key, now);
@@ -228,7 +228,7 @@ impl WorkQueue {
 
     /// Makes a key due even while the queue drains, so that the result of a creation is still written.
     pub fn add_last(&self, key: Key) {
-        self.enqueue_with(key, State::enqueue_always);
+        self.enqueue_with(key, QueueState::enqueue_always);
     }
 
     /// Hands out no further key.
