@@ -72,7 +72,7 @@ fn missing_rights_on_one_kind_leave_others_working() {
     cluster.expect_refusals();
     let granted = forbid(&cluster, "automationrules");
     cluster.begin_controller();
-    let named = |line: &str| line.contains("the watch failed") && line.contains("AutomationRule");
+    let named = |line: &str| line.contains("watch failed") && line.contains("AutomationRule");
     cluster.controller().wait_for_log(SOON, named);
     cluster.apply_quickstart(&["00-namespace", "secret", "connection", "rule", "posts"]);
     cluster.wait("condition=Ready", &["dconn/northwind"]);
@@ -105,7 +105,7 @@ fn r08_no_release_without_a_connection_list() {
 
     let granted = forbid(&cluster, "dynamicsconnections");
     cluster.begin_controller();
-    let named = |line: &str| line.contains("the watch failed") && line.contains("DynamicsConnection");
+    let named = |line: &str| line.contains("watch failed") && line.contains("DynamicsConnection");
     cluster.controller().wait_for_log(SOON, named);
     set_rules(&cluster, &ROLE, |_| granted);
     cluster.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
@@ -152,7 +152,7 @@ fn namespaced_install_tolerates_a_namespace_without_rights() {
     let granted = set_rules(&cluster, &role, |_| json!([]));
 
     cluster.begin_controller();
-    let named = |line: &str| line.contains("the watch failed") && line.contains("returns");
+    let named = |line: &str| line.contains("watch failed") && line.contains("returns");
     cluster.controller().wait_for_log(SOON, named);
     cluster.apply_quickstart(&["secret", "connection", "rule", "posts"]);
     cluster.wait("condition=Ready", &["dconn/northwind"]);
