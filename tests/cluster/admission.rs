@@ -226,7 +226,12 @@ fn r08_mode_off_is_silent_and_keeps_the_guard() {
     let used = policies.connection(ToolMark::None, &RULES);
     let take_off = r#"{"metadata":{"finalizers":null}}"#;
     let patch = ["patch", "dconn", &used, "--dry-run=server", "--type=merge", "-p", take_off];
-    policies.plane.until_refused(User::Alice, &patch, "the finalizer postlink.dev/active-rules cannot be removed", SOON);
+    policies.plane.until_refused(
+        User::Alice,
+        &patch,
+        "the finalizer postlink.dev/active-rules cannot be removed",
+        SOON,
+    );
     policies.expect(Admission::Allowed, Admission::Allowed);
     policies.expect_guard();
 }
