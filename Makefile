@@ -100,7 +100,7 @@ sbom: $(SBOM_TOOL) ## Write target/postlink.cdx.json: every crate linked into th
 		--manifest-path Cargo.toml --format json --spec-version 1.5 --no-build-deps --override-filename postlink.cdx
 	# Where it was built says nothing about what is in it.
 	sed 's|file://$(CURDIR)|file://|g' postlink.cdx.json > $(SBOM)
-	rm postlink.cdx.json
+	rm postlink.cdx.json crates/*/postlink.cdx.json
 	@linked=$$($(CARGO) tree --locked --no-default-features --edges normal --prefix none --format '{p}' \
 			| sed -E 's/^([^ ]+) v([^ ]+).*/\1@\2/' | sort -u); \
 		for crate in $$linked; do grep -q "pkg:cargo/$$crate[\"?]" $(SBOM) \
