@@ -1,15 +1,15 @@
 //! R23–R26 and §2: which intent was acted on, which attempt is next, and the effect of edits of `spec`.
 
 use crate::{
-    fixtures::{OTHER_ORG, at, connection, rule},
-    scene::{CASE, Scene, link_through, request, request_to, scene},
+    fixtures::{ORG, OTHER_ORG, at, connection, rule},
+    scene::{CASE, Scene, activity, link_through, request, request_to, scene},
 };
 use jiff::SignedDuration;
 use postlink::{
     api::{ConditionType, ConnectionState, LinkedBy, ObjectRef, RemovalCause},
     domain::{
         post_link::record::ActivityState,
-        post_link::{DesiredLink, LinkSpec, Step},
+        post_link::{CreationResult, DesiredLink, LinkSpec, Step},
     },
 };
 
@@ -354,4 +354,21 @@ fn attempt_never_overflows() {
     scene.post.status.intent.as_mut().unwrap().attempt = i32::MAX;
     scene.edit(DesiredLink::Unlink).settle();
     assert_eq!(scene.post.status.intent.unwrap().attempt, i32::MAX);
+}
+
+/// The link that was created is put aside in the same decision, and not found again in it.
+#[test]
+fn link_changed_while_being_created_is_decided_once() {
+    let scene = scene().with(connection("contoso")).with(connection("fabrikam")).asks(request_to("fabrikam"));
+    let created = CreationResult::Exists {
+        activity: activity(ORG, 1),
+        record: None,
+        connection: "uid-contoso".into(),
+        rule: None,
+        spec: Some(request_to("contoso")),
+    };
+    let decision = scene.decide(Some(&created));
+    assert_eq!((&decision.step, &decision.status.link), (&Step::Write, &None));
+    let removed = decision.status.removed_link.expect("the link was put aside");
+    assert_eq!((removed.cause, removed.link.connection.name.as_str()), (RemovalCause::Unlinked, "contoso"));
 }
