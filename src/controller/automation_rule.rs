@@ -1,7 +1,7 @@
 //! Reconciles an AutomationRule: view → decide → write.
 
 use super::{
-    context::Context,
+    context::{Context, WATCH_BEHIND},
     index::Source,
     key::Key,
     patch::{self, ApiError},
@@ -15,11 +15,7 @@ use crate::{
         reservations::Clauses,
     },
 };
-use jiff::SignedDuration;
 use kube::{Api, Resource, ResourceExt};
-
-/// Time for a watch that lags behind to catch up.
-const WATCH_BEHIND: SignedDuration = SignedDuration::from_secs(1);
 
 fn is_active(rule: &AutomationRule) -> bool {
     rule.status.as_ref().is_some_and(|status| is_true(&status.conditions, ConditionType::Active))

@@ -22,6 +22,9 @@ use std::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
+/// Until a watch that is behind a live read has caught up.
+pub const WATCH_BEHIND: SignedDuration = SignedDuration::from_secs(1);
+
 /// Backoff of one object whose reconcile fails.
 const RETRY: Backoff =
     Backoff { first: SignedDuration::from_millis(100), max: SignedDuration::from_millis(204_800) };

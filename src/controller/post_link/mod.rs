@@ -11,7 +11,7 @@ pub mod rematch;
 use crate::{
     api::{DynamicsConnection, ObjectRef, PostLink, PostLinkStatus},
     controller::{
-        context::Context,
+        context::{Context, WATCH_BEHIND},
         events::reference,
         index::{LinkSnapshot, Source, entry},
         key::Key,
@@ -26,9 +26,6 @@ use crate::{
 use jiff::SignedDuration;
 use kube::{Api, ResourceExt};
 use perform::{Effects, perform};
-
-/// Time for a watch that lags behind to catch up.
-const WATCH_BEHIND: SignedDuration = SignedDuration::from_secs(1);
 
 /// Time for a lease that is about to expire to be renewed. Without it, waiting links would be reconciled in a busy loop.
 const LEASE_RENEWAL: SignedDuration = SignedDuration::from_secs(1);

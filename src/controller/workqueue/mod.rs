@@ -154,6 +154,11 @@ impl WorkQueue {
     }
 
     pub fn extend(&self, keys: impl IntoIterator<Item = Key>) {
+        // Every reconcile of a link ends here, mostly without a key: do not wake the workers for nothing.
+        let mut keys = keys.into_iter().peekable();
+        if keys.peek().is_none() {
+            return;
+        }
         let mut state = self.state();
         let now = state.now();
         for key in keys {
