@@ -1,7 +1,8 @@
 //! `/livez`, `/readyz` and `/metrics` of `postlink run`: their checks of the leader election and the controller.
 
 use crate::{
-    controller::{Controller, leader::election::Leadership},
+    controller::Controller,
+    leader::election::Leadership,
     telemetry::{HealthChecks, Metrics, server, snapshot::QueueSnapshot},
 };
 use std::{

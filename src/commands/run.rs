@@ -9,14 +9,10 @@ use super::{
     signals::StopSignals,
 };
 use crate::{
-    controller::{
-        Controller, Settings,
-        clock::Clock,
-        leader::{
-            election::{Acquired, Election, Timing},
-            run::{self as leader, RunError, guarded_client, may_create},
-        },
-        observe,
+    controller::{Controller, Settings, clock::Clock, observe},
+    leader::{
+        election::{Acquired, Election, Timing},
+        run::{self as leader, RunError, guarded_client, may_create},
     },
     telemetry::{api_requests::ApiMetricsLayer, logs},
 };

@@ -12,7 +12,6 @@ mod context;
 mod events;
 pub mod index;
 pub mod key;
-pub mod leader;
 mod list;
 mod observe;
 pub mod patch;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::{fmt::Debug, time::Duration};
 
 /// Timeout of one call to the API server.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Why a call to the API server failed. After `Unanswered` the write may have been stored.
 #[derive(Debug, thiserror::Error)]

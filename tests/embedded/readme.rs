@@ -6,9 +6,9 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
+use crate::program::postlink;
 use postlink::manifests;
 use serde_json::Value;
 
@@ -91,13 +91,7 @@ fn tests() -> BTreeSet<String> {
 
 /// What `postlink` prints on stdout with these arguments.
 fn printed(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_postlink"))
-        .args(arguments)
-        .current_dir(root())
-        .env_remove("POSTLINK_LOG")
-        .env_remove("RUST_LOG")
-        .output()
-        .unwrap();
+    let output = postlink().args(arguments).current_dir(root()).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}\n{printed}", String::from_utf8_lossy(&output.stderr));
     printed

@@ -3,7 +3,7 @@
 
 use crate::{
     fixtures::{AWAY, DAY, OTHER_ORG, at, connection, rule},
-    scene::{CASE, Scene, activity, link_through, request_to, scene},
+    scene::{CASE, Scene, activity, link_through, linked, request_to, scene},
 };
 use jiff::SignedDuration;
 use postlink::{
@@ -14,16 +14,7 @@ use postlink::{
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
 const RESTORED: &str = "True/Restored | True/RecordAvailable | - | True";
 
-/// Linked by hand through `contoso`; `fabrikam` belongs to another organization.
-fn linked() -> Scene {
-    scene()
-        .with(connection("contoso"))
-        .with(connection("fabrikam").org(OTHER_ORG))
-        .asks(request_to("contoso"))
-        .linked(link_through("contoso"))
-}
-
-/// The same, after the deletion of `contoso`.
+/// [`linked`], after the deletion of `contoso`.
 fn after_deletion() -> Scene {
     let mut scene = linked();
     scene.delete_connection("contoso").settle();

@@ -13,9 +13,9 @@ use postlink::{
 };
 use uuid::Uuid;
 
-/// The organisation of connections that do not say otherwise.
+/// The organization of connections that do not say otherwise.
 pub const ORG: Uuid = Uuid::from_u128(0x0a);
-/// Another organisation.
+/// Another organization.
 pub const OTHER_ORG: Uuid = Uuid::from_u128(0x0b);
 /// A day, in seconds.
 pub const DAY: i64 = 86_400;
@@ -116,7 +116,7 @@ pub fn connection(name: &str) -> Connection {
     Connection(object)
 }
 
-/// An organisation, as it names itself.
+/// An organization, as it names itself.
 pub fn organization(id: Uuid) -> Organization {
     Organization {
         id,
@@ -152,7 +152,7 @@ impl Connection {
         }
     }
 
-    /// Credentials, Secret, host or organisation cannot be used; the state stays as last known.
+    /// Credentials, Secret, host or organization cannot be used; the state stays as last known.
     pub fn unusable(self, reason: Reason) -> Self {
         self.ready(false, reason)
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     fixtures::{ORG, OTHER_ORG, at, connection, rule},
-    scene::{CASE, Scene, activity, link_through, request, request_to, scene},
+    scene::{CASE, Scene, activity, link_through, linked, request, request_to, scene},
 };
 use jiff::SignedDuration;
 use postlink::{
@@ -15,14 +15,6 @@ use postlink::{
 
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
 const GONE: ActivityState = ActivityState::Gone { record_exists: None };
-
-fn linked() -> Scene {
-    scene()
-        .with(connection("contoso"))
-        .with(connection("fabrikam").org(OTHER_ORG))
-        .asks(request_to("contoso"))
-        .linked(link_through("contoso"))
-}
 
 fn by_rule() -> Scene {
     let mut link = link_through("contoso");

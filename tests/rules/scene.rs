@@ -79,7 +79,16 @@ pub fn scene() -> Scene {
 
 const DAY_AND_A_HALF: i64 = f::DAY + f::DAY / 2;
 
-/// The activity of the post in that organisation: the same id for the same attempt, always.
+/// Linked by hand through `contoso`; `fabrikam` belongs to another organization.
+pub fn linked() -> Scene {
+    scene()
+        .with(f::connection("contoso"))
+        .with(f::connection("fabrikam").org(f::OTHER_ORG))
+        .asks(request_to("contoso"))
+        .linked(link_through("contoso"))
+}
+
+/// The activity of the post in that organization: the same id for the same attempt, always.
 pub fn activity(organization: Uuid, attempt: i32) -> Uuid {
     Uuid::from_u128(organization.as_u128() << 64 | u128::from(attempt.unsigned_abs()))
 }

@@ -215,7 +215,6 @@ pub enum AnswersWith {
     /// 200 with a JSON body that never ends.
     Endless,
     /// 200 with malformed JSON.
-    #[serde(alias = "Rubbish")]
     MalformedJson,
     /// 302 to another host. A client that follows it sends its token there.
     Redirect,

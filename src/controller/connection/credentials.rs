@@ -3,6 +3,7 @@
 
 use crate::{
     api::{DynamicsConnection, WorkloadIdentity, names::CONTROLLER},
+    controller::patch::DEADLINE,
     domain::connection::health::ProbeFailure,
 };
 use dataverse_client::SecretString;
@@ -11,12 +12,9 @@ use k8s_openapi::api::{
     core::v1::{Secret, ServiceAccount},
 };
 use kube::{Api, ResourceExt, api::PostParams};
-use std::time::Duration;
 
 /// The audience that Microsoft Entra requires in a federated token.
 const AUDIENCE: &str = "api://AzureADTokenExchange";
-/// Timeout of one call to the API server.
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Why the credentials could not be read.
 pub enum CredentialsError {

@@ -179,7 +179,7 @@ fn from_organization(
             usable: types.iter().filter(usable).map(|t| t.logical_name.clone()).collect(),
         }),
         tables_failed: types.is_none(),
-        addresses: existing.map(|t| (t.logical_name.clone(), address(t))).collect(),
+        addresses: existing.map(|t| (t.logical_name.clone(), Table::from(t))).collect(),
         answer: ProbeAnswer::Organization {
             disabled: organization.state == dataverse_client::OrganizationState::Disabled,
             accepts_social_data: organization.accepts_social_data,
@@ -213,14 +213,6 @@ fn from_health(health: dataverse_client::Health, known: Option<&Organization>) -
         tables_failed: false,
         addresses: Vec::new(),
         handle: None,
-    }
-}
-
-pub fn address(metadata: &dataverse_client::TableMetadata) -> Table {
-    Table {
-        entity_set: metadata.entity_set_name.clone(),
-        id_attribute: metadata.primary_id_attribute.clone(),
-        navigation_property: metadata.navigation_property.clone(),
     }
 }
 

@@ -4,7 +4,6 @@
 use crate::{
     api::{LinkState, Reason},
     controller::{
-        connection::probe::address,
         context::Context,
         index::LinkThrough,
         key::{Key, Kind},
@@ -135,7 +134,7 @@ async fn tables(
     // After an error the tables stay unknown, and their records count as existing (R27).
     for found in instance.metadata(&missing).await.unwrap_or_default() {
         if found.exists {
-            let table = address(&found);
+            let table = Table::from(&found);
             context.runtime.add_table(uid, &found.logical_name, table.clone());
             tables.insert(found.logical_name, table);
         }

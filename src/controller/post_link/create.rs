@@ -180,7 +180,7 @@ async fn regarding(
         None => {
             let types = instance.metadata(std::slice::from_ref(&creation.record_type)).await?;
             match types.first().filter(|t| t.exists) {
-                Some(metadata) => probe::address(metadata),
+                Some(metadata) => Table::from(metadata),
                 None => {
                     let (endpoint, kind) = (dataverse_client::Endpoint::Instance, ErrorKind::UnknownTable);
                     return Err(dataverse_client::Error { endpoint, kind });

@@ -1,6 +1,6 @@
-//! The runtime state of one connection: the last probe, its client, the table addresses, the pending checks.
+//! What the runtime state says about one connection: the last probe, its client, the table addresses, the pending checks.
 
-use super::{creations::Creations, state::Runtime};
+use super::state::{Runtime, Table};
 use crate::{
     controller::key::Key,
     domain::{
@@ -10,30 +10,7 @@ use crate::{
 };
 use dataverse_client::Instance;
 use jiff::Timestamp;
-use std::collections::{HashMap, HashSet};
-
-#[derive(Default)]
-pub(super) struct ConnectionRuntime {
-    pub(super) observation: Option<Observation>,
-    probing: bool,
-    handle: Option<Instance>,
-    tables: HashMap<String, Table>,
-    checks: HashMap<Key, ActivityCheck>,
-    checking: bool,
-    pub(super) creations: Creations,
-    /// No creation may begin (§4.4).
-    pub(super) closed: bool,
-    /// Links whose creation was refused while it was closed.
-    pub(super) blocked: HashSet<Key>,
-}
-
-/// How rows of a table are addressed.
-#[derive(Clone, Debug)]
-pub struct Table {
-    pub entity_set: String,
-    pub id_attribute: String,
-    pub navigation_property: Option<String>,
-}
+use std::collections::HashMap;
 
 /// The result of one probe.
 pub struct Probed {

@@ -1,42 +1,19 @@
-//! The creations of activities in flight, and the links that wait for a slot.
+//! When the creation of an activity may begin, and what becomes of its result.
 //!
 //! A link that waits for a slot is reconciled again when it gets one, so the creation is decided at that time: a rule that
 //! was deactivated meanwhile creates nothing.
 
-use super::{
-    post_link::LinkBackoff,
-    state::{Runtime, RuntimeState},
-};
+use super::state::{LinkBackoff, Runtime, RuntimeState};
 use crate::{
     api::Reason,
     controller::key::Key,
     domain::{backoff::Backoff, post_link::CreationResult, requeue::saturating_add},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{HashMap, HashSet, VecDeque};
 use uuid::Uuid;
-
-/// Concurrent creations per connection. The client has its own limit; with this one, waiting does not count against the
-/// client's timeouts.
-const SLOTS: usize = 8;
 
 /// Backoff of one link whose creation fails.
 const RETRY: Backoff = Backoff { first: SignedDuration::from_secs(5), max: SignedDuration::from_secs(640) };
-
-/// The creations of one connection.
-#[derive(Default)]
-pub struct Creations {
-    in_flight: HashSet<Key>,
-    /// Links that have a slot and are about to be reconciled.
-    granted: HashSet<Key>,
-    waiting: VecDeque<Key>,
-    /// The keys of `waiting`.
-    queued: HashSet<Key>,
-    /// `spec.linksPerSecond`, the next free time slot, and the reserved ones.
-    rate: Option<i32>,
-    next_rate_slot: Timestamp,
-    rate_slots: HashMap<Key, Timestamp>,
-}
 
 /// Whether a creation may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,55 +24,6 @@ pub enum Admission {
     Wait,
     /// `spec.linksPerSecond` defers it: reconcile it now to report that in its status.
     Deferred,
-}
-
-impl Creations {
-    pub(super) fn into_waiting(self) -> impl IntoIterator<Item = Key> {
-        self.waiting
-    }
-
-    /// Whether the link gets a slot; if not, it is added to `waiting`.
-    fn take_slot(&mut self, key: &Key) -> bool {
-        let free = self.waiting.is_empty() && self.in_flight.len() + self.granted.len() < SLOTS;
-        if self.granted.remove(key) || free {
-            self.in_flight.insert(key.clone());
-            return true;
-        }
-        if self.queued.insert(key.clone()) {
-            self.waiting.push_back(key.clone());
-        }
-        false
-    }
-
-    /// Grants a free slot to the next waiting link.
-    fn grant_next(&mut self) -> Option<Key> {
-        if self.in_flight.len() + self.granted.len() >= SLOTS {
-            return None;
-        }
-        let key = self.waiting.pop_front()?;
-        self.queued.remove(&key);
-        self.granted.insert(key.clone());
-        Some(key)
-    }
-
-    /// How long a link has to wait because of `spec.linksPerSecond`. A waiting link keeps its time slot: if it had to
-    /// reserve a new one each time, two links could delay each other forever.
-    fn rate_delay(&mut self, key: &Key, rate: i32, now: Timestamp) -> Option<SignedDuration> {
-        let period = SignedDuration::from_millis(1000 / i64::from(rate.max(1)));
-        let at = self.rate_slots.remove(key).unwrap_or_else(|| {
-            // Slots reserved by links that were deleted or need no creation any more are free again.
-            let latest =
-                if self.rate_slots.is_empty() { saturating_add(now, period) } else { self.next_rate_slot };
-            let at = self.next_rate_slot.min(latest).max(now);
-            self.next_rate_slot = saturating_add(at, period);
-            at
-        });
-        if at <= now {
-            return None;
-        }
-        self.rate_slots.insert(key.clone(), at);
-        Some(at.duration_since(now))
-    }
 }
 
 impl Runtime {
@@ -201,8 +129,7 @@ impl Runtime {
 
     /// The number of creations in flight or waiting.
     pub fn creations(&self) -> usize {
-        let count = |c: &Creations| c.in_flight.len() + c.granted.len() + c.waiting.len();
-        self.state().connections.values().map(|connection| count(&connection.creations)).sum()
+        self.state().connections.values().map(|connection| connection.creations.len()).sum()
     }
 }
 
@@ -247,7 +174,7 @@ impl RuntimeState {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::slots::SLOTS, *};
     use crate::controller::key::Kind;
 
     fn key(name: usize) -> Key {

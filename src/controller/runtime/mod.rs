@@ -4,8 +4,9 @@
 mod connection;
 mod creations;
 mod post_link;
+mod slots;
 mod state;
 
-pub use connection::{Probed, Table};
+pub use connection::Probed;
 pub use creations::Admission;
-pub use state::Runtime;
+pub use state::{Runtime, Table};

@@ -1,4 +1,4 @@
-//! The runtime state of one link that is not in its status yet.
+//! What the runtime state says about one link.
 
 use super::state::Runtime;
 use crate::{
@@ -8,29 +8,6 @@ use crate::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-#[derive(Default)]
-pub(super) struct PostLinkRuntime {
-    /// By the id of the activity.
-    activity: Option<(Uuid, ActivityState)>,
-    /// By the UID of the PostLink: a recreated object of the same name must not inherit the result.
-    pub(super) created: Option<(Uuid, CreationResult)>,
-    pub(super) backoff: Option<LinkBackoff>,
-    pub(super) creating: bool,
-    /// The UID of the connection that has granted it a slot.
-    pub(super) granted: Option<String>,
-    /// The UID of the connection in which it has reserved a time slot.
-    pub(super) rate_slot: Option<String>,
-}
-
-/// Failed creations of one PostLink.
-#[derive(Clone, Copy)]
-pub(super) struct LinkBackoff {
-    /// The UID of the PostLink.
-    pub(super) link: Uuid,
-    pub(super) failures: u32,
-    pub(super) not_before: Timestamp,
-}
-
 /// Results about a link since its status was last written.
 #[derive(Default)]
 pub struct LinkResults {
@@ -38,18 +15,6 @@ pub struct LinkResults {
     pub created: Option<CreationResult>,
     /// After a failed creation: no retry before this time.
     pub not_before: Option<Timestamp>,
-}
-
-impl PostLinkRuntime {
-    pub(super) fn is_empty(&self) -> bool {
-        let Self { activity, created, backoff, creating, granted, rate_slot } = self;
-        activity.is_none()
-            && created.is_none()
-            && backoff.is_none()
-            && !creating
-            && granted.is_none()
-            && rate_slot.is_none()
-    }
 }
 
 impl Runtime {

@@ -1,11 +1,20 @@
-//! The shared runtime state, and its operations for one connection or link.
+//! The runtime state that is shared: one entry per connection and one per link.
 
-use super::{connection::ConnectionRuntime, post_link::PostLinkRuntime};
-use crate::controller::key::Key;
+use super::slots::Creations;
+use crate::{
+    controller::key::Key,
+    domain::{
+        connection::health::Observation,
+        post_link::{ActivityCheck, CreationResult, record::ActivityState},
+    },
+};
+use dataverse_client::Instance;
+use jiff::Timestamp;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use uuid::Uuid;
 
 /// Clones share the state.
 #[derive(Clone, Default)]
@@ -25,6 +34,76 @@ pub(super) struct RuntimeState {
 struct Held {
     connections: HashSet<String>,
     keys: HashSet<Key>,
+}
+
+/// The last probe, its client, the table addresses and the pending checks of a connection.
+#[derive(Default)]
+pub(super) struct ConnectionRuntime {
+    pub(super) observation: Option<Observation>,
+    pub(super) probing: bool,
+    pub(super) handle: Option<Instance>,
+    pub(super) tables: HashMap<String, Table>,
+    pub(super) checks: HashMap<Key, ActivityCheck>,
+    pub(super) checking: bool,
+    pub(super) creations: Creations,
+    /// No creation may begin (§4.4).
+    pub(super) closed: bool,
+    /// Links whose creation was refused while it was closed.
+    pub(super) blocked: HashSet<Key>,
+}
+
+/// How rows of a table are addressed.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub entity_set: String,
+    pub id_attribute: String,
+    pub navigation_property: Option<String>,
+}
+
+impl From<&dataverse_client::TableMetadata> for Table {
+    fn from(metadata: &dataverse_client::TableMetadata) -> Self {
+        Self {
+            entity_set: metadata.entity_set_name.clone(),
+            id_attribute: metadata.primary_id_attribute.clone(),
+            navigation_property: metadata.navigation_property.clone(),
+        }
+    }
+}
+
+/// What is known about a link and not in its status yet.
+#[derive(Default)]
+pub(super) struct PostLinkRuntime {
+    /// By the id of the activity.
+    pub(super) activity: Option<(Uuid, ActivityState)>,
+    /// By the UID of the PostLink: a recreated object of the same name must not inherit the result.
+    pub(super) created: Option<(Uuid, CreationResult)>,
+    pub(super) backoff: Option<LinkBackoff>,
+    pub(super) creating: bool,
+    /// The UID of the connection that has granted it a slot.
+    pub(super) granted: Option<String>,
+    /// The UID of the connection in which it has reserved a time slot.
+    pub(super) rate_slot: Option<String>,
+}
+
+/// Failed creations of one PostLink.
+#[derive(Clone, Copy)]
+pub(super) struct LinkBackoff {
+    /// The UID of the PostLink.
+    pub(super) link: Uuid,
+    pub(super) failures: u32,
+    pub(super) not_before: Timestamp,
+}
+
+impl PostLinkRuntime {
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { activity, created, backoff, creating, granted, rate_slot } = self;
+        activity.is_none()
+            && created.is_none()
+            && backoff.is_none()
+            && !creating
+            && granted.is_none()
+            && rate_slot.is_none()
+    }
 }
 
 impl Runtime {

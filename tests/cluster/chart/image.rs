@@ -141,7 +141,11 @@ fn copied_paths_suffice_for_the_build() {
         }
     }
     let mut found = Vec::new();
-    included(&context.join("src"), &mut found);
+    for source in sources() {
+        if context.join(&source).is_dir() {
+            included(&context.join(&source), &mut found);
+        }
+    }
     assert!(!found.is_empty(), "the policies are included at compile time");
     for file in found {
         assert!(file.exists(), "{} is not copied into the image", file.display());

@@ -10,7 +10,7 @@ use kube::{
 use kube_memory::{Fault, FaultInjector, MemoryApi, Options, UserInfo, serve};
 use postlink::{
     api::{crds, names::CONTROLLER},
-    controller::leader::election::{Acquired, Election, Timing},
+    leader::election::{Acquired, Election, Timing},
 };
 use serde_json::{Value, json};
 use std::{
