@@ -1,7 +1,7 @@
 //! `postlink crds`: prints the CustomResourceDefinitions (what `crds/` holds).
 
 use super::{
-    Outcome,
+    outcome::Outcome,
     output::{answer, tell},
 };
 use crate::api::crds;

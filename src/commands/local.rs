@@ -1,7 +1,7 @@
 //! `postlink local DIR`: applies a directory of YAML in one process and prints the result.
 
 use super::{
-    Outcome,
+    outcome::Outcome,
     output::{answer, tell},
 };
 use crate::{

@@ -6,6 +6,7 @@ mod definitions;
 mod endpoints;
 #[cfg(feature = "local")]
 pub mod local;
+mod outcome;
 mod output;
 pub mod run;
 mod signals;
@@ -15,24 +16,6 @@ pub mod simulate;
 use crate::telemetry::logs;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-
-/// Exit codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Done = 0,
-    /// The answer is "no": held, invalid, or not converged.
-    No = 1,
-    /// Wrong usage, or an I/O error.
-    Usage = 2,
-    /// The cluster or an instance cannot be reached.
-    Unreachable = 3,
-}
-
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        ExitCode::from(outcome as u8)
-    }
-}
 
 /// Kubernetes controller that links social posts to records in Dynamics 365.
 #[derive(Debug, Parser)]

@@ -1,7 +1,7 @@
 //! Prints answers to stdout and diagnostics to stderr. A closed pipe ends a command silently, a full disk with an error;
 //! neither panics. Control characters in names of files or fields never reach the terminal.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use std::{
     fmt::{Display, Write as _},
     io::{self, ErrorKind, Write as _},

@@ -1,10 +1,10 @@
 //! `postlink run`: the controller against a cluster.
 
 use super::{
-    Outcome,
     addresses::{host_and_address, listen_address},
     definitions::{self, CheckError},
     endpoints::Endpoints,
+    outcome::Outcome,
     output::tell,
     signals::StopSignals,
 };

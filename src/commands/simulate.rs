@@ -1,7 +1,7 @@
 //! `postlink simulate FILE…`: serves simulated instances on a port, for trying `run` against a cluster.
 
 use super::{
-    Outcome,
+    outcome::Outcome,
     output::{answer, tell},
 };
 use crate::{

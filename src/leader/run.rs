@@ -112,26 +112,3 @@ pub async fn run(
     info!("stopped");
     Ok(())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use kube_memory::{MemoryApi, Options, UserInfo};
-
-    /// §4.7.
-    #[tokio::test]
-    async fn creations_need_a_lease_that_lasts() {
-        let api = MemoryApi::new(&[], Options::default()).unwrap();
-        let timing = |seconds| Timing::of(Duration::from_secs(seconds));
-        let mut election =
-            Election::new(api.client(UserInfo::admin()), "default", "us".to_owned(), timing(300));
-        let held = election.leadership();
-        assert!(!may_create(Some(held.clone()), timing(300))(), "it is not held yet");
-        election.acquire().await;
-        assert!(may_create(Some(held.clone()), timing(300))());
-        // As much is left as a longer lease has left after its holder failed to renew it for a while.
-        assert!(held.remaining() < timing(1200).margin());
-        assert!(!may_create(Some(held), timing(1200))());
-        assert!(may_create(None, timing(300))(), "without leader election");
-    }
-}

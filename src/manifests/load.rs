@@ -10,7 +10,8 @@ use std::vec;
 use serde_json::Value;
 
 use super::compose::{ComposeError, Composed, Composer};
-use super::{Document, ManifestError, Origin, json};
+use super::document::{Document, ManifestError, Origin};
+use super::json;
 
 /// The documents that can be read, and errors for the others.
 #[derive(Debug, Default)]

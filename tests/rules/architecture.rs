@@ -115,6 +115,42 @@ fn impurities_are_found() {
     assert_eq!(impurities("x.rs", pure), Vec::<String>::new());
 }
 
+/// What each part of the program does not name (CONTRIBUTING.md, "Where things are"). `local` and `commands` may name all.
+const ARROWS: [(&str, &[&str]); 6] = [
+    ("src/api", &["domain", "controller", "leader", "local", "manifests", "telemetry", "commands"]),
+    (PURE, &["leader", "local", "dataverse_client", "dataverse_simulator", "kube_memory"]),
+    ("src/telemetry", &["api", "domain", "controller", "leader", "local", "manifests", "commands"]),
+    ("src/controller", &["leader", "local", "manifests", "commands", "dataverse_simulator", "kube_memory"]),
+    ("src/leader", &["domain", "local", "manifests", "commands", "dataverse_simulator", "kube_memory"]),
+    ("src/manifests", &["api", "domain", "controller", "leader", "local", "telemetry", "commands"]),
+];
+
+/// The forbidden parts that a file names in a path.
+fn wrong_arrows(path: &str, text: &str, forbidden: &[&str]) -> Vec<String> {
+    let code: String =
+        text.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
+    let names = |part: &str| {
+        let path = format!("{part}::");
+        let starts = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        code.match_indices(&path).any(|(at, _)| starts(at))
+    };
+    let found = forbidden.iter().filter(|part| names(part));
+    found.map(|part| format!("{path}: uses {part}, which stands above it or beside it")).collect()
+}
+
+#[test]
+fn arrows_point_down() {
+    let check = |(folder, forbidden): (&str, &'static [&str])| {
+        sources(folder).into_iter().flat_map(move |(path, text)| wrong_arrows(&path, &text, forbidden))
+    };
+    let found: Vec<String> = ARROWS.into_iter().flat_map(check).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    for text in ["use crate::leader::run;", "use crate::{\n    api::Reason,\n    leader::run,\n};"] {
+        assert_eq!(wrong_arrows("x.rs", text, &["leader"]).len(), 1, "{text}");
+    }
+    assert!(wrong_arrows("x.rs", "// leader::run\nmy_leader::run();", &["leader"]).is_empty());
+}
+
 /// Postlink's own names in a file.
 fn names_of_ours(path: &str, text: &str) -> Vec<String> {
     let text = text.to_lowercase();

@@ -1,5 +1,6 @@
 //! Stores PostLinks as they arrive and matches their texts, which are not stored, against the rules. Matching runs outside
-//! the lock, because its duration depends on the length of posts and rules.
+//! the lock, because its duration depends on the length of posts and rules: `matched` takes the filters, matches, and
+//! `store_link` stores the result. If the filters have changed meanwhile, the namespace is matched again (`rematch`).
 
 use super::{
     entry::{self, Entry},

@@ -6,7 +6,7 @@ use crate::{
     api::{PostLink, Reason},
     controller::{
         connection::probe,
-        context::Context,
+        context::{Context, WATCH_BEHIND},
         index::{LinkSnapshot, Source, entry},
         key::{Key, Kind},
         patch,
@@ -17,15 +17,11 @@ use crate::{
 use dataverse_client::{Creation, ErrorClass, ErrorKind, Instance, RegardingTarget};
 use jiff::SignedDuration;
 use kube::{Api, ResourceExt};
-use std::time::Duration;
 use tracing::debug;
 use uuid::Uuid;
 
-/// Time for the watch to deliver what a live read has shown; until then the same decision would be repeated.
-const WATCH_BEHIND: Duration = Duration::from_millis(200);
-
 /// What the creation was decided on. If the live object differs, the link is reconciled again.
-struct Basis {
+struct Precondition {
     link: Uuid,
     generation: i64,
     /// The notes of the rule, if the link is created by one.
@@ -41,7 +37,7 @@ pub fn start(context: &Context, key: &Key, snapshot: &LinkSnapshot, creation: &A
         Admission::Begin => {}
     }
     let rule = creation.rule.as_ref().and_then(|rule| snapshot.matching.iter().find(|r| r.uid == rule.uid));
-    let basis = Basis {
+    let precondition = Precondition {
         link: snapshot.uid,
         generation: snapshot.facts.generation,
         notes: rule.and_then(|rule| rule.notes.clone()),
@@ -50,8 +46,16 @@ pub fn start(context: &Context, key: &Key, snapshot: &LinkSnapshot, creation: &A
     let task = context.background.begin();
     tokio::spawn(async move {
         let _task = task;
-        let attempt = attempt(&context, &key, &creation, &basis).await;
-        finish(&context, key, &creation.connection, basis.link, attempt);
+        let attempt = attempt(&context, &key, &creation, &precondition).await;
+        let behind = matches!(attempt, Err(NotSent::WatchBehind));
+        if finish(&context, &key, &creation.connection, precondition.link, attempt.ok()) {
+            // Also while draining: otherwise the next leader would have to ask the instance for the result.
+            return context.queue.add_last(key);
+        }
+        if behind {
+            tokio::time::sleep(WATCH_BEHIND.unsigned_abs()).await;
+        }
+        context.queue.add(key);
     });
 }
 
@@ -62,71 +66,71 @@ fn failed(reason: Reason) -> Attempt {
     (CreationResult::Failed(reason), None)
 }
 
-fn finish(context: &Context, key: Key, connection: &str, link: Uuid, attempt: Option<Attempt>) {
+/// Why nothing was sent.
+enum NotSent {
+    /// The object has changed, or the lease is about to expire: decide again.
+    Outdated,
+    /// The object has changed, but the watch has not delivered it: until then the same decision would be repeated.
+    WatchBehind,
+}
+
+/// Returns the slot and keeps the result for the next reconcile. Returns whether there is one.
+fn finish(context: &Context, key: &Key, connection: &str, link: Uuid, attempt: Option<Attempt>) -> bool {
     // If the object was deleted meanwhile, no reconcile would take the result.
-    let attempt = attempt.filter(|_| context.index.uid(&key).is_some_and(|uid| uid == link.to_string()));
+    let attempt = attempt.filter(|_| context.index.uid(key).is_some_and(|uid| uid == link.to_string()));
     let sent = attempt.is_some();
     let now = context.clock.now();
-    let (next, drained) = context.runtime.finish_creation(&key, link, connection, attempt, now);
+    let (next, drained) = context.runtime.finish_creation(key, link, connection, attempt, now);
     context.queue.extend(next);
     if drained && let Some(facts) = context.index.connection_by_uid(&key.namespace, connection) {
         context.queue.add(Key::new(Kind::DynamicsConnection, key.namespace.clone(), facts.name));
     }
-    if sent {
-        // Also while draining: otherwise the next leader would have to ask the instance for the result.
-        context.queue.add_last(key);
-    } else {
-        context.queue.add(key);
-    }
+    sent
 }
 
-/// `None`: nothing was sent, because the basis of the decision has changed.
 async fn attempt(
     context: &Context,
     key: &Key,
     creation: &ActivityCreation,
-    basis: &Basis,
-) -> Option<Attempt> {
+    precondition: &Precondition,
+) -> Result<Attempt, NotSent> {
     let Some(instance) = context.runtime.handle(&creation.connection) else {
-        return Some(failed(Reason::ConnectionNotReady));
+        return Ok(failed(Reason::ConnectionNotReady));
     };
     if let Some(wait) = instance.throttled_for() {
         let wait = SignedDuration::try_from(wait).ok();
-        return Some((CreationResult::Failed(Reason::Throttled), wait));
+        return Ok((CreationResult::Failed(Reason::Throttled), wait));
     }
     let api: Api<PostLink> = Api::namespaced(context.client.clone(), &key.namespace);
     let live = match patch::read(&api, &key.name).await {
         Ok(Some(live)) => live,
-        Ok(None) => {
-            tokio::time::sleep(WATCH_BEHIND).await;
-            return None;
-        }
-        Err(_) => return Some(failed(Reason::ConnectionNotReady)),
+        Ok(None) => return Err(NotSent::WatchBehind),
+        Err(_) => return Ok(failed(Reason::ConnectionNotReady)),
     };
-    if !is_unchanged(&live, basis) {
+    if !is_unchanged(&live, precondition) {
         let affected = context.index.apply_link(&live, Source::Response, context.clock.now());
         if affected.keys.is_empty() {
-            tokio::time::sleep(WATCH_BEHIND).await;
+            return Err(NotSent::WatchBehind);
         }
         context.queue.extend(affected.keys);
-        return None;
+        return Err(NotSent::Outdated);
     }
     let regarding = match creation.record_id {
         Some(id) => match regarding(context, creation, &instance, id).await {
             Ok(target) => Some(target),
-            Err(error) => return Some(refused(&error)),
+            Err(error) => return Ok(failure(&error)),
         },
         None => None,
     };
     if !(context.may_create)() {
-        return None;
+        return Err(NotSent::Outdated);
     }
-    Some(send(context, key, creation, basis, &live, &instance, regarding).await)
+    Ok(send(context, key, creation, precondition, &live, &instance, regarding).await)
 }
 
-fn is_unchanged(live: &PostLink, basis: &Basis) -> bool {
-    live.uid().is_some_and(|uid| entry::uid(&uid) == basis.link)
-        && live.metadata.generation == Some(basis.generation)
+fn is_unchanged(live: &PostLink, precondition: &Precondition) -> bool {
+    live.uid().is_some_and(|uid| entry::uid(&uid) == precondition.link)
+        && live.metadata.generation == Some(precondition.generation)
         && live.metadata.deletion_timestamp.is_none()
 }
 
@@ -134,14 +138,14 @@ async fn send(
     context: &Context,
     key: &Key,
     creation: &ActivityCreation,
-    basis: &Basis,
+    precondition: &Precondition,
     live: &PostLink,
     instance: &Instance,
     regarding: Option<RegardingTarget>,
 ) -> Attempt {
     let id = activity_id(creation.organization, &key.namespace, &live.spec.post.id, creation.attempt);
     let notes = match &creation.rule {
-        Some(_) => basis.notes.clone(),
+        Some(_) => precondition.notes.clone(),
         None => live.spec.link.as_ref().and_then(|l| l.notes.clone()),
     };
     let activity = activity::activity(&live.spec.post, &creation.record_type, notes.as_deref(), regarding);
@@ -157,14 +161,14 @@ async fn send(
             (created, None)
         }
         Err(error) => {
-            let (kind, uid) = (key.kind.as_str(), basis.link);
+            let (kind, uid) = (key.kind.as_str(), precondition.link);
             debug!(kind, namespace = %key.namespace, name = %key.name, %uid, %error, "failed to create an activity");
             let connection_failures =
                 [ErrorClass::InstanceDown, ErrorClass::CredentialsUnusable, ErrorClass::SignInUnavailable];
             if connection_failures.contains(&error.class()) {
                 probe::start_health(context, &key.namespace, &creation.connection);
             }
-            refused(&error)
+            failure(&error)
         }
     }
 }
@@ -196,7 +200,7 @@ async fn regarding(
     })
 }
 
-fn refused(error: &dataverse_client::Error) -> Attempt {
+fn failure(error: &dataverse_client::Error) -> Attempt {
     let reason = match (&error.kind, error.class()) {
         (ErrorKind::SocialDataRefused, _) => Reason::SocialDataRefused,
         (ErrorKind::RecordNotFound, _) => Reason::RecordNotFound,

@@ -4,7 +4,6 @@
 mod activity;
 pub mod check;
 mod create;
-mod decide;
 pub mod perform;
 pub mod rematch;
 
@@ -19,7 +18,7 @@ use crate::{
     },
     domain::{
         conditions::transitions,
-        post_link::{ActivityCheck, ActivityCreation, PostLinkDecision, open_to_rules},
+        post_link::{ActivityCheck, ActivityCreation, PostLinkDecision, PostLinkView, decide, open_to_rules},
         requeue::Requeue,
     },
 };
@@ -42,8 +41,26 @@ async fn decide_and_perform(context: &Context, key: &Key) -> Result<Option<Reque
     if context.runtime.is_creating(key) {
         return Ok(None);
     }
-    let decision = decide::decision(context, key, &snapshot);
+    let decision = decision(context, key, &snapshot);
     perform(&mut Reconcile { context, key, snapshot: &snapshot }, &decision).await
+}
+
+/// Builds the view from memory and decides.
+fn decision(context: &Context, key: &Key, snapshot: &LinkSnapshot) -> PostLinkDecision {
+    let status = &snapshot.facts.status;
+    let link = status.link.as_ref().or(status.removed_link.as_ref().map(|removed| &removed.link));
+    let results = context.runtime.link_results(key, snapshot.uid, link.map(|link| link.social_activity_id));
+    let tombstone = |uid: &str| context.index.tombstone(uid);
+    decide(&PostLinkView {
+        now: context.clock.now(),
+        post_link: &snapshot.facts,
+        connections: &snapshot.connections,
+        matching: &snapshot.matching,
+        tombstone: &tombstone,
+        activity: results.activity.as_ref(),
+        created: results.created.as_ref(),
+        not_before: results.not_before,
+    })
 }
 
 struct Reconcile<'a> {

@@ -9,14 +9,16 @@ use crate::{
         list::{PAGE, api},
         patch::within,
     },
+    domain::backoff::Backoff,
 };
+use jiff::SignedDuration;
 use kube::{Api, api::ListParams, core::DeserializeGuard};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{info, warn};
 
-/// Delay after a list that failed.
-const RETRY: Duration = Duration::from_secs(5);
+/// Backoff of a list that fails.
+const RETRY: Backoff = Backoff { first: SignedDuration::from_secs(5), max: SignedDuration::from_secs(300) };
 
 /// The namespaces that are being listed, and the request that arrived meanwhile.
 #[derive(Default)]
@@ -72,13 +74,14 @@ pub async fn run(context: Context, mut requests: mpsc::UnboundedReceiver<Rematch
 
 async fn read(context: &Context, namespace: &Arc<str>) {
     let api: Api<DeserializeGuard<PostLink>> = api(&context.client, Some(namespace));
-    let mut params = ListParams::default().limit(PAGE);
+    let (mut params, mut failures) = (ListParams::default().limit(PAGE), 0);
     loop {
         let page = match within(api.list(&params)).await {
             Ok(page) => page,
             Err(error) => {
                 warn!(%namespace, %error, "failed to list posts for a changed rule; retrying");
-                tokio::time::sleep(RETRY).await;
+                failures += 1;
+                tokio::time::sleep(RETRY.delay(failures).unsigned_abs()).await;
                 params.continue_token = None;
                 continue;
             }

@@ -381,6 +381,7 @@ mod tests {
         assert_eq!(waiting.await.unwrap().unwrap().0, key);
     }
 
+    #[cfg(feature = "local")]
     #[tokio::test(start_paused = true)]
     async fn waiting_time_is_measured_from_when_due() {
         let clock = Clock::standing_at(Timestamp::UNIX_EPOCH);

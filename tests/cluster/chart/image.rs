@@ -146,7 +146,9 @@ fn copied_paths_suffice_for_the_build() {
             included(&context.join(&source), &mut found);
         }
     }
-    assert!(!found.is_empty(), "the policies are included at compile time");
+    // The image is built without the feature `local`.
+    found.retain(|file| !file.starts_with(context.join("src/local")));
+    assert!(!found.is_empty(), "a crate's documentation is its README");
     for file in found {
         assert!(file.exists(), "{} is not copied into the image", file.display());
     }

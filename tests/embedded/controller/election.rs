@@ -10,7 +10,10 @@ use kube::{
 use kube_memory::{Fault, FaultInjector, MemoryApi, Options, UserInfo, serve};
 use postlink::{
     api::{crds, names::CONTROLLER},
-    leader::election::{Acquired, Election, Timing},
+    leader::{
+        election::{Acquired, Election, Timing},
+        run::may_create,
+    },
 };
 use serde_json::{Value, json};
 use std::{
@@ -151,4 +154,20 @@ async fn failed_renewal_is_not_retried_without_a_read() {
     assert!(requests.iter().filter(|verb| **verb == "update").count() >= 2, "{requests:?}");
     let again = requests.windows(2).any(|two| two == ["update", "update"]);
     assert!(!again, "a renewal that failed was repeated: {requests:?}");
+}
+
+/// §4.7.
+#[tokio::test]
+async fn creations_need_a_lease_that_lasts() {
+    let api = MemoryApi::new(&[], Options::default()).unwrap();
+    let timing = |seconds| Timing::of(Duration::from_secs(seconds));
+    let mut election = Election::new(api.client(UserInfo::admin()), "default", "us".to_owned(), timing(300));
+    let held = election.leadership();
+    assert!(!may_create(Some(held.clone()), timing(300))(), "it is not held yet");
+    election.acquire().await;
+    assert!(may_create(Some(held.clone()), timing(300))());
+    // As much is left as a longer lease has left after its holder failed to renew it for a while.
+    assert!(held.remaining() < timing(1200).margin());
+    assert!(!may_create(Some(held), timing(1200))());
+    assert!(may_create(None, timing(300))(), "without leader election");
 }

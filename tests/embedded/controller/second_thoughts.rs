@@ -5,6 +5,7 @@ use crate::contoso::HOST;
 use dataverse_simulator::Fault;
 use jiff::SignedDuration;
 use kube_memory::FaultInjector;
+use postlink::local::report;
 use serde_json::{Value, json};
 use std::sync::{
     Arc,
@@ -183,4 +184,24 @@ async fn repeated_conflicts_back_off() {
     let writes = writes.load(Ordering::SeqCst);
     assert!((2..=20).contains(&writes), "{writes} writes in ten seconds");
     controller.stop().await;
+}
+
+/// To kube's recorder, two events of one object and reason are the same event.
+#[tokio::test(start_paused = true)]
+async fn event_has_its_own_note_not_an_earlier_one() {
+    let scene = Scene::start(
+        "---\napiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: all}\n\
+         spec: {connectionRef: {name: contoso}}\n",
+    )
+    .await;
+    let used = "True/UsedByActiveRules";
+    scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
+    scene.until("it is held", |scene| condition(&scene.connection(), "DisableRefused") == used).await;
+    scene.delete("DynamicsConnection", "contoso").await;
+    scene.until("it is held", |scene| condition(&scene.connection(), "DeletionRefused") == used).await;
+    scene.settle().await;
+    let events = report::events(&scene.session, 0);
+    for note in ["Disabling is blocked", "Deletion is blocked"] {
+        assert!(events.contains(note), "no event says {note}:\n{events}");
+    }
 }
