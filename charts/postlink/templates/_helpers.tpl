@@ -78,7 +78,7 @@ subjects:
 {{- end -}}
 
 {{/*
-The controller's rights to the objects it watches, in a ClusterRole or in a Role per namespace. It gets Secrets by the
+The controller's permissions on the objects it watches, in a ClusterRole or in a Role per namespace. It gets Secrets by the
 name in a connection; it never lists or watches them.
 */}}
 {{- define "postlink.rules" -}}
