@@ -11,7 +11,7 @@ use kube::{
     Client,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use tokio::sync::mpsc;
 use tracing::debug;
 
@@ -24,8 +24,8 @@ const MAX_DELAY: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The API server rejects longer notes.
 const MAX_NOTE_LENGTH: usize = 1000;
-/// A recorder caches every event for minutes, to count repetitions. It is replaced after this many; otherwise the events
-/// of ten thousand changed links would take more memory than the links.
+/// A recorder caches every event for minutes, to count repetitions. It is replaced after this many different events;
+/// otherwise those of ten thousand changed links would take more memory than the links.
 const EVENTS_PER_RECORDER: usize = 256;
 /// Timeout of one event.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -49,17 +49,14 @@ impl Events {
         let (sender, mut receiver) = mpsc::channel::<(PendingEvent, ObjectReference)>(QUEUE_LENGTH);
         let task_metrics = metrics.clone();
         tokio::spawn(async move {
-            let new_recorder = || Recorder::new(client.clone(), Reporter::from(CONTROLLER));
-            let (mut recorder, mut written) = (new_recorder(), 0);
+            let mut series = Series::new(client);
             while let Some((pending, object)) = receiver.recv().await {
-                if written == EVENTS_PER_RECORDER {
-                    (recorder, written) = (new_recorder(), 0);
-                }
-                written += 1;
+                let note = shortened(pending.note);
+                let recorder = series.recorder(&object, pending.reason, &note).clone();
                 let event = Event {
                     type_: if pending.warning { EventType::Warning } else { EventType::Normal },
                     reason: pending.reason.to_owned(),
-                    note: Some(shortened(pending.note)),
+                    note: Some(note),
                     action: "Reconcile".to_owned(),
                     secondary: None,
                 };
@@ -100,6 +97,41 @@ impl Events {
     /// Whether no event is queued. One may still be in flight.
     pub fn is_idle(&self) -> bool {
         self.sender.capacity() == self.sender.max_capacity()
+    }
+}
+
+/// The recorder, and the events that it counts as one series.
+struct Series {
+    client: Client,
+    recorder: Recorder,
+    /// The last note of each object and reason.
+    notes: HashMap<(ObjectIdentity, &'static str), String>,
+}
+
+/// Kind, namespace, name and UID.
+type ObjectIdentity = [Option<String>; 4];
+
+impl Series {
+    fn new(client: Client) -> Self {
+        Self { recorder: Self::new_recorder(&client), client, notes: HashMap::new() }
+    }
+
+    fn new_recorder(client: &Client) -> Recorder {
+        Recorder::new(client.clone(), Reporter::from(CONTROLLER))
+    }
+
+    /// The recorder for an event. To a recorder, two events of one object and reason are the same event, and it repeats
+    /// the first note: a link that moved to another connection would be reported as linked through the old one. So a
+    /// different note begins with a new recorder.
+    fn recorder(&mut self, object: &ObjectReference, reason: &'static str, note: &str) -> &Recorder {
+        let identity = [&object.kind, &object.namespace, &object.name, &object.uid].map(Clone::clone);
+        let key = (identity, reason);
+        if self.notes.len() == EVENTS_PER_RECORDER || self.notes.get(&key).is_some_and(|last| last != note) {
+            self.recorder = Self::new_recorder(&self.client);
+            self.notes.clear();
+        }
+        self.notes.insert(key, note.to_owned());
+        &self.recorder
     }
 }
 
