@@ -15,9 +15,9 @@ export POSTLINK_CONTROL_PLANE_BIN := $(CURDIR)/target/control-plane/bin
 # Run the ignored tests of the test binaries $(1) that match the filter $(2), optimized and one at a time. Fails if no
 # test matches.
 define ignored_tests
-$(CARGO) test --release $(1) -- --ignored --list $(2) | grep ': test$$' \
+$(CARGO) test --profile soak $(1) -- --ignored --list $(2) | grep ': test$$' \
 	|| { echo "no ignored test is called $(2)…" >&2; exit 1; }
-$(CARGO) test --release $(1) -- --ignored --nocapture --test-threads=1 $(2)
+$(CARGO) test --profile soak $(1) -- --ignored --nocapture --test-threads=1 $(2)
 endef
 
 help: ## List the targets
@@ -27,6 +27,7 @@ check: crds-current ## Formatting, lints, documentation, generated files
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --test cluster -- -D warnings
+	$(CARGO) clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 # Generated and committed twice: for people, and for the chart, which cannot read files outside its folder. A
@@ -84,6 +85,8 @@ kustomize: control-plane ## Write deploy/kustomize/postlink.yaml from the chart;
 MAX_BINARY := 12582912
 image-binary: ## Build the program as the image has it, and compare its size with 12 MiB
 	$(CARGO) build --release --locked --no-default-features --bin postlink
+	@! $(CARGO) tree --locked --no-default-features --edges normal --format '{p} {f}' | grep -E 'test-util' \
+		|| { echo "a feature for tests is in the program" >&2; exit 1; }
 	@file=$${CARGO_TARGET_DIR:-target}/release/postlink; size=$$(wc -c < "$$file"); \
 		echo "$$file: $$size bytes of at most $(MAX_BINARY)"; \
 		[[ $$size -le $(MAX_BINARY) ]] || { echo "the program is larger than 12 MiB" >&2; exit 1; }

@@ -69,7 +69,7 @@ impl Watched for PostLink {
     }
     fn delete(context: &Context, key: &Key) -> Affected {
         context.index.delete_link(&key.namespace, &key.name);
-        context.runtime.remove_link(key);
+        context.queue.extend(context.runtime.remove_link(key));
         Affected::default()
     }
 }

@@ -36,7 +36,7 @@ fn forged_time() -> impl Strategy<Value = Timestamp> {
     ]
 }
 
-fn uid() -> impl Strategy<Value = String> {
+pub fn uid() -> impl Strategy<Value = String> {
     (select(&NAMES), 0..2).prop_map(|(name, n)| format!("uid-{name}-{n}"))
 }
 
@@ -312,7 +312,7 @@ pub fn created() -> impl Strategy<Value = CreationResult> {
             rule: None,
             spec: None,
         }),
-        reason().prop_map(CreationResult::Failed),
+        (uid(), reason()).prop_map(|(connection, reason)| CreationResult::Failed { connection, reason }),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Invariants of a post's link in any view, forged statuses included.
 
-use crate::arbitrary::{activity, connections, created, near, post, rules};
+use crate::arbitrary::{activity, connections, created, near, post, rules, uid};
 use jiff::{SignedDuration, Timestamp};
 use postlink::{
     api::{
@@ -11,8 +11,8 @@ use postlink::{
         facts::{ConnectionFacts, RuleFacts},
         post_link::record::ActivityState,
         post_link::{
-            CreationResult, DesiredLink, PostLinkDecision, PostLinkFacts, PostLinkView, Step, Tombstone,
-            decide, open_to_rules,
+            CreationResult, DesiredLink, NotBefore, PostLinkDecision, PostLinkFacts, PostLinkView, Step,
+            Tombstone, decide, open_to_rules,
         },
     },
 };
@@ -28,7 +28,7 @@ pub struct View {
     gone: Vec<String>,
     seen: Option<ActivityState>,
     created: Option<CreationResult>,
-    not_before: Option<Timestamp>,
+    not_before: Option<NotBefore>,
 }
 
 impl View {
@@ -43,7 +43,7 @@ impl View {
             tombstone: &tombstone,
             activity: self.seen.as_ref(),
             created: self.created.as_ref(),
-            not_before: self.not_before,
+            not_before: self.not_before.as_ref(),
         })
     }
 
@@ -73,13 +73,14 @@ prop_compose! {
         gone in subsequence(vec!["uid-a-0", "uid-a-1", "uid-b-0", "uid-b-1", "uid-c-0", "uid-c-1"], 0..=6),
         seen in option::of(activity()),
         created in option::weighted(0.3, created()),
-        not_before in option::weighted(0.3, near()),
+        not_before in option::weighted(0.3, (uid(), near())),
     ) -> View {
         let (connections, rules) = facts(&connections, &rules);
         // They answer different steps, so at most one is there.
         let seen = seen.filter(|_| created.is_none()).map(|seen| as_asked(&link.status, seen));
         // Nothing that exists can be proven gone.
         let gone = gone.into_iter().filter(|g| connections.iter().all(|c| c.uid != *g)).map(str::to_owned);
+        let not_before = not_before.map(|(connection, at)| NotBefore { connection, at });
         View { now, link, gone: gone.collect(), connections, rules, seen, created, not_before }
     }
 }
@@ -184,7 +185,8 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
             prop_assert!(!through.fenced() || through.held_since.is_some_and(later), "§4.3, §5");
             prop_assert_eq!(create.attempt, attempt(&view.link.status), "stored before the call");
             prop_assert!(later(view.link.created) && later(view.link.first_seen), "§5");
-            prop_assert!(view.not_before.is_none_or(|at| view.now >= at), "backoff");
+            let not_before = view.not_before.as_ref().filter(|not| not.connection == create.connection);
+            prop_assert!(not_before.is_none_or(|not| view.now >= not.at), "backoff");
             if let Some(by) = &create.rule {
                 prop_assert!(view.link.desired == DesiredLink::ByRule);
                 let removed = view.link.status.removed_link.as_ref();

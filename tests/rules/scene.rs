@@ -13,8 +13,8 @@ use postlink::{
     domain::{
         facts::{ConnectionFacts, RuleFacts},
         post_link::{
-            ActivityCheck, ActivityCreation, CreationResult, DesiredLink, LinkSpec, PostLinkDecision,
-            PostLinkFacts, PostLinkView, Step, Tombstone, decide,
+            ActivityCheck, ActivityCreation, CreationResult, DesiredLink, LinkSpec, NotBefore,
+            PostLinkDecision, PostLinkFacts, PostLinkView, Step, Tombstone, decide,
             record::{self, ActivityState},
         },
         requeue::Requeue,
@@ -44,7 +44,7 @@ pub struct Scene {
     pub makes: Option<&'static str>,
     /// Why the instances refuse new activities, if they do.
     pub refuses: Option<Reason>,
-    pub not_before: Option<Timestamp>,
+    pub not_before: Option<NotBefore>,
     pub seen: Option<ActivityState>,
     /// What was created, in order: connection UID and attempt.
     pub made: Vec<(String, i32)>,
@@ -150,8 +150,10 @@ impl Effects for Performed<'_> {
         scene.made.push((creation.connection.clone(), creation.attempt));
         self.created = Some(match scene.refuses {
             Some(reason) => {
-                scene.not_before = Some(scene.now + SignedDuration::from_mins(1));
-                CreationResult::Failed(reason)
+                let (connection, at) =
+                    (creation.connection.clone(), scene.now + SignedDuration::from_mins(1));
+                scene.not_before = Some(NotBefore { connection: connection.clone(), at });
+                CreationResult::Failed { connection, reason }
             }
             None => scene.created(creation),
         });
@@ -273,7 +275,7 @@ impl Scene {
             tombstone: &tombstone,
             activity: self.seen.as_ref(),
             created,
-            not_before: self.not_before,
+            not_before: self.not_before.as_ref(),
         })
     }
 

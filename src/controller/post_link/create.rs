@@ -10,7 +10,7 @@ use crate::{
         index::{LinkSnapshot, Source, entry},
         key::{Key, Kind},
         patch,
-        runtime::{Admission, Table},
+        runtime::{Admission, CreationFailure, LinkGeneration, Table},
     },
     domain::post_link::{ActivityCreation, CreationResult, activity_id},
 };
@@ -22,26 +22,29 @@ use uuid::Uuid;
 
 /// What the creation was decided on. If the live object differs, the link is reconciled again.
 struct Precondition {
-    link: Uuid,
-    generation: i64,
+    link: LinkGeneration,
     /// The notes of the rule, if the link is created by one.
     notes: Option<String>,
 }
 
 /// Begins a creation, or waits for a slot. The link's key is enqueued at the end.
-pub fn start(context: &Context, key: &Key, snapshot: &LinkSnapshot, creation: &ActivityCreation) {
+pub fn start(
+    context: &Context,
+    key: &Key,
+    snapshot: &LinkSnapshot,
+    link: LinkGeneration,
+    creation: &ActivityCreation,
+) {
     let now = context.clock.now();
-    match context.runtime.admit_creation(key, snapshot.uid, &creation.connection, now) {
+    let (admission, next) = context.runtime.admit_creation(key, link, &creation.connection, now);
+    context.queue.extend(next);
+    match admission {
         Admission::Wait => return,
         Admission::Deferred => return context.queue.add(key.clone()),
         Admission::Begin => {}
     }
     let rule = creation.rule.as_ref().and_then(|rule| snapshot.matching.iter().find(|r| r.uid == rule.uid));
-    let precondition = Precondition {
-        link: snapshot.uid,
-        generation: snapshot.facts.generation,
-        notes: rule.and_then(|rule| rule.notes.clone()),
-    };
+    let precondition = Precondition { link, notes: rule.and_then(|rule| rule.notes.clone()) };
     let (context, key, creation) = (context.clone(), key.clone(), creation.clone());
     let task = context.background.begin();
     tokio::spawn(async move {
@@ -59,11 +62,10 @@ pub fn start(context: &Context, key: &Key, snapshot: &LinkSnapshot, creation: &A
     });
 }
 
-/// The result of an attempt, and the instance's `Retry-After`.
-type Attempt = (CreationResult, Option<SignedDuration>);
+type Attempt = Result<CreationResult, CreationFailure>;
 
 fn failed(reason: Reason) -> Attempt {
-    (CreationResult::Failed(reason), None)
+    Err(CreationFailure { reason, retry_after: None })
 }
 
 /// Why nothing was sent.
@@ -75,9 +77,15 @@ enum NotSent {
 }
 
 /// Returns the slot and keeps the result for the next reconcile. Returns whether there is one.
-fn finish(context: &Context, key: &Key, connection: &str, link: Uuid, attempt: Option<Attempt>) -> bool {
+fn finish(
+    context: &Context,
+    key: &Key,
+    connection: &str,
+    link: LinkGeneration,
+    attempt: Option<Attempt>,
+) -> bool {
     // If the object was deleted meanwhile, no reconcile would take the result.
-    let attempt = attempt.filter(|_| context.index.uid(key).is_some_and(|uid| uid == link.to_string()));
+    let attempt = attempt.filter(|_| context.index.uid(key).is_some_and(|uid| uid == link.uid.to_string()));
     let sent = attempt.is_some();
     let now = context.clock.now();
     let (next, drained) = context.runtime.finish_creation(key, link, connection, attempt, now);
@@ -98,8 +106,8 @@ async fn attempt(
         return Ok(failed(Reason::ConnectionNotReady));
     };
     if let Some(wait) = instance.throttled_for() {
-        let wait = SignedDuration::try_from(wait).ok();
-        return Ok((CreationResult::Failed(Reason::Throttled), wait));
+        let retry_after = SignedDuration::try_from(wait).ok();
+        return Ok(Err(CreationFailure { reason: Reason::Throttled, retry_after }));
     }
     let api: Api<PostLink> = Api::namespaced(context.client.clone(), &key.namespace);
     let live = match patch::read(&api, &key.name).await {
@@ -118,7 +126,7 @@ async fn attempt(
     let regarding = match creation.record_id {
         Some(id) => match regarding(context, creation, &instance, id).await {
             Ok(target) => Some(target),
-            Err(error) => return Ok(failure(&error)),
+            Err(error) => return Ok(Err(failure(&error))),
         },
         None => None,
     };
@@ -129,8 +137,8 @@ async fn attempt(
 }
 
 fn is_unchanged(live: &PostLink, precondition: &Precondition) -> bool {
-    live.uid().is_some_and(|uid| entry::uid(&uid) == precondition.link)
-        && live.metadata.generation == Some(precondition.generation)
+    live.uid().is_some_and(|uid| entry::uid(&uid) == precondition.link.uid)
+        && live.metadata.generation == Some(precondition.link.generation)
         && live.metadata.deletion_timestamp.is_none()
 }
 
@@ -150,25 +158,22 @@ async fn send(
     };
     let activity = activity::activity(&live.spec.post, &creation.record_type, notes.as_deref(), regarding);
     match instance.create_activity(id, &activity).await {
-        Ok(Creation::Created | Creation::AlreadyExists) => {
-            let created = CreationResult::Exists {
-                activity: id,
-                record: creation.record_id.map(|record| (creation.record_type.clone(), record)),
-                connection: creation.connection.clone(),
-                rule: creation.rule.clone(),
-                spec: creation.spec.clone(),
-            };
-            (created, None)
-        }
+        Ok(Creation::Created | Creation::AlreadyExists) => Ok(CreationResult::Exists {
+            activity: id,
+            record: creation.record_id.map(|record| (creation.record_type.clone(), record)),
+            connection: creation.connection.clone(),
+            rule: creation.rule.clone(),
+            spec: creation.spec.clone(),
+        }),
         Err(error) => {
-            let (kind, uid) = (key.kind.as_str(), precondition.link);
+            let (kind, uid) = (key.kind.as_str(), precondition.link.uid);
             debug!(kind, namespace = %key.namespace, name = %key.name, %uid, %error, "failed to create an activity");
             let connection_failures =
                 [ErrorClass::InstanceDown, ErrorClass::CredentialsUnusable, ErrorClass::SignInUnavailable];
             if connection_failures.contains(&error.class()) {
                 probe::start_health(context, &key.namespace, &creation.connection);
             }
-            failure(&error)
+            Err(failure(&error))
         }
     }
 }
@@ -200,7 +205,7 @@ async fn regarding(
     })
 }
 
-fn failure(error: &dataverse_client::Error) -> Attempt {
+fn failure(error: &dataverse_client::Error) -> CreationFailure {
     let reason = match (&error.kind, error.class()) {
         (ErrorKind::SocialDataRefused, _) => Reason::SocialDataRefused,
         (ErrorKind::RecordNotFound, _) => Reason::RecordNotFound,
@@ -210,6 +215,6 @@ fn failure(error: &dataverse_client::Error) -> Attempt {
         (_, ErrorClass::RequestRefused) => Reason::PostRefused,
         _ => Reason::ConnectionNotReady,
     };
-    let wait = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());
-    (CreationResult::Failed(reason), wait)
+    let retry_after = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());
+    CreationFailure { reason, retry_after }
 }

@@ -15,6 +15,7 @@ use crate::{
         index::{LinkSnapshot, Source, entry},
         key::Key,
         patch::{self, ApiError},
+        runtime::{LinkGeneration, LinkResults},
     },
     domain::{
         conditions::transitions,
@@ -41,15 +42,20 @@ async fn decide_and_perform(context: &Context, key: &Key) -> Result<Option<Reque
     if context.runtime.is_creating(key) {
         return Ok(None);
     }
-    let decision = decision(context, key, &snapshot);
-    perform(&mut Reconcile { context, key, snapshot: &snapshot }, &decision).await
+    let status = &snapshot.facts.status;
+    let link = status.link.as_ref().or(status.removed_link.as_ref().map(|removed| &removed.link));
+    let activity = link.map(|link| link.social_activity_id);
+    let results = context.runtime.link_results(key, generation(&snapshot), activity);
+    let decision = decision(context, &snapshot, &results);
+    perform(&mut Reconcile { context, key, snapshot: &snapshot, results: &results }, &decision).await
+}
+
+fn generation(snapshot: &LinkSnapshot) -> LinkGeneration {
+    LinkGeneration { uid: snapshot.uid, generation: snapshot.facts.generation }
 }
 
 /// Builds the view from memory and decides.
-fn decision(context: &Context, key: &Key, snapshot: &LinkSnapshot) -> PostLinkDecision {
-    let status = &snapshot.facts.status;
-    let link = status.link.as_ref().or(status.removed_link.as_ref().map(|removed| &removed.link));
-    let results = context.runtime.link_results(key, snapshot.uid, link.map(|link| link.social_activity_id));
+fn decision(context: &Context, snapshot: &LinkSnapshot, results: &LinkResults) -> PostLinkDecision {
     let tombstone = |uid: &str| context.index.tombstone(uid);
     decide(&PostLinkView {
         now: context.clock.now(),
@@ -59,7 +65,7 @@ fn decision(context: &Context, key: &Key, snapshot: &LinkSnapshot) -> PostLinkDe
         tombstone: &tombstone,
         activity: results.activity.as_ref(),
         created: results.created.as_ref(),
-        not_before: results.not_before,
+        not_before: results.not_before.as_ref(),
     })
 }
 
@@ -67,6 +73,7 @@ struct Reconcile<'a> {
     context: &'a Context,
     key: &'a Key,
     snapshot: &'a LinkSnapshot,
+    results: &'a LinkResults,
 }
 
 impl Effects for Reconcile<'_> {
@@ -92,17 +99,17 @@ impl Effects for Reconcile<'_> {
         if !(self.context.may_create)() {
             return Some(Requeue::awaited(self.context.clock.now() + LEASE_RENEWAL));
         }
-        create::start(self.context, self.key, self.snapshot, creation);
+        create::start(self.context, self.key, self.snapshot, generation(self.snapshot), creation);
         None
     }
 
     async fn write(&mut self, decision: &PostLinkDecision) -> Result<(), ApiError> {
-        let Self { context, key, snapshot } = self;
+        let Self { context, key, snapshot, results } = self;
         let differs = entry::hash(&decision.status) != snapshot.status_hash;
         if differs && !write(context, key, snapshot, &decision.status).await? {
             return Ok(());
         }
-        context.runtime.status_written(key, decision.requeue.is_some());
+        context.runtime.status_written(key, results, decision.requeue.is_some());
         Ok(())
     }
 }

@@ -57,7 +57,8 @@ impl Runtime {
         let Probed { at, answer, tables, tables_failed, addresses, handle, credentials, requested } = probed;
         let healthy = matches!(answer, ProbeAnswer::Organization { disabled: false, .. });
         let mut state = self.state();
-        let connection = state.connection(uid);
+        // Otherwise the client of a connection that was deleted meanwhile, with its credentials, would stay.
+        let Some(connection) = state.connections.get_mut(uid) else { return };
         let before = connection.observation.take();
         let failures = if healthy { 0 } else { before.as_ref().map_or(0, |o| o.failures) + 1 };
         let failed_before = before.as_ref().and_then(|o| o.metadata_failure);

@@ -3,14 +3,17 @@
 //! A link that waits for a slot is reconciled again when it gets one, so the creation is decided at that time: a rule that
 //! was deactivated meanwhile creates nothing.
 
-use super::state::{LinkBackoff, Runtime, RuntimeState};
+use super::state::{LinkBackoff, LinkGeneration, Runtime, RuntimeState};
 use crate::{
     api::Reason,
     controller::key::Key,
-    domain::{backoff::Backoff, post_link::CreationResult, requeue::saturating_add},
+    domain::{
+        backoff::Backoff,
+        post_link::{CreationResult, NotBefore},
+        requeue::saturating_add,
+    },
 };
 use jiff::{SignedDuration, Timestamp};
-use uuid::Uuid;
 
 /// Backoff of one link whose creation fails.
 const RETRY: Backoff = Backoff { first: SignedDuration::from_secs(5), max: SignedDuration::from_secs(640) };
@@ -26,48 +29,37 @@ pub enum Admission {
     Deferred,
 }
 
+/// Why nothing was created.
+#[derive(Debug)]
+pub struct CreationFailure {
+    pub reason: Reason,
+    /// The instance's `Retry-After`.
+    pub retry_after: Option<SignedDuration>,
+}
+
 impl Runtime {
-    /// Whether the link's activity may be created now.
-    pub fn admit_creation(&self, key: &Key, link: Uuid, connection: &str, now: Timestamp) -> Admission {
+    /// Whether the link's activity may be created now. Also returns the link that is granted the slot for which this one
+    /// waited at another connection.
+    pub fn admit_creation(
+        &self,
+        key: &Key,
+        link: LinkGeneration,
+        connection: &str,
+        now: Timestamp,
+    ) -> (Admission, Option<Key>) {
         let mut state = self.state();
-        if state.stopping || state.is_held(connection, key) {
-            return Admission::Wait;
-        }
-        let runtime = state.connection(connection);
-        if runtime.closed {
-            runtime.blocked.insert(key.clone());
-            return Admission::Wait;
-        }
-        if !runtime.creations.take_slot(key) {
-            return Admission::Wait;
-        }
-        let rate = runtime.creations.rate;
-        let Some(wait) = rate.and_then(|rate| runtime.creations.rate_delay(key, rate, now)) else {
-            state.link(key, |entry| {
-                entry.granted = None;
-                entry.creating = true;
-            });
-            return Admission::Begin;
-        };
-        // The slot becomes a granted one, which the next reconcile declines.
-        runtime.creations.in_flight.remove(key);
-        runtime.creations.granted.insert(key.clone());
-        state.link(key, |entry| {
-            entry.granted = Some(connection.to_owned());
-            entry.rate_slot = Some(connection.to_owned());
-        });
-        state.fail(key, link, Reason::Throttled, now, Some(wait));
-        Admission::Deferred
+        let next = state.leave_other(key, connection);
+        (state.admit(key, link, connection, now), next)
     }
 
     /// Returns the slot of a link whose reconcile did not use it, and the link that is granted it instead.
     pub fn decline_slot(&self, key: &Key) -> Option<Key> {
         let mut state = self.state();
-        let connection = state.links.get(key)?.granted.clone()?;
-        state.link(key, |entry| entry.granted = None);
-        let creations = &mut state.connections.get_mut(&connection)?.creations;
-        creations.granted.remove(key);
-        state.grant_next(&connection)
+        let connection = state.links.get(key)?.slot.clone()?;
+        if state.connections.get(&connection).is_some_and(|at| !at.creations.granted.contains(key)) {
+            return None;
+        }
+        state.leave(key)
     }
 
     /// Ends a creation; with `result: None`, nothing was sent. Returns the link that is granted the slot, and whether the
@@ -75,16 +67,16 @@ impl Runtime {
     pub fn finish_creation(
         &self,
         key: &Key,
-        link: Uuid,
+        link: LinkGeneration,
         connection: &str,
-        result: Option<(CreationResult, Option<SignedDuration>)>,
+        result: Option<Result<CreationResult, CreationFailure>>,
         now: Timestamp,
     ) -> (Option<Key>, bool) {
         let mut state = self.state();
         state.link(key, |entry| entry.creating = false);
         match result {
-            Some((CreationResult::Failed(reason), wait)) => state.fail(key, link, reason, now, wait),
-            Some((created, _)) => state.link(key, |entry| entry.created = Some((link, created))),
+            Some(Err(failure)) => state.fail(key, link, connection, failure, now),
+            Some(Ok(created)) => state.link(key, |entry| entry.created = Some((link, created))),
             None => state.link(key, |entry| entry.created = None),
         }
         let Some(runtime) = state.connections.get_mut(connection) else { return (None, false) };
@@ -134,28 +126,86 @@ impl Runtime {
 }
 
 impl RuntimeState {
+    fn admit(&mut self, key: &Key, link: LinkGeneration, connection: &str, now: Timestamp) -> Admission {
+        if self.stopping || self.is_held(connection, key) {
+            return Admission::Wait;
+        }
+        let runtime = self.connection(connection);
+        if runtime.closed {
+            runtime.blocked.insert(key.clone());
+            return Admission::Wait;
+        }
+        if !runtime.creations.take_slot(key) {
+            self.link(key, |entry| entry.slot = Some(connection.to_owned()));
+            return Admission::Wait;
+        }
+        let rate = runtime.creations.rate;
+        let Some(wait) = rate.and_then(|rate| runtime.creations.rate_delay(key, rate, now)) else {
+            self.link(key, |entry| {
+                entry.slot = None;
+                entry.creating = true;
+            });
+            return Admission::Begin;
+        };
+        // The slot becomes a granted one, which the next reconcile declines.
+        runtime.creations.in_flight.remove(key);
+        runtime.creations.granted.insert(key.clone());
+        self.link(key, |entry| {
+            entry.slot = Some(connection.to_owned());
+            entry.rate_slot = Some(connection.to_owned());
+        });
+        let failure = CreationFailure { reason: Reason::Throttled, retry_after: Some(wait) };
+        self.fail(key, link, connection, failure, now);
+        Admission::Deferred
+    }
+
+    /// Leaves the slot and the time slot at a connection that is not this one.
+    fn leave_other(&mut self, key: &Key, connection: &str) -> Option<Key> {
+        let other = |at: &mut String| at != connection;
+        let entry = self.links.get_mut(key)?;
+        if let Some(at) = entry.rate_slot.take_if(other)
+            && let Some(left) = self.connections.get_mut(&at)
+        {
+            left.creations.rate_slots.remove(key);
+        }
+        if self.links.get(key)?.slot.as_deref().is_none_or(|at| at == connection) {
+            return None;
+        }
+        self.leave(key)
+    }
+
+    /// Leaves the slot, and returns the link that is granted it instead.
+    pub(super) fn leave(&mut self, key: &Key) -> Option<Key> {
+        let connection = self.link(key, |entry| entry.slot.take())?;
+        self.connections.get_mut(&connection)?.creations.leave(key);
+        self.grant_next(&connection)
+    }
+
+    /// A waiting link keeps its entry, so that the next reconcile finds the slot it was granted.
     fn grant_next(&mut self, connection: &str) -> Option<Key> {
-        let next = self.connections.get_mut(connection)?.creations.grant_next()?;
-        self.link(&next, |entry| entry.granted = Some(connection.to_owned()));
-        Some(next)
+        self.connections.get_mut(connection)?.creations.grant_next()
     }
 
     /// Records a failed creation, with backoff or the instance's `Retry-After`.
     fn fail(
         &mut self,
         key: &Key,
-        link: Uuid,
-        reason: Reason,
+        link: LinkGeneration,
+        connection: &str,
+        failure: CreationFailure,
         now: Timestamp,
-        retry_after: Option<SignedDuration>,
     ) {
+        let CreationFailure { reason, retry_after } = failure;
         self.link(key, |entry| {
-            let failures = entry.backoff.filter(|b| b.link == link).map_or(1, |b| b.failures + 1);
+            let same =
+                entry.backoff.as_ref().filter(|b| b.link == link && b.not_before.connection == connection);
+            let failures = same.map_or(1, |b| b.failures + 1);
             let wait =
                 retry_after.map_or(RETRY.delay(failures), |wait| wait.max(SignedDuration::from_secs(1)));
-            let not_before = saturating_add(now, wait);
+            let connection = connection.to_owned();
+            let not_before = NotBefore { connection: connection.clone(), at: saturating_add(now, wait) };
             entry.backoff = Some(LinkBackoff { link, failures, not_before });
-            entry.created = Some((link, CreationResult::Failed(reason)));
+            entry.created = Some((link, CreationResult::Failed { connection, reason }));
         });
     }
 
@@ -181,12 +231,22 @@ mod tests {
         Key::new(Kind::PostLink, "n", name.to_string())
     }
 
+    const LINK: LinkGeneration = LinkGeneration { uid: uuid::Uuid::nil(), generation: 1 };
+
+    fn admit_at(runtime: &Runtime, name: usize, connection: &str) -> (Admission, Option<Key>) {
+        runtime.admit_creation(&key(name), LINK, connection, Timestamp::UNIX_EPOCH)
+    }
+
     fn admit(runtime: &Runtime, name: usize) -> Admission {
-        runtime.admit_creation(&key(name), Uuid::nil(), "c", Timestamp::UNIX_EPOCH)
+        admit_at(runtime, name, "c").0
+    }
+
+    fn finish_at(runtime: &Runtime, name: usize, connection: &str) -> Option<Key> {
+        runtime.finish_creation(&key(name), LINK, connection, None, Timestamp::UNIX_EPOCH).0
     }
 
     fn finish(runtime: &Runtime, name: usize) -> Option<Key> {
-        runtime.finish_creation(&key(name), Uuid::nil(), "c", None, Timestamp::UNIX_EPOCH).0
+        finish_at(runtime, name, "c")
     }
 
     #[test]
@@ -215,8 +275,49 @@ mod tests {
         assert_eq!(admit(&runtime, 0), Admission::Begin);
         assert_eq!(runtime.set_closed("c", true), (false, Vec::new()));
         assert_eq!(admit(&runtime, 1), Admission::Wait);
-        let (next, drained) = runtime.finish_creation(&key(0), Uuid::nil(), "c", None, Timestamp::UNIX_EPOCH);
+        let (next, drained) = runtime.finish_creation(&key(0), LINK, "c", None, Timestamp::UNIX_EPOCH);
         assert_eq!((next, drained), (None, true));
         assert_eq!(runtime.set_closed("c", false), (true, vec![key(1)]));
+    }
+    /// Each slot lost at a connection is one creation fewer at a time, until nothing is created any more.
+    #[test]
+    fn link_that_moves_leaves_its_slot() {
+        let runtime = Runtime::default();
+        let others = 100..100 + SLOTS;
+        for (name, other) in (0..SLOTS).zip(others.clone()) {
+            assert_eq!(admit(&runtime, name), Admission::Begin);
+            assert_eq!(admit_at(&runtime, other, "d").0, Admission::Begin);
+        }
+        assert_eq!([8, 9, 10].map(|name| admit(&runtime, name)), [Admission::Wait; 3]);
+        assert_eq!(finish(&runtime, 0), Some(key(8)));
+        // 8 was granted a slot, and 9 waits for one; both move.
+        assert_eq!(admit_at(&runtime, 9, "d"), (Admission::Wait, None));
+        assert_eq!(admit_at(&runtime, 8, "d"), (Admission::Wait, Some(key(10))));
+        assert_eq!(finish_at(&runtime, 100, "d"), Some(key(9)));
+        assert_eq!(admit_at(&runtime, 9, "d"), (Admission::Begin, None));
+        assert_eq!(finish_at(&runtime, 101, "d"), Some(key(8)));
+        // 8 moves back, and is deleted while it waits.
+        assert_eq!(admit(&runtime, 8), Admission::Wait);
+        assert_eq!(runtime.remove_link(&key(8)), None);
+        assert_eq!(admit(&runtime, 10), Admission::Begin);
+        for name in (1..SLOTS).chain([10]) {
+            assert_eq!(finish(&runtime, name), None);
+        }
+        for name in others.skip(2).chain([9]) {
+            assert_eq!(finish_at(&runtime, name, "d"), None);
+        }
+        assert_eq!(runtime.creations(), 0);
+    }
+
+    #[test]
+    fn rate_is_a_limit_also_above_a_thousandth_of_a_second() {
+        for (rate, nanos) in [(1, 1_000_000_000), (3, 333_333_334), (334, 2_994_012), (1000, 1_000_000)] {
+            let runtime = Runtime::default();
+            runtime.set_rate("c", Some(rate));
+            assert_eq!(admit(&runtime, 0), Admission::Begin);
+            assert_eq!(admit(&runtime, 1), Admission::Deferred);
+            let slots = runtime.state().connections["c"].creations.rate_slots.clone();
+            assert_eq!(slots[&key(1)].as_nanosecond(), nanos, "{rate} a second");
+        }
     }
 }

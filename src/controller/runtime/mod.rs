@@ -8,5 +8,6 @@ mod slots;
 mod state;
 
 pub use connection::Probed;
-pub use creations::Admission;
-pub use state::{Runtime, Table};
+pub use creations::{Admission, CreationFailure};
+pub use post_link::LinkResults;
+pub use state::{LinkGeneration, Runtime, Table};

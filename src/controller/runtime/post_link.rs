@@ -1,11 +1,10 @@
 //! What the runtime state says about one link.
 
-use super::state::Runtime;
+use super::state::{LinkGeneration, Runtime};
 use crate::{
     controller::key::Key,
-    domain::post_link::{CreationResult, record::ActivityState},
+    domain::post_link::{CreationResult, NotBefore, record::ActivityState},
 };
-use jiff::Timestamp;
 use uuid::Uuid;
 
 /// Results about a link since its status was last written.
@@ -13,20 +12,24 @@ use uuid::Uuid;
 pub struct LinkResults {
     pub activity: Option<ActivityState>,
     pub created: Option<CreationResult>,
-    /// After a failed creation: no retry before this time.
-    pub not_before: Option<Timestamp>,
+    /// After a failed creation.
+    pub not_before: Option<NotBefore>,
 }
 
 impl Runtime {
-    /// The results about the PostLink with this UID, and about this activity.
-    pub fn link_results(&self, key: &Key, link: Uuid, activity: Option<Uuid>) -> LinkResults {
+    /// The results about this PostLink, and about this activity.
+    pub fn link_results(&self, key: &Key, link: LinkGeneration, activity: Option<Uuid>) -> LinkResults {
         let state = self.state();
         let Some(entry) = state.links.get(key) else { return LinkResults::default() };
         let of_activity = entry.activity.as_ref().filter(|(id, _)| Some(*id) == activity);
+        let of_link = entry.created.as_ref().filter(|(by, created)| match created {
+            CreationResult::Exists { .. } => by.uid == link.uid,
+            CreationResult::Failed { .. } => *by == link,
+        });
         LinkResults {
             activity: of_activity.map(|(_, state)| state.clone()),
-            created: entry.created.as_ref().filter(|(by, _)| *by == link).map(|(_, created)| created.clone()),
-            not_before: entry.backoff.filter(|b| b.link == link).map(|b| b.not_before),
+            created: of_link.map(|(_, created)| created.clone()),
+            not_before: entry.backoff.as_ref().filter(|b| b.link == link).map(|b| b.not_before.clone()),
         }
     }
 
@@ -34,11 +37,14 @@ impl Runtime {
         self.state().link(key, |entry| entry.activity = Some((activity, observed)));
     }
 
-    /// Drops the results that the written status contains. The backoff ends unless the link is waiting.
-    pub fn status_written(&self, key: &Key, waits: bool) {
+    /// Drops the results that the written status contains: not a check that ended while it was being written. The backoff
+    /// ends unless the link is waiting.
+    pub fn status_written(&self, key: &Key, decided_on: &LinkResults, waits: bool) {
         let mut state = self.state();
         let created = state.link(key, |entry| {
-            entry.activity = None;
+            if entry.activity.as_ref().map(|(_, state)| state) == decided_on.activity.as_ref() {
+                entry.activity = None;
+            }
             matches!(entry.created.take(), Some((_, CreationResult::Exists { .. })))
         });
         if created || !waits {
@@ -46,9 +52,11 @@ impl Runtime {
         }
     }
 
-    pub fn remove_link(&self, key: &Key) {
+    /// Returns the link that is granted the slot instead.
+    pub fn remove_link(&self, key: &Key) -> Option<Key> {
         let mut state = self.state();
         state.link(key, |entry| entry.activity = None);
         state.forget_attempts(key);
+        state.leave(key)
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::{controller::key::Key, domain::requeue::saturating_add};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Concurrent creations per connection. The client has its own limit; with this one, waiting does not count against the
 /// client's timeouts.
 pub(super) const SLOTS: usize = 8;
+
+const SECOND: i64 = 1_000_000_000;
 
 /// The creations of one connection.
 #[derive(Default)]
@@ -14,9 +16,11 @@ pub(super) struct Creations {
     pub(super) in_flight: HashSet<Key>,
     /// Links that have a slot and are about to be reconciled.
     pub(super) granted: HashSet<Key>,
-    waiting: VecDeque<Key>,
-    /// The keys of `waiting`.
-    queued: HashSet<Key>,
+    /// By ticket, the lowest first.
+    waiting: BTreeMap<u64, Key>,
+    /// The tickets of `waiting`.
+    tickets: HashMap<Key, u64>,
+    next_ticket: u64,
     /// `spec.linksPerSecond`, the next free time slot, and the reserved ones.
     pub(super) rate: Option<i32>,
     pub(super) next_rate_slot: Timestamp,
@@ -30,18 +34,20 @@ impl Creations {
     }
 
     pub(super) fn into_waiting(self) -> impl IntoIterator<Item = Key> {
-        self.waiting
+        self.granted.into_iter().chain(self.waiting.into_values())
     }
 
-    /// Whether the link gets a slot; if not, it is added to `waiting`.
+    /// Whether the link gets a slot; if not, it waits for one.
     pub(super) fn take_slot(&mut self, key: &Key) -> bool {
         let free = self.waiting.is_empty() && self.in_flight.len() + self.granted.len() < SLOTS;
         if self.granted.remove(key) || free {
             self.in_flight.insert(key.clone());
             return true;
         }
-        if self.queued.insert(key.clone()) {
-            self.waiting.push_back(key.clone());
+        if !self.tickets.contains_key(key) {
+            self.tickets.insert(key.clone(), self.next_ticket);
+            self.waiting.insert(self.next_ticket, key.clone());
+            self.next_ticket += 1;
         }
         false
     }
@@ -51,16 +57,25 @@ impl Creations {
         if self.in_flight.len() + self.granted.len() >= SLOTS {
             return None;
         }
-        let key = self.waiting.pop_front()?;
-        self.queued.remove(&key);
+        let (_, key) = self.waiting.pop_first()?;
+        self.tickets.remove(&key);
         self.granted.insert(key.clone());
         Some(key)
+    }
+
+    /// The link needs no slot here any more. Does not end a creation in flight.
+    pub(super) fn leave(&mut self, key: &Key) {
+        self.granted.remove(key);
+        if let Some(ticket) = self.tickets.remove(key) {
+            self.waiting.remove(&ticket);
+        }
     }
 
     /// How long a link has to wait because of `spec.linksPerSecond`. A waiting link keeps its time slot: if it had to
     /// reserve a new one each time, two links could delay each other forever.
     pub(super) fn rate_delay(&mut self, key: &Key, rate: i32, now: Timestamp) -> Option<SignedDuration> {
-        let period = SignedDuration::from_millis(1000 / i64::from(rate.max(1)));
+        // Rounded up: the rate is a limit.
+        let period = SignedDuration::from_nanos((SECOND - 1) / i64::from(rate.max(1)) + 1);
         let at = self.rate_slots.remove(key).unwrap_or_else(|| {
             // Slots reserved by links that were deleted or need no creation any more are free again.
             let latest =

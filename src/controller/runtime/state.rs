@@ -5,11 +5,10 @@ use crate::{
     controller::key::Key,
     domain::{
         connection::health::Observation,
-        post_link::{ActivityCheck, CreationResult, record::ActivityState},
+        post_link::{ActivityCheck, CreationResult, NotBefore, record::ActivityState},
     },
 };
 use dataverse_client::Instance;
-use jiff::Timestamp;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -75,33 +74,40 @@ impl From<&dataverse_client::TableMetadata> for Table {
 pub(super) struct PostLinkRuntime {
     /// By the id of the activity.
     pub(super) activity: Option<(Uuid, ActivityState)>,
-    /// By the UID of the PostLink: a recreated object of the same name must not inherit the result.
-    pub(super) created: Option<(Uuid, CreationResult)>,
+    pub(super) created: Option<(LinkGeneration, CreationResult)>,
     pub(super) backoff: Option<LinkBackoff>,
     pub(super) creating: bool,
-    /// The UID of the connection that has granted it a slot.
-    pub(super) granted: Option<String>,
+    /// The UID of the connection at which it waits for a slot or was granted one. Never two: of the other, nobody would
+    /// return the slot.
+    pub(super) slot: Option<String>,
     /// The UID of the connection in which it has reserved a time slot.
     pub(super) rate_slot: Option<String>,
 }
 
 /// Failed creations of one PostLink.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct LinkBackoff {
-    /// The UID of the PostLink.
-    pub(super) link: Uuid,
+    pub(super) link: LinkGeneration,
     pub(super) failures: u32,
-    pub(super) not_before: Timestamp,
+    pub(super) not_before: NotBefore,
+}
+
+/// A PostLink by its UID: a recreated object of the same name must not inherit a result. And by its generation: an edit
+/// may have corrected what failed, so it is tried at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkGeneration {
+    pub uid: Uuid,
+    pub generation: i64,
 }
 
 impl PostLinkRuntime {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { activity, created, backoff, creating, granted, rate_slot } = self;
+        let Self { activity, created, backoff, creating, slot, rate_slot } = self;
         activity.is_none()
             && created.is_none()
             && backoff.is_none()
             && !creating
-            && granted.is_none()
+            && slot.is_none()
             && rate_slot.is_none()
     }
 }

@@ -50,6 +50,8 @@ struct QueueState {
     last_progress: Millis,
     /// Keys that became due while they were being reconciled.
     dirty: HashSet<Key>,
+    /// Due keys with the result of a creation, which is written even while the queue drains.
+    last: HashSet<Key>,
     timers: BTreeMap<(Timestamp, Key), bool>,
     timer_of: HashMap<Key, Timestamp>,
     draining: bool,
@@ -67,6 +69,7 @@ impl QueueState {
             processing: HashMap::new(),
             last_progress: 0,
             dirty: HashSet::new(),
+            last: HashSet::new(),
             timers: BTreeMap::new(),
             timer_of: HashMap::new(),
             draining: false,
@@ -98,6 +101,11 @@ impl QueueState {
         }
     }
 
+    fn enqueue_last(&mut self, key: Key, now: Millis) {
+        self.last.insert(key.clone());
+        self.enqueue_always(key, now);
+    }
+
     fn pop(&mut self) -> Option<(Key, Duration)> {
         let (first, then) = match self.priority_in_a_row {
             ..MAX_PRIORITY_IN_A_ROW => (&mut self.priority, &mut self.links),
@@ -107,6 +115,7 @@ impl QueueState {
         self.priority_in_a_row = if key.kind == Kind::PostLink { 0 } else { self.priority_in_a_row + 1 };
         let now = self.now();
         self.queued.remove(&key);
+        self.last.remove(&key);
         self.processing.insert(key.clone(), now);
         self.last_progress = now;
         Some((key, Duration::from_millis(now.saturating_sub(since))))
@@ -218,22 +227,29 @@ impl WorkQueue {
         state.drop_timer(key);
     }
 
-    /// Drops everything that is due; from now on only [`WorkQueue::add_last`] adds keys. The next leader reconciles every
-    /// object anyway.
+    /// Drops everything that is due, except what [`WorkQueue::add_last`] added; from now on only that adds keys. The next
+    /// leader reconciles every object anyway.
     pub fn drain(&self) {
         let mut state = self.state();
         state.draining = true;
         state.priority.clear();
         state.links.clear();
         state.queued.clear();
-        state.dirty.clear();
         state.timers.clear();
         state.timer_of.clear();
+        let last = std::mem::take(&mut state.last);
+        state.dirty.retain(|key| last.contains(key));
+        let now = state.now();
+        for key in last {
+            state.enqueue_last(key, now);
+        }
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// Makes a key due even while the queue drains, so that the result of a creation is still written.
     pub fn add_last(&self, key: Key) {
-        self.enqueue_with(key, QueueState::enqueue_always);
+        self.enqueue_with(key, QueueState::enqueue_last);
     }
 
     /// Hands out no further key.
@@ -337,8 +353,11 @@ mod tests {
         let queue = WorkQueue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
         queue.extend([link("n", "running"), link("n", "waiting")]);
         let (running, _) = queue.next().await.unwrap();
+        queue.add_last(link("n", "made"));
         queue.drain();
         queue.add(link("n", "late"));
+        assert_eq!(&*queue.next().await.unwrap().0.name, "made", "before the drain");
+        queue.done(&link("n", "made"), None);
         assert!(!queue.is_idle(), "one is still running");
         queue.done(&running, Some(Requeue::awaited(Timestamp::UNIX_EPOCH)));
         assert!(queue.is_idle());

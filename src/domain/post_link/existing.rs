@@ -178,7 +178,7 @@ fn availability(
         }
         // A new link is checked in the first reconcile after each of the `CONFIRMATIONS`.
         Some(Reason::RecordPending) => {
-            let last = view.not_before;
+            let last = view.not_before.map(|not| not.at);
             match next_check {
                 _ if last.is_some_and(|at| view.now < at) => Availability::Known(RecordState::Pending, last),
                 Some(_) if age >= CONFIRMATIONS[0] => check(next_check.map(Requeue::awaited)),

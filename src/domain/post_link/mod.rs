@@ -14,8 +14,8 @@ mod view;
 
 pub use intent::open_to_rules;
 pub use view::{
-    ActivityCheck, ActivityCreation, CreationResult, DesiredLink, LinkSpec, PostLinkDecision, PostLinkFacts,
-    PostLinkView, Step, Tombstone,
+    ActivityCheck, ActivityCreation, CreationResult, DesiredLink, LinkSpec, NotBefore, PostLinkDecision,
+    PostLinkFacts, PostLinkView, Step, Tombstone,
 };
 
 use super::messages;

@@ -161,10 +161,14 @@ pub(super) fn create_or_wait(
         let again = (settled < Timestamp::MAX).then(|| Requeue::awaited(settled));
         return PostLinkDecision::step(Step::Wait, next, again);
     }
-    if let Some(CreationResult::Failed(reason)) = view.created {
-        return pending(view, next, *reason, name, Some(record_type), view.not_before);
+    // A failure through another connection says nothing about this one (R22).
+    let not_before = view.not_before.filter(|not| not.connection == connection.uid).map(|not| not.at);
+    if let Some(CreationResult::Failed { connection: failed, reason }) = view.created
+        && *failed == connection.uid
+    {
+        return pending(view, next, *reason, name, Some(record_type), not_before);
     }
-    if let Some(at) = view.not_before.filter(|at| view.now < *at) {
+    if let Some(at) = not_before.filter(|at| view.now < *at) {
         let reason = conditions::reason(&view.post_link.status.conditions, ConditionType::Ready);
         let reason = reason.filter(|r| is_waiting(*r)).unwrap_or(Reason::Throttled);
         return pending(view, next, reason, name, Some(record_type), Some(at));

@@ -75,8 +75,16 @@ pub struct PostLinkView<'a> {
     pub activity: Option<&'a ActivityState>,
     /// The result of the creation that an earlier decision started.
     pub created: Option<&'a CreationResult>,
-    /// After a failed creation: no new attempt before this time.
-    pub not_before: Option<Timestamp>,
+    /// After a failed creation.
+    pub not_before: Option<&'a NotBefore>,
+}
+
+/// No new attempt of a creation through this connection before this time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotBefore {
+    /// UID. Another connection is tried at once (R22).
+    pub connection: String,
+    pub at: Timestamp,
 }
 
 /// Proof that a connection was deleted.
@@ -101,7 +109,8 @@ pub enum CreationResult {
         /// The `spec.link`, if it was created by hand.
         spec: Option<LinkSpec>,
     },
-    Failed(Reason),
+    /// Nothing was created through the connection with this UID.
+    Failed { connection: String, reason: Reason },
 }
 
 /// What to do with a decision.

@@ -205,3 +205,19 @@ async fn event_has_its_own_note_not_an_earlier_one() {
         assert!(events.contains(note), "no event says {note}:\n{events}");
     }
 }
+
+/// R22: a failure says something about one connection, and about one generation of the PostLink.
+#[tokio::test(start_paused = true)]
+async fn r22_edited_link_does_not_wait_for_the_old_failure() {
+    let scene = Scene::start("").await;
+    let wrong = json!({"connectionRef": {"name": "contoso"}, "recordType": "incident", "recordId": "5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c12"});
+    scene.create("PostLink", "one", json!({"post": post("one"), "link": wrong})).await;
+    for attempts in 1..=6 {
+        scene.until("it is tried again", |scene| scene.creations() == attempts).await;
+        scene.until("it fails", |scene| scene.linked("one") == "False/RecordNotFound").await;
+        let clock = &scene.session.clock;
+        clock.move_to(clock.now() + SignedDuration::from_secs(if attempts < 6 { 100 } else { 1 }));
+    }
+    scene.edit("PostLink", "one", json!({"spec": {"link": {"recordId": null}}})).await;
+    scene.until("it is linked", |scene| scene.linked("one") == "True/LinkedByHand").await;
+}
