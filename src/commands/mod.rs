@@ -8,6 +8,7 @@ mod endpoints;
 pub mod local;
 mod outcome;
 mod output;
+pub mod panics;
 pub mod run;
 mod signals;
 #[cfg(feature = "local")]

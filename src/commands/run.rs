@@ -6,6 +6,7 @@ use super::{
     endpoints::Endpoints,
     outcome::Outcome,
     output::tell,
+    panics::end_on_panic,
     signals::StopSignals,
 };
 use crate::{
@@ -85,6 +86,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(45);
 
 pub fn run(args: &Args) -> Outcome {
     logs::start(args.log_format, "info,kube=warn,kube_runtime::watcher=off,hyper=warn");
+    end_on_panic();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

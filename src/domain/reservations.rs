@@ -117,7 +117,33 @@ pub struct ReservationDecision<Id> {
     pub turned_away: Vec<Id>,
 }
 
+/// What a reconcile of a connection does next: one write, or a read after which it decides again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// §4.5: before any other write.
+    AddFinalizer,
+    /// §4.2: list the rules live.
+    ListRules,
+    /// §4.5: the last write.
+    RemoveFinalizer,
+    /// Write the entries, if they differ.
+    Write,
+}
+
 impl<Id> ReservationDecision<Id> {
+    /// The order on which the guarantee rests; the model checks it.
+    pub fn next(&self, fence: Fence) -> Next {
+        if fence.needs_finalizer() {
+            Next::AddFinalizer
+        } else if self.needs_live_list {
+            Next::ListRules
+        } else if self.may_remove_finalizer {
+            Next::RemoveFinalizer
+        } else {
+            Next::Write
+        }
+    }
+
     /// §4.4: whether to write `state: Disabled`, together with the entries. `stored` is whether it is already Disabled.
     pub fn disables(&self, fence: Fence, stored: bool) -> bool {
         let stays = stored && self.entries.is_empty();

@@ -355,3 +355,21 @@ fn named_pipe_in_the_tree_is_reported() {
     assert!(stderr_of(&output).contains("tree/pipe.yaml: cannot be read: not a regular file"));
     all_else_went_on(&output);
 }
+
+/// A panic in a background task must not leave a process that looks healthy and does nothing.
+#[test]
+fn panic_in_a_task_ends_the_process() {
+    const CHILD: &str = "POSTLINK_TEST_PANICS";
+    if std::env::var_os(CHILD).is_some() {
+        postlink::commands::panics::end_on_panic();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let _ = tokio::spawn(async { panic!("in a task") }).await;
+        });
+        std::process::exit(0);
+    }
+    let test = "bad_input::panic_in_a_task_ends_the_process";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = child.args(["--exact", test]).env(CHILD, "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}

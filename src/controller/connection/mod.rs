@@ -14,7 +14,7 @@ use crate::{
     },
     domain::{
         conditions::transitions,
-        connection::{ConnectionDecision, ConnectionView, Finalizer, decide},
+        connection::{ConnectionDecision, ConnectionView, Step, decide},
         requeue::Requeue,
         reservations::Clauses,
     },
@@ -33,21 +33,19 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, 
     if let Some(request) = decision.probe.clone() {
         probe::start(context, connection.clone(), request);
     }
-    if decision.await_answer {
-        return Ok(decision.requeue);
-    }
-    match decision.finalizer {
-        Finalizer::Add => {
+    match decision.step {
+        Step::AddFinalizer => {
             add_finalizer(context, key, &connection).await?;
             return Ok(None);
         }
-        Finalizer::Remove => {
+        Step::RemoveFinalizer => {
             remove_finalizer(context, key, &connection).await?;
             return Ok(None);
         }
-        Finalizer::Keep => {}
+        // `decision` has listed them.
+        Step::ListRules | Step::AwaitProbe => return Ok(decision.requeue),
+        Step::Write => write(context, key, &connection, &decision).await?,
     }
-    write(context, key, &connection, &decision).await?;
     // The earlier of the two: the next probe may be minutes away while a disable waits only for the previous leader.
     Ok(Requeue::sooner(decision.requeue, in_flight.then(|| context.after_predecessor()).flatten()))
 }
@@ -80,7 +78,7 @@ async fn decision(
         context.queue.extend(blocked);
         if decision.close_creations && !drained && !in_flight {
             in_flight = true;
-        } else if decision.needs_live_list && live.is_none() {
+        } else if decision.step == Step::ListRules {
             live = Some(list_rules(&context.client, &key.namespace).await?);
         } else {
             return Ok((decision, in_flight));

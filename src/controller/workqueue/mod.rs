@@ -145,7 +145,7 @@ impl WorkQueue {
     }
 
     fn state(&self) -> MutexGuard<'_, QueueState> {
-        // A panic elsewhere ends the process anyway; the queue itself is never left half-changed.
+        // The queue is never left half-changed, and `run` ends on a panic anyway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

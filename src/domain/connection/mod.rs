@@ -7,13 +7,13 @@ mod schedule;
 mod view;
 
 pub use schedule::{DEFAULT_PROBE, DEFAULT_REFRESH, interval};
-pub use view::{ConnectionDecision, ConnectionView, DefaultClaim, Finalizer, ProbeRequest, host};
+pub use view::{ConnectionDecision, ConnectionView, DefaultClaim, ProbeRequest, Step, host};
 
 use super::{
     conditions::Conditions,
     facts::{RuleFacts, created, unhandled},
     kstatus, messages,
-    reservations::{self, Candidate, Fence, Reservation, ReservationDecision},
+    reservations::{self, Candidate, Fence, Next, Reservation, ReservationDecision},
 };
 use crate::api::{
     ActiveRule, Condition, ConditionType, ConnectionState, DynamicsConnection, DynamicsConnectionStatus,
@@ -33,33 +33,37 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
     let connection = view.connection;
     let old = connection.status.clone().unwrap_or_default();
     let fence = fence(connection, view.creations_in_flight);
-    if fence.needs_finalizer() {
+    let reserved = reserve(view, fence, &old);
+    let next = reserved.decision.next(fence);
+    if next == Next::AddFinalizer {
         return ConnectionDecision {
-            finalizer: Finalizer::Add,
+            step: Step::AddFinalizer,
             status: old,
-            needs_live_list: false,
             close_creations: false,
-            await_answer: false,
             probe: None,
             requeue: None,
         };
     }
-    let reserved = reserve(view, fence, &old);
     let was_disabled = old.state == Some(ConnectionState::Disabled);
     let disabled = reserved.decision.disables(fence, was_disabled);
     let (probe, requeue) = next_probe(view, disabled);
     let empty = reserved.active_rules.is_empty();
+    let await_probe = match view.observation {
+        None => was_disabled && !disabled,
+        // A failure of the old credentials must not be reported for the new generation: tools give up at Stalled.
+        Some(observation) => {
+            fence.enabled && !fence.deleting && observation.credentials != connection.spec.credentials
+        }
+    };
     ConnectionDecision {
-        finalizer: if reserved.decision.may_remove_finalizer { Finalizer::Remove } else { Finalizer::Keep },
-        needs_live_list: reserved.decision.needs_live_list,
-        close_creations: (fence.deleting || !fence.enabled) && empty,
-        await_answer: match view.observation {
-            None => was_disabled && !disabled,
-            // A failure of the old credentials must not be reported for the new generation: tools give up at Stalled.
-            Some(observation) => {
-                fence.enabled && !fence.deleting && observation.credentials != connection.spec.credentials
-            }
+        step: match next {
+            Next::AddFinalizer => Step::AddFinalizer,
+            Next::ListRules => Step::ListRules,
+            Next::RemoveFinalizer | Next::Write if await_probe => Step::AwaitProbe,
+            Next::RemoveFinalizer => Step::RemoveFinalizer,
+            Next::Write => Step::Write,
         },
+        close_creations: (fence.deleting || !fence.enabled) && empty,
         probe: probe.filter(|_| !fence.deleting || !empty),
         status: status(view, fence, &old, reserved, disabled),
         requeue,

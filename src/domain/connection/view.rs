@@ -33,13 +33,20 @@ pub struct ConnectionView<'a> {
     pub clauses: &'a Clauses,
 }
 
+/// What to do with a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finalizer {
-    Keep,
-    /// Add it before anything else (§4.5).
-    Add,
-    /// Remove it; the status is no longer written.
-    Remove,
+pub enum Step {
+    /// Add the finalizer before anything else (§4.5).
+    AddFinalizer,
+    /// List the rules live and decide again before any write.
+    ListRules,
+    /// Write when the probe returns. Otherwise every link of a connection that is being enabled would flap to Unknown, and
+    /// a connection with new credentials would report the result of the old ones.
+    AwaitProbe,
+    /// Remove the finalizer; the status is no longer written.
+    RemoveFinalizer,
+    /// Write the status, if it differs.
+    Write,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,16 +57,11 @@ pub struct ProbeRequest {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionDecision {
-    pub finalizer: Finalizer,
+    pub step: Step,
     /// The desired status.
     pub status: DynamicsConnectionStatus,
-    /// List the rules live and decide again before any write.
-    pub needs_live_list: bool,
     /// A disable or delete waits only for creations in flight: start no new one.
     pub close_creations: bool,
-    /// Defer the write until the probe returns. Otherwise every link of a connection that is being enabled would flap
-    /// to Unknown, and a connection with new credentials would report the result of the old ones.
-    pub await_answer: bool,
     pub probe: Option<ProbeRequest>,
     pub requeue: Option<Requeue>,
 }
