@@ -1,4 +1,4 @@
-//! One post among its neighbours: a row of the link table per decision, and a driver that carries decisions out.
+//! One PostLink with the connections and rules around it, and a driver that carries its decisions out.
 
 use crate::fixtures::{self as f, Connection, Rule, at, message, readiness, told};
 use futures::FutureExt;

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use super::ControlPlane;
 use super::waiting::wait_for;
 
-/// Plain HTTP towards the pod, so that requests can be distinguished; HTTPS towards the server.
+/// Plain HTTP toward the pod, so that requests can be distinguished; HTTPS towards the server.
 #[derive(Debug)]
 pub struct Relay {
     // Dropping it ends every connection.
