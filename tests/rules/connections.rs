@@ -91,7 +91,7 @@ fn r03_disabled_or_down_default_stays_the_default() {
 }
 
 #[test]
-fn r04_requested_refresh_reads_all_tables_then_is_echoed() {
+fn r04_refresh_request_reads_tables_then_is_echoed() {
     let mut contoso = connection("contoso");
     contoso.0.metadata.annotations = Some(BTreeMap::from([(REFRESH_REQUESTED.into(), "monday".into())]));
     let decision = view(&contoso).told(asked()).decide();
@@ -115,7 +115,7 @@ fn r04_metadata_is_read_again_on_its_interval() {
 
 /// Without jitter, a restart would probe all instances at once.
 #[test]
-fn probe_jitter_is_at_most_a_tenth_and_stable() {
+fn probe_jitter_is_stable_and_at_most_tenth() {
     // As spread out as random ones, and the same in each run.
     let uid =
         |n: u128| Uuid::from_u128(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).to_string();
@@ -246,7 +246,7 @@ fn r05_disabled_is_ready_in_any_instance_state() {
 }
 
 #[test]
-fn r05_disabling_needs_a_live_list_and_no_creation_in_flight() {
+fn r05_disabling_needs_live_list_and_no_creations() {
     let mut contoso = connection("contoso");
     contoso.0.spec.enabled = false;
     let decision = view(&contoso).told(asked()).decide();
@@ -329,7 +329,7 @@ fn r08_deletion_is_refused_while_rules_are_active() {
 #[rstest]
 #[case(ProbeFailure::Unreachable)]
 #[case(ProbeFailure::OrganizationDisabled { ended: true })]
-fn r08_held_disable_is_ready_in_any_instance_state(#[case] failure: ProbeFailure) {
+fn r08_held_disable_is_ready_in_any_state(#[case] failure: ProbeFailure) {
     let mut contoso = connection("contoso").reserve("complaints", 1);
     contoso.0.spec.enabled = false;
     let rules = [rule("complaints").active_on("contoso")];

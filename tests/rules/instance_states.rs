@@ -212,7 +212,7 @@ fn r09_type_goes_with_its_last_rule() {
 }
 
 #[test]
-fn r09_only_active_rules_naming_it_keep_a_type() {
+fn r09_only_active_rules_keep_their_record_type() {
     let bare = rule("complaints").active_on("contoso");
     let other = rule("other").record_type("lead").refers_to("fabrikam").active_on("fabrikam");
     let status = view(&without_lead()).told(asked()).rules(&[bare, other]).decide().status;
@@ -230,7 +230,7 @@ fn r09_new_rule_cannot_use_a_dropped_type() {
 }
 
 #[test]
-fn r04_missing_table_is_not_offered_after_a_restart() {
+fn r04_missing_table_is_not_offered_after_restart() {
     let status = view(&connection("contoso")).told(asked().has_only(&["incident"])).decide().status;
     assert_eq!(status.metadata.as_ref().unwrap().record_types, ["incident"]);
     let mut contoso = connection("contoso");

@@ -188,7 +188,7 @@ fn relink_annotation_does_not_override_unlink() {
 }
 
 #[test]
-fn changed_notes_on_a_linked_post_are_only_reported() {
+fn changed_notes_on_linked_post_are_only_reported() {
     let mut scene = linked();
     let before = scene.post.status.link.clone();
     scene.expect(LINKED);

@@ -224,7 +224,7 @@ fn connection_renamed_in_one_commit_in_any_order() {
 }
 
 #[test]
-fn r03_link_keeps_the_default_it_was_made_with() {
+fn r03_link_keeps_the_default_it_was_given() {
     let mut scene = scene()
         .with(connection("contoso").default_since(at(0)))
         .with(connection("fabrikam").org(OTHER_ORG))
@@ -256,7 +256,7 @@ fn r03_disabled_default_is_not_used_or_replaced() {
 }
 
 #[test]
-fn r08_hand_links_go_on_during_a_held_disable() {
+fn r08_hand_links_continue_during_a_held_disable() {
     let scene = scene().with(connection("contoso").disable_refused(at(10))).asks(request_to("contoso"));
     assert_eq!(creates_at(&scene), Some(at(15)));
     scene.clone().expect(LINKED);

@@ -60,7 +60,7 @@ fn r16_disabled_connection_keeps_the_link() {
 #[rstest]
 #[case(ConnectionState::Downtime, "True/LinkedByHand | False/InstanceDowntime | - | False+Reconciling")]
 #[case(ConnectionState::Expired, "True/LinkedByHand | False/InstanceExpired | - | False+Stalled")]
-fn r17_r18_link_stays_while_the_instance_is_away(#[case] state: ConnectionState, #[case] row: &str) {
+fn r17_r18_link_is_kept_without_the_instance(#[case] state: ConnectionState, #[case] row: &str) {
     let mut scene = linked();
     scene.connections = vec![connection("contoso").state(state)];
     scene.expect(row);
@@ -249,7 +249,7 @@ fn r21_wanted_and_another_organization_answers() {
 #[case(Reason::OrganizationChanged, "False+Stalled")]
 #[case(Reason::ConnectionNotReady, "False+Reconciling")]
 #[case(Reason::RecordTypeNotOffered, "False+Stalled")]
-fn r21_refused_creation_keeps_its_reason_until_retried(#[case] why: Reason, #[case] trio: &str) {
+fn r21_failed_creation_keeps_its_reason_until_retried(#[case] why: Reason, #[case] trio: &str) {
     let mut scene = wanted().with(connection("contoso"));
     scene.refuses = Some(why);
     scene.expect(&format!("False/{why} | - | - | {trio}"));
@@ -267,7 +267,7 @@ fn r21_refused_creation_keeps_its_reason_until_retried(#[case] why: Reason, #[ca
 }
 
 #[test]
-fn r13_r21_refused_creation_keeps_its_reason_after_deletion() {
+fn r13_r21_failed_creation_keeps_reason_after_deletion() {
     let mut scene = linked().with(connection("fabrikam").org(OTHER_ORG));
     scene.delete_connection("contoso").edit(DesiredLink::ByHand(request_to("fabrikam")));
     scene.refuses = Some(Reason::RecordNotFound);

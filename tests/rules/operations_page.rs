@@ -29,7 +29,7 @@ fn table(families: &[FamilyDescriptor]) -> String {
 }
 
 #[test]
-fn the_table_of_metrics_is_what_the_code_declares() {
+fn table_of_metrics_is_what_the_code_declares() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(BEGIN).expect("the page marks the beginning of the table");

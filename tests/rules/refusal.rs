@@ -42,7 +42,7 @@ fn live(fence: Fence, stored: &[Reservation<u8>], rules: &[Candidate<u8>]) -> Re
 }
 
 #[test]
-fn clause_1_wanting_rule_gets_entry_with_its_generation() {
+fn clause_1_rule_gets_entry_with_its_generation() {
     assert_eq!(cached(OPEN, &[], &[wants(1, 4)]).entries, [entry(1, 4)]);
     assert_eq!(cached(OPEN, &[entry(1, 4)], &[wants(1, 5)]).entries, [entry(1, 5)]);
     assert!(cached(OPEN, &[], &[away(1, 4)]).entries.is_empty());
@@ -55,7 +55,7 @@ fn clause_1_entry_generation_never_decreases() {
 }
 
 #[test]
-fn clause_1_rule_with_unoffered_type_gets_no_entry() {
+fn clause_1_unoffered_record_type_gets_no_entry() {
     let unoffered = Candidate { offered: false, ..wants(1, 4) };
     assert!(cached(OPEN, &[], &[unoffered]).entries.is_empty());
 }
@@ -71,7 +71,7 @@ fn clause_1_rule_with_unoffered_type_gets_no_entry() {
 #[case::wants_at_the_generation(&[wants(1, 3)], false)]
 #[case::wants_by_an_old_read(&[wants(1, 2)], false)]
 #[case::outdated(&[wants(1, 4)], true)]
-fn clause_2_release_only_after_a_live_read_shows_it(#[case] read: &[Candidate<u8>], #[case] released: bool) {
+fn clause_2_release_needs_a_live_list(#[case] read: &[Candidate<u8>], #[case] released: bool) {
     // The fence is closed, so no entry is updated: it stays at generation 3.
     let decision = live(DISABLING, &[entry(1, 3)], read);
     assert_eq!(decision.entries.is_empty(), released);
@@ -93,7 +93,7 @@ fn clause_2_live_read_overrides_the_index() {
 #[case::no_finalizer(Fence { finalizer: false, ..OPEN })]
 #[case::deleting(DELETING)]
 #[case::disabling(DISABLING)]
-fn clause_3_pending_disable_or_delete_is_the_fence(#[case] fence: Fence) {
+fn clause_3_disable_or_delete_admits_no_rule(#[case] fence: Fence) {
     assert!(live(fence, &[], &[wants(1, 1)]).entries.is_empty(), "no new rule gets in");
     let kept = live(fence, &[entry(2, 1)], &[wants(1, 1), active(2, 1)]);
     assert_eq!(kept.entries, [entry(2, 1)], "the rules already in stay");
@@ -102,7 +102,7 @@ fn clause_3_pending_disable_or_delete_is_the_fence(#[case] fence: Fence) {
 }
 
 #[test]
-fn clause_4_disabled_needs_no_entries_live_list_no_creations() {
+fn clause_4_conditions_for_writing_disabled() {
     assert!(live(DISABLING, &[], &[]).may_disable);
     assert!(!cached(DISABLING, &[], &[]).may_disable);
     assert!(cached(DISABLING, &[], &[]).needs_live_list);
@@ -127,7 +127,7 @@ fn clause_4_active_rule_regains_its_lost_entry() {
 }
 
 #[test]
-fn clause_5_finalizer_goes_once_stored_list_is_empty() {
+fn clause_5_finalizer_stays_until_list_is_empty() {
     assert!(live(DELETING, &[], &[]).may_remove_finalizer);
     assert!(!cached(DELETING, &[], &[]).may_remove_finalizer);
     assert!(!live(DELETING, &[entry(1, 1)], &[]).may_remove_finalizer, "the empty list is stored first");

@@ -104,7 +104,7 @@ async fn replace_without_resource_version_is_422() {
 }
 
 #[tokio::test]
-async fn other_uid_is_409_for_replace_422_for_patch() {
+async fn other_uid_is_replace_409_and_patch_422() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let mut object = create(&widgets, "a").await;
