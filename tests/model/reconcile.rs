@@ -1,17 +1,17 @@
-//! What a reconcile does around the decisions: which reads it hands in, what it makes of the answer, and what the
-//! API server takes. The decisions are those of `domain::reservations`.
+//! A reconcile in the model: what it passes to the decisions of `domain::reservations`, what it does with the result,
+//! and which writes the API server accepts.
 
 use crate::store::{Connection, Rule, SLOTS, Store, UIDS};
 use postlink::domain::reservations::{
     Activation, Candidate, Clauses, Fence, NamedConnection, Reservation, activate, decide,
 };
 
-/// The clauses of §4: those of the decisions, and those that only the shell can keep or break.
+/// The clauses of §4 in force: those of the decisions, and those that the reconcile or the API server keeps.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::struct_excessive_bools)] // Independent of one another, like `Clauses` themselves.
-pub struct Kept {
-    /// Those the decision functions keep.
-    pub clauses: Clauses,
+#[allow(clippy::struct_excessive_bools)] // Independent of one another, like those of `Clauses`.
+pub struct ModelClauses {
+    /// Those of the decision functions.
+    pub decision: Clauses,
     /// §4.1: a connection is written with the resourceVersion of the copy the decision rests on.
     pub connection_precondition: bool,
     /// §4.1: a rule's status is written with the resourceVersion of the copy the decision rests on.
@@ -20,22 +20,22 @@ pub struct Kept {
     pub list_follows_copy: bool,
     /// §4.5: the finalizer comes before anything else.
     pub finalizer_first: bool,
-    /// §4.8: an entry too many is looked for in every pass, not only once a disable or delete waits for it.
+    /// §4.8: every reconcile releases stale entries, not only one with a request to disable or delete.
     pub every_pass_releases: bool,
-    /// §6: a status is only written if it differs.
+    /// §6: a status is written only if it differs.
     pub writes_only_changes: bool,
-    /// §4.4 and the guard: while there are entries, the API server itself takes neither Disabled (the root CEL rule
-    /// of the CRD) nor the removal of the finalizer (the admission policy).
+    /// §4.4: while there are entries, the API server rejects Disabled (the root CEL rule of the CRD) and the removal
+    /// of the finalizer (the admission policy).
     pub store_rejects_change_with_entries: bool,
-    /// What §4 takes for granted, see [`crate::protocol`]: an activation that was decided on an entry is not
-    /// carried out after somebody has wiped that entry from the status.
+    /// An assumption of §4, see [`crate::protocol`]: an activation decided on an entry is not written after that
+    /// entry was wiped from the status.
     pub activation_ends_with_a_wipe: bool,
 }
 
-impl Kept {
-    /// All of them.
-    pub const ALL: Kept = Kept {
-        clauses: Clauses::KEPT,
+impl ModelClauses {
+    /// All clauses are in force.
+    pub const ALL: ModelClauses = ModelClauses {
+        decision: Clauses::KEPT,
         connection_precondition: true,
         rule_precondition: true,
         list_follows_copy: true,
@@ -47,7 +47,7 @@ impl Kept {
     };
 }
 
-/// More than the rules there are: a full connection is no matter of this protocol.
+/// Enough for all rules: a full connection is not part of this model.
 const CAPACITY: usize = UIDS;
 
 /// What a reconcile of a connection writes.
@@ -57,24 +57,24 @@ pub struct Write {
     pub entries: [u8; UIDS],
     /// `status.state` is Disabled.
     pub disabled: bool,
-    /// The finalizer is taken off, and nothing else is written.
-    pub lets_go: bool,
-    /// It reserves for a rule that was not at work here although the wish to disable or delete was stored in the
-    /// very copy it rests on (§4.3). Not part of the write: the property reads it.
-    pub lets_in: bool,
+    /// The finalizer is removed, and nothing else is written.
+    pub removes_finalizer: bool,
+    /// An entry is added for a rule that is not Active here, although the connection that was read has a request to
+    /// disable or delete (§4.3). Not part of the write; the property reads it.
+    pub admits_new_rule: bool,
 }
 
 /// What a reconcile of a connection does next.
 pub enum Next {
-    /// Lists the rules live.
-    List,
-    /// Writes.
+    /// Lists the rules live, then decides again.
+    ListRules,
+    /// Writes the status or removes the finalizer.
     Write(Write),
-    /// Nothing is to be changed.
-    Rest,
+    /// Changes nothing.
+    Wait,
 }
 
-/// How a connection sees the rules of one read.
+/// The rules of one read as candidates for the connection.
 fn candidates(connection: &Connection, rules: &[Rule]) -> Vec<Candidate<u8>> {
     rules
         .iter()
@@ -89,23 +89,23 @@ fn candidates(connection: &Connection, rules: &[Rule]) -> Vec<Candidate<u8>> {
         .collect()
 }
 
-/// What a connection says about its fence; creations are no matter of this protocol.
+/// The connection's requests to disable or delete; creations are not part of this model.
 fn fence(connection: &Connection, finalizer: bool) -> Fence {
     let Connection { deleting, enabled, .. } = *connection;
     Fence { finalizer, deleting, enabled, creations_in_flight: false }
 }
 
-/// One reconcile of a connection: its copy, the rules as the cache or a live list has them.
-pub fn look(
-    kept: &Kept,
+/// One reconcile of a connection, with the rules from the cache and from a live list, if there is one.
+pub fn reconcile(
+    clauses: &ModelClauses,
     connection: &Connection,
     cached: &[Rule; SLOTS],
     live: Option<&[Rule; SLOTS]>,
 ) -> Next {
-    if !connection.exists || (!connection.finalizer && (kept.finalizer_first || connection.deleting)) {
-        return Next::Rest;
+    if !connection.exists || (!connection.finalizer && (clauses.finalizer_first || connection.deleting)) {
+        return Next::Wait;
     }
-    let fence = fence(connection, connection.finalizer || !kept.finalizer_first);
+    let fence = fence(connection, connection.finalizer || !clauses.finalizer_first);
     let stored: Vec<Reservation<u8>> = (0_u8..)
         .zip(connection.entries)
         .filter(|(_, generation)| *generation > 0)
@@ -113,10 +113,10 @@ pub fn look(
         .collect();
     let cached = candidates(connection, cached);
     let live = live.map(|rules| candidates(connection, rules));
-    let decision = decide(&kept.clauses, fence, &stored, &cached, live.as_deref(), CAPACITY);
+    let decision = decide(&clauses.decision, fence, &stored, &cached, live.as_deref(), CAPACITY);
     if decision.needs_live_list {
-        let waits = connection.deleting || !connection.enabled;
-        return if waits || kept.every_pass_releases { Next::List } else { Next::Rest };
+        let requested = connection.deleting || !connection.enabled;
+        return if requested || clauses.every_pass_releases { Next::ListRules } else { Next::Wait };
     }
 
     let mut entries = [0; UIDS];
@@ -125,26 +125,31 @@ pub fn look(
     }
     let disabled = decision.disables(fence, connection.disabled);
     let reads = live.as_ref().unwrap_or(&cached);
-    let at_work = |uid: u8| reads.iter().any(|read| read.rule == uid && read.active_here);
-    let lets_in = (connection.deleting || !connection.enabled)
+    let active_here = |uid: u8| reads.iter().any(|read| read.rule == uid && read.active_here);
+    let admits_new_rule = (connection.deleting || !connection.enabled)
         && (0_u8..)
             .zip(entries)
-            .any(|(uid, now)| now > 0 && connection.entries[usize::from(uid)] == 0 && !at_work(uid));
+            .any(|(uid, now)| now > 0 && connection.entries[usize::from(uid)] == 0 && !active_here(uid));
 
     let differs = entries != connection.entries || disabled != connection.disabled;
-    if !decision.may_remove_finalizer && !differs && kept.writes_only_changes {
-        return Next::Rest;
+    if !decision.may_remove_finalizer && !differs && clauses.writes_only_changes {
+        return Next::Wait;
     }
-    Next::Write(Write { entries, disabled, lets_go: decision.may_remove_finalizer, lets_in })
+    Next::Write(Write {
+        entries,
+        disabled,
+        removes_finalizer: decision.may_remove_finalizer,
+        admits_new_rule,
+    })
 }
 
-/// What the API server makes of that write, or nothing when it turns it away. Preconditions are the caller's.
-pub fn written(kept: &Kept, connection: &Connection, write: Write) -> Option<Connection> {
+/// The connection after the write, or `None` if the API server rejects it. The caller checks preconditions.
+pub fn apply_write(clauses: &ModelClauses, connection: &Connection, write: Write) -> Option<Connection> {
     if !connection.exists {
         return None;
     }
-    if write.lets_go {
-        if !connection.empty() && kept.store_rejects_change_with_entries {
+    if write.removes_finalizer {
+        if !connection.empty() && clauses.store_rejects_change_with_entries {
             return None;
         }
         return Some(if connection.deleting {
@@ -153,30 +158,30 @@ pub fn written(kept: &Kept, connection: &Connection, write: Write) -> Option<Con
             Connection { finalizer: false, ..*connection }
         });
     }
-    if write.disabled && write.entries != [0; UIDS] && kept.store_rejects_change_with_entries {
+    if write.disabled && write.entries != [0; UIDS] && clauses.store_rejects_change_with_entries {
         return None;
     }
     Some(Connection { entries: write.entries, disabled: write.disabled, ..*connection })
 }
 
-/// The finalizer put on, if that is due.
+/// The connection with the finalizer added; `None` if it needs none.
 pub fn with_finalizer(connection: &Connection) -> Option<Connection> {
     let fence = fence(connection, connection.finalizer);
     (connection.exists && fence.needs_finalizer()).then_some(Connection { finalizer: true, ..*connection })
 }
 
-/// The connection a rule names, as some copy shows it: its identity, and the generation of the rule's own entry.
-pub type Sight = Option<(u8, Option<u8>)>;
+/// The connection that a rule names, as read from a cache: its UID, and the generation of the rule's own entry.
+pub type CachedConnection = Option<(u8, Option<u8>)>;
 
-/// Where a rule is Active after a reconcile that saw that of its connection.
-pub fn activation(kept: &Kept, rule: Rule, sight: Sight) -> Option<u8> {
-    let named = sight.map(|(connection, entry)| NamedConnection {
+/// The connection a rule is Active on after a reconcile that read this of its connection.
+pub fn activation(clauses: &ModelClauses, rule: Rule, cached: CachedConnection) -> Option<u8> {
+    let named = cached.map(|(connection, entry)| NamedConnection {
         connection,
         entry: entry.map(i64::from),
         offered: true,
     });
     match activate(
-        &kept.clauses,
+        &clauses.decision,
         rule.active,
         i64::from(rule.generation),
         rule.active_on.as_ref(),
@@ -187,8 +192,8 @@ pub fn activation(kept: &Kept, rule: Rule, sight: Sight) -> Option<u8> {
     }
 }
 
-/// What a rule sees of its connection with everything fresh.
-pub fn sight(store: &Store, rule: Rule) -> Sight {
+/// The stored connection that a rule names: what a cache that is up to date returns.
+pub fn named_connection(store: &Store, rule: Rule) -> CachedConnection {
     let connection = &store.connections[usize::from(rule.names)];
     let entry = Some(connection.entries[usize::from(rule.uid)]).filter(|generation| *generation > 0);
     connection.exists.then_some((connection.uid, entry))
