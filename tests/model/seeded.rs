@@ -172,7 +172,7 @@ fn every_clause_is_needed() {
                 None => survivors.push(format!("{}: {property}", seed.bug)),
             }
         }
-        lines.push(format!("{:<45} {}", seed.bug, found.join("; ")));
+        lines.push(format!("{:<48} {}", seed.bug, found.join("; ")));
     }
     println!("{}", lines.join("\n"));
     assert_eq!(survivors, Vec::<String>::new(), "left out, and no property breaks");

@@ -1,4 +1,4 @@
-//! Invariants of connections and rules in any view, forged statuses included (§3, §4).
+//! Invariants of decisions about connections and rules, with any input, including forged statuses (§3, §4).
 
 use crate::{
     arbitrary::{any_connection, any_rule, connections, near, observation, rules},
@@ -122,7 +122,7 @@ fn check_entries(view: &View, decision: &ConnectionDecision, fenced: bool) -> Re
     let uid = view.uid();
     for entry in entries {
         let before = stored.iter().find(|e| e.uid == entry.uid);
-        prop_assert!(before.is_none_or(|b| b.generation <= entry.generation), "never goes back");
+        prop_assert!(before.is_none_or(|b| b.generation <= entry.generation), "a generation never decreases");
         let reads = view.live.as_ref().unwrap_or(&view.rules);
         let read = reads.iter().find(|r| r.uid == entry.uid);
         if before.is_none() {
@@ -187,7 +187,7 @@ proptest! {
         if !lost_an_entry(&view) {
             prop_assert_eq!(&second, &first.status);
         }
-        // A regained entry may bring a record type back into force, which admits rules that wait for it.
+        // A restored entry may bring a record type back into force, which admits rules that wait for it.
         then.connection.status = Some(second.clone());
         prop_assert_eq!(then.decide().status, second);
     }
@@ -223,7 +223,7 @@ proptest! {
         // §4.1: False → True needs an entry of its current generation in that very connection.
         let facts = RuleFacts::of(&rule);
         if active && facts.active_on != status.connection_uid {
-            prop_assert_eq!(&facts.active_on, &None, "a move is made inactive first");
+            prop_assert_eq!(&facts.active_on, &None, "a moved rule is deactivated first");
             let entries = named.iter().flat_map(|c| &c.active_rules);
             let mut own = entries.filter(|e| e.uid == facts.uid);
             prop_assert!(own.any(|e| e.generation == facts.generation));

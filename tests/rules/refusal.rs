@@ -28,7 +28,7 @@ fn away(rule: u8, generation: i64) -> Candidate<u8> {
     Candidate { wants: false, ..wants(rule, generation) }
 }
 
-/// Switched off, but its status does not say so yet.
+/// Deactivated, but its status is still Active.
 fn stopping(rule: u8, generation: i64) -> Candidate<u8> {
     Candidate { wants: false, ..active(rule, generation) }
 }
@@ -61,7 +61,7 @@ fn clause_1_unoffered_record_type_gets_no_entry() {
 }
 
 #[rstest]
-#[case::gone(&[], true)]
+#[case::deleted(&[], true)]
 #[case::another_uid(&[wants(2, 9)], true)]
 #[case::away_at_the_generation(&[away(1, 3)], true)]
 #[case::away_later(&[away(1, 4)], true)]
@@ -72,11 +72,11 @@ fn clause_1_unoffered_record_type_gets_no_entry() {
 #[case::wants_by_an_old_read(&[wants(1, 2)], false)]
 #[case::outdated(&[wants(1, 4)], true)]
 fn clause_2_release_needs_a_live_list(#[case] read: &[Candidate<u8>], #[case] released: bool) {
-    // The fence is closed, so no entry is updated: it stays at generation 3.
+    // After a request to disable, no entry is updated: it stays at generation 3.
     let decision = live(DISABLING, &[entry(1, 3)], read);
     assert_eq!(decision.entries.is_empty(), released);
     assert_eq!(decision.may_disable, released);
-    // Nothing is released on the index alone; it only asks for a live list.
+    // The index alone releases nothing; it only leads to a live list.
     let guess = cached(DISABLING, &[entry(1, 3)], read);
     assert_eq!(guess.entries, [entry(1, 3)]);
     assert_eq!(guess.needs_live_list, released);
@@ -94,9 +94,9 @@ fn clause_2_live_read_overrides_the_index() {
 #[case::deleting(DELETING)]
 #[case::disabling(DISABLING)]
 fn clause_3_disable_or_delete_admits_no_rule(#[case] fence: Fence) {
-    assert!(live(fence, &[], &[wants(1, 1)]).entries.is_empty(), "no new rule gets in");
+    assert!(live(fence, &[], &[wants(1, 1)]).entries.is_empty(), "no new rule is admitted");
     let kept = live(fence, &[entry(2, 1)], &[wants(1, 1), active(2, 1)]);
-    assert_eq!(kept.entries, [entry(2, 1)], "the rules already in stay");
+    assert_eq!(kept.entries, [entry(2, 1)], "admitted rules stay");
     let edited = live(fence, &[entry(2, 1)], &[active(2, 5)]);
     assert_eq!(edited.entries, [entry(2, 1)], "and keep their old entries");
 }
@@ -164,7 +164,7 @@ fn named(connection: u8, entry: Option<i64>) -> NamedConnection<u8> {
 #[case::stays_active_without_entry(true, Some(AT_A), Some(named(AT_A, None)), Activation::Active(AT_A))]
 #[case::type_not_offered(true, Some(AT_A),
     Some(NamedConnection { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
-#[case::type_not_offered_any_more(true, None,
+#[case::type_no_longer_offered(true, None,
     Some(NamedConnection { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
 #[case::moves(true, Some(AT_B), Some(named(AT_A, Some(3))), Activation::Inactive)]
 fn clause_1_active(
@@ -186,7 +186,7 @@ fn run(
     decide(clauses, fence, stored, cached, live, 3)
 }
 
-/// §4, the seeded bugs: without its clause, each decision makes the breaking change.
+/// §4: without one of its clauses, a decision makes the change that this clause prevents.
 #[test]
 fn every_clause_left_out_changes_a_decision() {
     let without = |change: fn(&mut Clauses)| {
