@@ -8,7 +8,7 @@ use postlink::domain::reservations::{
 
 /// The clauses of §4 in force: those of the decisions, and those that the reconcile or the API server keeps.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::struct_excessive_bools)] // Independent of one another, like those of `Clauses`.
+#[allow(clippy::struct_excessive_bools, reason = "the clauses are independent")]
 pub struct ModelClauses {
     /// Those of the decision functions.
     pub decision: Clauses,

@@ -68,7 +68,7 @@ impl Hash for Rule {
 
 /// A `DynamicsConnection`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(clippy::struct_excessive_bools)] // Independent facts of one stored object.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts of one stored object")]
 pub struct Connection {
     /// `metadata.uid`: the slot, plus two for each earlier object of the name.
     pub uid: u8,
