@@ -1,4 +1,4 @@
-//! The pages tell the truth: the README shows what the commands print and what the examples hold, and every test, file
+//! The documentation is correct: the README shows what the commands print and what the examples hold, and every test, file
 //! and section that a page names exists.
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 

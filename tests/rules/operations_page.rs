@@ -6,7 +6,7 @@ use postlink::{
 };
 use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
-/// Prefixes of our metrics; those of `workqueue_` and `process_` are named as others name them.
+/// Prefixes of our metrics. Names with `workqueue_` and `process_` are those that other programs use.
 const PREFIXES: [&str; 3] = ["postlink_", "workqueue_", "process_"];
 const BEGIN: &str =
     "<!-- The table is generated: POSTLINK_WRITE_DOCS=1 cargo test --test rules operations_page -->\n";

@@ -150,7 +150,7 @@ fn checked(expression: &str) -> (Vec<String>, BTreeSet<String>, BTreeSet<String>
     (check.wrong, check.metrics, labels)
 }
 
-/// The anchors that GitHub makes of the headings.
+/// The anchors that GitHub derives from the headings.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     headings
