@@ -140,7 +140,7 @@ fn names_rules(words: &str, desired: Desired) -> bool {
 /// Repeats a denied command once the connection has no reservation any more; immediately, if the rules stay active.
 fn again(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, desired: Desired, gone: bool) -> Outcome {
     let stays = desired.rules == Rules::Active;
-    cell.wait("the rules to let go", |seen| (stays || seen.is_released()).then_some(()));
+    cell.wait("the rules to release the connection", |seen| (stays || seen.is_released()).then_some(()));
     match tool.sync(cell, commit) {
         SyncResult::Refused(words) => {
             assert!(names_rules(&words, desired), "{}: which rules? {words}", cell.namespace);
