@@ -19,7 +19,7 @@ pub struct ConnectionFacts {
     pub name: String,
     pub uid: String,
     pub created: Timestamp,
-    /// Its deletionTimestamp.
+    /// `metadata.deletionTimestamp`.
     pub deleted_at: Option<Timestamp>,
     /// `spec.enabled`.
     pub wants_enabled: bool,
@@ -36,7 +36,7 @@ pub struct ConnectionFacts {
     pub record_types: Vec<String>,
     /// Since when it is the default of its namespace (R3).
     pub default_since: Option<Timestamp>,
-    /// Its reservations.
+    /// `status.activeRules`: its reservations (§4).
     pub active_rules: Vec<ActiveRule>,
     /// `spec.instanceUrl`.
     pub instance_url: String,

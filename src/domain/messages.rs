@@ -67,7 +67,6 @@ pub fn holds_connection(connection: &str, deleting: bool) -> String {
     )
 }
 
-/// Of an active rule.
 pub fn reserved(connection: &str) -> String {
     format!("The rule is active and links matching posts through connection {connection}.")
 }
@@ -100,7 +99,6 @@ pub fn rule_waits(reason: Reason, connection: &str, record_type: Option<&str>) -
     }
 }
 
-/// Of a connection.
 pub fn connected(host: &str) -> String {
     format!("The instance at {host} is reachable and accepts new links.")
 }
@@ -168,7 +166,6 @@ pub fn certificate(host: &str) -> String {
     )
 }
 
-/// Of a connection.
 pub fn sign_in_unavailable(host: &str) -> String {
     format!(
         "The sign-in service issues no token for {host} at the moment, so the state of the instance is unknown. Retrying automatically."
@@ -180,40 +177,34 @@ pub fn throttled(host: &str) -> String {
     format!("{host} is throttling requests; retrying automatically.")
 }
 
-/// Of a connection.
 pub fn credentials_rejected(host: &str) -> String {
     format!(
         "The credentials for {host} were rejected. Check tenantId, clientId, and the secret or certificate in spec.credentials."
     )
 }
 
-/// Of a connection.
 pub fn access_denied(host: &str) -> String {
     format!(
         "The application has no access to the instance at {host}. Add it as an application user with a role that can read the organization and create social activities."
     )
 }
 
-/// Of a connection.
 pub fn secret_not_found(name: &str) -> String {
     format!(
         "Secret {name} does not exist in this namespace. Create it with the keys tenantId, clientId, and clientSecret."
     )
 }
 
-/// Of a connection.
 pub fn secret_invalid(why: &str) -> String {
     format!("The credentials cannot be used: {why}.")
 }
 
-/// Of a connection.
 pub fn host_not_allowed(host: &str) -> String {
     format!(
         "Host {host} is not on the operator's allow-list, so nothing is sent to it. Correct spec.instanceUrl, or ask the operator to add the host (--allow-host)."
     )
 }
 
-/// Of a connection.
 pub fn address_not_allowed(host: &str) -> String {
     format!("Host {host} resolves to a private, loopback, or link-local address, which is never contacted.")
 }
@@ -235,7 +226,6 @@ pub fn not_default() -> String {
     "spec.default is false.".to_owned()
 }
 
-/// Of a linked post.
 pub fn linked(reason: Reason, connection: &str, rule: Option<&str>, ignored_change: bool) -> String {
     let mut text = match (reason, rule) {
         (Reason::Restored, _) => {

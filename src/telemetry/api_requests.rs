@@ -128,7 +128,7 @@ mod tests {
     use tower::{ServiceExt, service_fn};
 
     #[test]
-    fn requests_are_labeled_by_verb_and_resource_and_never_by_name() {
+    fn request_labels_are_verb_and_resource_without_name() {
         let cases = [
             ("GET", "/apis/postlink.dev/v1alpha1/postlinks?limit=500", ("list", "postlinks")),
             (

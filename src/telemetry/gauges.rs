@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scrape_hook_replaces_the_earlier_one_of_its_name() {
+    fn scrape_hook_replaces_the_one_of_its_name() {
         let metrics = Metrics::new();
         metrics.on_scrape("lease", |metrics| metrics.set_leader(false, Duration::ZERO));
         metrics.on_scrape("lease", |metrics| metrics.set_leader(true, Duration::from_secs(9)));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn workqueue_gauges_are_set_for_each_kind_and_fall_back_to_zero() {
+    fn workqueue_gauges_of_each_kind_return_to_zero() {
         let metrics = Metrics::new();
         let seconds = Duration::from_secs;
         let queue = QueueSnapshot {

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_check_is_listed_and_one_failure_fails_the_endpoint() {
+    fn all_checks_are_listed_and_any_can_fail() {
         let health = HealthChecks::default();
         assert!(health.livez().passed, "no check has failed");
         assert!(!health.readyz().passed, "readiness is unknown");

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proc_files_are_parsed_whatever_the_program_is_called() {
+    fn proc_files_are_parsed_for_any_program_name() {
         let stat = "7 (a) b c) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 100 0 0";
         assert_eq!(cpu_seconds(stat), Some(3.0));
         assert_eq!(cpu_seconds("7 (a) S 1"), None);

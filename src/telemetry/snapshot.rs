@@ -3,12 +3,10 @@
 use super::families::label_sets;
 use std::time::Duration;
 
-/// The state of a controller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Number of post links by labels.
     pub links: Vec<(LinkLabels, usize)>,
-    /// All connections.
     pub connections: Vec<ConnectionSnapshot>,
     /// Number of automation rules by labels.
     pub rules: Vec<(RuleLabels, usize)>,
@@ -16,7 +14,6 @@ pub struct Snapshot {
     pub objects: Vec<(&'static str, usize)>,
     /// Objects that cannot be decoded, by kind.
     pub undecodable: Vec<(&'static str, usize)>,
-    /// The work queue.
     pub queue: QueueSnapshot,
     /// Objects whose last reconcile failed and is retried with backoff.
     pub retrying: usize,
@@ -31,7 +28,6 @@ pub struct Snapshot {
 label_sets! {
     /// Labels of `postlink_links`.
     pub LinkLabels {
-        /// The namespace.
         namespace: String,
         /// The connection of the link, or the one it requests if that exists; otherwise empty.
         connection: String,
@@ -45,7 +41,6 @@ label_sets! {
 
     /// Labels of `postlink_rules`.
     pub RuleLabels {
-        /// The namespace.
         namespace: String,
         /// The connection the rules reference if it exists; otherwise empty.
         connection: String,
@@ -56,37 +51,28 @@ label_sets! {
     }
 }
 
-/// One connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionSnapshot {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
     /// The host of its instance.
     pub host: String,
-    /// Its state; empty until the instance has been reached once.
+    /// Empty until the instance has been reached once.
     pub state: &'static str,
     /// Number of active rules in its status.
     pub active_rules: usize,
-    /// Its conditions.
     pub conditions: Vec<ConditionSnapshot>,
 }
 
-/// One condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionSnapshot {
-    /// Its type.
     pub type_: &'static str,
-    /// Its status.
     pub status: &'static str,
-    /// Its reason.
     pub reason: &'static str,
     /// `lastTransitionTime`, in seconds since the Unix epoch.
     pub since: i64,
 }
 
-/// The work queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueSnapshot {
     /// Objects waiting to be reconciled, by kind.

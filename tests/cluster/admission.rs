@@ -221,7 +221,7 @@ fn r08_mode_warn_warns_everybody() {
 }
 
 #[test]
-fn r08_mode_off_is_silent_and_keeps_the_guard() {
+fn r08_mode_off_gives_no_warning_keeps_guard() {
     let policies = Policies::installed(&json!({"admission": {"mode": "Off"}}));
     let used = policies.connection(ToolMark::None, &RULES);
     let take_off = r#"{"metadata":{"finalizers":null}}"#;

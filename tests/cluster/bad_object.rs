@@ -11,7 +11,7 @@ use crate::story::STEPS;
 /// A string in place of a number or a struct; it must not appear in the log.
 const TEXT: &str = "everything Ines wrote";
 
-/// Writes an object to etcd, because the API server would refuse it.
+/// Writes an object to etcd, because the API server would reject it.
 fn put(cluster: &Cluster, resource: &str, mut object: Value, number: u32) {
     object["apiVersion"] = "postlink.dev/v1alpha1".into();
     object["metadata"]["namespace"] = NAMESPACE.into();

@@ -1,5 +1,5 @@
 //! Measurements on the real control plane. Ignored in a normal run; `make bench` runs them alone, one at a
-//! time, with optimisation, and prints what they print.
+//! time, with optimization, and prints what they print.
 
 use std::fs;
 

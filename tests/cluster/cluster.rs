@@ -122,7 +122,7 @@ impl Cluster {
         self.install_chart(&repository("charts/postlink"), more, values);
     }
 
-    /// The same with the chart in `folder`; returns once the definitions are established.
+    /// The same with the chart in `folder`; returns once the CRDs are established.
     pub fn install_chart(&self, folder: &Path, more: &[&str], values: &Value) {
         let mut all = self.values.clone();
         json_patch::merge(&mut all, values);
@@ -160,7 +160,7 @@ impl Cluster {
         self.plane.kubectl(User::Alice, args).ok();
     }
 
-    /// Forbidden requests do not fail the test: rights are missing on purpose, or a restarted server has not read the
+    /// Forbidden requests do not fail the test: permissions are missing on purpose, or a restarted server has not read the
     /// roles yet.
     pub fn expect_refusals(&mut self) {
         self.refusals_are_expected = true;
@@ -243,7 +243,7 @@ impl Cluster {
         events
     }
 
-    /// RBAC refused no request of the controller.
+    /// RBAC denied no request of the controller.
     pub fn controller_kept_within_its_rights(&self) {
         let forbidden = self.plane.forbidden(User::Controller);
         assert!(forbidden.is_empty(), "refused to the controller: {forbidden:#?}");

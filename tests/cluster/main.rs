@@ -1,5 +1,5 @@
 //! Real processes: kube-apiserver, etcd, kubectl, `postlink run`, `postlink simulate`.
-#![allow(clippy::unwrap_used)] // Tests and what only they call: a panic is how they fail.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 mod admission;
 mod availability;
 mod bad_object;
@@ -9,14 +9,13 @@ mod cluster;
 mod control_plane;
 mod deletion;
 mod gitops;
-mod many_links;
-mod missing_prerequisites;
-// Not every part of the harness is used.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "not every part of the harness is used")]
 mod harness;
 mod idle;
 mod in_flight;
 mod kills;
+mod many_links;
+mod missing_prerequisites;
 mod operations;
 mod oracle;
 mod parity;

@@ -199,7 +199,7 @@ fn how_often(of_link: BTreeMap<String, usize>) -> BTreeMap<usize, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn toggling_a_connection_writes_each_of_1000_links_once() {
+async fn toggling_writes_each_of_1000_links_once() {
     let many = ManyLinks::start(1_000);
     let linking = many.link_all().await;
     eprintln!(

@@ -1,4 +1,4 @@
-//! A missing right, Secret or definition is reported, everything else works, and once it is there the controller
+//! A missing permission, Secret or CRD is reported, everything else works, and once it is there the controller
 //! continues without a restart.
 
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ fn without(rules: &Value, resource: &str) -> Value {
     rules
 }
 
-/// The controller's rights in a cluster-wide installation.
+/// The controller's permissions in a cluster-wide installation.
 const ROLE: [&str; 2] = ["clusterrole", "postlink"];
 
 /// Removes a resource from them; returns the previous rules.
@@ -128,7 +128,7 @@ fn r08_no_release_without_a_connection_list() {
 
 #[test]
 fn namespaced_install_tolerates_a_namespace_without_rights() {
-    // The cluster administrator installs the definitions and the policies.
+    // The cluster administrator installs the CRDs and the policies.
     let values = json!({"namespaces": [NAMESPACE, "returns"]});
     let mut cluster = Cluster::prepared(&quickstart_instance());
     cluster.expect_refusals();
@@ -312,7 +312,7 @@ fn outdated_definitions_are_reported_without_writes() {
     });
     assert!(last < 60, "{last} writes for nine objects");
 
-    // The chart restores the definitions; nothing is restarted.
+    // The chart restores the CRDs; nothing is restarted.
     cluster.install_with(&[], &json!({}));
     let again = [
         "annotate",

@@ -165,7 +165,7 @@ fn assert_log_is_sound(log: &str) {
 }
 
 #[test]
-fn metrics_health_and_logs_of_a_run_are_correct() {
+fn metrics_health_and_logs_of_a_run() {
     let level = json!({"name": "POSTLINK_LOG", "value": "info,kube=warn,hyper=warn,postlink=debug"});
     let mut cluster = stage_with(&json!({"extraEnv": [level]}));
     let (health, metrics) = pages(cluster.leader());
@@ -289,7 +289,7 @@ fn metrics_health_and_logs_of_a_run_are_correct() {
 }
 
 #[test]
-fn a_standby_is_ready_and_takes_over_when_the_leader_goes() {
+fn ready_standby_takes_over_when_the_leader_stops() {
     let mut cluster = stage_with(&json!({}));
     let mut standby = cluster.pod();
     let (health, metrics) = pages(&mut standby);

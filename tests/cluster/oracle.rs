@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn oracle_finds_a_connection_lost_under_an_active_rule() {
+    fn oracle_finds_connection_lost_under_an_active_rule() {
         let enabled = ("dynamicsconnections", connection("Enabled", Some(3)));
         let active = ("automationrules", rule("True"));
         let fine = [
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn oracle_finds_lower_generation_second_activity_and_leaked_secret() {
+    fn oracle_finds_lower_generation_second_activity_leaked_secret() {
         let link = |observed: i64, activity: &str| {
             json!({
                 "metadata": {"uid": "p", "generation": 2},

@@ -1,4 +1,4 @@
-//! The life of the quickstart's connection on a real control plane, driven by kubectl: refused while a rule is active,
+//! The life of the quickstart's connection on a real control plane, driven by kubectl: denied while a rule is active,
 //! held for a tool, disabled, enabled, deleted, connected again. Afterwards every revision of the store is checked.
 
 use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, condition, repository, text_of};

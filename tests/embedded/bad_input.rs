@@ -293,7 +293,7 @@ fn r03_younger_default_reports_conflict_both_stay_ready() {
     all_else_went_on(&output);
 }
 
-/// The instance would refuse control characters; they are removed from the text that is sent.
+/// The instance would reject control characters; they are removed from the text that is sent.
 #[test]
 fn r28_control_characters_are_stripped_before_sending() {
     let post = format!(

@@ -29,7 +29,7 @@ const TREE: &str = "\
 apiVersion: postlink.dev/v1alpha1
 kind: AutomationRule
 metadata:
-  name: rumours
+  name: rumors
   annotations:
     argocd.argoproj.io/sync-options: PruneLast=true
 spec:

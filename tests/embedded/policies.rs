@@ -92,7 +92,7 @@ const FOUR: &str =
 #[case(3, "connection c is used by 3 active rules: a, b, c; deactivate or delete them first")]
 #[case(4, FOUR)]
 #[case(6, "connection c is used by 6 active rules: a, b, c and 3 more; deactivate or delete them first")]
-fn r08_message_names_three_rules_and_counts_the_rest(#[case] rules: usize, #[case] sentence: &str) {
+fn r08_message_names_three_rules_counts_the_rest(#[case] rules: usize, #[case] sentence: &str) {
     let old = connection(rules);
     let request = request("jane", Operation::Delete);
     assert_eq!(evaluate(&policies(Mode::Deny), &request, None, &old, None, sentence), Denied);

@@ -1,4 +1,4 @@
-//! The pages tell the truth: the README shows what the commands print and what the examples hold, and every test, file
+//! The documentation is correct: the README shows what the commands print and what the examples hold, and every test, file
 //! and section that a page names exists.
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
@@ -165,7 +165,7 @@ fn the_readme_shows_documents_of_the_examples() {
 }
 
 #[test]
-fn every_rule_stands_in_the_semantics_with_a_test_that_exists() {
+fn every_rule_in_semantics_names_an_existing_test() {
     let (page, tests) = (page("docs/semantics.md"), tests());
     let rules = rows(section(&page, "### The rules by number"));
     let commits = rows(section(&page, "## 5 One commit must be enough"));

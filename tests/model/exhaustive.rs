@@ -2,7 +2,7 @@
 
 use crate::{
     protocol::{Bounds, Protocol},
-    shell::Kept,
+    reconcile::ModelClauses,
     trace,
 };
 use stateright::{Checker, Model};
@@ -11,8 +11,11 @@ use std::time::Instant;
 /// Explores all states and prints their number.
 fn holds(bounds: Bounds) {
     let started = Instant::now();
-    let checker =
-        Protocol { bounds, kept: Kept::ALL, show_reached: false }.checker().threads(2).spawn_bfs().join();
+    let checker = Protocol { bounds, clauses: ModelClauses::ALL, show_reached: false }
+        .checker()
+        .threads(2)
+        .spawn_bfs()
+        .join();
     println!(
         "{} connections × {} rules: {} states, {} steps, at most {} in a row, {:.0} s",
         bounds.connections,
@@ -65,7 +68,8 @@ fn a_recreated_rule() {
 #[test]
 fn interesting_states_are_reached() {
     let bounds = Bounds { generations: 2, toggles: 1, ..BASE };
-    let checker = Protocol { bounds, kept: Kept::ALL, show_reached: true }.checker().spawn_bfs().join();
+    let checker =
+        Protocol { bounds, clauses: ModelClauses::ALL, show_reached: true }.checker().spawn_bfs().join();
     checker.assert_properties();
 }
 

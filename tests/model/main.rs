@@ -1,15 +1,15 @@
-//! The reservation protocol explored state by state, driving the real decision functions.
+//! Model checking of the reservation protocol: every reachable state, with the controller's own decision functions.
 //!
-//! `store` holds what the API server holds, `shell` is what a reconcile does around the decisions, `protocol` is
-//! the transition system, `settling` and `properties` say what must hold, and `exhaustive` and `seeded` are the
-//! tests: nothing breaks with every clause of §4 kept, and something does without any one of them.
+//! `store` is the state of the API server, `reconcile` what a reconcile does with the decisions, `protocol` and `steps`
+//! the transition system, `properties` and `settling` what must hold. `exhaustive` tests that every property holds with
+//! all clauses of §4, `seeded` that a property breaks without any one of them.
 
 mod exhaustive;
 mod properties;
 mod protocol;
+mod reconcile;
 mod seeded;
 mod settling;
-mod shell;
 mod steps;
 mod store;
 mod trace;

@@ -2,7 +2,7 @@
 
 use crate::{
     protocol::{Fault, Protocol, State},
-    settling::{self, Turns},
+    settling::{self, Order},
     steps::Action,
     store::Store,
 };
@@ -11,18 +11,19 @@ use std::{cell::RefCell, collections::HashMap};
 
 /// I1: at no revision is a connection Disabled or gone while a rule is Active on it.
 pub const I1: &str = "I1: no rule is Active on a connection that is Disabled or gone";
-/// I2.
+/// Every write changes something.
 pub const I2: &str = "I2: no write without a change";
-/// §4.1.
-pub const GENERATIONS: &str = "§4.1: an entry's generation never goes back";
-/// §4.3.
-pub const FENCE: &str = "§4.3: no rule is let in after the wish to disable or delete";
-/// §4.3.
-pub const KEEP_WORKING: &str = "§4.3: the rules already in keep working";
-/// I4.
-pub const I4: &str = "I4: no stale reservation at rest";
-/// Liveness.
-pub const LIVENESS: &str = "with the user stopped, what is declared comes into force and stays";
+/// Generations of entries only rise.
+pub const GENERATIONS: &str = "§4.1: an entry's generation never decreases";
+/// A request to disable or delete keeps new rules out.
+pub const FENCE: &str = "§4.3: no rule is admitted after a request to disable or delete";
+/// A request to disable or delete deactivates no rule.
+pub const STAY_ACTIVE: &str = "§4.3: rules that are Active stay Active";
+/// Once nothing changes any more, every entry is needed.
+pub const I4: &str = "I4: no stale reservation in a stable state";
+/// The declared state becomes effective.
+pub const LIVENESS: &str =
+    "liveness: without further user actions, the declared state takes effect and stays";
 
 impl Model for Protocol {
     type State = State;
@@ -44,9 +45,9 @@ impl Model for Protocol {
         let mut properties = vec![
             Property::always(I1, |_: &Self, state: &State| i1(&state.store)),
             Property::always(I2, |_, state: &State| !broke(state, Fault::Idle)),
-            Property::always(GENERATIONS, |_, state: &State| !broke(state, Fault::GenerationFell)),
-            Property::always(FENCE, |_, state: &State| !broke(state, Fault::LetIn)),
-            Property::always(KEEP_WORKING, |_, state: &State| !broke(state, Fault::PutOut)),
+            Property::always(GENERATIONS, |_, state: &State| !broke(state, Fault::GenerationDecreased)),
+            Property::always(FENCE, |_, state: &State| !broke(state, Fault::AdmittedLate)),
+            Property::always(STAY_ACTIVE, |_, state: &State| !broke(state, Fault::Deactivated)),
             Property::always(I4, |model: &Self, state: &State| verdict(model, &state.store).no_stale_entry),
             Property::always(LIVENESS, |model: &Self, state: &State| verdict(model, &state.store).settles),
         ];
@@ -58,16 +59,16 @@ impl Model for Protocol {
                 Property::sometimes("a connection is Disabled", |_, state: &State| {
                     state.store.connections.iter().any(|c| c.disabled)
                 }),
-                Property::sometimes("a rule holds a disable", |_, state: &State| {
+                Property::sometimes("active rules block a disable", |_, state: &State| {
                     state.store.connections.iter().any(|c| !c.enabled && !c.deleting && !c.empty())
                 }),
-                Property::sometimes("a rule holds a deletion", |_, state: &State| {
+                Property::sometimes("active rules block a deletion", |_, state: &State| {
                     state.store.connections.iter().any(|c| c.deleting && !c.empty())
                 }),
-                Property::sometimes("a connection is gone and back", |_, state: &State| {
+                Property::sometimes("a connection is recreated", |_, state: &State| {
                     state.store.connections.iter().any(|c| c.exists && c.uid > 1)
                 }),
-                Property::sometimes("a late decision is pending", |_, state: &State| {
+                Property::sometimes("several decisions are pending", |_, state: &State| {
                     state.pending.iter().any(|writes| writes.len() > 1)
                 }),
             ]);
@@ -89,7 +90,7 @@ fn i1(store: &Store) -> bool {
     })
 }
 
-/// The properties that depend on the store alone.
+/// The properties that depend only on the store.
 #[derive(Clone, Copy)]
 struct Verdict {
     no_stale_entry: bool,
@@ -97,19 +98,19 @@ struct Verdict {
 }
 
 thread_local! {
-    // Thousands of states share a store. Each checker has its own threads, so models do not mix here.
+    // Thousands of states share a store. Each checker has its own threads, so verdicts of models do not mix.
     static VERDICTS: RefCell<HashMap<Store, Verdict>> = RefCell::default();
 }
 
 fn verdict(model: &Protocol, store: &Store) -> Verdict {
-    VERDICTS.with_borrow_mut(|verdicts| *verdicts.entry(*store).or_insert_with(|| judged(model, store)))
+    VERDICTS.with_borrow_mut(|verdicts| *verdicts.entry(*store).or_insert_with(|| evaluate(model, store)))
 }
 
-fn judged(model: &Protocol, store: &Store) -> Verdict {
-    let settles = [Turns::ConnectionsFirst, Turns::RulesFirst].into_iter().all(|turns| {
-        settling::settled(&model.kept, store, turns)
+fn evaluate(model: &Protocol, store: &Store) -> Verdict {
+    let settles = [Order::ConnectionsFirst, Order::RulesFirst].into_iter().all(|order| {
+        settling::settled(&model.clauses, store, order)
             .is_some_and(|end| settling::declared_is_effective(&end) && i1(&end))
     });
-    let no_stale_entry = !settling::at_rest(&model.kept, store) || settling::no_stale_entry(store);
+    let no_stale_entry = !settling::is_stable(&model.clauses, store) || settling::no_stale_entry(store);
     Verdict { no_stale_entry, settles }
 }

@@ -1,103 +1,102 @@
-//! The transition system: a user, controllers with stale views, crashes, lost messages, a status that is wiped.
+//! The transition system: user actions, controllers with stale caches, crashes, lost events, and wiped statuses.
 //!
-//! Controllers keep nothing between two steps but copies of what was once stored, so what they can do depends on
-//! which copies exist, not on whose they are. The state therefore keeps **every version there ever was** instead of
-//! one copy per controller, and a step may rest on any of them:
-//! * a rule's copy in a connection's reconcile, and a connection's copy in a rule's, is any version ever stored,
-//!   each object's on its own: a cache that is fresh, late, or has lost any messages;
-//! * the copy that a write carries the resourceVersion of is the stored one, or the write fails: then nothing
-//!   happened, so such steps are left out;
-//! * what a live list made a controller decide is kept (`pending`) until the connection changes, which is when its
-//!   resourceVersion fails. It may be sent at any time till then, and it may never be sent.
+//! Between two steps, a controller keeps only cached versions of stored objects. What it can do depends on these
+//! versions, and not on which controller has them. The state therefore keeps **every version ever stored**, and a step
+//! may use any of them:
+//! * A connection's reconcile reads any version of each rule, and a rule's reconcile any version of its connection.
+//!   This covers caches that are current, behind, or have lost events.
+//! * A write carries a resourceVersion. If it is not the current one, the write fails and changes nothing, so there is
+//!   no such step.
+//! * A decision based on a live list stays in `pending` until the connection changes, because its resourceVersion is
+//!   then outdated. Until then it may be written at any time, or never.
 //!
-//! That is what two controllers can do, or twenty: each stopped at any point and going on later, or crashed there
-//! (a step is never made) and started anew (its next step rests on other copies). A cache that is refreshed object
-//! by object is a choice of later versions. Whatever holds here holds for two.
+//! This covers any number of controllers, each of which may pause between two steps, or crash and restart with another
+//! cache.
 //!
-//! **What is taken for granted.** A status that is wiped takes away the truth the protocol rests on. A rule that
-//! was about to become Active on an entry that the wipe took away would become so on a connection that may be
-//! disabled by then: nothing is left in the store that could tell. So here nobody sends such an activation after
-//! the wipe ([`Kept::activation_ends_with_a_wipe`]); rules that *are* Active are found again by the live list.
+//! **Assumption.** The protocol relies on the entries in the status. Suppose that an entry is wiped after a reconcile
+//! read it and before that reconcile writes Active to the rule: the connection may be Disabled by then, and no stored
+//! object shows that the write is pending. The model therefore excludes such a write
+//! ([`ModelClauses::activation_ends_with_a_wipe`]). A rule that is already Active is found by the live list.
 
 use crate::{
-    shell::{self, Kept, Next, Write},
+    reconcile::{self, ModelClauses, Next, Write},
     steps::Action,
     store::{Connection, Rule, SLOTS, Store, UIDS, slot},
 };
 use std::fmt;
 
-/// How far the user and misfortune go. Everything is exhausted up to here.
+/// The limits of the exploration: how many objects there are, and how often users change them or a status is lost.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Rules.
+    /// The number of rules.
     pub rules: usize,
-    /// Connections.
+    /// The number of connections.
     pub connections: usize,
-    /// A rule's spec changes until it has this generation: toggles, edits, moves, in any order.
+    /// The highest generation of a rule: its spec is toggled, edited and moved, in any order, up to it.
     pub generations: u8,
-    /// Whether rules and connections may also be created only later.
+    /// Whether rules and connections may also be created after the start.
     pub late: bool,
     /// How often `spec.enabled` of each connection changes.
     pub toggles: u8,
-    /// Whether specs of rules are also edited without switching or moving them.
+    /// Whether specs of rules are also edited in other ways than toggling or moving them.
     pub edits: bool,
-    /// How many incarnations of a rule may be deleted.
+    /// How often each rule may be deleted.
     pub rule_deletions: u8,
-    /// How many incarnations of a connection may be deleted.
+    /// How often each connection may be deleted.
     pub connection_deletions: u8,
-    /// How often somebody wipes a status, of whichever object.
+    /// How often the status of an object is wiped.
     pub wipes: u8,
 }
 
 /// The protocol within bounds.
 #[derive(Clone, Debug)]
 pub struct Protocol {
-    /// How far it goes.
+    /// The limits of the exploration.
     pub bounds: Bounds,
-    /// The clauses kept.
-    pub kept: Kept,
-    /// Also demand that the interesting states are reached at all.
+    /// The clauses in force.
+    pub clauses: ModelClauses,
+    /// Whether to require that interesting states are reached.
     pub show_reached: bool,
 }
 
-/// A state: the store, the versions there were, and what is decided and not yet sent.
+/// A state: the store, all versions of its objects so far, and the decisions not yet written.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct State {
-    /// What the API server holds.
+    /// The objects as the API server stores them.
     pub store: Store,
-    /// Per rule every version there ever was, sorted.
+    /// Every version of each rule, sorted.
     pub seen_rules: [Vec<Rule>; SLOTS],
-    /// By the connection's and the rule's identity the generations that some version had an entry for, as bits.
+    /// The generations of each rule's entries in all versions of a connection, as bits; by the UIDs of both.
     pub seen_entries: [[u8; UIDS]; UIDS],
-    /// Per connection what a live list taken since its last change made a controller decide, sorted.
+    /// The decisions about each connection that are based on a live list since its last change, sorted.
     pub pending: [Vec<Write>; SLOTS],
-    /// Per rule what was decided for its status; only without [`Kept::rule_precondition`].
+    /// The decisions about each rule's status; only without [`ModelClauses::rule_precondition`].
     pub pending_rules: [Vec<Option<u8>>; SLOTS],
-    /// Every live list there ever was; only without [`Kept::list_follows_copy`].
+    /// Every live list so far; only without [`ModelClauses::list_follows_copy`].
     pub old_lists: Vec<[Rule; SLOTS]>,
     /// How often `spec.enabled` may still change, per connection.
     pub toggles_left: [u8; SLOTS],
     /// How often a status may still be wiped.
     pub wipes_left: u8,
-    /// What the last steps broke: a set of [`Fault`]s.
+    /// What the steps so far broke: a set of [`Fault`]s.
     pub faults: u8,
 }
 
 /// What a single write can break.
 #[derive(Clone, Copy)]
 pub enum Fault {
-    /// It wrote what was there (I2).
+    /// The write changed nothing (I2).
     Idle = 1,
-    /// An entry's generation went back (§4.1).
-    GenerationFell = 2,
-    /// A rule was let in after the wish to disable or delete was stored (§4.3).
-    LetIn = 4,
-    /// A rule at work, which wants its connection, was made inactive by somebody who saw that connection (§4.3).
-    PutOut = 8,
+    /// An entry's generation decreased (§4.1).
+    GenerationDecreased = 2,
+    /// A rule was admitted after a request to disable or delete (§4.3).
+    AdmittedLate = 4,
+    /// A rule, Active on the connection it names, was deactivated by a reconcile that read this connection (§4.3).
+    Deactivated = 8,
 }
 
 impl Protocol {
-    /// Everything freshly created, rules on and off.
+    /// New objects, with each rule active or inactive.
     pub fn initial(&self) -> Vec<State> {
         let bounds = &self.bounds;
         let count = u8::try_from(bounds.rules).expect("few");
@@ -139,14 +138,14 @@ impl Protocol {
             seen_entries: [[0; UIDS]; UIDS],
             pending: Default::default(),
             pending_rules: Default::default(),
-            old_lists: if self.kept.list_follows_copy { Vec::new() } else { vec![store.rules] },
+            old_lists: if self.clauses.list_follows_copy { Vec::new() } else { vec![store.rules] },
             toggles_left: [self.bounds.toggles; SLOTS],
             wipes_left: self.bounds.wipes,
             faults: 0,
         }
     }
 
-    /// The state after that step, or nothing if the API server turned it away.
+    /// The state after a step; `None` if the API server rejects it.
     pub fn after(&self, last: &State, action: &Action) -> Option<State> {
         let mut next = last.clone();
         let rules = &mut next.store.rules;
@@ -193,7 +192,7 @@ impl Protocol {
             Action::WipeConnection(name) => {
                 let connection = &mut connections[usize::from(name)];
                 *connection = Connection { entries: [0; UIDS], disabled: false, ..*connection };
-                if self.kept.activation_ends_with_a_wipe {
+                if self.clauses.activation_ends_with_a_wipe {
                     next.seen_entries[usize::from(connection.uid)] = [0; UIDS];
                 }
                 next.wipes_left -= 1;
@@ -202,23 +201,23 @@ impl Protocol {
             Action::WriteFromCache(name, _, write) | Action::WriteFromList(name, write) => {
                 let connection = &mut connections[usize::from(name)];
                 let before = *connection;
-                *connection = shell::written(&self.kept, &before, write)?;
+                *connection = reconcile::apply_write(&self.clauses, &before, write)?;
                 if *connection == before {
                     next.faults |= Fault::Idle as u8;
                 }
                 let mut entries = before.entries.iter().zip(connection.entries);
                 if connection.exists && entries.any(|(before, now)| now > 0 && now < *before) {
-                    next.faults |= Fault::GenerationFell as u8;
+                    next.faults |= Fault::GenerationDecreased as u8;
                 }
-                if write.lets_in {
-                    next.faults |= Fault::LetIn as u8;
+                if write.admits_new_rule {
+                    next.faults |= Fault::AdmittedLate as u8;
                 }
             }
-            Action::WriteRule(name, sight, active_on) => {
+            Action::WriteRule(name, cached, active_on) => {
                 let rule = &mut rules[usize::from(name)];
-                let stood = rule.active_on.filter(|uid| rule.wants(slot(*uid)));
-                if stood.is_some() && active_on.is_none() && stood == sight.map(|(uid, _)| uid) {
-                    next.faults |= Fault::PutOut as u8;
+                let was_active = rule.active_on.filter(|uid| rule.wants(slot(*uid)));
+                if was_active.is_some() && active_on.is_none() && was_active == cached.map(|(uid, _)| uid) {
+                    next.faults |= Fault::Deactivated as u8;
                 }
                 rule.active_on = active_on;
             }
@@ -228,17 +227,17 @@ impl Protocol {
         Some(next)
     }
 
-    /// Keeps the versions that were written and what could be decided on them.
+    /// Stores the new versions, and the decisions that are possible with them.
     fn remember(&self, last: &State, next: &mut State) {
         let store = next.store;
         for (seen, rule) in next.seen_rules.iter_mut().zip(store.rules) {
             insert(seen, rule);
         }
-        if !self.kept.list_follows_copy {
+        if !self.clauses.list_follows_copy {
             insert(&mut next.old_lists, store.rules);
         }
         for (at, connection) in store.connections.iter().enumerate() {
-            if *connection != last.store.connections[at] && self.kept.connection_precondition {
+            if *connection != last.store.connections[at] && self.clauses.connection_precondition {
                 next.pending[at].clear();
             }
             for (seen, generation) in
@@ -248,11 +247,12 @@ impl Protocol {
             }
             let lists = if next.old_lists.is_empty() { &[store.rules][..] } else { &next.old_lists };
             for list in lists {
-                if let Next::Write(write) = shell::look(&self.kept, connection, list, Some(list)) {
+                if let Next::Write(write) = reconcile::reconcile(&self.clauses, connection, list, Some(list))
+                {
                     insert(&mut next.pending[at], write);
                 }
             }
-            if !self.kept.connection_precondition {
+            if !self.clauses.connection_precondition {
                 let mut writes = Vec::new();
                 self.cached_writes(next, at, |_, write| writes.push(write));
                 for write in writes {
@@ -260,10 +260,10 @@ impl Protocol {
                 }
             }
         }
-        if !self.kept.rule_precondition {
+        if !self.clauses.rule_precondition {
             for rule in store.rules.iter().filter(|rule| rule.exists()) {
-                for sight in self.sights(next, *rule) {
-                    let active_on = shell::activation(&self.kept, *rule, sight);
+                for cached in self.cached_connections(next, *rule) {
+                    let active_on = reconcile::activation(&self.clauses, *rule, cached);
                     insert(&mut next.pending_rules[slot(rule.uid)], active_on);
                 }
             }
@@ -271,7 +271,7 @@ impl Protocol {
     }
 }
 
-/// Puts it where it belongs in a sorted list, once.
+/// Inserts an item into a sorted list unless it is in it.
 fn insert<T: Ord>(sorted: &mut Vec<T>, item: T) {
     if let Err(at) = sorted.binary_search(&item) {
         sorted.insert(at, item);

@@ -1,9 +1,9 @@
 //! Every clause of §4 is needed: without it a property breaks, and the exploration finds how.
 
 use crate::{
-    properties::{FENCE, GENERATIONS, I1, I2, I4, KEEP_WORKING, LIVENESS},
+    properties::{FENCE, GENERATIONS, I1, I2, I4, LIVENESS, STAY_ACTIVE},
     protocol::{Bounds, Protocol, State},
-    shell::Kept,
+    reconcile::ModelClauses,
     steps::Action,
     trace,
 };
@@ -11,12 +11,12 @@ use postlink::domain::reservations::Clauses;
 use stateright::{Checker, HasDiscoveries, Model, Path};
 use std::collections::BTreeSet;
 
-/// A removed clause, and the properties that break.
+/// A clause that is left out, and the properties that then break.
 struct Seed {
     /// The bug that results without the clause.
     bug: &'static str,
     /// All clauses but that one.
-    kept: Kept,
+    clauses: ModelClauses,
     found_by: &'static [&'static str],
     /// The bounds of the exploration.
     bounds: Bounds,
@@ -36,13 +36,13 @@ const SMALL: Bounds = Bounds {
 const MOVES: Bounds = Bounds { connections: 2, ..SMALL };
 const WIPED: Bounds = Bounds { wipes: 1, ..SMALL };
 const DELETED: Bounds = Bounds { connection_deletions: 1, ..SMALL };
-/// All objects exist from the start, so no list lacks one.
+/// All objects exist from the start, so every list has them.
 const KNOWN: Bounds = Bounds { late: false, ..SMALL };
 
-fn without(leave_out: impl Fn(&mut Kept)) -> Kept {
-    let mut kept = Kept::ALL;
-    leave_out(&mut kept);
-    kept
+fn without(leave_out: impl Fn(&mut ModelClauses)) -> ModelClauses {
+    let mut clauses = ModelClauses::ALL;
+    leave_out(&mut clauses);
+    clauses
 }
 
 /// One for each clause of the decisions.
@@ -64,28 +64,28 @@ fn decision_seeds() -> Vec<Seed> {
     } = Clauses::KEPT;
     let seed = |bug, found_by, bounds, leave_out: fn(&mut Clauses)| Seed {
         bug,
-        kept: without(|kept| leave_out(&mut kept.clauses)),
+        clauses: without(|clauses| leave_out(&mut clauses.decision)),
         found_by,
         bounds,
     };
     vec![
         seed("entry without generation", &[I1], SMALL, |c| c.activation_needs_current_entry = false),
-        seed("generation may go back", &[I1, GENERATIONS], SMALL, |c| c.generation_never_falls = false),
+        seed("generation may decrease", &[I1, GENERATIONS], SMALL, |c| c.generation_never_falls = false),
         seed("move that keeps Active", &[I1], MOVES, |c| c.move_deactivates_first = false),
         seed("release on a cached read", &[I1], SMALL, |c| c.release_reads_live = false),
         Seed {
-            // The clause that backs it up is removed too: see `redundant_clauses_only_matter_in_pairs`.
-            kept: without(|kept| {
-                kept.clauses.release_compares_generations = false;
-                kept.list_follows_copy = false;
+            // The other clause of the pair is left out too: see `redundant_clauses_only_matter_in_pairs`.
+            clauses: without(|clauses| {
+                clauses.decision.release_compares_generations = false;
+                clauses.list_follows_copy = false;
             }),
             ..seed("release without comparing generations", &[I1], KNOWN, |_| {})
         },
         seed("release of an Active rule", &[I1], SMALL, |c| c.release_spares_active = false),
         seed("no release of an outdated entry", &[LIVENESS], SMALL, |c| c.outdated_entry_is_released = false),
-        seed("reservation behind the fence", &[FENCE], SMALL, |c| c.intent_is_the_fence = false),
-        seed("rules put out by a lost entry", &[KEEP_WORKING], WIPED, |c| c.rules_in_keep_working = false),
-        // The store rejects it every time; the case where it does not is a seed of the shell.
+        seed("reservation after a request to disable", &[FENCE], SMALL, |c| c.intent_is_the_fence = false),
+        seed("rules deactivated by a lost entry", &[STAY_ACTIVE], WIPED, |c| c.rules_in_keep_working = false),
+        // The API server rejects every such write; `reconcile_seeds` has the case in which it does not.
         seed("disable or delete in spite of entries", &[LIVENESS], DELETED, |c| {
             c.change_waits_for_entries = false;
         }),
@@ -94,10 +94,10 @@ fn decision_seeds() -> Vec<Seed> {
     ]
 }
 
-/// One for each clause the shell keeps.
-fn shell_seeds() -> Vec<Seed> {
-    let Kept {
-        clauses: _,
+/// One for each clause that the reconcile or the API server keeps.
+fn reconcile_seeds() -> Vec<Seed> {
+    let ModelClauses {
+        decision: _,
         connection_precondition: _,
         rule_precondition: _,
         list_follows_copy: _,
@@ -106,10 +106,10 @@ fn shell_seeds() -> Vec<Seed> {
         writes_only_changes: _,
         store_rejects_change_with_entries: _,
         activation_ends_with_a_wipe: _,
-    } = Kept::ALL;
-    let seed = |bug, found_by, bounds, leave_out: fn(&mut Kept)| Seed {
+    } = ModelClauses::ALL;
+    let seed = |bug, found_by, bounds, leave_out: fn(&mut ModelClauses)| Seed {
         bug,
-        kept: without(leave_out),
+        clauses: without(leave_out),
         found_by,
         bounds,
     };
@@ -122,12 +122,12 @@ fn shell_seeds() -> Vec<Seed> {
         seed("reservation before the finalizer", &[I1], DELETED, |k| k.finalizer_first = false),
         seed("release only when something waits for it", &[I4], SMALL, |k| k.every_pass_releases = false),
         seed("write without a change", &[I2], SMALL, |k| k.writes_only_changes = false),
-        // The clause that backs it up is removed too: see `redundant_clauses_only_matter_in_pairs`.
-        seed("disable or delete in spite of entries, taken", &[I1], DELETED, |k| {
-            k.clauses.change_waits_for_entries = false;
+        // The other clause of the pair is left out too: see `redundant_clauses_only_matter_in_pairs`.
+        seed("disable or delete in spite of entries, accepted", &[I1], DELETED, |k| {
+            k.decision.change_waits_for_entries = false;
             k.store_rejects_change_with_entries = false;
         }),
-        // Not a clause but an assumption: the module `protocol` says why.
+        // An assumption, not a clause; see the module `protocol`.
         seed("activation on an entry that was wiped", &[I1], WIPED, |k| {
             k.activation_ends_with_a_wipe = false;
         }),
@@ -135,14 +135,18 @@ fn shell_seeds() -> Vec<Seed> {
 }
 
 /// The shortest counterexample to that property, if any.
-fn counterexample(kept: Kept, bounds: Bounds, property: &'static str) -> Option<Path<State, Action>> {
+fn counterexample(
+    clauses: ModelClauses,
+    bounds: Bounds,
+    property: &'static str,
+) -> Option<Path<State, Action>> {
     let mut shortest: Option<Path<State, Action>> = None;
     loop {
-        let mut checker = Protocol { bounds, kept, show_reached: false }
+        let mut checker = Protocol { bounds, clauses, show_reached: false }
             .checker()
             .finish_when(HasDiscoveries::AllOf([property].into()));
         if let Some(path) = &shortest {
-            // The checker counts states, and does not explore any that deep.
+            // `target_max_depth` counts states; paths of this length are not explored.
             checker = checker.target_max_depth(path.clone().into_vec().len());
         }
         match checker.spawn_bfs().join().discovery(property) {
@@ -154,13 +158,13 @@ fn counterexample(kept: Kept, bounds: Bounds, property: &'static str) -> Option<
 
 #[test]
 fn every_clause_is_needed() {
-    let seeds: Vec<Seed> = decision_seeds().into_iter().chain(shell_seeds()).collect();
+    let seeds: Vec<Seed> = decision_seeds().into_iter().chain(reconcile_seeds()).collect();
     let mut lines = Vec::new();
     let mut survivors = Vec::new();
     for seed in &seeds {
         let mut found = Vec::new();
         for property in seed.found_by {
-            match counterexample(seed.kept, seed.bounds, property) {
+            match counterexample(seed.clauses, seed.bounds, property) {
                 Some(path) => {
                     found.push(format!("{property} ({} steps)", path.clone().into_actions().len()));
                     println!("{}: {property}\n{}", seed.bug, trace::steps(&path));
@@ -168,41 +172,41 @@ fn every_clause_is_needed() {
                 None => survivors.push(format!("{}: {property}", seed.bug)),
             }
         }
-        lines.push(format!("{:<45} {}", seed.bug, found.join("; ")));
+        lines.push(format!("{:<48} {}", seed.bug, found.join("; ")));
     }
     println!("{}", lines.join("\n"));
-    assert_eq!(survivors, Vec::<String>::new(), "left out, and nothing breaks");
+    assert_eq!(survivors, Vec::<String>::new(), "left out, and no property breaks");
     let bugs: BTreeSet<&str> = seeds.iter().map(|seed| seed.bug).collect();
     assert_eq!((lines.len(), bugs.len()), (12 + 8, 12 + 8), "one line for each clause");
 }
 
-/// Some clauses back each other up. Removing one alone breaks nothing; the pairs are seeds above.
+/// Some clauses cover for each other: leaving out one of them breaks nothing. The pairs are seeds above.
 #[test]
 fn redundant_clauses_only_matter_in_pairs() {
-    let nets: [(&str, Bounds, Kept); 4] = [
+    let pairs: [(&str, Bounds, ModelClauses); 4] = [
         (
             "a live list that follows the copy is as new as every entry in it",
             KNOWN,
-            without(|kept| kept.clauses.release_compares_generations = false),
+            without(|clauses| clauses.decision.release_compares_generations = false),
         ),
         (
-            "an older list is found out by its generations, unless the rule is not in it",
+            "generations show that a list is too old, unless the rule is not in it",
             KNOWN,
-            without(|kept| kept.list_follows_copy = false),
+            without(|clauses| clauses.list_follows_copy = false),
         ),
         (
             "the decision itself waits for the entries",
             DELETED,
-            without(|kept| kept.store_rejects_change_with_entries = false),
+            without(|clauses| clauses.store_rejects_change_with_entries = false),
         ),
         (
-            "the store takes neither Disabled nor the finalizer's removal while there are entries",
+            "the API server rejects Disabled and the removal of the finalizer while there are entries",
             DELETED,
-            without(|kept| kept.clauses.change_waits_for_entries = false),
+            without(|clauses| clauses.decision.change_waits_for_entries = false),
         ),
     ];
-    for (net, bounds, kept) in nets {
-        let broken = counterexample(kept, bounds, I1);
-        assert!(broken.is_none(), "{net}:\n{}", broken.as_ref().map_or_else(String::new, trace::steps));
+    for (other, bounds, clauses) in pairs {
+        let broken = counterexample(clauses, bounds, I1);
+        assert!(broken.is_none(), "{other}:\n{}", broken.as_ref().map_or_else(String::new, trace::steps));
     }
 }

@@ -1,68 +1,69 @@
-//! Where the store ends when the user has stopped, the caches are fresh and every object gets its turn.
+//! The state that the store settles in when users change nothing, caches are current and all objects are reconciled.
 
 use crate::{
-    shell::{self, Kept, Next},
+    reconcile::{self, ModelClauses, Next},
     store::{Connection, Rule, SLOTS, Store},
 };
 
-/// Passes over all objects within which the store must be at rest.
+/// Maximum number of passes over all objects until nothing changes.
 const PASSES: usize = 8;
 
-/// In which order the objects get their turns in a pass.
+/// The order in which a pass reconciles the objects.
 #[derive(Clone, Copy, Debug)]
-pub enum Turns {
+pub enum Order {
     /// Connections, then rules.
     ConnectionsFirst,
     /// Rules, then connections, the last of each first.
     RulesFirst,
 }
 
-/// One pass.
-pub fn pass(kept: &Kept, store: &Store, turns: Turns) -> Store {
+/// Reconciles every object once.
+pub fn pass(clauses: &ModelClauses, store: &Store, order: Order) -> Store {
     let mut next = *store;
-    match turns {
-        Turns::ConnectionsFirst => {
-            (0..SLOTS).for_each(|at| connection_turn(kept, &mut next, at));
-            (0..SLOTS).for_each(|at| rule_turn(kept, &mut next, at));
+    match order {
+        Order::ConnectionsFirst => {
+            (0..SLOTS).for_each(|at| reconcile_connection(clauses, &mut next, at));
+            (0..SLOTS).for_each(|at| reconcile_rule(clauses, &mut next, at));
         }
-        Turns::RulesFirst => {
-            (0..SLOTS).rev().for_each(|at| rule_turn(kept, &mut next, at));
-            (0..SLOTS).rev().for_each(|at| connection_turn(kept, &mut next, at));
+        Order::RulesFirst => {
+            (0..SLOTS).rev().for_each(|at| reconcile_rule(clauses, &mut next, at));
+            (0..SLOTS).rev().for_each(|at| reconcile_connection(clauses, &mut next, at));
         }
     }
     next
 }
 
-fn connection_turn(kept: &Kept, store: &mut Store, at: usize) {
+fn reconcile_connection(clauses: &ModelClauses, store: &mut Store, at: usize) {
     let rules = store.rules;
     let connection = &mut store.connections[at];
-    if let Some(with_finalizer) = shell::with_finalizer(connection) {
+    if let Some(with_finalizer) = reconcile::with_finalizer(connection) {
         *connection = with_finalizer;
         return;
     }
-    let next = match shell::look(kept, connection, &rules, None) {
-        Next::List => shell::look(kept, connection, &rules, Some(&rules)),
+    let next = match reconcile::reconcile(clauses, connection, &rules, None) {
+        Next::ListRules => reconcile::reconcile(clauses, connection, &rules, Some(&rules)),
         decided => decided,
     };
     if let Next::Write(write) = next
-        && let Some(written) = shell::written(kept, connection, write)
+        && let Some(written) = reconcile::apply_write(clauses, connection, write)
     {
         *connection = written;
     }
 }
 
-fn rule_turn(kept: &Kept, store: &mut Store, at: usize) {
+fn reconcile_rule(clauses: &ModelClauses, store: &mut Store, at: usize) {
     let rule = store.rules[at];
     if rule.exists() {
-        store.rules[at].active_on = shell::activation(kept, rule, shell::sight(store, rule));
+        store.rules[at].active_on =
+            reconcile::activation(clauses, rule, reconcile::named_connection(store, rule));
     }
 }
 
-/// The store at rest, or nothing when it does not come to rest.
-pub fn settled(kept: &Kept, store: &Store, turns: Turns) -> Option<Store> {
+/// The store once nothing changes; `None` if it keeps changing.
+pub fn settled(clauses: &ModelClauses, store: &Store, order: Order) -> Option<Store> {
     let mut now = *store;
     for _ in 0..PASSES {
-        let next = pass(kept, &now, turns);
+        let next = pass(clauses, &now, order);
         if next == now {
             return Some(now);
         }
@@ -71,12 +72,12 @@ pub fn settled(kept: &Kept, store: &Store, turns: Turns) -> Option<Store> {
     None
 }
 
-/// Whether nothing is left to be done.
-pub fn at_rest(kept: &Kept, store: &Store) -> bool {
-    pass(kept, store, Turns::ConnectionsFirst) == *store
+/// Whether a pass changes nothing.
+pub fn is_stable(clauses: &ModelClauses, store: &Store) -> bool {
+    pass(clauses, store, Order::ConnectionsFirst) == *store
 }
 
-/// I4: every entry is one of a rule that wants this connection or is at work through it.
+/// I4: every entry is that of a rule that wants this connection or is Active on it.
 pub fn no_stale_entry(store: &Store) -> bool {
     store.connections.iter().enumerate().filter(|(_, connection)| connection.exists).all(
         |(at, connection)| {
@@ -88,15 +89,15 @@ pub fn no_stale_entry(store: &Store) -> bool {
     )
 }
 
-/// Whether what is declared is in force, or is held by a rule that wants its connection and is at work through it.
+/// Whether the declared state is effective, or blocked by a rule that wants its connection and is Active on it.
 pub fn declared_is_effective(store: &Store) -> bool {
-    store.rules.iter().filter(|rule| rule.exists()).all(|rule| rule_is_right(store, *rule))
+    store.rules.iter().filter(|rule| rule.exists()).all(|rule| rule_is_effective(store, *rule))
         && (0..SLOTS)
             .filter(|at| store.connections[*at].exists)
-            .all(|at| connection_is_right(store, at, &store.connections[at]))
+            .all(|at| connection_is_effective(store, at, &store.connections[at]))
 }
 
-fn rule_is_right(store: &Store, rule: Rule) -> bool {
+fn rule_is_effective(store: &Store, rule: Rule) -> bool {
     let connection = &store.connections[usize::from(rule.names)];
     let reserved = connection.exists && connection.entries[usize::from(rule.uid)] > 0;
     match rule.active_on {
@@ -105,7 +106,7 @@ fn rule_is_right(store: &Store, rule: Rule) -> bool {
     }
 }
 
-fn connection_is_right(store: &Store, at: usize, connection: &Connection) -> bool {
+fn connection_is_effective(store: &Store, at: usize, connection: &Connection) -> bool {
     let held = (0_u8..).zip(connection.entries).filter(|(_, generation)| *generation > 0).all(|(uid, _)| {
         let rule = store.rules.iter().find(|rule| rule.exists() && rule.uid == uid);
         rule.is_some_and(|rule| rule.wants(at) && rule.active_on == Some(connection.uid))

@@ -2,7 +2,7 @@
 
 use crate::{
     protocol::{Protocol, State},
-    shell::{self, Next, Sight, Write},
+    reconcile::{self, CachedConnection, Next, Write},
     store::{Rule, SLOTS, incarnation},
 };
 
@@ -12,7 +12,7 @@ pub enum Action {
     ToggleRule(u8),
     /// The user edits a rule.
     EditRule(u8),
-    /// The user points a rule at the other connection.
+    /// The user changes the connection that a rule names.
     MoveRule(u8),
     /// The user deletes a rule.
     DeleteRule(u8),
@@ -35,7 +35,7 @@ pub enum Action {
     /// A controller writes a decision based on a current or earlier live list.
     WriteFromList(u8, Write),
     /// A controller writes a rule's status, based on that of its connection.
-    WriteRule(u8, Sight, Option<u8>),
+    WriteRule(u8, CachedConnection, Option<u8>),
     /// A controller writes a status decided for an earlier version of the rule.
     WriteRuleLate(u8, Option<u8>),
 }
@@ -76,11 +76,11 @@ impl Protocol {
             steps.push(Action::WipeRule(name));
         }
         let mut outcomes = Vec::new();
-        for sight in self.sights(state, rule) {
-            let active_on = shell::activation(&self.kept, rule, sight);
+        for cached in self.cached_connections(state, rule) {
+            let active_on = reconcile::activation(&self.clauses, rule, cached);
             if active_on != rule.active_on && !outcomes.contains(&active_on) {
                 outcomes.push(active_on);
-                steps.push(Action::WriteRule(name, sight, active_on));
+                steps.push(Action::WriteRule(name, cached, active_on));
             }
         }
         for active_on in &state.pending_rules[usize::from(name)] {
@@ -108,7 +108,7 @@ impl Protocol {
         if state.wipes_left > 0 && (connection.disabled || !connection.empty()) {
             steps.push(Action::WipeConnection(name));
         }
-        if shell::with_finalizer(connection).is_some() {
+        if reconcile::with_finalizer(connection).is_some() {
             steps.push(Action::AddFinalizer(name));
         }
         let mut outcomes: Vec<Write> = Vec::new();
@@ -126,23 +126,23 @@ impl Protocol {
     }
 
     /// The versions of a rule's connection so far.
-    pub fn sights(&self, state: &State, rule: Rule) -> Vec<Sight> {
+    pub fn cached_connections(&self, state: &State, rule: Rule) -> Vec<CachedConnection> {
         let connection = &state.store.connections[usize::from(rule.names)];
         let now = incarnation(connection.uid);
-        let mut sights = Vec::new();
+        let mut versions = Vec::new();
         if !connection.exists || now > 0 {
-            sights.push(None);
+            versions.push(None);
         }
         if usize::from(rule.names) >= self.bounds.connections {
-            return sights;
+            return versions;
         }
         for uid in (0..=now).map(|before| rule.names + 2 * before) {
-            sights.push(Some((uid, None)));
+            versions.push(Some((uid, None)));
             let generations = state.seen_entries[usize::from(uid)][usize::from(rule.uid)];
             let seen = (0..8_u8).filter(|generation| generations >> generation & 1 == 1);
-            sights.extend(seen.map(|generation| Some((uid, Some(generation)))));
+            versions.extend(seen.map(|generation| Some((uid, Some(generation)))));
         }
-        sights
+        versions
     }
 
     /// The writes of a reconcile without a live list, for each combination of cached versions.
@@ -150,7 +150,8 @@ impl Protocol {
         for first in &state.seen_rules[0] {
             for second in &state.seen_rules[1] {
                 let read = [*first, *second];
-                if let Next::Write(write) = shell::look(&self.kept, &state.store.connections[at], &read, None)
+                if let Next::Write(write) =
+                    reconcile::reconcile(&self.clauses, &state.store.connections[at], &read, None)
                 {
                     each(read, write);
                 }

@@ -1,4 +1,4 @@
-//! The API server's state, as far as the protocol needs it, compact enough to keep millions.
+//! The state of the API server that the protocol depends on, compact enough to keep millions of them.
 
 use std::{
     fmt,
@@ -7,15 +7,15 @@ use std::{
 
 /// Maximum number of rules and of connections. A name is its slot number.
 pub const SLOTS: usize = 2;
-/// Maximum number of identities per kind: two incarnations of each name.
+/// Maximum number of UIDs per kind: an object and its successor for each name.
 pub const UIDS: usize = 2 * SLOTS;
 
-/// The name of an identity.
+/// The slot of the object with this UID.
 pub fn slot(uid: u8) -> usize {
     usize::from(uid) % SLOTS
 }
 
-/// How many objects of that name came before.
+/// How many objects of the same name existed before this one.
 pub fn incarnation(uid: u8) -> u8 {
     uid / 2
 }
@@ -23,9 +23,9 @@ pub fn incarnation(uid: u8) -> u8 {
 /// An `AutomationRule`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
-    /// Its identity: the slot, and two more for each incarnation.
+    /// `metadata.uid`: the slot, plus two for each earlier object of the name.
     pub uid: u8,
-    /// `metadata.generation`; 0 = there is no such rule.
+    /// `metadata.generation`; 0 if the rule does not exist.
     pub generation: u8,
     /// `spec.active`.
     pub active: bool,
@@ -36,7 +36,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// An unused name.
+    /// A name without an object.
     pub fn absent(uid: u8) -> Self {
         Self { uid, generation: 0, active: false, names: 0, active_on: None }
     }
@@ -68,9 +68,9 @@ impl Hash for Rule {
 
 /// A `DynamicsConnection`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(clippy::struct_excessive_bools)] // Independent facts of one stored object.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts of one stored object")]
 pub struct Connection {
-    /// Its identity: the slot, and two more for each incarnation.
+    /// `metadata.uid`: the slot, plus two for each earlier object of the name.
     pub uid: u8,
     pub exists: bool,
     /// Has our finalizer.
@@ -81,12 +81,12 @@ pub struct Connection {
     pub enabled: bool,
     /// `status.state` is Disabled.
     pub disabled: bool,
-    /// `status.activeRules`: by the rule's identity the generation of its entry; 0 = none.
+    /// `status.activeRules`: the generation of each rule's entry, by the rule's UID; 0 if it has none.
     pub entries: [u8; UIDS],
 }
 
 impl Connection {
-    /// As the user creates it.
+    /// As a user creates it.
     pub fn new(uid: u8, enabled: bool) -> Self {
         Self {
             uid,
@@ -99,12 +99,12 @@ impl Connection {
         }
     }
 
-    /// An unused name.
+    /// A name without an object.
     pub fn absent(uid: u8) -> Self {
         Self { exists: false, ..Self::new(uid, true) }
     }
 
-    /// Whether no rule is reserved here.
+    /// Whether there are no entries.
     pub fn empty(&self) -> bool {
         self.entries == [0; UIDS]
     }
@@ -140,7 +140,7 @@ impl fmt::Debug for Rule {
         if !self.exists() {
             return write!(f, "{name} absent");
         }
-        let wants = if self.active { "wants" } else { "off at" };
+        let wants = if self.active { "wants" } else { "does not want" };
         write!(f, "{name}@{} {wants} c{}", self.generation, self.names)?;
         match self.active_on {
             Some(uid) => write!(f, " ACTIVE on {}", ConnectionName(uid)),
@@ -153,7 +153,7 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = ConnectionName(self.uid);
         if !self.exists {
-            return write!(f, "{name} gone");
+            return write!(f, "{name} absent");
         }
         write!(f, "{name}")?;
         for (holds, word) in [

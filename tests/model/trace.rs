@@ -1,22 +1,22 @@
-//! A counterexample, one line per step.
+//! Prints a counterexample, step by step.
 
 use crate::{
     protocol::State,
-    shell::Write,
+    reconcile::Write,
     steps::Action,
     store::{ConnectionName, Entries, RuleName},
 };
 use stateright::Path;
 use std::fmt::{self, Write as _};
 
-/// The steps, each with the store it leaves behind.
+/// The steps, each with the store after it.
 pub fn steps(path: &Path<State, Action>) -> String {
     let mut text = String::new();
     let steps = path.clone().into_vec();
     let mut last: Option<Action> = None;
     for (number, (state, action)) in steps.into_iter().enumerate() {
-        let did = last.map_or_else(|| "at first".to_owned(), |action| format!("{action:?}"));
-        writeln!(text, "  {number:2}. {did}\n        {state:?}").expect("a String takes everything");
+        let did = last.map_or_else(|| "initial state".to_owned(), |action| format!("{action:?}"));
+        writeln!(text, "  {number:2}. {did}\n        {state:?}").expect("writing to a String does not fail");
         last = action;
     }
     text
@@ -24,8 +24,8 @@ pub fn steps(path: &Path<State, Action>) -> String {
 
 impl fmt::Debug for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.lets_go, self.disabled) {
-            (true, _) => write!(f, "takes the finalizer off"),
+        match (self.removes_finalizer, self.disabled) {
+            (true, _) => write!(f, "removes the finalizer"),
             (false, true) => write!(f, "{} and Disabled", Entries(self.entries)),
             (false, false) => write!(f, "{}", Entries(self.entries)),
         }
@@ -45,15 +45,15 @@ impl fmt::Debug for Action {
             Action::CreateConnection(name) => write!(f, "user recreates c{name}"),
             Action::WipeRule(name) => write!(f, "r{name} loses its status"),
             Action::WipeConnection(name) => write!(f, "c{name} loses its status"),
-            Action::AddFinalizer(name) => write!(f, "c{name}: finalizer on"),
+            Action::AddFinalizer(name) => write!(f, "c{name}: adds the finalizer"),
             Action::WriteFromCache(name, [first, second], write) => {
                 write!(f, "c{name}: {write:?}, cached: {first:?}")?;
                 if second.exists() { write!(f, ", {second:?}") } else { Ok(()) }
             }
             Action::WriteFromList(name, write) => write!(f, "c{name}: {write:?}, on a live list"),
-            Action::WriteRule(name, sight, active_on) => {
+            Action::WriteRule(name, cached, active_on) => {
                 write!(f, "r{name}: {}", Active(*active_on))?;
-                match sight {
+                match cached {
                     None => write!(f, ", its connection cached as absent"),
                     Some((uid, None)) => write!(f, ", {} cached without its entry", ConnectionName(*uid)),
                     Some((uid, Some(generation))) => {

@@ -1,4 +1,4 @@
-//! What the API promises: the committed definitions, the closed lists.
+//! The committed CRDs are current, and reasons are words with a summary.
 
 use postlink::api::{Reason, crds};
 use std::{collections::BTreeSet, fs, path::Path};

@@ -21,12 +21,12 @@ use uuid::Uuid;
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const TABLES: [&str; 3] = ["incident", "lead", "opportunity"];
 
-/// Close together, in any order.
+/// Times that are close together, in any order.
 pub fn near() -> impl Strategy<Value = Timestamp> {
     (-1200_i64..1200).prop_map(at)
 }
 
-/// Contents of a forged status.
+/// Times in a forged status.
 fn forged_time() -> impl Strategy<Value = Timestamp> {
     prop_oneof![
         8 => near(),
@@ -102,7 +102,7 @@ prop_compose! {
         deleted in option::weighted(0.2, near()),
         generation in 1_i64..4,
         observed_generation in -1_i64..4,
-        looked_at in prop::bool::weighted(0.9),
+        has_status in prop::bool::weighted(0.9),
         state in option::weighted(0.9, state()),
         conditions in connection_conditions(),
         organization_id in option::weighted(0.9, id()),
@@ -130,7 +130,7 @@ prop_compose! {
         status.active_rules = entries;
         status.metadata =
             in_force.map(|record_types| MetadataStatus { refreshed_at: refreshed.map(Time), record_types });
-        if !looked_at {
+        if !has_status {
             object.0.status = None;
         }
         object.0
@@ -159,7 +159,7 @@ prop_compose! {
         refers_to in select(&NAMES),
         since in option::of(near()),
         table in option::of(table()),
-        works in any::<bool>(),
+        is_active in any::<bool>(),
         on in option::of(uid()),
         mut conditions in vec(condition(), 0..3),
         active_from in option::weighted(0.8, forged_time()),
@@ -170,9 +170,9 @@ prop_compose! {
         object.0.spec.active = active;
         object.0.spec.since = since.map(Time);
         object.0.spec.link = table.map(|t| RuleLink { record_type: Some(t), notes: None });
-        if works {
-            let told = crate::fixtures::condition(ConditionType::Active, true, Reason::Reserved, at(-5));
-            conditions.insert(0, told);
+        if is_active {
+            let active = crate::fixtures::condition(ConditionType::Active, true, Reason::Reserved, at(-5));
+            conditions.insert(0, active);
         }
         let status = object.status();
         status.observed_generation = observed_generation;

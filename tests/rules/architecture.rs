@@ -1,4 +1,5 @@
-//! What the compiler does not check: decisions are pure, the crates do not know Postlink, and a file has one subject.
+//! What the compiler does not check: decisions are pure, the crates do not know Postlink, a file has one subject, and
+//! texts use US spelling.
 //! Each check is run on a violation too, so that none passes because it checks nothing.
 
 use std::{
@@ -43,6 +44,33 @@ const IMPURE: [&str; 27] = [
 const OURS: [&str; 5] = ["postlink", "dynamicsconnection", "automationrule", "arule", "dconn"];
 
 const LONGEST: usize = 450;
+
+/// Where the repository's own texts are; beside these, the Markdown files at the top.
+const TEXTS: [&str; 6] = ["charts", "crates", "docs", "examples", "src", "tests"];
+
+/// Beginnings of British words; this file names them, so it is not checked.
+const BRITISH: [&str; 17] = [
+    "analyse",
+    "behaviour",
+    "cancelled",
+    "catalogue",
+    "colour",
+    "favour",
+    "honour",
+    "labelled",
+    "licence",
+    "neighbour",
+    "normalis",
+    "optimisa",
+    "optimise",
+    "organis",
+    "recognis",
+    "rumour",
+    "serialis",
+];
+
+/// Names that others chose.
+const FOREIGN: [&str; 1] = ["run_until_cancelled_owned"];
 
 fn files(folder: &str) -> Vec<(String, String)> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -197,4 +225,25 @@ fn misshapen_files_are_found() {
     assert_eq!(found, BTreeSet::from([0, 1]));
     assert_eq!(misshapen("src/helpers/mod.rs", "//! X.\n").len(), 1);
     assert_eq!(misshapen("src/misc.rs", "//! X.\n").len(), 1);
+}
+
+fn british_words(path: &str, text: &str) -> Vec<String> {
+    let text = FOREIGN.iter().fold(text.to_lowercase(), |text, name| text.replace(name, ""));
+    let found = BRITISH.iter().filter(|word| text.contains(*word));
+    found.map(|word| format!("{path}: `{word}…` is British; use US spelling")).collect()
+}
+
+#[test]
+fn spelling_is_american() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = ["CHANGELOG.md", "CONTRIBUTING.md", "README.md"]
+        .map(|page| (page.to_owned(), fs::read_to_string(root.join(page)).unwrap()));
+    let texts = TEXTS.map(files).concat().into_iter().chain(pages);
+    let found: Vec<String> = texts
+        .filter(|(path, _)| path != "tests/rules/architecture.rs")
+        .flat_map(|(path, text)| british_words(&path, &text))
+        .collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert_eq!(british_words("x.rs", "// The Colours of neighbours.").len(), 2);
+    assert!(british_words("x.rs", "// The optimistic lock. token.run_until_cancelled_owned(x)").is_empty());
 }

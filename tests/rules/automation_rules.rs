@@ -1,6 +1,6 @@
 //! R8 and §4.1 in a rule's own status.
 
-use crate::fixtures::{Connection, DAY, Rule, at, connection, message, readiness, rule, told};
+use crate::fixtures::{Connection, DAY, Rule, at, condition_text, connection, message, readiness, rule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use postlink::{
     api::{
@@ -23,8 +23,8 @@ fn row(status: &AutomationRuleStatus) -> String {
     let list = &status.conditions;
     format!(
         "{} | {} | {} | {}",
-        told(list, ConditionType::Active),
-        told(list, ConditionType::HoldsConnection),
+        condition_text(list, ConditionType::Active),
+        condition_text(list, ConditionType::HoldsConnection),
         readiness(list),
         status.connection_uid.as_deref().unwrap_or("-")
     )
@@ -38,7 +38,7 @@ fn expect(rule: &Rule, named: Option<&Connection>, expected: &str) {
     // A second decision changes nothing.
     let mut again = rule.clone();
     again.0.status = Some(first.clone());
-    assert_eq!(row(&status(&again, named)), expected, "a second look says something else");
+    assert_eq!(row(&status(&again, named)), expected, "a second decision differs");
 }
 
 const RESERVED: &str = "True/Reserved | - | True | uid-contoso";
@@ -63,10 +63,10 @@ fn an_active_rule_stays_active_over_an_edit() {
 #[test]
 fn inactive_as_asked_is_ready() {
     let row = "False/Inactive | - | True | -";
-    for off in [rule("complaints").off(), rule("complaints").active_on("contoso").off()] {
+    for off in [rule("complaints").deactivated(), rule("complaints").active_on("contoso").deactivated()] {
         expect(&off, Some(&connection("contoso").reserve("complaints", 1)), row);
         expect(&off, None, row);
-        // Also when it would hold a connection or could not work.
+        // Also when the connection is Disabled or being deleted.
         expect(&off, Some(&connection("contoso").deleting(at(-5))), row);
         expect(&off, Some(&connection("contoso").state(ConnectionState::Disabled)), row);
     }
@@ -98,7 +98,7 @@ fn wanted_but_the_connection_is_full() {
     let full = (0..MAX_ACTIVE_RULES).fold(connection("contoso"), |c, i| c.reserve(&format!("rule-{i}"), 1));
     let row = "False/ConnectionFull | - | False+Reconciling | -";
     expect(&rule("late"), Some(&full), row);
-    // A rule that moves here from another connection says the same at once.
+    // A rule that moves here from another connection reports this at once.
     let moving = rule("late").active_on("fabrikam");
     expect(&moving, Some(&full), row);
     expect(&rule("rule-7").active_on("contoso"), Some(&full), RESERVED);
@@ -127,7 +127,7 @@ fn downtime_does_not_make_a_rule_inactive() {
         connection("contoso").state(ConnectionState::Expired),
         connection("contoso").unusable(Reason::CredentialsRejected),
         connection("contoso").unusable(Reason::OrganizationChanged),
-        connection("contoso").unseen(),
+        connection("contoso").never_reconciled(),
     ] {
         let contoso = contoso.reserve("complaints", 1);
         expect(&rule("complaints").active_on("contoso"), Some(&contoso), RESERVED);
@@ -147,7 +147,7 @@ fn r08_holding_rule_reports_holds_connection() {
         let text = message(&status(&active, Some(&held)).conditions, ConditionType::HoldsConnection);
         assert!(text.contains(word) && text.contains("spec.active to false"), "{text}");
     }
-    // Withdrawn: absent again.
+    // The request is withdrawn: the condition is removed.
     expect(&active, Some(&connection("contoso").reserve("holder", 1)), RESERVED);
 }
 
@@ -189,9 +189,9 @@ fn deleted_rule_releases() {
 fn active_from_is_creation_or_switch_on() {
     let contoso = connection("contoso");
     assert_eq!(status(&rule("new"), Some(&contoso)).active_from, Some(Time(at(-DAY))));
-    assert_eq!(status(&rule("new").off(), Some(&contoso)).active_from, None);
+    assert_eq!(status(&rule("new").deactivated(), Some(&contoso)).active_from, None);
     // Observed while inactive, activated later.
-    let switched = rule("late").off().waiting(Reason::Inactive);
+    let switched = rule("late").deactivated().inactive(Reason::Inactive);
     let mut switched = switched.generation(2);
     switched.0.spec.active = true;
     switched.status().active_from = None;
@@ -199,12 +199,12 @@ fn active_from_is_creation_or_switch_on() {
     // Kept while the rule is active, whatever else changes; removed when it is deactivated.
     let on = rule("on").active_on("contoso").active_from(at(-5)).generation(7);
     assert_eq!(status(&on, None).active_from, Some(Time(at(-5))));
-    assert_eq!(status(&on.off(), None).active_from, None);
+    assert_eq!(status(&on.deactivated(), None).active_from, None);
 }
 
 #[test]
 fn reconcile_requests_are_echoed() {
-    let mut asked = rule("complaints");
-    asked.0.metadata.annotations = Some([(RECONCILE_REQUESTED.to_owned(), "now".to_owned())].into());
-    assert_eq!(status(&asked, None).last_handled_reconcile_at.as_deref(), Some("now"));
+    let mut requested = rule("complaints");
+    requested.0.metadata.annotations = Some([(RECONCILE_REQUESTED.to_owned(), "now".to_owned())].into());
+    assert_eq!(status(&requested, None).last_handled_reconcile_at.as_deref(), Some("now"));
 }

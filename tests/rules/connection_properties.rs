@@ -1,4 +1,4 @@
-//! Invariants of connections and rules in any view, forged statuses included (§3, §4).
+//! Invariants of decisions about connections and rules, with any input, including forged statuses (§3, §4).
 
 use crate::{
     arbitrary::{any_connection, any_rule, connections, near, observation, rules},
@@ -15,7 +15,7 @@ use postlink::{
     domain::{
         automation_rule::{self, AutomationRuleView},
         connection::health::Observation,
-        connection::{ConnectionDecision, ConnectionView, DefaultClaim, Finalizer, decide},
+        connection::{ConnectionDecision, ConnectionView, DefaultClaim, Step, decide},
         facts::{ConnectionFacts, RuleFacts},
         reservations::Clauses,
     },
@@ -99,7 +99,7 @@ fn check(view: &View, decision: &ConnectionDecision) -> Result<(), TestCaseError
         prop_assert!(was || (view.live.is_some() && !view.in_flight && !deleting), "§4.4");
     }
     // §4.5
-    if decision.finalizer == Finalizer::Remove {
+    if decision.step == Step::RemoveFinalizer {
         prop_assert!(deleting && own_finalizer && stored.active_rules.is_empty());
         prop_assert!(status.active_rules.is_empty() && view.live.is_some() && !view.in_flight);
     }
@@ -122,7 +122,7 @@ fn check_entries(view: &View, decision: &ConnectionDecision, fenced: bool) -> Re
     let uid = view.uid();
     for entry in entries {
         let before = stored.iter().find(|e| e.uid == entry.uid);
-        prop_assert!(before.is_none_or(|b| b.generation <= entry.generation), "never goes back");
+        prop_assert!(before.is_none_or(|b| b.generation <= entry.generation), "a generation never decreases");
         let reads = view.live.as_ref().unwrap_or(&view.rules);
         let read = reads.iter().find(|r| r.uid == entry.uid);
         if before.is_none() {
@@ -168,7 +168,7 @@ proptest! {
     fn every_decision_about_a_connection_keeps_the_promises(view in view()) {
         let decision = view.decide();
         prop_assert_eq!(&decision, &view.decide(), "deterministic");
-        if decision.finalizer == Finalizer::Add {
+        if decision.step == Step::AddFinalizer {
             prop_assert_eq!(&decision.status, &view.connection.status.clone().unwrap_or_default());
         } else {
             check(&view, &decision)?;
@@ -178,7 +178,7 @@ proptest! {
     #[test]
     fn connection_status_is_written_once(view in view()) {
         let first = view.decide();
-        if first.finalizer != Finalizer::Keep || first.needs_live_list {
+        if !matches!(first.step, Step::Write | Step::AwaitProbe) {
             return Ok(());
         }
         let mut then = view.clone();
@@ -187,7 +187,7 @@ proptest! {
         if !lost_an_entry(&view) {
             prop_assert_eq!(&second, &first.status);
         }
-        // A regained entry may bring a record type back into force, which admits rules that wait for it.
+        // A restored entry may bring a record type back into force, which admits rules that wait for it.
         then.connection.status = Some(second.clone());
         prop_assert_eq!(then.decide().status, second);
     }
@@ -223,7 +223,7 @@ proptest! {
         // §4.1: False → True needs an entry of its current generation in that very connection.
         let facts = RuleFacts::of(&rule);
         if active && facts.active_on != status.connection_uid {
-            prop_assert_eq!(&facts.active_on, &None, "a move is made inactive first");
+            prop_assert_eq!(&facts.active_on, &None, "a moved rule is deactivated first");
             let entries = named.iter().flat_map(|c| &c.active_rules);
             let mut own = entries.filter(|e| e.uid == facts.uid);
             prop_assert!(own.any(|e| e.generation == facts.generation));

@@ -1,4 +1,4 @@
-//! A connection's decision with everything else as it is by default: nobody else there, nothing in flight.
+//! The input of a connection's decision. By default there are no other connections, no rules and no creations.
 
 use crate::fixtures::{Connection, ORG, Rule, at, credentials, organization};
 use jiff::Timestamp;
@@ -13,12 +13,12 @@ use postlink::{
 };
 use uuid::Uuid;
 
-/// What the instance answered at the beginning: in order, of [`ORG`], with both default tables.
-pub struct Asked(pub Observation);
+/// The last probe. By default it succeeded at `at(0)`, in [`ORG`], with both default tables.
+pub struct ProbeResult(pub Observation);
 
-pub fn asked() -> Asked {
+pub fn probe_result() -> ProbeResult {
     let both = vec!["incident".to_owned(), "lead".to_owned()];
-    Asked(Observation {
+    ProbeResult(Observation {
         at: at(0),
         answer: ProbeAnswer::Organization {
             organization: organization(ORG),
@@ -34,7 +34,7 @@ pub fn asked() -> Asked {
     })
 }
 
-impl Asked {
+impl ProbeResult {
     pub fn failing(mut self, failure: ProbeFailure) -> Self {
         self.0.answer = ProbeAnswer::Failure(failure);
         self.0.failures = 1;
@@ -62,19 +62,19 @@ impl Asked {
         self
     }
 
-    /// It was asked because of that reconcile request.
+    /// The probe answered this reconcile request.
     pub fn requested(mut self, requested: &str) -> Self {
         self.0.requested = Some(requested.into());
         self
     }
 
-    /// Since the tables were read, they could not be read again, so many times, the last time then.
+    /// Later reads of the tables failed, so many times, the last time at `at`.
     pub fn metadata_failure(mut self, times: u32, at: Timestamp) -> Self {
         self.0.metadata_failure = Some(MetadataFailure { at, times });
         self
     }
 
-    /// The tables were read when that refresh was asked for.
+    /// The tables were read for this refresh request.
     pub fn refreshed(mut self, requested: &str) -> Self {
         if let Some(tables) = &mut self.0.tables {
             tables.requested = Some(requested.into());
@@ -82,7 +82,7 @@ impl Asked {
         self
     }
 
-    /// Of the tables asked for, only these are there.
+    /// Of the requested tables, only these exist.
     pub fn has_only(mut self, tables: &[&str]) -> Self {
         if let Some(known) = &mut self.0.tables {
             known.usable = tables.iter().map(|t| (*t).to_owned()).collect();
@@ -91,7 +91,7 @@ impl Asked {
     }
 }
 
-/// One decision about a connection.
+/// The input of a decision.
 pub struct View<'a> {
     now: Timestamp,
     connection: &'a DynamicsConnection,
@@ -120,12 +120,8 @@ impl<'a> View<'a> {
         self
     }
 
-    pub fn told(self, told: Asked) -> Self {
-        self.maybe_told(Some(told))
-    }
-
-    pub fn maybe_told(mut self, told: Option<Asked>) -> Self {
-        self.observation = told.map(|t| t.0);
+    pub fn observation(mut self, result: impl Into<Option<ProbeResult>>) -> Self {
+        self.observation = result.into().map(|result| result.0);
         self
     }
 
@@ -134,13 +130,13 @@ impl<'a> View<'a> {
         self
     }
 
-    /// As the index has them.
+    /// The rules in the index.
     pub fn rules(mut self, rules: &[Rule]) -> Self {
         self.rules = rules.iter().map(Rule::facts).collect();
         self
     }
 
-    /// As a live list shows them; the index has the same.
+    /// The rules in the index and in a live list.
     pub fn live(mut self, rules: &[Rule]) -> Self {
         self = self.rules(rules);
         self.live = Some(self.rules.clone());

@@ -1,8 +1,8 @@
-//! The two tables of the documents, one test per cell: status of the instance (R13–R22), status of the record
-//! (R23–R27), each for a post that is linked and for one that is not.
+//! The two documented tables, one test per cell: the status of the instance (R13–R22) and of the record (R23–R27), each
+//! for a linked and an unlinked post.
 
 use crate::{
-    fixtures::{AWAY, DAY, OTHER_ORG, at, connection, rule},
+    fixtures::{DAY, OTHER_ORG, UNAVAILABLE, at, connection, rule},
     scene::{CASE, Scene, activity, link_through, linked, request_to, scene},
 };
 use jiff::SignedDuration;
@@ -21,7 +21,7 @@ fn after_deletion() -> Scene {
     scene
 }
 
-/// The organization of `contoso` is connected again, some time later.
+/// An hour later, the organization of `contoso` is connected again.
 fn reassociate(scene: &mut Scene, name: &str) {
     scene.now += SignedDuration::from_hours(1);
     scene.connections.push(connection(name).uid("uid-again").created(scene.now));
@@ -55,7 +55,7 @@ fn deleted_linked_not_relinked_is_restored() {
         assert_eq!(link.social_activity_id, original.social_activity_id);
         assert_eq!(link.linked_at, original.linked_at, "it is the original link");
         assert_eq!((link.connection.name.as_str(), link.connection.uid.as_str()), (name, "uid-again"));
-        assert!(scene.made.is_empty());
+        assert!(scene.creations.is_empty());
     }
 }
 
@@ -64,32 +64,32 @@ fn deleted_linked_not_relinked_activity_gone() {
     let mut scene = after_deletion();
     scene.activities.clear();
     reassociate(&mut scene, "contoso");
-    // As R25: nothing is created again, the intent counts as used.
+    // As in R25, no new activity is created: the intent was acted on.
     scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
-    assert!(scene.made.is_empty());
-    // It does not come back when the activity does.
+    assert!(scene.creations.is_empty());
+    // The link is not restored if the activity exists again.
     scene.activities.insert(activity(crate::fixtures::ORG, 1), None);
     scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
 }
 
 #[test]
 fn deleted_unlinked_offers_no_instance() {
-    let mut scene = after_deletion().wish(DesiredLink::ByRule);
+    let mut scene = after_deletion().desired(DesiredLink::ByRule);
     scene.post.status = postlink::api::PostLinkStatus::default();
     scene.edit(DesiredLink::ByHand(request_to("contoso")));
     scene.expect("False/ConnectionNotFound | - | - | False+Reconciling");
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
 }
 
 #[test]
 fn deleted_unlinked_can_use_any_enabled_instance() {
-    let mut scene = scene().with(connection("fabrikam").org(OTHER_ORG)).asks(request_to("fabrikam"));
+    let mut scene = scene().with(connection("fabrikam").org(OTHER_ORG)).requests(request_to("fabrikam"));
     scene.expect(LINKED);
 }
 
-/// The three states in which the connection is there but not enabled.
+/// The states of a connection that exists and is not Enabled.
 fn not_enabled() -> Vec<ConnectionState> {
-    [ConnectionState::Disabled].into_iter().chain(AWAY.map(|(state, _)| state)).collect()
+    [ConnectionState::Disabled].into_iter().chain(UNAVAILABLE.map(|(state, _)| state)).collect()
 }
 
 #[test]
@@ -102,11 +102,11 @@ fn disabled_downtime_expired_linked_keeps_link_with_error() {
         let mut scene = linked();
         let before = scene.post.status.link.clone();
         *scene.connection("contoso") = connection("contoso").state(state);
-        // Whatever happened in the instance meanwhile (R27).
+        // A change in the instance is not noticed meanwhile (R27).
         scene.activities.clear();
         scene.expect(error);
         assert_eq!(scene.post.status.link, before);
-        // R19: enabling brings the details back, and only now is the change noticed.
+        // R19: once enabled, the details are read again, and the change is noticed.
         *scene.connection("contoso") = connection("contoso");
         scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
     }
@@ -140,10 +140,10 @@ fn disabled_downtime_expired_unlinked_offers_no_instance() {
         (ConnectionState::Downtime, "False/InstanceDowntime | - | - | False+Reconciling"),
         (ConnectionState::Expired, "False/InstanceExpired | - | - | False+Stalled"),
     ] {
-        let mut scene = scene().with(connection("contoso").state(state)).asks(request_to("contoso"));
+        let mut scene = scene().with(connection("contoso").state(state)).requests(request_to("contoso"));
         scene.expect(row);
-        assert!(scene.made.is_empty());
-        // R22: any enabled instance the user picks.
+        assert!(scene.creations.is_empty());
+        // R22: the user can choose any Enabled connection.
         scene.connections.push(connection("fabrikam").org(OTHER_ORG));
         scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
     }
@@ -156,7 +156,7 @@ fn disabled_downtime_expired_unlinked_without_intent_is_ready() {
     }
 }
 
-/// R23–R26 for a linked post, with every answer an Enabled instance can give.
+/// R23–R26 for a linked post, with every result of a check in an Enabled instance.
 #[test]
 fn record_status_linked_breaks_and_frees_the_post() {
     let other = Some(("lead".to_owned(), CASE));
@@ -166,7 +166,7 @@ fn record_status_linked_breaks_and_frees_the_post() {
     let dissociated = "False/RecordDissociated | - | RecordDissociated | True";
     let deleted = "False/RecordDeleted | - | RecordDeleted | True";
     let activity_deleted = "False/SocialActivityDeleted | - | SocialActivityDeleted | True";
-    for (seen, row) in [
+    for (activity_state, row) in [
         (activity(same.clone(), None), LINKED),
         (activity(same.clone(), Some(true)), LINKED),
         (activity(None, Some(true)), dissociated),
@@ -180,43 +180,44 @@ fn record_status_linked_breaks_and_frees_the_post() {
         // The activity is deleted along with its record; the message names the record.
         (ActivityState::Gone { record_exists: Some(false) }, deleted),
     ] {
-        let mut scene = linked().seen(seen.clone());
+        let mut scene = linked().activity_state(activity_state.clone());
         scene.expect(row);
-        assert!(scene.made.is_empty(), "{seen:?}");
+        assert!(scene.creations.is_empty(), "{activity_state:?}");
     }
     // The same id in another table: ids are unique, so it counts as the same record.
-    linked().seen(activity(other, None)).expect(LINKED);
+    linked().activity_state(activity(other, None)).expect(LINKED);
 }
 
 #[test]
 fn record_status_linked_without_a_record_yet() {
     let mut link = link_through("contoso");
     link.record = None;
-    let scene = || scene().with(connection("contoso")).asks(request_to("contoso")).linked(link.clone());
+    let scene = || scene().with(connection("contoso")).requests(request_to("contoso")).linked(link.clone());
     let none = ActivityState::Exists { regarding: None, record_exists: None };
-    scene().seen(none).expect("True/LinkedByHand | False/RecordPending | - | True");
-    let gone = ActivityState::Gone { record_exists: None };
-    scene().seen(gone).expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
+    scene().activity_state(none).expect("True/LinkedByHand | False/RecordPending | - | True");
+    let deleted = ActivityState::Gone { record_exists: None };
+    scene().activity_state(deleted).expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
 }
 
 /// R27: an answer counts only from an Enabled instance whose organization id is the link's.
 #[test]
 fn r27_unreachable_never_means_record_gone() {
-    let gone = [
+    let results = [
         ActivityState::Gone { record_exists: Some(false) },
         ActivityState::Exists { regarding: None, record_exists: Some(false) },
     ];
-    let mut cannot = not_enabled().into_iter().map(|s| connection("contoso").state(s)).collect::<Vec<_>>();
-    cannot.push(connection("contoso").org(OTHER_ORG));
+    let mut unreachable =
+        not_enabled().into_iter().map(|s| connection("contoso").state(s)).collect::<Vec<_>>();
+    unreachable.push(connection("contoso").org(OTHER_ORG));
     for reason in ["SecretNotFound", "SecretInvalid", "CredentialsRejected", "AccessDenied", "HostNotAllowed"]
     {
-        cannot.push(connection("contoso").unusable(postlink::api::Reason::parse(reason).unwrap()));
+        unreachable.push(connection("contoso").unusable(postlink::api::Reason::parse(reason).unwrap()));
     }
-    cannot.push(connection("contoso").unusable(postlink::api::Reason::OrganizationChanged));
-    cannot.push(connection("contoso").unseen());
-    for contoso in cannot {
-        for seen in gone.clone() {
-            let mut scene = linked().seen(seen);
+    unreachable.push(connection("contoso").unusable(postlink::api::Reason::OrganizationChanged));
+    unreachable.push(connection("contoso").never_reconciled());
+    for contoso in unreachable {
+        for activity_state in results.clone() {
+            let mut scene = linked().activity_state(activity_state);
             *scene.connection("contoso") = contoso.clone();
             scene.settle();
             assert!(scene.post.status.link.is_some(), "{:?}", contoso.facts());
@@ -226,7 +227,7 @@ fn r27_unreachable_never_means_record_gone() {
 
 #[test]
 fn r14_restores_through_oldest_connection_created_after_removal() {
-    let scene = scene().lost(RemovalCause::ConnectionDeleted);
+    let scene = scene().link_removed(RemovalCause::ConnectionDeleted);
     let removed = scene.post.status.removed_link.unwrap();
     let removed_at = removed.removed_at.0;
     let after = |seconds| removed_at + SignedDuration::from_secs(seconds);
@@ -237,12 +238,16 @@ fn r14_restores_through_oldest_connection_created_after_removal() {
     let old = connection("second").created(at(-DAY));
     let young = connection("young").created(after(60));
     let younger = connection("younger").created(after(120));
-    assert_eq!(pick(std::slice::from_ref(&old)), None, "it was there before: not a re-association");
+    assert_eq!(
+        pick(std::slice::from_ref(&old)),
+        None,
+        "it existed before the removal, so it is no reassociation"
+    );
     assert_eq!(pick(&[younger.clone(), young.clone(), old]), Some("young".into()), "the oldest of several");
-    let twins = [connection("b").created(after(60)), connection("a").created(after(60))];
-    assert_eq!(pick(&twins), Some("a".into()), "then by name");
+    let same_age = [connection("b").created(after(60)), connection("a").created(after(60))];
+    assert_eq!(pick(&same_age), Some("a".into()), "then by name");
     let mut leaving = young.clone();
-    leaving.0.spec.enabled = false; // The wish is stored, the state not written yet.
+    leaving.0.spec.enabled = false; // Requested, and not yet Disabled.
     for not_now in [
         leaving,
         young.clone().org(OTHER_ORG),
@@ -252,7 +257,7 @@ fn r14_restores_through_oldest_connection_created_after_removal() {
         young.clone().unusable(postlink::api::Reason::OrganizationChanged),
         young.clone().unusable(postlink::api::Reason::SecretNotFound),
         young.clone().deleting(after(70)),
-        young.clone().unseen(),
+        young.clone().never_reconciled(),
     ] {
         assert_eq!(pick(std::slice::from_ref(&not_now)), None, "{:?}", not_now.facts());
     }
@@ -261,10 +266,10 @@ fn r14_restores_through_oldest_connection_created_after_removal() {
 #[test]
 fn r14_held_deletion_counts_from_its_request() {
     let mut scene = linked();
-    let asked = scene.now - SignedDuration::from_hours(48);
-    scene.delete_connection("contoso").gone.insert("uid-contoso".into(), Some(asked));
-    // CreationResult while the deletion was held: after the request, before the removal.
-    scene.connections.push(connection("service-desk").created(asked + SignedDuration::from_hours(24)));
+    let requested = scene.now - SignedDuration::from_hours(48);
+    scene.delete_connection("contoso").deleted_connections.insert("uid-contoso".into(), Some(requested));
+    // Created while the deletion was held: after the request, before the connection was removed.
+    scene.connections.push(connection("service-desk").created(requested + SignedDuration::from_hours(24)));
     scene.expect(RESTORED);
 }
 
@@ -276,7 +281,7 @@ fn r14_restores_only_links_removed_with_their_connection() {
         RemovalCause::RecordDeleted,
         RemovalCause::SocialActivityDeleted,
     ] {
-        let mut scene = scene().lost(cause);
+        let mut scene = scene().link_removed(cause);
         reassociate(&mut scene, "contoso");
         scene.expect(&format!("False/{cause:?} | - | {cause:?} | True"));
     }
@@ -289,23 +294,23 @@ fn r14_restore_precedes_intent_and_rules() {
     scene.expect(RESTORED);
     let mut scene = scene_of_rules();
     scene.expect(RESTORED);
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
 }
 
 fn scene_of_rules() -> Scene {
-    let mut scene = scene().lost(RemovalCause::ConnectionDeleted);
+    let mut scene = scene().link_removed(RemovalCause::ConnectionDeleted);
     reassociate(&mut scene, "contoso");
-    let scene = scene.working(rule("complaints").since(at(-DAY)));
+    let scene = scene.active_rule(rule("complaints").since(at(-DAY)));
     scene
         .with(connection("fabrikam").org(OTHER_ORG))
-        .working(rule("more").refers_to("fabrikam").since(at(-DAY)))
+        .active_rule(rule("more").refers_to("fabrikam").since(at(-DAY)))
 }
 
 #[test]
 fn r12_removing_a_link_sends_nothing() {
     use postlink::domain::post_link::Step;
-    // By unlink, by deletion of the connection, by deletion of the post itself.
-    assert_eq!(linked().wish(DesiredLink::Unlink).decide(None).step, Step::Write);
+    // By unlinking, by deleting the connection, and by deleting the PostLink.
+    assert_eq!(linked().desired(DesiredLink::Unlink).decide(None).step, Step::Write);
     let mut scene = linked();
     scene.delete_connection("contoso");
     assert_eq!(scene.decide(None).step, Step::Write);

@@ -26,7 +26,7 @@ pub fn at(seconds: i64) -> Timestamp {
     start + SignedDuration::from_secs(seconds)
 }
 
-/// A condition as it would be stored.
+/// A condition as it is stored.
 pub fn condition(
     type_: ConditionType,
     status: impl Into<ConditionStatus>,
@@ -44,7 +44,7 @@ pub fn condition(
 }
 
 /// `True/Connected`, or `-` when the condition is absent.
-pub fn told(list: &[Condition], type_: ConditionType) -> String {
+pub fn condition_text(list: &[Condition], type_: ConditionType) -> String {
     conditions::find(list, type_).map_or_else(|| "-".into(), |c| format!("{}/{}", c.status, c.reason))
 }
 
@@ -53,7 +53,7 @@ pub fn message(list: &[Condition], type_: ConditionType) -> String {
     conditions::find(list, type_).map_or_else(String::new, |c| c.message.clone())
 }
 
-/// `True`, `False+Reconciling`, `False+Stalled`, `Unknown+Reconciling`: what `Ready` and its two companions say.
+/// `True`, `False+Reconciling`, `False+Stalled` or `Unknown+Reconciling`: `Ready`, then `Reconciling` or `Stalled`.
 pub fn readiness(list: &[Condition]) -> String {
     let Some(ready) = conditions::find(list, ConditionType::Ready) else { return "-".into() };
     let mut text = ready.status.to_string();
@@ -66,8 +66,8 @@ pub fn readiness(list: &[Condition]) -> String {
     text
 }
 
-/// The two states an instance can be in besides Enabled, with the reason its links give (R17, R18).
-pub const AWAY: [(ConnectionState, Reason); 2] = [
+/// The states of an instance that is unavailable, with the reason in the conditions of links (R17, R18).
+pub const UNAVAILABLE: [(ConnectionState, Reason); 2] = [
     (ConnectionState::Downtime, Reason::InstanceDowntime),
     (ConnectionState::Expired, Reason::InstanceExpired),
 ];
@@ -76,12 +76,12 @@ pub const AWAY: [(ConnectionState, Reason); 2] = [
 #[derive(Clone)]
 pub struct Connection(pub DynamicsConnection);
 
-/// An Enabled connection to [`ORG`], two days old, with our finalizer; its UID is `uid-<name>`.
-/// A Secret of that name.
+/// A reference to the Secret of that name.
 pub fn credentials(name: &str) -> Credentials {
     Credentials { secret_ref: Some(SecretRef { name: name.into() }), workload_identity: None }
 }
 
+/// An Enabled connection to [`ORG`], two days old, with our finalizer; its UID is `uid-<name>`.
 pub fn connection(name: &str) -> Connection {
     let mut object = DynamicsConnection::new(
         name,
@@ -116,7 +116,7 @@ pub fn connection(name: &str) -> Connection {
     Connection(object)
 }
 
-/// An organization, as it names itself.
+/// An organization as its instance describes it.
 pub fn organization(id: Uuid) -> Organization {
     Organization {
         id,
@@ -138,7 +138,7 @@ impl Connection {
         self
     }
 
-    /// As the instance's state makes it (R17, R18), or our own `enabled: false` (R5).
+    /// A connection in that state: of the instance (R17, R18), or Disabled by `enabled: false` (R5).
     pub fn state(mut self, state: ConnectionState) -> Self {
         self.status().state = Some(state);
         match state {
@@ -152,13 +152,13 @@ impl Connection {
         }
     }
 
-    /// Credentials, Secret, host or organization cannot be used; the state stays as last known.
+    /// Its credentials, Secret, host or organization cannot be used; the state is the last known one.
     pub fn unusable(self, reason: Reason) -> Self {
         self.ready(false, reason)
     }
 
-    /// As it is before anybody looked at it.
-    pub fn unseen(mut self) -> Self {
+    /// It has no status yet.
+    pub fn never_reconciled(mut self) -> Self {
         self.0.status = None;
         self
     }
@@ -180,8 +180,8 @@ impl Connection {
 
     pub fn default_since(mut self, when: Timestamp) -> Self {
         self.0.spec.default = true;
-        let told = condition(ConditionType::Default, true, Reason::DefaultConnection, when);
-        self.status().conditions.push(told);
+        let default = condition(ConditionType::Default, true, Reason::DefaultConnection, when);
+        self.status().conditions.push(default);
         self
     }
 
@@ -197,12 +197,12 @@ impl Connection {
         self
     }
 
-    /// `enabled: false` is stored and held by a rule since then (§4.6).
+    /// It has `enabled: false`, which an active rule has blocked since then (§4.6).
     pub fn disable_refused(mut self, since: Timestamp) -> Self {
         self.0.spec.enabled = false;
         self = self.reserve("holder", 1);
-        let told = condition(ConditionType::DisableRefused, true, Reason::UsedByActiveRules, since);
-        self.status().conditions.push(told);
+        let refused = condition(ConditionType::DisableRefused, true, Reason::UsedByActiveRules, since);
+        self.status().conditions.push(refused);
         self
     }
 
@@ -215,7 +215,7 @@ impl Connection {
 #[derive(Clone)]
 pub struct Rule(pub AutomationRule);
 
-/// A rule for connection `contoso`, a day old, asked to be active, never looked at; its UID is `uid-<name>`.
+/// A rule for connection `contoso`, a day old, with `active: true` and no status; its UID is `uid-<name>`.
 pub fn rule(name: &str) -> Rule {
     let mut object = AutomationRule::new(
         name,
@@ -238,7 +238,7 @@ impl Rule {
         self.0.status.get_or_insert_default()
     }
 
-    /// Its `Active` is True on `uid-<connection>`.
+    /// Its `Active` condition is True, on `uid-<connection>`.
     pub fn active_on(mut self, connection: &str) -> Self {
         let generation = self.0.metadata.generation.unwrap_or_default();
         let from = self.0.metadata.creation_timestamp.clone();
@@ -250,8 +250,8 @@ impl Rule {
         self
     }
 
-    /// Its `Active` is False, for that reason.
-    pub fn waiting(mut self, reason: Reason) -> Self {
+    /// Its `Active` condition is False, for that reason.
+    pub fn inactive(mut self, reason: Reason) -> Self {
         let generation = self.0.metadata.generation.unwrap_or_default();
         let from = self.0.metadata.creation_timestamp.clone();
         let status = self.status();
@@ -261,13 +261,13 @@ impl Rule {
         self
     }
 
-    /// Where `connectionRef` points.
+    /// `spec.connectionRef` names this connection.
     pub fn refers_to(mut self, connection: &str) -> Self {
         self.0.spec.connection_ref.name = connection.into();
         self
     }
 
-    pub fn off(mut self) -> Self {
+    pub fn deactivated(mut self) -> Self {
         self.0.spec.active = false;
         self
     }
@@ -307,8 +307,8 @@ impl Rule {
     }
 }
 
-/// An active rule and the connection `contoso` that has it reserved: both sides say so (§4.1).
-pub fn at_work(rule: Rule, connection: Connection) -> (Rule, Connection) {
+/// The rule as Active, and the connection with its reservation: both sides of §4.1.
+pub fn activated(rule: Rule, connection: Connection) -> (Rule, Connection) {
     let name = rule.0.metadata.name.clone().unwrap();
     let generation = rule.0.metadata.generation.unwrap_or_default();
     let connection_name = connection.0.metadata.name.clone().unwrap();

@@ -1,8 +1,10 @@
-//! R17, R18, R20, R27 and §3: how an instance's answer affects state and Ready; R9: missing tables.
+//! R17, R18, R20, R27 and §3: how a probe affects state and Ready; R9: missing tables.
 
 use crate::{
-    connection_scene::{asked, view},
-    fixtures::{Connection, ORG, OTHER_ORG, connection, message, organization, readiness, rule, told},
+    connection_scene::{probe_result, view},
+    fixtures::{
+        Connection, ORG, OTHER_ORG, condition_text, connection, message, organization, readiness, rule,
+    },
 };
 use jiff::SignedDuration;
 use postlink::{
@@ -13,7 +15,7 @@ use postlink::{
     },
 };
 
-const KEPT: Option<ConnectionState> = None;
+const UNCHANGED: Option<ConnectionState> = None;
 
 /// Every failure with its state (None: as last known), reason and readiness.
 fn table() -> Vec<(ProbeFailure, Option<ConnectionState>, Reason, &'static str)> {
@@ -33,25 +35,25 @@ fn table() -> Vec<(ProbeFailure, Option<ConnectionState>, Reason, &'static str)>
         (ProbeFailure::UnexpectedResponse, Some(Downtime), Reason::InstanceDowntime, waits),
         (ProbeFailure::Failing, Some(Downtime), Reason::InstanceDowntime, waits),
         (ProbeFailure::Certificate, Some(Downtime), Reason::InstanceDowntime, waits),
-        (ProbeFailure::SignInUnavailable, KEPT, Reason::SignInUnavailable, waits),
-        (ProbeFailure::CredentialsRejected, KEPT, Reason::CredentialsRejected, stalled),
-        (ProbeFailure::AccessDenied, KEPT, Reason::AccessDenied, stalled),
-        (ProbeFailure::SecretNotFound("key".into()), KEPT, Reason::SecretNotFound, waits),
-        (ProbeFailure::SecretInvalid("no tenantId".into()), KEPT, Reason::SecretInvalid, stalled),
-        (ProbeFailure::HostNotAllowed, KEPT, Reason::HostNotAllowed, stalled),
-        (ProbeFailure::AddressNotAllowed, KEPT, Reason::AddressNotAllowed, stalled),
+        (ProbeFailure::SignInUnavailable, UNCHANGED, Reason::SignInUnavailable, waits),
+        (ProbeFailure::CredentialsRejected, UNCHANGED, Reason::CredentialsRejected, stalled),
+        (ProbeFailure::AccessDenied, UNCHANGED, Reason::AccessDenied, stalled),
+        (ProbeFailure::SecretNotFound("key".into()), UNCHANGED, Reason::SecretNotFound, waits),
+        (ProbeFailure::SecretInvalid("no tenantId".into()), UNCHANGED, Reason::SecretInvalid, stalled),
+        (ProbeFailure::HostNotAllowed, UNCHANGED, Reason::HostNotAllowed, stalled),
+        (ProbeFailure::AddressNotAllowed, UNCHANGED, Reason::AddressNotAllowed, stalled),
     ]
 }
 
 #[test]
 fn every_failure_has_its_state_and_reason() {
-    for (failure, state, reason, trio) in table() {
+    for (failure, state, reason, ready) in table() {
         for known in [ConnectionState::Enabled, ConnectionState::Downtime, ConnectionState::Expired] {
             let contoso = connection("contoso").state(known);
-            let status = view(&contoso).told(asked().failing(failure.clone())).decide().status;
+            let status = view(&contoso).observation(probe_result().failing(failure.clone())).decide().status;
             assert_eq!(status.state, Some(state.unwrap_or(known)), "{failure:?} after {known:?}");
-            assert_eq!(told(&status.conditions, ConditionType::Ready), format!("False/{reason}"));
-            assert_eq!(readiness(&status.conditions), trio, "{failure:?}");
+            assert_eq!(condition_text(&status.conditions, ConditionType::Ready), format!("False/{reason}"));
+            assert_eq!(readiness(&status.conditions), ready, "{failure:?}");
             assert_eq!(status.organization, Some(organization(ORG)), "what was known stays known");
         }
     }
@@ -60,9 +62,12 @@ fn every_failure_has_its_state_and_reason() {
 #[test]
 fn first_failure_sets_state_only_if_conclusive() {
     for (failure, state, reason, _) in table() {
-        let status = view(&connection("contoso").unseen()).told(asked().failing(failure)).decide().status;
+        let status = view(&connection("contoso").never_reconciled())
+            .observation(probe_result().failing(failure))
+            .decide()
+            .status;
         assert_eq!(status.state, state);
-        assert_eq!(told(&status.conditions, ConditionType::Ready), format!("False/{reason}"));
+        assert_eq!(condition_text(&status.conditions, ConditionType::Ready), format!("False/{reason}"));
         assert_eq!((status.organization, status.connected_on), (None, None));
     }
 }
@@ -79,7 +84,8 @@ fn r18_expired_needs_positive_evidence() {
 
 #[test]
 fn disabled_only_means_enabled_false() {
-    let ProbeAnswer::Organization { organization, friendly_name, accepts_social_data, .. } = asked().0.answer
+    let ProbeAnswer::Organization { organization, friendly_name, accepts_social_data, .. } =
+        probe_result().0.answer
     else {
         panic!()
     };
@@ -92,7 +98,7 @@ fn disabled_only_means_enabled_false() {
 
 #[test]
 fn throttling_does_not_change_the_state() {
-    let throttled = || asked().failing(ProbeFailure::Throttled);
+    let throttled = || probe_result().failing(ProbeFailure::Throttled);
     for (contoso, state, ready) in [
         (connection("contoso"), Some(ConnectionState::Enabled), "True/Connected"),
         (
@@ -105,21 +111,24 @@ fn throttling_does_not_change_the_state() {
             Some(ConnectionState::Enabled),
             "False/OrganizationChanged",
         ),
-        (connection("contoso").unseen(), None, "Unknown/Connecting"),
+        (connection("contoso").never_reconciled(), None, "Unknown/Connecting"),
     ] {
-        let status = view(&contoso).told(throttled()).decide().status;
+        let status = view(&contoso).observation(throttled()).decide().status;
         assert_eq!(status.state, state);
-        assert_eq!(told(&status.conditions, ConditionType::Ready), ready);
-        // A restart keeps it too, until the next probe.
+        assert_eq!(condition_text(&status.conditions, ConditionType::Ready), ready);
+        // Also after a restart, before the first probe.
         let status = view(&contoso).decide().status;
-        assert_eq!((status.state, told(&status.conditions, ConditionType::Ready)), (state, ready.to_owned()));
+        assert_eq!(
+            (status.state, condition_text(&status.conditions, ConditionType::Ready)),
+            (state, ready.to_owned())
+        );
     }
 }
 
 #[test]
 fn r17_r18_recovery_is_automatic() {
     for state in [ConnectionState::Downtime, ConnectionState::Expired] {
-        let status = view(&connection("contoso").state(state)).told(asked()).decide().status;
+        let status = view(&connection("contoso").state(state)).observation(probe_result()).decide().status;
         assert_eq!(status.state, Some(ConnectionState::Enabled));
         assert_eq!(readiness(&status.conditions), "True");
     }
@@ -127,15 +136,16 @@ fn r17_r18_recovery_is_automatic() {
 
 #[test]
 fn changed_organization_keeps_the_known_id_and_state() {
-    let verdict = evaluate(&asked().organization(OTHER_ORG).0.answer, Some(&organization(ORG)), "h");
+    let verdict = evaluate(&probe_result().organization(OTHER_ORG).0.answer, Some(&organization(ORG)), "h");
     assert_eq!((verdict.state, verdict.organization), (None, Some(organization(ORG))));
     assert_eq!(verdict.problem.unwrap().0, Reason::OrganizationChanged);
 }
 
 #[test]
 fn instance_refusing_social_data_is_connected() {
-    let status = view(&connection("contoso")).told(asked().refuses_social_data()).decide().status;
-    assert_eq!(told(&status.conditions, ConditionType::Ready), "True/Connected");
+    let status =
+        view(&connection("contoso")).observation(probe_result().refuses_social_data()).decide().status;
+    assert_eq!(condition_text(&status.conditions, ConditionType::Ready), "True/Connected");
     assert!(message(&status.conditions, ConditionType::Ready).contains("does not accept social data"));
 }
 
@@ -144,21 +154,22 @@ fn failed_probes_back_off_to_the_probe_interval() {
     let (probe, secs) = (SignedDuration::from_mins(5), SignedDuration::from_secs);
     let waits = |failure: ProbeFailure| {
         [1, 2, 3, 4, 5, 6, u32::MAX].map(|failures| {
-            let mut told = asked().failing(failure.clone()).0;
-            told.failures = failures;
-            retry_after(&told, probe)
+            let mut result = probe_result().failing(failure.clone()).0;
+            result.failures = failures;
+            retry_after(&result, probe)
         })
     };
     let away = [secs(15), secs(30), secs(60), secs(120), secs(240), probe, probe];
     assert_eq!(waits(ProbeFailure::Unreachable), away);
-    // Not the instance's fault: the API server failed to return the Secret, usually only briefly.
-    let not_asked = [secs(1), secs(2), secs(4), secs(8), secs(16), secs(32), probe];
-    assert_eq!(waits(ProbeFailure::NotAsked), not_asked);
-    let away = view(&connection("contoso")).told(asked().failing(ProbeFailure::Unreachable)).decide();
-    assert!(!away.requeue.unwrap().periodic, "its recovery is waited for");
+    // The API server failed to return the Secret, usually only briefly; the instance was not contacted.
+    let not_contacted = [secs(1), secs(2), secs(4), secs(8), secs(16), secs(32), probe];
+    assert_eq!(waits(ProbeFailure::NotAsked), not_contacted);
+    let away =
+        view(&connection("contoso")).observation(probe_result().failing(ProbeFailure::Unreachable)).decide();
+    assert!(!away.requeue.unwrap().periodic, "it waits for the recovery, so it is not periodic");
 }
 
-/// How a link sees a connection (R21); the first that applies.
+/// Why no link can be created through a connection (R21): the first reason that applies.
 #[test]
 fn r21_reason_a_connection_is_not_offered() {
     let cases: Vec<(Connection, Option<Reason>)> = vec![
@@ -172,14 +183,14 @@ fn r21_reason_a_connection_is_not_offered() {
             connection("c").state(ConnectionState::Downtime).unusable(Reason::SecretNotFound),
             Some(Reason::ConnectionNotReady),
         ),
-        (connection("c").unseen(), Some(Reason::ConnectionNotReady)),
+        (connection("c").never_reconciled(), Some(Reason::ConnectionNotReady)),
     ];
     for (c, reason) in cases {
         assert_eq!(ConnectionFacts::of(&c.0).refuses_links(), reason, "{:?}", c.facts());
     }
 }
 
-/// `lead` has just left `spec.recordTypes`.
+/// `lead` was just removed from `spec.recordTypes`.
 fn without_lead() -> Connection {
     let mut contoso = connection("contoso").reserve("complaints", 1);
     contoso.0.spec.record_types = vec!["incident".into()];
@@ -190,9 +201,9 @@ fn without_lead() -> Connection {
 #[test]
 fn r09_used_record_type_stays_in_force() {
     let complaints = rule("complaints").record_type("lead").active_on("contoso");
-    let status = view(&without_lead()).told(asked()).rules(&[complaints]).decide().status;
+    let status = view(&without_lead()).observation(probe_result()).rules(&[complaints]).decide().status;
     assert_eq!(status.metadata.unwrap().record_types, ["incident", "lead"]);
-    assert_eq!(told(&status.conditions, ConditionType::RecordTypeInUse), "True/UsedByActiveRules");
+    assert_eq!(condition_text(&status.conditions, ConditionType::RecordTypeInUse), "True/UsedByActiveRules");
     let text = message(&status.conditions, ConditionType::RecordTypeInUse);
     assert!(text.contains("lead is no longer in spec.recordTypes"), "{text}");
     assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
@@ -202,22 +213,23 @@ fn r09_used_record_type_stays_in_force() {
 
 #[test]
 fn r09_type_goes_with_its_last_rule() {
-    let complaints = rule("complaints").record_type("lead").off().generation(2).waiting(Reason::Inactive);
+    let complaints =
+        rule("complaints").record_type("lead").deactivated().generation(2).inactive(Reason::Inactive);
     let mut contoso = without_lead();
     contoso.status().metadata.as_mut().unwrap().record_types = vec!["incident".into(), "lead".into()];
-    let status = view(&contoso).told(asked()).live(&[complaints]).decide().status;
+    let status = view(&contoso).observation(probe_result()).live(&[complaints]).decide().status;
     assert_eq!(status.metadata.unwrap().record_types, ["incident"]);
-    assert_eq!(told(&status.conditions, ConditionType::RecordTypeInUse), "-");
+    assert_eq!(condition_text(&status.conditions, ConditionType::RecordTypeInUse), "-");
     assert!(status.active_rules.is_empty());
 }
 
 #[test]
-fn r09_only_active_rules_naming_it_keep_a_type() {
+fn r09_only_active_rules_keep_their_record_type() {
     let bare = rule("complaints").active_on("contoso");
     let other = rule("other").record_type("lead").refers_to("fabrikam").active_on("fabrikam");
-    let status = view(&without_lead()).told(asked()).rules(&[bare, other]).decide().status;
+    let status = view(&without_lead()).observation(probe_result()).rules(&[bare, other]).decide().status;
     assert_eq!(status.metadata.unwrap().record_types, ["incident"]);
-    assert_eq!(told(&status.conditions, ConditionType::RecordTypeInUse), "-");
+    assert_eq!(condition_text(&status.conditions, ConditionType::RecordTypeInUse), "-");
 }
 
 #[test]
@@ -225,13 +237,14 @@ fn r09_new_rule_cannot_use_a_dropped_type() {
     let mut contoso = without_lead();
     contoso.status().active_rules.clear();
     let late = rule("late").record_type("lead");
-    let status = view(&contoso).told(asked()).rules(&[late]).decide().status;
+    let status = view(&contoso).observation(probe_result()).rules(&[late]).decide().status;
     assert!(status.active_rules.is_empty());
 }
 
 #[test]
-fn r04_missing_table_is_not_offered_after_a_restart() {
-    let status = view(&connection("contoso")).told(asked().has_only(&["incident"])).decide().status;
+fn r04_missing_table_is_not_offered_after_restart() {
+    let status =
+        view(&connection("contoso")).observation(probe_result().has_only(&["incident"])).decide().status;
     assert_eq!(status.metadata.as_ref().unwrap().record_types, ["incident"]);
     let mut contoso = connection("contoso");
     contoso.0.status = Some(status);
@@ -249,6 +262,6 @@ fn messages_fit_into_a_condition() {
         postlink::domain::messages::record_type_in_use(&tables, &names),
     ];
     for text in all {
-        assert!(text.len() <= 4096, "{} bytes: the API server would refuse it for ever", text.len());
+        assert!(text.len() <= 4096, "{} bytes: the API server would always reject it", text.len());
     }
 }

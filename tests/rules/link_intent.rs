@@ -20,7 +20,7 @@ fn by_rule() -> Scene {
     let mut link = link_through("contoso");
     link.linked_by = LinkedBy::Rule;
     link.rule = Some(ObjectRef { name: "complaints".into(), uid: "uid-complaints".into() });
-    scene().with(connection("contoso")).working(rule("complaints").since(at(-120))).linked(link)
+    scene().with(connection("contoso")).active_rule(rule("complaints").since(at(-120))).linked(link)
 }
 
 fn with_notes(request: LinkSpec) -> LinkSpec {
@@ -28,14 +28,14 @@ fn with_notes(request: LinkSpec) -> LinkSpec {
 }
 
 fn broken(mut scene: Scene) -> Scene {
-    scene.seen = Some(GONE);
+    scene.activity_state = Some(GONE);
     scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
     scene
 }
 
 #[test]
 fn first_link_is_attempt_one() {
-    let mut scene = scene().with(connection("contoso")).asks(request_to("contoso"));
+    let mut scene = scene().with(connection("contoso")).requests(request_to("contoso"));
     scene.expect(LINKED);
     assert_eq!(scene.attempts(), [1]);
     let intent = scene.post.status.intent.unwrap();
@@ -44,7 +44,7 @@ fn first_link_is_attempt_one() {
 
 #[test]
 fn restored_cluster_adopts_its_existing_activity() {
-    let mut scene = scene().with(connection("contoso")).asks(request_to("contoso"));
+    let mut scene = scene().with(connection("contoso")).requests(request_to("contoso"));
     scene.settle();
     let link = scene.post.status.link.clone();
     scene.post.status = postlink::api::PostLinkStatus::default();
@@ -59,7 +59,7 @@ fn r25_broken_link_is_not_recreated() {
     let mut scene = broken(linked());
     scene.post.generation += 1; // A post text was corrected.
     scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn r25_the_relink_annotation_asks_again_once() {
     scene.post.relink_requested = Some("monday".into());
     scene.expect(LINKED);
     assert_eq!(scene.attempts(), [2]);
-    // The same annotation has no effect when the new link breaks too.
+    // If the new link breaks too, the same annotation has no effect.
     let mut scene = broken(scene);
     assert_eq!(scene.attempts(), [2]);
     scene.post.relink_requested = Some("tuesday".into());
@@ -102,17 +102,17 @@ fn relink_annotation_does_nothing_to_a_linked_post() {
     let mut scene = linked();
     scene.post.relink_requested = Some("monday".into());
     scene.expect(LINKED);
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
     assert_eq!(scene.post.status.intent.unwrap().attempt, 1);
 }
 
 #[test]
 fn r25_relink_request_finds_an_unnoticed_break() {
     let mut scene = linked();
-    scene.seen = Some(GONE);
+    scene.activity_state = Some(GONE);
     scene.post.relink_requested = Some("monday".into());
     scene.settle();
-    assert_eq!(scene.attempts(), [2], "the old activity is gone, so another one is made");
+    assert_eq!(scene.attempts(), [2], "the old activity was deleted, so a new one is created");
     assert_eq!(scene.post.status.intent.unwrap().relink_requested_at.as_deref(), Some("monday"));
 }
 
@@ -124,7 +124,7 @@ fn r27_relink_request_waits_during_downtime() {
     scene.expect("True/LinkedByHand | False/InstanceDowntime | - | False+Reconciling");
     assert_eq!(scene.post.status.intent.clone().and_then(|i| i.relink_requested_at), None);
     scene.connection("contoso").status().state = Some(ConnectionState::Enabled);
-    scene.seen = Some(GONE);
+    scene.activity_state = Some(GONE);
     scene.settle();
     assert_eq!(scene.attempts(), [2]);
 }
@@ -139,7 +139,7 @@ fn r14_relink_request_keeps_a_restorable_link() {
     scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
     scene.expect("True/Restored | True/RecordAvailable | - | True");
     assert_eq!(scene.post.status.link.as_ref().unwrap().social_activity_id, activity);
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
 }
 
 #[test]
@@ -150,9 +150,9 @@ fn r14_restore_does_not_undo_a_changed_connection() {
     scene.edit(DesiredLink::ByHand(request_to("nowhere"))).settle();
     scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
     scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Reconciling");
-    assert!(scene.says(ConditionType::Linked).contains("name contoso or remove spec.link"));
+    assert!(scene.message(ConditionType::Linked).contains("name contoso or remove spec.link"));
     scene.edit(DesiredLink::ByRule).expect("True/Restored | True/RecordAvailable | - | True");
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
 }
 
 #[test]
@@ -161,9 +161,9 @@ fn r14_rule_may_link_after_a_relink_request() {
     scene.delete_connection("contoso").settle();
     let mut scene = scene
         .with(connection("fabrikam").org(OTHER_ORG))
-        .working(rule("other").refers_to("fabrikam").since(at(-120)));
+        .active_rule(rule("other").refers_to("fabrikam").since(at(-120)));
     scene.settle();
-    assert!(scene.made.is_empty(), "no other link was requested yet");
+    assert!(scene.creations.is_empty(), "no other link was requested yet");
     scene.post.relink_requested = Some("monday".into());
     scene.settle();
     assert_eq!(scene.attempts(), [2]);
@@ -180,25 +180,28 @@ fn relink_annotation_returns_a_post_to_the_rules() {
 
 #[test]
 fn relink_annotation_does_not_override_unlink() {
-    let mut scene = linked().wish(DesiredLink::Unlink);
+    let mut scene = linked().desired(DesiredLink::Unlink);
     scene.post.relink_requested = Some("monday".into());
     scene.settle();
     assert!(scene.row().starts_with("False/Unlinked | -"), "{}", scene.row());
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
 }
 
 #[test]
-fn changed_notes_on_a_linked_post_are_only_reported() {
+fn changed_notes_on_linked_post_are_only_reported() {
     let mut scene = linked();
     let before = scene.post.status.link.clone();
     scene.expect(LINKED);
-    assert!(!scene.says(ConditionType::Linked).contains("do not affect a linked post"));
+    assert!(!scene.message(ConditionType::Linked).contains("do not affect a linked post"));
     scene.edit(DesiredLink::ByHand(with_notes(request_to("contoso")))).expect(LINKED);
     assert_eq!(scene.post.status.link, before);
-    assert!(scene.says(ConditionType::Linked).contains("do not affect a linked post"), "the message says so");
-    // Reverted, the message is gone.
+    assert!(
+        scene.message(ConditionType::Linked).contains("do not affect a linked post"),
+        "the message says so"
+    );
+    // Reverted: the message no longer says so.
     scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
-    assert!(!scene.says(ConditionType::Linked).contains("do not affect a linked post"));
+    assert!(!scene.message(ConditionType::Linked).contains("do not affect a linked post"));
 }
 
 #[test]
@@ -206,15 +209,15 @@ fn r24_notes_changed_before_the_break_are_used() {
     let mut scene = linked();
     scene.edit(DesiredLink::ByHand(with_notes(request_to("contoso")))).settle();
     let scene = broken(scene);
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
 }
 
 #[test]
 fn changed_connection_unlinks_then_links_again() {
     let mut scene = linked();
     scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
-    assert_eq!(scene.made, [("uid-fabrikam".to_owned(), 2)]);
-    assert_eq!(scene.activities.len(), 2, "the first activity is left as it is (R12)");
+    assert_eq!(scene.creations, [("uid-fabrikam".to_owned(), 2)]);
+    assert_eq!(scene.activities.len(), 2, "the first activity is unchanged (R12)");
 }
 
 #[test]
@@ -222,35 +225,35 @@ fn changed_connection_unlinks_even_if_unusable() {
     let mut scene = linked();
     scene.edit(DesiredLink::ByHand(request_to("nowhere"))).settle();
     assert_eq!(scene.row(), "False/ConnectionNotFound | - | Unlinked | False+Reconciling");
-    // Back to the first connection: the old link never comes back, a new one is made.
+    // Back to the first connection: the old link is not restored, a new one is created.
     scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
-    assert_eq!(scene.made, [("uid-contoso".to_owned(), 2)]);
+    assert_eq!(scene.creations, [("uid-contoso".to_owned(), 2)]);
 }
 
 #[test]
 fn changed_record_unlinks_then_links_again() {
     let mut scene = linked();
     let id = uuid::Uuid::from_u128(0xbeef);
-    let wish = LinkSpec { record_id: Some(id), hash: "h2".into(), ..request_to("contoso") };
-    scene.edit(DesiredLink::ByHand(wish)).expect(LINKED);
+    let desired = LinkSpec { record_id: Some(id), hash: "h2".into(), ..request_to("contoso") };
+    scene.edit(DesiredLink::ByHand(desired)).expect(LINKED);
     assert_eq!(scene.attempts(), [2]);
     assert_eq!(scene.post.status.link.unwrap().record.unwrap().id, id);
 }
 
 #[test]
 fn naming_the_current_record_and_connection_changes_nothing() {
-    let mut scene = linked().asks(request());
+    let mut scene = linked().requests(request());
     scene.post.status.intent.as_mut().unwrap().hash = Some("h1".into());
-    let wish = LinkSpec { record_id: Some(CASE), hash: "h2".into(), ..request_to("contoso") };
-    scene.edit(DesiredLink::ByHand(wish)).expect(LINKED);
-    assert!(scene.made.is_empty());
+    let desired = LinkSpec { record_id: Some(CASE), hash: "h2".into(), ..request_to("contoso") };
+    scene.edit(DesiredLink::ByHand(desired)).expect(LINKED);
+    assert!(scene.creations.is_empty());
 }
 
 #[test]
 fn removing_link_from_spec_keeps_the_link() {
     let mut scene = linked();
     scene.edit(DesiredLink::ByRule).expect(LINKED);
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
     // After the link broke, the user may ask again with the same spec.
     let mut scene = broken(scene);
     scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
@@ -281,7 +284,7 @@ fn r26_rules_leave_an_unlinked_post_alone() {
     let mut scene = by_rule();
     scene.edit(DesiredLink::Unlink).settle();
     scene.edit(DesiredLink::ByRule).expect("False/Unlinked | - | Unlinked | True");
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
 }
 
 #[test]
@@ -294,10 +297,10 @@ fn rules_skip_posts_that_ever_held_a_link() {
         RemovalCause::Unlinked,
     ] {
         let other = connection("fabrikam").org(OTHER_ORG);
-        let taker = rule("taker").refers_to("fabrikam").since(at(-120));
-        let mut scene = scene().lost(cause).with(other).working(taker);
+        let another = rule("another").refers_to("fabrikam").since(at(-120));
+        let mut scene = scene().link_removed(cause).with(other).active_rule(another);
         scene.expect(&format!("False/{cause:?} | - | {cause:?} | True"));
-        assert!(scene.made.is_empty());
+        assert!(scene.creations.is_empty());
     }
 }
 
@@ -307,7 +310,7 @@ fn rules_and_hand_links_leave_each_other_alone() {
     scene.rules.push(rule("complaints").refers_to("fabrikam").since(at(-120)).active_on("fabrikam"));
     *scene.connection("fabrikam") = connection("fabrikam").org(OTHER_ORG).reserve("complaints", 1);
     scene.expect(LINKED);
-    // The rule is deleted; its links stay.
+    // The rule is deleted; its link stays.
     let mut scene = by_rule();
     scene.rules.clear();
     scene.expect("True/LinkedByRule | True/RecordAvailable | - | True");
@@ -318,7 +321,7 @@ fn rules_and_hand_links_leave_each_other_alone() {
 fn attempt_is_stored_before_the_creation() {
     let mut moved = linked();
     moved.edit(DesiredLink::ByHand(request_to("fabrikam")));
-    let mut replaced = linked().wish(DesiredLink::ByHand(request_to("fabrikam")));
+    let mut replaced = linked().desired(DesiredLink::ByHand(request_to("fabrikam")));
     replaced.delete_connection("contoso");
     let mut again = broken(linked());
     again.post.relink_requested = Some("monday".into());
@@ -348,10 +351,11 @@ fn attempt_never_overflows() {
     assert_eq!(scene.post.status.intent.unwrap().attempt, i32::MAX);
 }
 
-/// The link that was created is put aside in the same decision, and not found again in it.
+/// The created link is removed in the same decision, and the decision does not restore it.
 #[test]
 fn link_changed_while_being_created_is_decided_once() {
-    let scene = scene().with(connection("contoso")).with(connection("fabrikam")).asks(request_to("fabrikam"));
+    let scene =
+        scene().with(connection("contoso")).with(connection("fabrikam")).requests(request_to("fabrikam"));
     let created = CreationResult::Exists {
         activity: activity(ORG, 1),
         record: None,
@@ -361,6 +365,6 @@ fn link_changed_while_being_created_is_decided_once() {
     };
     let decision = scene.decide(Some(&created));
     assert_eq!((&decision.step, &decision.status.link), (&Step::Write, &None));
-    let removed = decision.status.removed_link.expect("the link was put aside");
+    let removed = decision.status.removed_link.expect("the link was removed");
     assert_eq!((removed.cause, removed.link.connection.name.as_str()), (RemovalCause::Unlinked, "contoso"));
 }

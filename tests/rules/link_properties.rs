@@ -1,4 +1,4 @@
-//! Invariants of a post's link in any view, forged statuses included.
+//! Invariants of decisions about a PostLink, with any input, including forged statuses.
 
 use crate::arbitrary::{activity, connections, created, near, post, rules, uid};
 use jiff::{SignedDuration, Timestamp};
@@ -18,36 +18,37 @@ use postlink::{
 };
 use proptest::{option, prelude::*, sample::subsequence};
 
-/// A view that owns what it shows.
+/// A [`PostLinkView`] that owns its data.
 #[derive(Clone, Debug)]
 pub struct View {
     now: Timestamp,
     link: PostLinkFacts,
     connections: Vec<ConnectionFacts>,
     rules: Vec<RuleFacts>,
-    gone: Vec<String>,
-    seen: Option<ActivityState>,
+    deleted: Vec<String>,
+    activity_state: Option<ActivityState>,
     created: Option<CreationResult>,
     not_before: Option<NotBefore>,
 }
 
 impl View {
     fn decide(&self) -> PostLinkDecision {
-        let tombstone =
-            |uid: &str| self.gone.iter().any(|g| g == uid).then_some(Tombstone { deleted_at: None });
+        let tombstone = |uid: &str| {
+            self.deleted.iter().any(|deleted| deleted == uid).then_some(Tombstone { deleted_at: None })
+        };
         decide(&PostLinkView {
             now: self.now,
             post_link: &self.link,
             connections: &self.connections,
             matching: &self.rules,
             tombstone: &tombstone,
-            activity: self.seen.as_ref(),
+            activity: self.activity_state.as_ref(),
             created: self.created.as_ref(),
             not_before: self.not_before.as_ref(),
         })
     }
 
-    /// A connection that an instance can be asked through, about links of that organization.
+    /// Whether a usable connection reaches this organization.
     fn serves(&self, organization: uuid::Uuid) -> bool {
         self.connections.iter().any(|c| usable(c) && c.organization == Some(organization))
     }
@@ -70,26 +71,28 @@ prop_compose! {
         link in post(),
         connections in connections(),
         rules in rules(),
-        gone in subsequence(vec!["uid-a-0", "uid-a-1", "uid-b-0", "uid-b-1", "uid-c-0", "uid-c-1"], 0..=6),
-        seen in option::of(activity()),
+        deleted in subsequence(vec!["uid-a-0", "uid-a-1", "uid-b-0", "uid-b-1", "uid-c-0", "uid-c-1"], 0..=6),
+        activity_state in option::of(activity()),
         created in option::weighted(0.3, created()),
         not_before in option::weighted(0.3, (uid(), near())),
     ) -> View {
         let (connections, rules) = facts(&connections, &rules);
-        // They answer different steps, so at most one is there.
-        let seen = seen.filter(|_| created.is_none()).map(|seen| as_asked(&link.status, seen));
-        // Nothing that exists can be proven gone.
-        let gone = gone.into_iter().filter(|g| connections.iter().all(|c| c.uid != *g)).map(str::to_owned);
+        // They are results of different steps, so there is at most one.
+        let activity_state =
+            activity_state.filter(|_| created.is_none()).map(|state| possible(&link.status, state));
+        // A connection that exists cannot be confirmed as deleted.
+        let deleted =
+            deleted.into_iter().filter(|uid| connections.iter().all(|c| c.uid != *uid)).map(str::to_owned);
         let not_before = not_before.map(|(connection, at)| NotBefore { connection, at });
-        View { now, link, gone: gone.collect(), connections, rules, seen, created, not_before }
+        View { now, link, deleted: deleted.collect(), connections, rules, activity_state, created, not_before }
     }
 }
 
-/// A record is checked only if the link has one.
-fn as_asked(status: &PostLinkStatus, seen: ActivityState) -> ActivityState {
+/// The result of a check that is possible for this status: a record is checked only if the link has one.
+fn possible(status: &PostLinkStatus, activity_state: ActivityState) -> ActivityState {
     let link = status.link.as_ref().or(status.removed_link.as_ref().map(|r| &r.link));
-    match seen {
-        _ if link.is_some_and(|l| l.record.is_some()) => seen,
+    match activity_state {
+        _ if link.is_some_and(|l| l.record.is_some()) => activity_state,
         ActivityState::Gone { .. } => ActivityState::Gone { record_exists: None },
         ActivityState::Exists { regarding, .. } => ActivityState::Exists { regarding, record_exists: None },
     }
@@ -100,7 +103,7 @@ pub fn check_conditions(list: &[postlink::api::Condition], generation: i64) -> R
     for (i, c) in list.iter().enumerate() {
         prop_assert!(Reason::parse(&c.reason).is_some(), "{} is not in the closed list", c.reason);
         prop_assert!(ConditionType::parse(&c.type_).is_some(), "{} is none of our types", c.type_);
-        prop_assert!(list[..i].iter().all(|other| other.type_ != c.type_), "{} stands there twice", c.type_);
+        prop_assert!(list[..i].iter().all(|other| other.type_ != c.type_), "{} occurs twice", c.type_);
         prop_assert_eq!(c.observed_generation, Some(generation), "{}", &c.type_);
         prop_assert!(c.message.len() <= 4096 && !c.message.is_empty());
     }
@@ -121,7 +124,7 @@ fn attempt(status: &PostLinkStatus) -> i32 {
     status.intent.as_ref().map_or(1, |i| i.attempt)
 }
 
-/// Whether the relink annotation was not acted on yet.
+/// Whether there is a relink request that was not acted on.
 fn relink(view: &View) -> bool {
     let handled = view.link.status.intent.as_ref().and_then(|i| i.relink_requested_at.as_ref());
     view.link.relink_requested.is_some() && view.link.relink_requested.as_ref() != handled
@@ -134,35 +137,45 @@ fn check_status(view: &View, status: &PostLinkStatus) -> Result<(), TestCaseErro
     let linked = conditions::find(&status.conditions, ConditionType::Linked).map(|c| c.status);
     prop_assert_eq!(linked, Some(ConditionStatus::from(status.link.is_some())));
     let available = conditions::find(&status.conditions, ConditionType::RecordAvailable);
-    prop_assert_eq!(available.is_some(), status.link.is_some(), "RecordAvailable stands there iff linked");
+    prop_assert_eq!(
+        available.is_some(),
+        status.link.is_some(),
+        "RecordAvailable exists only for a linked post"
+    );
     prop_assert!(status.link.is_none() || status.removed_link.is_none(), "a link and a tombstone");
-    prop_assert!(attempt(status) >= attempt(stored), "the attempt never falls");
+    prop_assert!(attempt(status) >= attempt(stored), "the attempt never decreases");
     if view.link.desired == DesiredLink::Unlink {
         prop_assert!(status.link.is_none());
         let restorable = |c: RemovalCause| c == RemovalCause::ConnectionDeleted;
         prop_assert!(!status.removed_link.as_ref().is_some_and(|r| restorable(r.cause)), "R26");
     }
-    // R14, R26: only a link removed with its connection comes back.
+    // R14, R26: only a link that was removed with its connection is restored.
     if let (None, Some(removed), None) = (&stored.link, &stored.removed_link, &view.created)
         && removed.cause != RemovalCause::ConnectionDeleted
     {
-        prop_assert!(status.link.is_none(), "{:?} came back", removed.cause);
+        prop_assert!(status.link.is_none(), "{:?} was restored", removed.cause);
         let now = status.removed_link.as_ref().map(|r| r.cause);
         prop_assert!(now != Some(RemovalCause::ConnectionDeleted), "restorable again");
     }
-    // R27: nothing is broken without a positive answer from an Enabled instance of the link's organization.
+    // R27: a link breaks only on a result from an Enabled instance of the link's organization.
     if let (Some(link), Some(removed)) = (&stored.link, &status.removed_link) {
         let broken = !matches!(removed.cause, RemovalCause::ConnectionDeleted | RemovalCause::Unlinked);
-        let answered = view.seen.is_some() && view.serves(link.organization_id);
-        prop_assert!(!broken || answered, "{:?} without an answer", removed.cause);
-        let gone = removed.cause == RemovalCause::ConnectionDeleted;
-        prop_assert!(!gone || view.gone.contains(&link.connection.uid), "R13 without a proof");
+        let checked = view.activity_state.is_some() && view.serves(link.organization_id);
+        prop_assert!(!broken || checked, "{:?} without a result", removed.cause);
+        let with_connection = removed.cause == RemovalCause::ConnectionDeleted;
+        prop_assert!(
+            !with_connection || view.deleted.contains(&link.connection.uid),
+            "R13 without a confirmed deletion"
+        );
     }
-    // A link appears only where there was one to keep or restore, or where an activity was made.
+    // A link is one that was stored, or was removed and is restored, or was just created.
     if let Some(link) = &status.link {
         let before = stored.link.iter().chain(stored.removed_link.as_ref().map(|r| &r.link));
         let known = before.into_iter().any(|b| b.social_activity_id == link.social_activity_id);
-        prop_assert!(known || matches!(view.created, Some(CreationResult::Exists { .. })), "out of nothing");
+        prop_assert!(
+            known || matches!(view.created, Some(CreationResult::Exists { .. })),
+            "a link without an activity"
+        );
     }
     Ok(())
 }
@@ -170,7 +183,10 @@ fn check_status(view: &View, status: &PostLinkStatus) -> Result<(), TestCaseErro
 fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
     let by_uid = |uid: &str| view.connections.iter().find(|c| c.uid == uid);
     let later = |t: Timestamp| view.now.duration_since(t) >= SignedDuration::from_secs(5);
-    prop_assert!(!view.link.deleting || *step == Step::Wait, "R12: nothing is done for a post that goes");
+    prop_assert!(
+        !view.link.deleting || *step == Step::Wait,
+        "R12: nothing is done for a post that is being deleted"
+    );
     prop_assert!(
         view.link.desired != DesiredLink::Unlink || matches!(step, Step::Write | Step::Wait),
         "R12, R26"
@@ -179,7 +195,7 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
         Step::Create(create) => {
             let through = by_uid(&create.connection);
             prop_assert!(through.is_some_and(usable), "R21: only through an Enabled connection");
-            let through = through.expect("just seen");
+            let through = through.expect("checked above");
             prop_assert_eq!(through.organization, Some(create.organization));
             prop_assert!(through.record_types.contains(&create.record_type));
             prop_assert!(!through.fenced() || through.held_since.is_some_and(later), "§4.3, §5");
@@ -191,7 +207,7 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
                 prop_assert!(view.link.desired == DesiredLink::ByRule);
                 let removed = view.link.status.removed_link.as_ref();
                 let held = view.link.status.link.is_some() || !open_to_rules(removed);
-                prop_assert!(!held || relink(view), "a rule took a post that ever held a link");
+                prop_assert!(!held || relink(view), "a rule linked a post that had a link before");
                 let rule = view.rules.iter().find(|r| r.uid == by.uid);
                 prop_assert!(rule.is_some_and(|r| r.wants_active && r.effective_on(through)), "§4.1");
                 prop_assert!(rule.is_some_and(|r| later(r.created)), "§5");
@@ -206,12 +222,12 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
             let status = &view.link.status;
             let link = status.link.as_ref().or(status.removed_link.as_ref().map(|r| &r.link));
             let through = by_uid(&check.connection);
-            prop_assert!(through.is_some_and(usable), "R27: only an Enabled instance is asked");
+            prop_assert!(through.is_some_and(usable), "R27: only an Enabled instance is contacted");
             let same = through.and_then(|c| c.organization) == link.map(|l| l.organization_id);
-            prop_assert!(same, "R27: only the link's organization is asked");
+            prop_assert!(same, "R27: only the link's organization is contacted");
         }
         Step::ConfirmGone(object) => {
-            prop_assert!(by_uid(&object.uid).is_none() && !view.gone.contains(&object.uid));
+            prop_assert!(by_uid(&object.uid).is_none() && !view.deleted.contains(&object.uid));
         }
         Step::Write | Step::Wait => {}
     }

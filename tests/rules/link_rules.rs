@@ -1,5 +1,5 @@
-//! §2 "`AutomationRule`" and §5: which rule gets a post, which posts count, the default connection, links by hand while
-//! a change is held, and the five seconds before anything irreversible.
+//! §2 "`AutomationRule`" and §5: which rule links a post, which posts count, the default connection, links by hand
+//! while a disable or deletion is held, and the delay of five seconds before anything irreversible.
 
 use crate::{
     fixtures::{OTHER_ORG, Rule, at, connection, rule},
@@ -16,9 +16,9 @@ const BY_RULE: &str = "True/LinkedByRule | True/RecordAvailable | - | True";
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
 const NOT_REQUESTED: &str = "False/NotRequested | - | - | True";
 
-/// `contoso`, and these rules active through it.
+/// A scene with `contoso` and rules that are active through it.
 fn ruled(rules: impl IntoIterator<Item = Rule>) -> Scene {
-    rules.into_iter().fold(scene().with(connection("contoso")), Scene::working)
+    rules.into_iter().fold(scene().with(connection("contoso")), Scene::active_rule)
 }
 
 /// The rule that linked the post.
@@ -27,7 +27,7 @@ fn winner(scene: &mut Scene) -> String {
     scene.post.status.link.clone().unwrap().rule.unwrap().name
 }
 
-/// When the decision creates; `None` if not within a minute.
+/// When a link is created; `None` if not within a minute.
 fn creates_at(scene: &Scene) -> Option<Timestamp> {
     let start = scene.post.created;
     let tenths = (0..600).map(|n| start + SignedDuration::from_millis(n * 100));
@@ -40,7 +40,7 @@ fn most_recently_created_rule_gets_the_post() {
     let [a, b, c] = rules;
     let mut scene = ruled([a.created(at(-300)), b.created(at(-100)), c.created(at(-200))]);
     assert_eq!(winner(&mut scene), "b");
-    assert_eq!(scene.made.len(), 1);
+    assert_eq!(scene.creations.len(), 1);
 }
 
 #[test]
@@ -50,14 +50,14 @@ fn same_second_rules_greater_name_gets_the_post() {
 }
 
 #[rstest]
-#[case::off(|r: Rule| r.off())]
+#[case::off(|r: Rule| r.deactivated())]
 #[case::deleting(|r: Rule| r.deleting(at(10)))]
-#[case::waiting(|r: Rule| r.waiting(Reason::ConnectionDisabled))]
-#[case::not_found(|r: Rule| r.waiting(Reason::ConnectionNotFound).refers_to("nowhere"))]
-#[case::full(|r: Rule| r.waiting(Reason::ConnectionFull))]
-fn newer_ineffective_rule_does_not_compete(#[case] spoil: fn(Rule) -> Rule) {
+#[case::inactive(|r: Rule| r.inactive(Reason::ConnectionDisabled))]
+#[case::not_found(|r: Rule| r.inactive(Reason::ConnectionNotFound).refers_to("nowhere"))]
+#[case::full(|r: Rule| r.inactive(Reason::ConnectionFull))]
+fn newer_ineffective_rule_does_not_compete(#[case] make_ineffective: fn(Rule) -> Rule) {
     let mut scene = ruled([rule("old").since(at(-120))]);
-    scene.rules.push(spoil(rule("new").since(at(-120)).created(at(-100)).active_on("contoso")));
+    scene.rules.push(make_ineffective(rule("new").since(at(-120)).created(at(-100)).active_on("contoso")));
     assert_eq!(winner(&mut scene), "old");
 }
 
@@ -72,18 +72,18 @@ fn rule_must_be_active_on_both_sides() {
     scene.expect(NOT_REQUESTED);
     // An entry, but its Active is False.
     scene.connections = vec![connection("contoso").reserve("complaints", 1)];
-    scene.rules = vec![rule("complaints").since(at(-120)).waiting(Reason::Inactive)];
+    scene.rules = vec![rule("complaints").since(at(-120)).inactive(Reason::Inactive)];
     scene.expect(NOT_REQUESTED);
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
 }
 
 #[test]
 fn newest_rule_keeps_the_post_during_downtime() {
     let down = connection("fabrikam").org(OTHER_ORG).state(ConnectionState::Downtime);
     let mut scene = ruled([rule("old").since(at(-120))]);
-    scene = scene.with(down).working(rule("new").refers_to("fabrikam").created(at(-100)).since(at(-120)));
+    scene = scene.with(down).active_rule(rule("new").refers_to("fabrikam").created(at(-100)).since(at(-120)));
     scene.expect("False/InstanceDowntime | - | - | False+Reconciling");
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
     *scene.connection("fabrikam") = connection("fabrikam").org(OTHER_ORG).reserve("new", 1);
     assert_eq!(winner(&mut scene), "new");
 }
@@ -91,10 +91,10 @@ fn newest_rule_keeps_the_post_during_downtime() {
 #[test]
 fn rule_being_registered_already_competes() {
     let mut scene = ruled([rule("old").since(at(-120))]);
-    scene.rules.push(rule("new").since(at(-120)).created(at(-50)).waiting(Reason::ReservationPending));
+    scene.rules.push(rule("new").since(at(-120)).created(at(-50)).inactive(Reason::ReservationPending));
     assert_eq!(scene.run().step, Step::Wait);
     scene.rules.pop();
-    let mut scene = scene.working(rule("new").since(at(-120)).created(at(-50)));
+    let mut scene = scene.active_rule(rule("new").since(at(-120)).created(at(-50)));
     assert_eq!(winner(&mut scene), "new");
 }
 
@@ -107,7 +107,7 @@ fn unreconciled_rule_already_competes() {
         scene.rules.push(new.clone());
         assert_eq!(scene.run().step, Step::Wait, "since {since:?}: the order of reconciles must not decide");
         scene.rules.pop();
-        assert_eq!(winner(&mut scene.working(new)), "new");
+        assert_eq!(winner(&mut scene.active_rule(new)), "new");
     }
 }
 
@@ -116,12 +116,12 @@ fn unreconciled_rule_already_competes() {
 #[case::at_it(-120, Some("complaints"))]
 #[case::after(500, Some("complaints"))]
 fn since_counts_posts_published_at_or_after_it(#[case] published: i64, #[case] by: Option<&str>) {
-    // Long before the rule and the switch-on.
+    // Long before the rule was created and activated.
     let mut scene = ruled([rule("complaints").since(at(-120)).created(at(9000))]);
     scene.post.published_at = Some(at(published));
     match by {
         Some(name) => assert_eq!(winner(&mut scene), name),
-        None => assert!(scene.expect(NOT_REQUESTED).made.is_empty()),
+        None => assert!(scene.expect(NOT_REQUESTED).creations.is_empty()),
     }
 }
 
@@ -164,7 +164,7 @@ fn rule_acts_five_seconds_after_both_creations() {
 
 #[test]
 fn hand_link_is_made_after_five_seconds() {
-    let scene = scene().with(connection("contoso")).asks(request_to("contoso"));
+    let scene = scene().with(connection("contoso")).requests(request_to("contoso"));
     assert_eq!(creates_at(&scene), Some(at(5)));
     let mut edited = scene.clone();
     edited.post.first_seen = at(20);
@@ -173,13 +173,13 @@ fn hand_link_is_made_after_five_seconds() {
 
 #[test]
 fn default_is_used_after_five_seconds() {
-    let scene = scene().with(connection("contoso").default_since(at(10))).asks(request());
+    let scene = scene().with(connection("contoso").default_since(at(10))).requests(request());
     assert_eq!(creates_at(&scene), Some(at(15)));
 }
 
 #[test]
 fn link_is_restored_after_five_seconds() {
-    let mut scene = scene().lost(postlink::api::RemovalCause::ConnectionDeleted);
+    let mut scene = scene().link_removed(postlink::api::RemovalCause::ConnectionDeleted);
     scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
     assert_eq!(scene.decide(None).step, Step::Wait);
     let almost = scene.now + SignedDuration::from_millis(4999);
@@ -192,8 +192,9 @@ fn link_is_restored_after_five_seconds() {
 /// or the deletion arrive first. A user unlink cannot be undone, so it waits as well.
 #[test]
 fn connection_renamed_in_one_commit_in_any_order() {
-    let before =
-        || scene().with(connection("contoso")).asks(request_to("contoso")).linked(link_through("contoso"));
+    let before = || {
+        scene().with(connection("contoso")).requests(request_to("contoso")).linked(link_through("contoso"))
+    };
     // The new connection is created first and reaches its instance a few seconds later.
     let renamed = |scene: &Scene| connection("renamed").created(scene.now);
     let reached = |scene: &mut Scene| {
@@ -203,7 +204,7 @@ fn connection_renamed_in_one_commit_in_any_order() {
     };
 
     let mut link_first = before();
-    link_first.connections.push(renamed(&link_first).unseen());
+    link_first.connections.push(renamed(&link_first).never_reconciled());
     link_first.edit(DesiredLink::ByHand(request_to("renamed"))).run();
     link_first.now += SignedDuration::from_secs(2);
     link_first.delete_connection("contoso").run();
@@ -211,7 +212,7 @@ fn connection_renamed_in_one_commit_in_any_order() {
     link_first.settle();
 
     let mut deletion_first = before();
-    deletion_first.connections.push(renamed(&deletion_first).unseen());
+    deletion_first.connections.push(renamed(&deletion_first).never_reconciled());
     deletion_first.delete_connection("contoso").run();
     deletion_first.now += SignedDuration::from_secs(2);
     deletion_first.edit(DesiredLink::ByHand(request_to("renamed"))).run();
@@ -220,23 +221,23 @@ fn connection_renamed_in_one_commit_in_any_order() {
 
     assert_eq!(deletion_first.row(), "True/Restored | True/RecordAvailable | - | True");
     assert_eq!(link_first.row(), deletion_first.row());
-    assert_eq!((link_first.made, deletion_first.made), (vec![], vec![]));
+    assert_eq!((link_first.creations, deletion_first.creations), (vec![], vec![]));
 }
 
 #[test]
-fn r03_link_keeps_the_default_it_was_made_with() {
+fn r03_link_keeps_the_default_it_was_given() {
     let mut scene = scene()
         .with(connection("contoso").default_since(at(0)))
         .with(connection("fabrikam").org(OTHER_ORG))
-        .asks(request());
+        .requests(request());
     scene.expect(LINKED);
     scene.connections =
         vec![connection("contoso"), connection("fabrikam").org(OTHER_ORG).default_since(scene.now)];
     scene.expect(LINKED);
-    let DesiredLink::ByHand(mut asked) = scene.post.desired.clone() else { panic!() };
-    asked.hash = "noted".into();
-    scene.edit(DesiredLink::ByHand(asked)).expect(LINKED);
-    assert_eq!(scene.made, [("uid-contoso".to_owned(), 1)], "it does not wander to a new default");
+    let DesiredLink::ByHand(mut request) = scene.post.desired.clone() else { panic!() };
+    request.hash = "noted".into();
+    scene.edit(DesiredLink::ByHand(request)).expect(LINKED);
+    assert_eq!(scene.creations, [("uid-contoso".to_owned(), 1)], "the link does not move to the new default");
 }
 
 #[test]
@@ -249,15 +250,15 @@ fn r03_disabled_default_is_not_used_or_replaced() {
         let mut scene = scene()
             .with(connection("contoso").state(state).default_since(at(0)))
             .with(connection("fabrikam").org(OTHER_ORG))
-            .asks(request());
+            .requests(request());
         scene.expect(row);
-        assert!(scene.made.is_empty());
+        assert!(scene.creations.is_empty());
     }
 }
 
 #[test]
-fn r08_hand_links_go_on_during_a_held_disable() {
-    let scene = scene().with(connection("contoso").disable_refused(at(10))).asks(request_to("contoso"));
+fn r08_hand_links_continue_during_a_held_disable() {
+    let scene = scene().with(connection("contoso").disable_refused(at(10))).requests(request_to("contoso"));
     assert_eq!(creates_at(&scene), Some(at(15)));
     scene.clone().expect(LINKED);
 }
@@ -266,7 +267,7 @@ fn r08_hand_links_go_on_during_a_held_disable() {
 fn r08_active_rule_keeps_linking_during_held_deletion() {
     let mut held = connection("contoso").disable_refused(at(-100)).deleting(at(-100));
     held.0.spec.enabled = true;
-    let mut scene = scene().with(held).working(rule("complaints").since(at(-120)));
+    let mut scene = scene().with(held).active_rule(rule("complaints").since(at(-120)));
     assert_eq!(winner(&mut scene), "complaints");
 }
 
@@ -274,16 +275,16 @@ fn r08_active_rule_keeps_linking_during_held_deletion() {
 fn r05_unheld_disable_blocks_links_immediately() {
     let mut contoso = connection("contoso");
     contoso.0.spec.enabled = false;
-    let mut scene = scene().with(contoso).asks(request_to("contoso"));
+    let mut scene = scene().with(contoso).requests(request_to("contoso"));
     scene.expect("False/ConnectionDisabled | - | - | False+Reconciling");
-    assert!(scene.made.is_empty());
+    assert!(scene.creations.is_empty());
 }
 
 #[test]
 fn link_without_record_type_uses_the_first() {
     let mut contoso = connection("contoso");
     contoso.status().metadata.as_mut().unwrap().record_types = vec!["lead".into(), "incident".into()];
-    let scene = scene().with(contoso).asks(request_to("contoso"));
+    let scene = scene().with(contoso).requests(request_to("contoso"));
     let Step::Create(create) = scene.decide(None).step else { panic!("it creates") };
     assert_eq!(create.record_type, "lead");
 }

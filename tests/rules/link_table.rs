@@ -1,7 +1,7 @@
 //! §3, "Post link": one test per row of its table. Columns: Linked | `RecordAvailable` | `removedLink` | Ready.
 
 use crate::{
-    fixtures::{AWAY, OTHER_ORG, at, connection, rule},
+    fixtures::{OTHER_ORG, UNAVAILABLE, at, connection, rule},
     scene::{CASE, Scene, link_through, request, request_to, scene},
 };
 use postlink::{
@@ -14,12 +14,12 @@ const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
 
 /// A post linked by hand through `contoso`, which is Enabled and settled.
 fn linked() -> Scene {
-    scene().with(connection("contoso")).asks(request_to("contoso")).linked(link_through("contoso"))
+    scene().with(connection("contoso")).requests(request_to("contoso")).linked(link_through("contoso"))
 }
 
-/// A post that asks for a link through `contoso` and never had one.
+/// A post that requests a link through `contoso` and never had one.
 fn wanted() -> Scene {
-    scene().asks(request_to("contoso"))
+    scene().requests(request_to("contoso"))
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn linked_by_hand_and_readable() {
 
 #[test]
 fn linked_by_rule_and_readable() {
-    let mut scene = scene().with(connection("contoso")).working(rule("complaints").since(at(-120)));
+    let mut scene = scene().with(connection("contoso")).active_rule(rule("complaints").since(at(-120)));
     scene.expect("True/LinkedByRule | True/RecordAvailable | - | True");
     let link = scene.post.status.link.clone().unwrap();
     assert_eq!(link.rule.map(|r| (r.name, r.uid)), Some(("complaints".into(), "uid-complaints".into())));
@@ -38,15 +38,19 @@ fn linked_by_rule_and_readable() {
 #[test]
 fn the_instance_has_made_no_record() {
     let mut scene = wanted().with(connection("contoso"));
-    scene.makes = None;
+    scene.new_record_type = None;
     scene.expect("True/LinkedByHand | False/RecordPending | - | True");
-    // … and later it has.
+    // Later it has.
     let activity = scene.post.status.link.as_ref().unwrap().social_activity_id;
     scene.activities.insert(activity, Some(("lead".into(), CASE)));
     scene.now += jiff::SignedDuration::from_mins(1);
     scene.expect(LINKED);
     let record = scene.post.status.link.as_ref().unwrap().record.clone().unwrap();
-    assert_eq!((record.type_.as_str(), record.id), ("lead", CASE), "the one it made, whatever was asked for");
+    assert_eq!(
+        (record.type_.as_str(), record.id),
+        ("lead", CASE),
+        "the record that the instance created, whatever was requested"
+    );
 }
 
 #[test]
@@ -54,13 +58,13 @@ fn r16_disabled_connection_keeps_the_link() {
     let mut scene = linked();
     scene.connections = vec![connection("contoso").state(ConnectionState::Disabled)];
     scene.expect("True/LinkedByHand | False/ConnectionDisabled | - | True");
-    assert!(scene.says(postlink::api::ConditionType::RecordAvailable).contains("disabled"));
+    assert!(scene.message(postlink::api::ConditionType::RecordAvailable).contains("disabled"));
 }
 
 #[rstest]
 #[case(ConnectionState::Downtime, "True/LinkedByHand | False/InstanceDowntime | - | False+Reconciling")]
 #[case(ConnectionState::Expired, "True/LinkedByHand | False/InstanceExpired | - | False+Stalled")]
-fn r17_r18_link_stays_while_the_instance_is_away(#[case] state: ConnectionState, #[case] row: &str) {
+fn r17_r18_link_is_kept_while_unavailable(#[case] state: ConnectionState, #[case] row: &str) {
     let mut scene = linked();
     scene.connections = vec![connection("contoso").state(state)];
     scene.expect(row);
@@ -94,7 +98,7 @@ fn another_organization_is_never_asked_about_a_link() {
     scene.expect("True/LinkedByHand | False/OrganizationChanged | - | False+Stalled");
 }
 
-/// "linkable again: after `unlink`", for every row that keeps the link although no details can be read.
+/// "linkable again: after `unlink`", for every row that keeps the link although its details are unavailable.
 #[test]
 fn r16_r17_r18_kept_link_can_move_elsewhere() {
     let away = [ConnectionState::Disabled, ConnectionState::Downtime, ConnectionState::Expired]
@@ -106,7 +110,7 @@ fn r16_r17_r18_kept_link_can_move_elsewhere() {
         scene.connections = vec![contoso, connection("fabrikam").org(OTHER_ORG)];
         scene.edit(DesiredLink::Unlink).expect("False/Unlinked | - | Unlinked | True");
         scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
-        assert_eq!(scene.made, [("uid-fabrikam".to_owned(), 2)]);
+        assert_eq!(scene.creations, [("uid-fabrikam".to_owned(), 2)]);
     }
 }
 
@@ -129,7 +133,7 @@ fn r13_post_can_be_linked_through_another_connection() {
     let mut scene = linked().with(connection("fabrikam").org(OTHER_ORG));
     scene.delete_connection("contoso").settle();
     scene.edit(DesiredLink::ByHand(request_to("fabrikam"))).expect(LINKED);
-    assert_eq!(scene.made, [("uid-fabrikam".to_owned(), 2)]);
+    assert_eq!(scene.creations, [("uid-fabrikam".to_owned(), 2)]);
 }
 
 #[test]
@@ -138,7 +142,7 @@ fn r14_reassociated_and_not_relinked() {
     scene.delete_connection("contoso").settle();
     scene.connections.push(connection("contoso").uid("uid-new").created(scene.now));
     scene.expect("True/Restored | True/RecordAvailable | - | True");
-    assert!(scene.made.is_empty(), "the original link, not another one");
+    assert!(scene.creations.is_empty(), "the original link is restored, none is created");
 }
 
 #[rstest]
@@ -150,16 +154,16 @@ fn r14_reassociated_and_not_relinked() {
     "False/SocialActivityDeleted | - | SocialActivityDeleted | True")]
 fn r23_r24_r25_broken_in_the_instance(
     #[case] cause: RemovalCause,
-    #[case] seen: ActivityState,
+    #[case] activity_state: ActivityState,
     #[case] row: &str,
 ) {
-    for wish in [DesiredLink::ByRule, DesiredLink::ByHand(request_to("contoso"))] {
-        let scene = scene().with(connection("contoso")).wish(wish).linked(link_through("contoso"));
-        let mut scene = scene.seen(seen.clone());
+    for desired in [DesiredLink::ByRule, DesiredLink::ByHand(request_to("contoso"))] {
+        let scene = scene().with(connection("contoso")).desired(desired).linked(link_through("contoso"));
+        let mut scene = scene.activity_state(activity_state.clone());
         scene.expect(row);
         assert_eq!(scene.post.status.removed_link.as_ref().unwrap().cause, cause);
-        assert!(scene.made.is_empty(), "not recreated without a request");
-        // "linkable again: yes": a changed spec.link asks again, and gets a new activity.
+        assert!(scene.creations.is_empty(), "not created again without a request");
+        // "linkable again: yes": a changed spec.link creates a new activity.
         scene.edit(DesiredLink::ByHand(request())).connections =
             vec![connection("contoso").default_since(at(0))];
         scene.expect(LINKED);
@@ -169,12 +173,12 @@ fn r23_r24_r25_broken_in_the_instance(
 
 #[test]
 fn r26_unlinked_by_the_user() {
-    linked().wish(DesiredLink::Unlink).expect("False/Unlinked | - | Unlinked | True");
+    linked().desired(DesiredLink::Unlink).expect("False/Unlinked | - | Unlinked | True");
 }
 
 #[test]
 fn r26_unlinked_from_the_start() {
-    scene().wish(DesiredLink::Unlink).expect("False/Unlinked | - | - | True");
+    scene().desired(DesiredLink::Unlink).expect("False/Unlinked | - | - | True");
 }
 
 #[test]
@@ -190,11 +194,11 @@ fn r21_wanted_and_the_connection_is_disabled() {
 
 #[test]
 fn r21_wanted_and_the_instance_is_away() {
-    for (state, reason) in AWAY {
+    for (state, reason) in UNAVAILABLE {
         let mut scene = wanted().with(connection("contoso").state(state));
-        let trio = if state == ConnectionState::Expired { "False+Stalled" } else { "False+Reconciling" };
-        scene.expect(&format!("False/{reason} | - | - | {trio}"));
-        assert!(scene.made.is_empty());
+        let ready = if state == ConnectionState::Expired { "False+Stalled" } else { "False+Reconciling" };
+        scene.expect(&format!("False/{reason} | - | - | {ready}"));
+        assert!(scene.creations.is_empty());
         // Retried automatically.
         scene.connections = vec![connection("contoso")];
         scene.expect(LINKED);
@@ -203,7 +207,7 @@ fn r21_wanted_and_the_instance_is_away() {
 
 #[rstest]
 #[case::credentials(connection("contoso").unusable(Reason::CredentialsRejected))]
-#[case::never_reached(connection("contoso").unseen())]
+#[case::never_reached(connection("contoso").never_reconciled())]
 fn r21_wanted_and_the_connection_is_not_ready(#[case] contoso: crate::fixtures::Connection) {
     wanted().with(contoso).expect("False/ConnectionNotReady | - | - | False+Reconciling");
 }
@@ -219,18 +223,18 @@ fn r21_wanted_and_there_is_no_such_connection() {
 #[test]
 fn r21_wanted_and_there_is_no_default() {
     scene()
-        .asks(request())
+        .requests(request())
         .with(connection("contoso"))
         .expect("False/NoDefaultConnection | - | - | False+Reconciling");
 }
 
 #[test]
 fn r21_wanted_record_type_not_offered() {
-    let mut wish = request_to("contoso");
-    wish.record_type = Some("opportunity".into());
-    let mut scene = scene().asks(wish).with(connection("contoso"));
+    let mut desired = request_to("contoso");
+    desired.record_type = Some("opportunity".into());
+    let mut scene = scene().requests(desired).with(connection("contoso"));
     scene.expect("False/RecordTypeNotOffered | - | - | False+Stalled");
-    assert!(scene.says(postlink::api::ConditionType::Linked).contains("opportunity"));
+    assert!(scene.message(postlink::api::ConditionType::Linked).contains("opportunity"));
 }
 
 #[test]
@@ -249,30 +253,30 @@ fn r21_wanted_and_another_organization_answers() {
 #[case(Reason::OrganizationChanged, "False+Stalled")]
 #[case(Reason::ConnectionNotReady, "False+Reconciling")]
 #[case(Reason::RecordTypeNotOffered, "False+Stalled")]
-fn r21_refused_creation_keeps_its_reason_until_retried(#[case] why: Reason, #[case] trio: &str) {
+fn r21_failed_creation_keeps_its_reason_until_retried(#[case] why: Reason, #[case] ready: &str) {
     let mut scene = wanted().with(connection("contoso"));
-    scene.refuses = Some(why);
-    scene.expect(&format!("False/{why} | - | - | {trio}"));
+    scene.creation_failure = Some(why);
+    scene.expect(&format!("False/{why} | - | - | {ready}"));
     assert_eq!(scene.attempts(), [1]);
-    // A reconcile in between says the same and sends nothing to the instance.
+    // A reconcile in between reports the same and sends nothing to the instance.
     scene.now += jiff::SignedDuration::from_secs(30);
     let before = scene.post.status.clone();
     scene.settle();
     assert_eq!((scene.attempts(), &scene.post.status), (vec![1], &before));
-    // Nothing is dropped: every retry uses the same activity.
-    scene.refuses = None;
+    // Every retry uses the same activity id.
+    scene.creation_failure = None;
     scene.now += jiff::SignedDuration::from_mins(1);
     scene.expect(LINKED);
     assert_eq!(scene.attempts(), [1, 1]);
 }
 
 #[test]
-fn r13_r21_refused_creation_keeps_its_reason_after_deletion() {
+fn r13_r21_failed_creation_keeps_reason_after_deletion() {
     let mut scene = linked().with(connection("fabrikam").org(OTHER_ORG));
     scene.delete_connection("contoso").edit(DesiredLink::ByHand(request_to("fabrikam")));
-    scene.refuses = Some(Reason::RecordNotFound);
+    scene.creation_failure = Some(Reason::RecordNotFound);
     scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Stalled");
-    let message = scene.says(postlink::api::ConditionType::Linked);
+    let message = scene.message(postlink::api::ConditionType::Linked);
     assert!(
         message.contains("contoso was deleted") && message.contains("recordId"),
         "the message has both: {message}"
@@ -280,7 +284,7 @@ fn r13_r21_refused_creation_keeps_its_reason_after_deletion() {
     scene.now += jiff::SignedDuration::from_secs(30);
     scene.settle();
     assert_eq!(
-        scene.says(postlink::api::ConditionType::Linked),
+        scene.message(postlink::api::ConditionType::Linked),
         message,
         "the message stays until the next attempt"
     );

@@ -1,4 +1,4 @@
-//! The definitions and examples as an API server accepts them: structural, bounded everywhere, nothing pruned.
+//! The CRDs and examples are as an API server accepts them: structural, with bounds everywhere, and nothing is pruned.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube_memory::schema::{Schema, lint};
@@ -109,7 +109,7 @@ fn unbounded_fields_are_found() {
     assert_eq!(places, BTreeSet::from(expected));
 }
 
-/// The errors of one document under `fieldValidation=Strict`; `None` = not one of our kinds.
+/// The errors of one document under `fieldValidation=Strict`; `None` if it is not one of our kinds.
 fn refused(schemas: &[Schema], document: &Document) -> Option<Vec<String>> {
     let text = |field: &str| document.value[field].as_str().unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));

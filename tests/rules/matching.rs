@@ -7,7 +7,7 @@ use postlink::{
 use rstest::rstest;
 use serde_json::{Value, from_value, json};
 
-/// Whether these filters match that post; both as people write them.
+/// Whether these filters match this post; both as JSON.
 fn matches(filters: &Value, post: &Value) -> bool {
     let mut whole = json!({"url": "https://social.example/1", "id": "1"});
     whole.as_object_mut().unwrap().extend(post.as_object().unwrap().clone());
@@ -16,7 +16,7 @@ fn matches(filters: &Value, post: &Value) -> bool {
     Matcher::new(Some(&filters)).matches(&Text::of(&post))
 }
 
-/// A filter, a post it matches, and one it does not; no filter matches a post that says nothing.
+/// A filter, a post it matches, and one it does not; no filter matches a post without any field.
 #[rstest]
 #[case::sources(json!({"sources": ["Twitter", "Reddit"]}), json!({"source": "reddit"}), json!({"source": "News"}))]
 #[case::languages(json!({"languages": ["en", "de"]}), json!({"language": "DE"}), json!({"language": "fr"}))]

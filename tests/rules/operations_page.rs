@@ -6,7 +6,7 @@ use postlink::{
 };
 use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
-/// Prefixes of our metrics; those of `workqueue_` and `process_` are named as others name them.
+/// Prefixes of our metrics. Names with `workqueue_` and `process_` are those that other programs use.
 const PREFIXES: [&str; 3] = ["postlink_", "workqueue_", "process_"];
 const BEGIN: &str =
     "<!-- The table is generated: POSTLINK_WRITE_DOCS=1 cargo test --test rules operations_page -->\n";
@@ -29,7 +29,7 @@ fn table(families: &[FamilyDescriptor]) -> String {
 }
 
 #[test]
-fn the_table_of_metrics_is_what_the_code_declares() {
+fn table_of_metrics_is_what_the_code_declares() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(BEGIN).expect("the page marks the beginning of the table");

@@ -150,7 +150,7 @@ fn checked(expression: &str) -> (Vec<String>, BTreeSet<String>, BTreeSet<String>
     (check.wrong, check.metrics, labels)
 }
 
-/// The anchors that GitHub makes of the headings.
+/// The anchors that GitHub derives from the headings.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     headings
@@ -255,7 +255,7 @@ fn dashboard_panels_use_existing_metrics() {
     let variables = dashboard["templating"]["list"].as_array().unwrap();
     assert!(variables.iter().any(|v| v["type"] == "datasource" && v["query"] == "prometheus"));
     let mut wrong = Vec::new();
-    let mut asked = BTreeSet::new();
+    let mut queried = BTreeSet::new();
     let mut ids = BTreeSet::new();
     for panel in dashboard["panels"].as_array().unwrap() {
         let title = panel["title"].as_str().unwrap();
@@ -271,7 +271,7 @@ fn dashboard_panels_use_existing_metrics() {
         for target in targets {
             let (complaints, metrics, labels) = checked(target["expr"].as_str().unwrap());
             wrong.extend(complaints.into_iter().map(|complaint| format!("{title}: {complaint}")));
-            asked.extend(metrics);
+            queried.extend(metrics);
             let legend = target["legendFormat"].as_str().unwrap_or_default();
             for label in legend.split("{{").skip(1).map(|rest| rest.split("}}").next().unwrap_or_default()) {
                 if !labels.contains(label) {
@@ -290,7 +290,7 @@ fn dashboard_panels_use_existing_metrics() {
     }
     let metrics = Metrics::new();
     for family in metrics.families().iter().filter(|d| !d.name.starts_with("process_")) {
-        if !asked.contains(&family.name) {
+        if !queried.contains(&family.name) {
             wrong.push(format!("no panel shows {}", family.name));
         }
     }

@@ -28,7 +28,7 @@ fn away(rule: u8, generation: i64) -> Candidate<u8> {
     Candidate { wants: false, ..wants(rule, generation) }
 }
 
-/// Switched off, but its status does not say so yet.
+/// Deactivated, but its status is still Active.
 fn stopping(rule: u8, generation: i64) -> Candidate<u8> {
     Candidate { wants: false, ..active(rule, generation) }
 }
@@ -42,7 +42,7 @@ fn live(fence: Fence, stored: &[Reservation<u8>], rules: &[Candidate<u8>]) -> Re
 }
 
 #[test]
-fn clause_1_wanting_rule_gets_entry_with_its_generation() {
+fn clause_1_rule_gets_entry_with_its_generation() {
     assert_eq!(cached(OPEN, &[], &[wants(1, 4)]).entries, [entry(1, 4)]);
     assert_eq!(cached(OPEN, &[entry(1, 4)], &[wants(1, 5)]).entries, [entry(1, 5)]);
     assert!(cached(OPEN, &[], &[away(1, 4)]).entries.is_empty());
@@ -55,13 +55,13 @@ fn clause_1_entry_generation_never_decreases() {
 }
 
 #[test]
-fn clause_1_rule_with_unoffered_type_gets_no_entry() {
+fn clause_1_unoffered_record_type_gets_no_entry() {
     let unoffered = Candidate { offered: false, ..wants(1, 4) };
     assert!(cached(OPEN, &[], &[unoffered]).entries.is_empty());
 }
 
 #[rstest]
-#[case::gone(&[], true)]
+#[case::deleted(&[], true)]
 #[case::another_uid(&[wants(2, 9)], true)]
 #[case::away_at_the_generation(&[away(1, 3)], true)]
 #[case::away_later(&[away(1, 4)], true)]
@@ -71,12 +71,12 @@ fn clause_1_rule_with_unoffered_type_gets_no_entry() {
 #[case::wants_at_the_generation(&[wants(1, 3)], false)]
 #[case::wants_by_an_old_read(&[wants(1, 2)], false)]
 #[case::outdated(&[wants(1, 4)], true)]
-fn clause_2_release_only_after_a_live_read_shows_it(#[case] read: &[Candidate<u8>], #[case] released: bool) {
-    // The fence is closed, so no entry is updated: it stays at generation 3.
+fn clause_2_release_needs_a_live_list(#[case] read: &[Candidate<u8>], #[case] released: bool) {
+    // After a request to disable, no entry is updated: it stays at generation 3.
     let decision = live(DISABLING, &[entry(1, 3)], read);
     assert_eq!(decision.entries.is_empty(), released);
     assert_eq!(decision.may_disable, released);
-    // Nothing is released on the index alone; it only asks for a live list.
+    // The index alone releases nothing; it only leads to a live list.
     let guess = cached(DISABLING, &[entry(1, 3)], read);
     assert_eq!(guess.entries, [entry(1, 3)]);
     assert_eq!(guess.needs_live_list, released);
@@ -93,16 +93,16 @@ fn clause_2_live_read_overrides_the_index() {
 #[case::no_finalizer(Fence { finalizer: false, ..OPEN })]
 #[case::deleting(DELETING)]
 #[case::disabling(DISABLING)]
-fn clause_3_pending_disable_or_delete_is_the_fence(#[case] fence: Fence) {
-    assert!(live(fence, &[], &[wants(1, 1)]).entries.is_empty(), "no new rule gets in");
+fn clause_3_disable_or_delete_admits_no_rule(#[case] fence: Fence) {
+    assert!(live(fence, &[], &[wants(1, 1)]).entries.is_empty(), "no new rule is admitted");
     let kept = live(fence, &[entry(2, 1)], &[wants(1, 1), active(2, 1)]);
-    assert_eq!(kept.entries, [entry(2, 1)], "the rules already in stay");
+    assert_eq!(kept.entries, [entry(2, 1)], "admitted rules stay");
     let edited = live(fence, &[entry(2, 1)], &[active(2, 5)]);
     assert_eq!(edited.entries, [entry(2, 1)], "and keep their old entries");
 }
 
 #[test]
-fn clause_4_disabled_needs_no_entries_live_list_no_creations() {
+fn clause_4_conditions_for_writing_disabled() {
     assert!(live(DISABLING, &[], &[]).may_disable);
     assert!(!cached(DISABLING, &[], &[]).may_disable);
     assert!(cached(DISABLING, &[], &[]).needs_live_list);
@@ -127,7 +127,7 @@ fn clause_4_active_rule_regains_its_lost_entry() {
 }
 
 #[test]
-fn clause_5_finalizer_goes_once_stored_list_is_empty() {
+fn clause_5_finalizer_stays_until_list_is_empty() {
     assert!(live(DELETING, &[], &[]).may_remove_finalizer);
     assert!(!cached(DELETING, &[], &[]).may_remove_finalizer);
     assert!(!live(DELETING, &[entry(1, 1)], &[]).may_remove_finalizer, "the empty list is stored first");
@@ -164,7 +164,7 @@ fn named(connection: u8, entry: Option<i64>) -> NamedConnection<u8> {
 #[case::stays_active_without_entry(true, Some(AT_A), Some(named(AT_A, None)), Activation::Active(AT_A))]
 #[case::type_not_offered(true, Some(AT_A),
     Some(NamedConnection { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
-#[case::type_not_offered_any_more(true, None,
+#[case::type_no_longer_offered(true, None,
     Some(NamedConnection { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
 #[case::moves(true, Some(AT_B), Some(named(AT_A, Some(3))), Activation::Inactive)]
 fn clause_1_active(
@@ -186,7 +186,7 @@ fn run(
     decide(clauses, fence, stored, cached, live, 3)
 }
 
-/// §4, the seeded bugs: without its clause, each decision makes the breaking change.
+/// §4: without one of its clauses, a decision makes the change that this clause prevents.
 #[test]
 fn every_clause_left_out_changes_a_decision() {
     let without = |change: fn(&mut Clauses)| {

@@ -1,6 +1,6 @@
-//! One post among its neighbours: a row of the link table per decision, and a driver that carries decisions out.
+//! A PostLink with its connections and rules, and a driver that carries out the decisions about it.
 
-use crate::fixtures::{self as f, Connection, Rule, at, message, readiness, told};
+use crate::fixtures::{self as f, Connection, Rule, at, condition_text, message, readiness};
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -23,34 +23,34 @@ use postlink::{
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// The record that links which have one have.
+/// The id of the record in links that have one.
 pub const CASE: Uuid = Uuid::from_u128(0xca5e);
 
-/// What an instance holds about an activity: the record it regards.
+/// The record that an activity regards in its instance: table and id.
 pub type Regarding = Option<(String, Uuid)>;
 
-/// One post and all that its decision rests on.
+/// A PostLink, and everything that the decision about it depends on.
 #[derive(Clone)]
 pub struct Scene {
     pub now: Timestamp,
     pub post: PostLinkFacts,
     pub connections: Vec<Connection>,
     pub rules: Vec<Rule>,
-    /// Connections proven gone, by UID.
-    pub gone: BTreeMap<String, Option<Timestamp>>,
+    /// Connections confirmed as deleted, by UID, with the time of the request to delete if it is known.
+    pub deleted_connections: BTreeMap<String, Option<Timestamp>>,
     /// The activities that exist in all instances.
     pub activities: BTreeMap<Uuid, Regarding>,
-    /// The record the instances make of a new activity.
-    pub makes: Option<&'static str>,
-    /// Why the instances refuse new activities, if they do.
-    pub refuses: Option<Reason>,
+    /// The table of the record that the instances create for a new activity; `None` if they create none.
+    pub new_record_type: Option<&'static str>,
+    /// Why the instances reject new activities; `None` if they accept them.
+    pub creation_failure: Option<Reason>,
     pub not_before: Option<NotBefore>,
-    pub seen: Option<ActivityState>,
-    /// What was created, in order: connection UID and attempt.
-    pub made: Vec<(String, i32)>,
+    pub activity_state: Option<ActivityState>,
+    /// The creations so far: the connection's UID and the attempt of each.
+    pub creations: Vec<(String, i32)>,
 }
 
-/// A post created long ago, settled, that nobody asked anything for; nothing else exists. It is noon.
+/// A PostLink without a request for a link, created a day and a half ago. There are no connections or rules.
 pub fn scene() -> Scene {
     Scene {
         now: at(DAY_AND_A_HALF),
@@ -67,38 +67,38 @@ pub fn scene() -> Scene {
         },
         connections: Vec::new(),
         rules: Vec::new(),
-        gone: BTreeMap::new(),
+        deleted_connections: BTreeMap::new(),
         activities: BTreeMap::new(),
-        makes: Some("incident"),
-        refuses: None,
+        new_record_type: Some("incident"),
+        creation_failure: None,
         not_before: None,
-        seen: None,
-        made: Vec::new(),
+        activity_state: None,
+        creations: Vec::new(),
     }
 }
 
 const DAY_AND_A_HALF: i64 = f::DAY + f::DAY / 2;
 
-/// Linked by hand through `contoso`; `fabrikam` belongs to another organization.
+/// A post linked by hand through `contoso`, and a connection `fabrikam` to another organization.
 pub fn linked() -> Scene {
     scene()
         .with(f::connection("contoso"))
         .with(f::connection("fabrikam").org(f::OTHER_ORG))
-        .asks(request_to("contoso"))
+        .requests(request_to("contoso"))
         .linked(link_through("contoso"))
 }
 
-/// The activity of the post in that organization: the same id for the same attempt, always.
+/// The id of the post's activity in an organization. It depends only on the attempt.
 pub fn activity(organization: Uuid, attempt: i32) -> Uuid {
     Uuid::from_u128(organization.as_u128() << 64 | u128::from(attempt.unsigned_abs()))
 }
 
-/// `spec.link` that names nothing; its hash is `h1`.
+/// A `spec.link` without any field; its hash is `h1`.
 pub fn request() -> LinkSpec {
     LinkSpec { connection: None, record_type: None, record_id: None, hash: "h1".into() }
 }
 
-/// `spec.link` that names a connection; its hash says so.
+/// A `spec.link` that names a connection; its hash is `to-<connection>`.
 pub fn request_to(connection: &str) -> LinkSpec {
     LinkSpec { connection: Some(connection.into()), hash: format!("to-{connection}"), ..request() }
 }
@@ -117,26 +117,26 @@ pub fn link_through(connection: &str) -> LinkState {
     }
 }
 
-/// A scene while decisions about it are performed.
-struct Performed<'a> {
+/// The effects of decisions on a scene.
+struct SceneEffects<'a> {
     scene: &'a mut Scene,
     created: Option<CreationResult>,
     ended: bool,
 }
 
-impl Effects for Performed<'_> {
+impl Effects for SceneEffects<'_> {
     type Error = std::convert::Infallible;
 
     async fn confirm_gone(&mut self, connection: &ObjectRef) -> Result<Option<Requeue>, Self::Error> {
         let uid = Some(&connection.uid);
-        let here = self.scene.connections.iter().any(|c| c.0.metadata.uid.as_ref() == uid);
-        assert!(!here, "a connection that exists is not asked for");
-        self.scene.gone.entry(connection.uid.clone()).or_insert(None);
+        let exists = self.scene.connections.iter().any(|c| c.0.metadata.uid.as_ref() == uid);
+        assert!(!exists, "the connection exists, so its deletion need not be confirmed");
+        self.scene.deleted_connections.entry(connection.uid.clone()).or_insert(None);
         Ok(None)
     }
 
     fn check(&mut self, check: &ActivityCheck) {
-        self.scene.seen = Some(match self.scene.activities.get(&check.activity) {
+        self.scene.activity_state = Some(match self.scene.activities.get(&check.activity) {
             Some(regarding) => ActivityState::Exists {
                 regarding: regarding.clone(),
                 record_exists: check.record.as_ref().map(|_| true),
@@ -147,8 +147,8 @@ impl Effects for Performed<'_> {
 
     fn create(&mut self, creation: &ActivityCreation) -> Option<Requeue> {
         let scene = &mut *self.scene;
-        scene.made.push((creation.connection.clone(), creation.attempt));
-        self.created = Some(match scene.refuses {
+        scene.creations.push((creation.connection.clone(), creation.attempt));
+        self.created = Some(match scene.creation_failure {
             Some(reason) => {
                 let (connection, at) =
                     (creation.connection.clone(), scene.now + SignedDuration::from_mins(1));
@@ -165,7 +165,7 @@ impl Effects for Performed<'_> {
         self.ended = post.status == decision.status;
         post.status = decision.status.clone();
         post.first_seen = Timestamp::UNIX_EPOCH;
-        (self.scene.seen, self.created) = (None, None);
+        (self.scene.activity_state, self.created) = (None, None);
         Ok(())
     }
 }
@@ -181,25 +181,25 @@ impl Scene {
         self
     }
 
-    /// A rule at work through the connection added last.
-    pub fn working(mut self, rule: Rule) -> Self {
+    /// Adds a rule that is active through the connection added last.
+    pub fn active_rule(mut self, rule: Rule) -> Self {
         let connection = self.connections.pop().expect("a connection comes first");
-        let (rule, connection) = f::at_work(rule, connection);
+        let (rule, connection) = f::activated(rule, connection);
         self.connections.push(connection);
         self.rule(rule)
     }
 
-    pub fn wish(mut self, wish: DesiredLink) -> Self {
-        self.post.desired = wish;
+    pub fn desired(mut self, desired: DesiredLink) -> Self {
+        self.post.desired = desired;
         self
     }
 
-    pub fn asks(self, request: LinkSpec) -> Self {
-        self.wish(DesiredLink::ByHand(request))
+    pub fn requests(self, request: LinkSpec) -> Self {
+        self.desired(DesiredLink::ByHand(request))
     }
 
-    pub fn seen(mut self, seen: ActivityState) -> Self {
-        self.seen = Some(seen);
+    pub fn activity_state(mut self, activity_state: ActivityState) -> Self {
+        self.activity_state = Some(activity_state);
         self
     }
 
@@ -208,7 +208,7 @@ impl Scene {
         self
     }
 
-    /// The stored status has this link; its intent was used.
+    /// The stored status has this link, and an intent that was acted on.
     pub fn linked(mut self, link: LinkState) -> Self {
         self.activities
             .insert(link.social_activity_id, link.record.as_ref().map(|r| (r.type_.clone(), r.id)));
@@ -222,10 +222,10 @@ impl Scene {
         self
     }
 
-    /// The stored status has lost its link through `contoso` an hour before.
-    pub fn lost(mut self, cause: RemovalCause) -> Self {
+    /// The link through `contoso` was removed an hour ago.
+    pub fn link_removed(mut self, cause: RemovalCause) -> Self {
         self = self.linked(link_through("contoso"));
-        let link = self.post.status.link.take().expect("just put there");
+        let link = self.post.status.link.take().expect("the link was just added");
         let removed_at = Time(self.now - SignedDuration::from_hours(1));
         self.post.status.removed_link = Some(RemovedLink {
             link,
@@ -240,9 +240,9 @@ impl Scene {
         self
     }
 
-    /// Somebody edits `spec`, now.
-    pub fn edit(&mut self, wish: DesiredLink) -> &mut Self {
-        self.post.desired = wish;
+    /// A user edits `spec` now.
+    pub fn edit(&mut self, desired: DesiredLink) -> &mut Self {
+        self.post.desired = desired;
         self.post.generation += 1;
         self.post.first_seen = self.now;
         self
@@ -253,53 +253,54 @@ impl Scene {
         self.connections.iter_mut().find(named).expect("the scene has it")
     }
 
-    /// The connection's deletion has completed.
+    /// Removes a connection, as after its deletion.
     pub fn delete_connection(&mut self, name: &str) -> &mut Self {
         let at = self.now;
         self.connections.retain(|c| c.0.metadata.name.as_deref() != Some(name));
-        self.gone.insert(format!("uid-{name}"), Some(at));
+        self.deleted_connections.insert(format!("uid-{name}"), Some(at));
         self
     }
 
-    /// One decision.
+    /// The next decision.
     pub fn decide(&self, created: Option<&CreationResult>) -> PostLinkDecision {
         let connections: Vec<ConnectionFacts> = self.connections.iter().map(Connection::facts).collect();
         let rules: Vec<RuleFacts> = self.rules.iter().map(Rule::facts).collect();
-        let tombstone =
-            |uid: &str| self.gone.get(uid).map(|deleted_at| Tombstone { deleted_at: *deleted_at });
+        let tombstone = |uid: &str| {
+            self.deleted_connections.get(uid).map(|deleted_at| Tombstone { deleted_at: *deleted_at })
+        };
         decide(&PostLinkView {
             now: self.now,
             post_link: &self.post,
             connections: &connections,
             matching: &rules,
             tombstone: &tombstone,
-            activity: self.seen.as_ref(),
+            activity: self.activity_state.as_ref(),
             created,
             not_before: self.not_before.as_ref(),
         })
     }
 
-    /// Performs decisions until nothing is left to do now; the last decision. Waiting is left to [`Scene::settle`].
+    /// Carries out decisions until one waits or changes nothing, and returns it. Time does not pass.
     pub fn run(&mut self) -> PostLinkDecision {
-        let mut step = Performed { scene: self, created: None, ended: false };
+        let mut effects = SceneEffects { scene: self, created: None, ended: false };
         for _ in 0..20 {
-            let decision = step.scene.decide(step.created.as_ref());
-            step.ended = decision.step == Step::Wait;
-            perform(&mut step, &decision)
+            let decision = effects.scene.decide(effects.created.as_ref());
+            effects.ended = decision.step == Step::Wait;
+            perform(&mut effects, &decision)
                 .now_or_never()
-                .expect("a scene waits for nobody")
-                .expect("nothing fails");
-            if step.ended {
-                step.scene.seen = None;
+                .expect("the effects of a scene complete at once")
+                .expect("the effects of a scene do not fail");
+            if effects.ended {
+                effects.scene.activity_state = None;
                 return decision;
             }
         }
-        panic!("decisions never come to rest: {:?}", self.post.status);
+        panic!("no decision has waited after 20: {:?}", self.post.status);
     }
 
     fn created(&mut self, create: &ActivityCreation) -> CreationResult {
         let activity = activity(create.organization, create.attempt);
-        let table = self.makes.map(|table| (table.to_owned(), CASE));
+        let table = self.new_record_type.map(|table| (table.to_owned(), CASE));
         let record = create.record_id.map(|id| ("incident".to_owned(), id)).or(table);
         let record = self.activities.entry(activity).or_insert(record).clone();
         CreationResult::Exists {
@@ -311,7 +312,7 @@ impl Scene {
         }
     }
 
-    /// Runs, and lets time pass while something only waits for it.
+    /// Carries out decisions, and advances the clock to each requeue, until nothing is requeued.
     pub fn settle(&mut self) -> &mut Self {
         for _ in 0..20 {
             let decision = self.run();
@@ -320,20 +321,24 @@ impl Scene {
                 _ => return self,
             }
         }
-        panic!("waits for ever");
+        panic!("still requeued after 20 times");
     }
 
-    /// `Linked | RecordAvailable | removedLink | Ready` of a status, as in the table of §3.
+    /// `Linked | RecordAvailable | removedLink | Ready` of a status, the columns of the table in §3.
     pub fn row_of(status: &PostLinkStatus) -> String {
         let list = &status.conditions;
         let removed = status.removed_link.as_ref().map_or("-".into(), |r| format!("{:?}", r.cause));
-        let linked = told(list, ConditionType::Linked);
+        let linked = condition_text(list, ConditionType::Linked);
         assert_eq!(
             linked.starts_with("True"),
             status.link.is_some(),
-            "Linked says whether there is a link: {linked}"
+            "Linked is True if there is a link, and only then: {linked}"
         );
-        format!("{linked} | {} | {removed} | {}", told(list, ConditionType::RecordAvailable), readiness(list))
+        format!(
+            "{linked} | {} | {removed} | {}",
+            condition_text(list, ConditionType::RecordAvailable),
+            readiness(list)
+        )
     }
 
     /// The row of the stored status.
@@ -341,7 +346,7 @@ impl Scene {
         Self::row_of(&self.post.status)
     }
 
-    /// Settles, and expects that row.
+    /// Settles, and checks the row.
     #[track_caller]
     pub fn expect(&mut self, row: &str) -> &mut Self {
         self.settle();
@@ -349,13 +354,13 @@ impl Scene {
         self
     }
 
-    /// The attempts that were created, in order.
+    /// The attempts of the creations so far.
     pub fn attempts(&self) -> Vec<i32> {
-        self.made.iter().map(|(_, attempt)| *attempt).collect()
+        self.creations.iter().map(|(_, attempt)| *attempt).collect()
     }
 
     /// The message of a condition of the stored status.
-    pub fn says(&self, type_: ConditionType) -> String {
+    pub fn message(&self, type_: ConditionType) -> String {
         message(&self.post.status.conditions, type_)
     }
 }

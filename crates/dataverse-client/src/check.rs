@@ -27,18 +27,18 @@ pub struct CheckRequest {
 /// The result of one [`CheckRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckResult {
-    /// The activity.
+    /// Whether the activity exists, and its row.
     pub activity: ActivityPresence,
-    /// The record.
+    /// Whether the record exists.
     pub record: RecordPresence,
 }
 
 /// Whether an activity exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActivityPresence {
-    /// It does.
+    /// The activity exists: its row.
     Found(ActivityRow),
-    /// Dataverse reports that it does not (0x80040217).
+    /// Dataverse reports that the activity does not exist (0x80040217).
     NotFound,
     /// The read failed; says nothing about the activity.
     Unknown(Error),

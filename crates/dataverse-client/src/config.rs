@@ -136,7 +136,7 @@ pub enum ConfigError {
     /// An entry of [`Config::allow_hosts`] is not a host name of at least two labels.
     #[error("{entry:?} in allow_hosts is not a usable host name: {reason}")]
     AllowHosts {
-        /// The entry.
+        /// The entry as configured.
         entry: String,
         /// What is wrong with it.
         reason: OriginError,
@@ -144,7 +144,7 @@ pub enum ConfigError {
     /// A key of [`Config::connect_to`] is not a host name of at least two labels.
     #[error("{entry:?} in connect_to is not a usable host name: {reason}")]
     ConnectTo {
-        /// The key.
+        /// The key as configured.
         entry: String,
         /// What is wrong with it.
         reason: OriginError,

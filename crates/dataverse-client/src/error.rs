@@ -165,7 +165,7 @@ pub enum ErrorKind {
     /// 502, 503, 504, or another 5xx without an error body of the Web API.
     #[error("the service is not available (HTTP {status})")]
     ServiceUnavailable {
-        /// The HTTP status.
+        /// The HTTP status, 500 or above.
         status: u16,
         /// `Retry-After`, at most an hour, if sent.
         retry_after: Option<Duration>,
@@ -193,7 +193,7 @@ pub enum ErrorKind {
     /// A redirect. Redirects are never followed.
     #[error("redirected (HTTP {status}); redirects are not followed")]
     RedirectRefused {
-        /// The HTTP status.
+        /// The HTTP status, between 300 and 399.
         status: u16,
     },
     /// Any other error of the Web API.

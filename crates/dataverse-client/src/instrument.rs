@@ -13,9 +13,9 @@ pub enum ClientEvent<'a> {
     RequestFinished {
         /// The host of the instance or of the discovery service. For a sign-in, the host the token is for.
         host: &'a str,
-        /// What was requested.
+        /// The purpose of the request.
         operation: Operation,
-        /// How it ended.
+        /// The class of its response.
         outcome: RequestOutcome,
         /// Time from sending to the end, without waiting for a slot.
         took: Duration,

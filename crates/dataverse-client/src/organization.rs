@@ -31,7 +31,7 @@ pub struct Health {
     pub language: Option<i32>,
     /// Whether it accepts social data.
     pub accepts_social_data: bool,
-    /// Its state.
+    /// Whether the organization is enabled.
     pub state: OrganizationState,
 }
 
@@ -40,9 +40,9 @@ pub struct Health {
 pub struct Organization {
     /// Id of the organization, which stays the same when the URL changes.
     pub organization_id: Uuid,
-    /// Display name.
+    /// The name that users see.
     pub friendly_name: String,
-    /// Unique name.
+    /// The unique name, which users do not see.
     pub unique_name: String,
     /// Version of the instance, for example `9.2.24101.00197`.
     pub version: String,
@@ -50,7 +50,7 @@ pub struct Organization {
     pub language: Option<i32>,
     /// Whether it accepts social data.
     pub accepts_social_data: bool,
-    /// Its state.
+    /// Whether the organization is enabled.
     pub state: OrganizationState,
 }
 

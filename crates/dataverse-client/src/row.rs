@@ -37,16 +37,16 @@ pub struct RecordRef {
     pub entity_set: String,
     /// Primary id column of its table, the only column to read.
     pub id_attribute: String,
-    /// Its id.
+    /// Value of the primary id column.
     pub id: Uuid,
 }
 
 /// Whether a record exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordPresence {
-    /// It does.
+    /// The record exists.
     Found,
-    /// Dataverse reports that it does not (0x80040217).
+    /// Dataverse reports that the record does not exist (0x80040217).
     NotFound,
     /// No record was named in the request.
     NotRequested,

@@ -16,7 +16,7 @@ fn post() -> Activity {
         subject: "Screen broken".into(),
         description: format!("It broke {CANARY}"),
         post_url: "https://social.example/p/1".into(),
-        post_id: "rumour-17".into(),
+        post_id: "rumor-17".into(),
         posted_on: Some("2026-01-01T10:00:00Z".parse().unwrap()),
         community: Community::Twitter,
         message_type: MessageType::Private,
@@ -59,7 +59,7 @@ async fn creation_sends_the_post_and_never_updates() {
     let body: Value = serde_json::from_str(&request.body).unwrap();
     assert_eq!(body["subject"], "Screen broken");
     assert_eq!(body["posturl"], "https://social.example/p/1");
-    assert_eq!(body["postid"], "rumour-17");
+    assert_eq!(body["postid"], "rumor-17");
     assert_eq!(body["postedon"], "2026-01-01T10:00:00Z");
     assert_eq!(body["community"], 2);
     assert_eq!(body["postmessagetype"], 1);

@@ -5,7 +5,7 @@
 pub enum Fault {
     /// The request is not carried out. The response has this status and a body that is not OData.
     Status {
-        /// The HTTP status.
+        /// The HTTP status of the response.
         status: u16,
         /// The header `Retry-After`, as written.
         retry_after: Option<String>,

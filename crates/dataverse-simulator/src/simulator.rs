@@ -37,7 +37,7 @@ pub enum ApplyError {
         "SimulatedInstances {first} and {second} both have the host {host}; a host is served by one instance"
     )]
     SameHost {
-        /// The host.
+        /// The host that both specifications have.
         host: String,
         /// Name of the first instance with this host.
         first: String,
@@ -51,7 +51,7 @@ pub enum ApplyError {
 pub struct Warning {
     /// Name of the instance.
     pub instance: String,
-    /// The action.
+    /// The action as specified.
     pub action: UserAction,
     /// Why it had no effect.
     pub message: String,

@@ -85,9 +85,9 @@ fn yes() -> bool {
 pub struct Organization {
     /// Organization id. It identifies the data inside the simulator.
     pub id: Uuid,
-    /// Friendly name.
+    /// The name that users see.
     pub name: String,
-    /// Unique name.
+    /// The unique name, which users do not see.
     pub unique_name: String,
     /// Language as an LCID, e.g. 1033.
     #[serde(default = "english")]
@@ -108,7 +108,7 @@ fn current_version() -> String {
 /// How an instance responds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InstanceState {
-    /// Normally.
+    /// Requests are answered normally.
     #[default]
     Enabled,
     /// Disabled by an administrator: 403, `0x8004A104`.

@@ -21,7 +21,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Everything behind the lock.
 #[derive(Default)]
 pub(crate) struct SimulatorState {
-    /// By host.
+    /// The instances, by host.
     pub instances: BTreeMap<String, Arc<Instance>>,
     organizations: BTreeMap<Uuid, OrganizationData>,
     /// Hosts that have ever been applied: the token endpoint still knows an instance that was removed.

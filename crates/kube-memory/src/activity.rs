@@ -34,7 +34,7 @@ pub struct Activity {
     /// Requests that have reached the API and are not answered yet, watches excluded. Requests that still wait in a
     /// client's own queue are not counted.
     pub requests_in_flight: usize,
-    /// The latest revision.
+    /// The latest resourceVersion, as a number.
     pub revision: u64,
     /// Every open watch.
     pub watches: Vec<OpenWatch>,

@@ -9,11 +9,11 @@ use crate::user_info::UserInfo;
 /// The operation of an admission request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// A new object.
+    /// An object is created, by POST or by applying one that does not exist.
     Create,
     /// A change of the object or of its status, by PUT, PATCH or apply.
     Update,
-    /// A deletion.
+    /// A request to delete an object, alone or with its collection.
     Delete,
 }
 

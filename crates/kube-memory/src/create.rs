@@ -12,7 +12,7 @@ use crate::store::to_bytes;
 use crate::transaction::{Transaction, WriteResponse};
 
 impl Transaction<'_> {
-    /// POST.
+    /// Creates an object: POST.
     pub fn create(&mut self, mut object: Value) -> ApiResult<WriteResponse> {
         self.decode_body(&mut object)?;
         for field in

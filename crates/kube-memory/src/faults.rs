@@ -32,7 +32,7 @@ pub struct RequestInfo {
 /// What goes wrong with a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing goes wrong.
+    /// The request is carried out and answered.
     #[default]
     None,
     /// The request is not carried out. The answer is an error.
@@ -44,7 +44,7 @@ pub enum Fault {
     },
     /// The request is carried out, but the answer is an error, such as 504 after the commit.
     AnswerAfter {
-        /// HTTP status.
+        /// HTTP status; the same as for [`Fault::Answer`].
         code: u16,
     },
     /// The request is not carried out and never answered.

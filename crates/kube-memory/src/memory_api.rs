@@ -242,7 +242,7 @@ impl MemoryApi {
 pub struct Saved {
     /// All objects, with their metadata.
     pub objects: Vec<Value>,
-    /// The latest revision.
+    /// The latest resourceVersion, as a number.
     pub revision: u64,
     /// How many uids were given out, so that none is given out twice.
     pub uids: u64,

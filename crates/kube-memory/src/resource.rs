@@ -17,8 +17,10 @@ pub struct SelectableField {
 
 /// A served kind.
 #[derive(Clone, Debug)]
-// Each flag is an independent rule of a real server's strategy for the kind.
-#[allow(clippy::struct_excessive_bools)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each flag is an independent rule of a real server's strategy for the kind"
+)]
 pub struct Resource {
     /// API group. Empty for the core group.
     pub group: String,
@@ -28,7 +30,7 @@ pub struct Resource {
     pub kind: String,
     /// Plural name, as in URLs.
     pub plural: String,
-    /// Singular name.
+    /// Singular name, such as `widget`.
     pub singular: String,
     /// Kind of lists, such as `WidgetList`.
     pub list_kind: String,

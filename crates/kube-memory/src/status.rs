@@ -23,8 +23,7 @@ pub(crate) struct StatusError {
 /// The result of a step of a request.
 pub(crate) type ApiResult<T> = Result<T, Box<StatusError>>;
 
-// Errors are returned boxed: a `Status` is large.
-#[allow(clippy::unnecessary_box_returns)]
+#[allow(clippy::unnecessary_box_returns, reason = "a `Status` is large, so errors are returned boxed")]
 impl StatusError {
     fn boxed(code: u16, reason: &'static str, message: String, details: Option<Value>) -> Box<Self> {
         Box::new(Self { code, reason, message, details, continue_token: None })

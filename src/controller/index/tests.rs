@@ -119,7 +119,7 @@ fn a_post_is_matched_once_per_generation() {
 }
 
 #[test]
-fn a_status_write_during_a_rematch_loses_no_match() {
+fn status_write_during_a_rematch_loses_no_match() {
     let index = Index::default();
     let listed = post("p1", 1, "late again");
     index.apply_link(&listed, Source::Watch, NOW);

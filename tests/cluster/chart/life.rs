@@ -13,7 +13,7 @@ use crate::harness::{ControlPlane, shared};
 
 const CRD: &str = "crd/dynamicsconnections.postlink.dev";
 
-/// An older chart: an earlier version, and a definition that lacks a field.
+/// An older chart: an earlier version, and a CRD that lacks a field.
 fn previous_chart() -> std::path::PathBuf {
     let chart = copy_of_chart();
     change(&chart.join("Chart.yaml"), &format!("version: {}", env!("CARGO_PKG_VERSION")), "version: 0.0.1");
@@ -79,7 +79,7 @@ fn upgraded_rolled_back_and_removed(major: u8) {
         "an upgrade keeps the note"
     );
 
-    // When the definitions are managed elsewhere, the release stops managing them without deleting them.
+    // When the CRDs are managed elsewhere, the release stops managing them without deleting them.
     helm(&plane, major, &["upgrade", "postlink", path(&current), "--set", "crds.install=false"]);
     all_there(&plane, major);
     assert_eq!(connection()["metadata"]["uid"], uid);
@@ -134,7 +134,7 @@ fn helm_adopts_definitions_applied_by_kubectl_on_request() {
     }
 }
 
-/// Mallory has all rights in three namespaces and none elsewhere.
+/// Mallory has all permissions in three namespaces and none elsewhere.
 #[test]
 fn namespaced_install_needs_rights_in_its_namespaces_only() {
     let plane = ControlPlane::start();
@@ -271,7 +271,7 @@ fn api_server_accepts_every_field() {
     let plane = ControlPlane::start();
     plane.kubectl(User::Admin, ["create", "namespace", NAMESPACE]).ok();
     let (chart, mut values) = super::everything();
-    // Kinds of the Prometheus operator, whose definitions are not installed.
+    // Kinds of the Prometheus operator, whose CRDs are not installed.
     for kind in ["serviceMonitor", "prometheusRule"] {
         values["metrics"][kind]["enabled"] = json!(false);
     }

@@ -86,7 +86,7 @@ fn token_requests_only_where_workload_identities_are() {
     }
 }
 
-/// No more than these. All tests that run the controller show that they suffice: any refusal fails them.
+/// No more than these. All tests that run the controller show that they suffice: any denied request fails them.
 #[test]
 fn controller_has_the_least_rights() {
     const OURS: &str = "postlink.dev";

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{everything, id, render, render_of, sorted};
 
-/// All objects except the definitions and policies, which are shipped files that other tests compare.
+/// All objects except the CRDs and policies, which are shipped files that other tests compare.
 fn written(objects: Vec<Value>) -> String {
     let mut text = String::new();
     for mut object in sorted(objects) {

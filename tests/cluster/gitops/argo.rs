@@ -262,7 +262,7 @@ fn run(cell: &Cell<'_>, tasks: &[&Task], done: &mut BTreeMap<String, TaskState>)
     if objects.is_empty() {
         return refused;
     }
-    // One call per wave: the same requests in the same order, and it continues after a refused one.
+    // One call per wave: the same requests in the same order, and it continues after a denied one.
     let answer = apply(cell, &Tree { objects }, &[]);
     for task in tasks.iter().filter(|task| task.target.is_some()) {
         done.insert(task.key(), TaskState::Running);

@@ -183,7 +183,7 @@ impl Observed {
             && self.all_rules("Ready", ("False", "HoldsConnection"))
     }
 
-    /// Whether the connection has no reservation any more, so that nothing is refused.
+    /// Whether the connection has no reservation any more, so that nothing is denied.
     pub fn is_released(&self) -> bool {
         self.connection.as_ref().is_none_or(|connection| connection["status"]["activeRuleCount"] == 0)
     }

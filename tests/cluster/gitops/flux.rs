@@ -36,7 +36,7 @@ pub struct Flux {
 }
 
 impl Flux {
-    /// Installs Flux's definitions and starts its controller as its usual user.
+    /// Installs Flux's CRDs and starts its controller as its usual user.
     pub fn start(cluster: &Cluster) -> Self {
         cluster.plane.kubectl_apply(User::Admin, cluster.plane.flux_definitions());
         let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
@@ -269,7 +269,7 @@ fn tarball_of(folder: &Path, text: &str) -> Vec<u8> {
     packed.stdout
 }
 
-/// Deleting a definition deletes every object of its kind, so it stays when it is removed from the tree, and when the
+/// Deleting a CRD deletes every object of its kind, so it stays when it is removed from the tree, and when the
 /// Kustomization is deleted.
 #[test]
 fn definitions_outlive_their_kustomization() {

@@ -95,8 +95,8 @@ impl Column {
     fn expected(self, scenario: Scenario, order: usize) -> (&'static [Outcome], &'static [Outcome]) {
         use Scenario::{S1, S2, S3, S4, S5, S6};
         match (self, scenario) {
-            // A person in mode Deny is refused, with the reason. Applying the rules first may or may not be too quick
-            // for the controller; starting with the connection is always refused once.
+            // A person's request is denied in mode Deny, with the reason. Applying the rules first may or may not be too quick
+            // for the controller; starting with the connection is always denied once.
             (Self::Kubectl | Self::KubectlServerSide, scenario) => match (scenario, order) {
                 (S1 | S5, 0) => (&[Refused], &[Converges, OnceMore]),
                 (S1 | S5, _) => (&[Refused], &[OnceMore]),

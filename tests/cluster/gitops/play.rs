@@ -13,9 +13,9 @@ use crate::harness::users::User;
 pub enum Outcome {
     /// The declared state is reached and the tool reports success, without a further commit or command.
     Converges,
-    /// A person is refused first, with the rules' names; the same command converges the second time.
+    /// A person's request is denied first, with the rules' names; the same command converges the second time.
     OnceMore,
-    /// A person is refused, with the rules' names, and nothing changes.
+    /// A person's request is denied, with the rules' names, and nothing changes.
     Refused,
     /// Accepted; the connection works as before, and it and the rules say why.
     Held,
@@ -70,7 +70,7 @@ pub fn play(cell: &Cell<'_>, tool: &mut dyn Tool, scenario: Scenario) -> CellRes
         Outcome::Refused => nothing_changed(cell),
         _ => return CellResult { second: came, third: None },
     }
-    // The command was refused, not the commit: the removed objects are still to be deleted.
+    // The command was denied, not the commit: the removed objects are still to be deleted.
     let previous = if came == Outcome::Refused { &first } else { &second };
     let last = Commit { number: 3, previous, tree: &third };
     CellResult { second: came, third: Some(commit(cell, tool, &last, scenario.third(), false)) }
@@ -128,7 +128,7 @@ fn commit(
     }
 }
 
-/// The refusal names both rules; while they are being deactivated, perhaps only the remaining one.
+/// The message names both rules; while they are being deactivated, perhaps only the remaining one.
 fn names_rules(words: &str, desired: Desired) -> bool {
     let left = |rule: &str| {
         words.contains(&format!("is used by 1 active rule: {rule}; deactivate or delete it first"))
@@ -137,10 +137,10 @@ fn names_rules(words: &str, desired: Desired) -> bool {
         || (desired.rules != Rules::Active && RULES.iter().any(|rule| left(rule)))
 }
 
-/// Repeats a refused command once the connection has no reservation any more; immediately, if the rules stay active.
+/// Repeats a denied command once the connection has no reservation any more; immediately, if the rules stay active.
 fn again(cell: &Cell<'_>, tool: &mut dyn Tool, commit: &Commit<'_>, desired: Desired, gone: bool) -> Outcome {
     let stays = desired.rules == Rules::Active;
-    cell.wait("the rules to let go", |seen| (stays || seen.is_released()).then_some(()));
+    cell.wait("the rules to release the connection", |seen| (stays || seen.is_released()).then_some(()));
     match tool.sync(cell, commit) {
         SyncResult::Refused(words) => {
             assert!(names_rules(&words, desired), "{}: which rules? {words}", cell.namespace);
@@ -175,7 +175,7 @@ fn works_while_held(cell: &Cell<'_>, scenario: Scenario) {
     cell.cluster.plane.kubectl_with_input(User::Alice, ["delete", "-f", "-"], &late.to_string()).ok();
 }
 
-/// A refused command has changed nothing.
+/// A denied command has changed nothing.
 fn nothing_changed(cell: &Cell<'_>) {
     let seen = cell.observe();
     assert!(seen.is_converged(Desired::FIRST, false), "{}:\n{}", cell.namespace, seen.summary());

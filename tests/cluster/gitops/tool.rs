@@ -7,7 +7,7 @@ use super::tree::{Layout, Tree};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SyncResult {
     Synced,
-    /// The API server refused something; its message.
+    /// The API server denied a request; its message.
     Refused(String),
     /// The tool reports unhealthy objects; its message.
     Unhealthy(String),

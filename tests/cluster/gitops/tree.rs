@@ -7,7 +7,7 @@ use super::cell::CONNECTION;
 /// The rules of every tree; both start active.
 pub const RULES: [&str; 2] = ["complaints", "lost-luggage"];
 
-/// The part that all refusals have in common.
+/// The part that the messages of all denied requests have in common.
 pub const USED_BY: &str = "is used by 2 active rules: complaints, lost-luggage";
 
 /// §5 of the semantics: what the second commit does to a tree with a connection, active rules and links.

@@ -33,7 +33,7 @@ impl ControlPlane {
         events
     }
 
-    /// The requests of `user` that RBAC refused, as "verb uri".
+    /// The requests of `user` that RBAC denied, as "verb uri".
     pub fn forbidden(&self, user: User) -> Vec<String> {
         self.audited(user)
             .iter()

@@ -17,7 +17,7 @@ pub struct Binaries {
     pub kubectl: PathBuf,
     pub helm3: PathBuf,
     pub helm4: PathBuf,
-    /// Flux's kustomize-controller, and the definitions of `Kustomization` and of its sources.
+    /// Flux's kustomize-controller, and the CRDs of `Kustomization` and of its sources.
     pub flux: PathBuf,
     pub flux_definitions: PathBuf,
     /// What kstatus, Argo CD and Flux call healthy; see `tests/cluster/health`.

@@ -97,8 +97,7 @@ fn read_line(
     let line: Line = serde_json::from_slice(line).map_err(|error| unreadable(WATCH, error))?;
     let result = line.result.ok_or_else(|| unreadable(WATCH, format!("{:?}", line.error)))?;
     if result.canceled {
-        let reason =
-            format!("cancelled ({}), compacted at {}", result.cancel_reason, result.compact_revision);
+        let reason = format!("canceled ({}), compacted at {}", result.cancel_reason, result.compact_revision);
         return Err(unreadable(WATCH, reason));
     }
     for event in result.events {

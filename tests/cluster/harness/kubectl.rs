@@ -42,7 +42,7 @@ impl Answer {
         self.stdout
     }
 
-    /// Standard error of a call that must be refused.
+    /// Standard error of a call that must fail.
     pub fn refused(self) -> String {
         assert!(
             !self.succeeded(),
@@ -104,7 +104,7 @@ impl ControlPlane {
         self.kubectl_with_input(user, ["apply", "-f", "-"], yaml)
     }
 
-    /// Repeats a call until it is refused with a message that contains `because`, and returns the message. A policy
+    /// Repeats a call until it is denied with a message that contains `because`, and returns the message. A policy
     /// takes effect about two seconds after its creation, without any signal, so `args` should include
     /// `--dry-run=server`.
     pub fn until_refused<A: AsRef<OsStr>>(
@@ -133,7 +133,7 @@ impl ControlPlane {
         command
     }
 
-    /// The definitions of Flux's `Kustomization` and of its sources.
+    /// The CRDs of Flux's `Kustomization` and of its sources.
     pub fn flux_definitions(&self) -> &Path {
         &self.binaries.flux_definitions
     }

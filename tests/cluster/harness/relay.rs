@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use super::ControlPlane;
 use super::waiting::wait_for;
 
-/// Plain HTTP towards the pod, so that requests can be distinguished; HTTPS towards the server.
+/// Plain HTTP toward the pod, so that requests can be distinguished; HTTPS toward the server.
 #[derive(Debug)]
 pub struct Relay {
     // Dropping it ends every connection.
@@ -113,7 +113,7 @@ async fn relay(pod: TcpStream, server: &str, tls: &TlsConnector, post: &Post) ->
                 return to_server.shutdown().await;
             }
             if post.catches(&part[..length]) {
-                // An Err says that the relay itself is gone.
+                // An Err means that the relay was dropped.
                 drop(post.released.subscribe().wait_for(|released| *released).await);
             }
             to_server.write_all(&part[..length]).await?;

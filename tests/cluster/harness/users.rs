@@ -14,7 +14,7 @@ pub enum User {
     Admin,
     /// A person, cluster-admin by a binding.
     Alice,
-    /// A person without any rights.
+    /// A person without any permissions.
     Mallory,
     /// The identity `postlink run` has in a cluster; holds the shipped RBAC only.
     Controller,

@@ -29,7 +29,7 @@ const TYPED_APPLY: &str =
     "a value of the wrong type is refused in both: here by the schema, with the words of every other write";
 const APPLIED_NULL: &str = "an applied null or emptied object reaches a server's schema as null, a quirk of its merge; here it is as absent";
 const CORE_EVENTS: &str = "events are kept in the shape of events.k8s.io, which is what we write; their bookkeeping names those fields";
-const TOKENS: &str = "a token request is not stored, so nobody reads who wrote it";
+const TOKENS: &str = "a token request is not stored, so its managed fields are never read";
 const TYPED_PATCH: &str =
     "the object is quoted in the order of Go's struct fields; the fault behind it is the same";
 
@@ -44,7 +44,7 @@ pub const KNOWN: &[Known] = &[
         "a namespace",
         11,
         "body.metadata",
-        "an empty list of the namespace's own finalizers is booked to its writer; nobody may change it anyway",
+        "an empty list of the namespace's own finalizers has its writer as manager; no client may change it anyway",
     ),
     known("an event written through the core group", 1, "body.metadata.managedFields", CORE_EVENTS),
     known("an event written through the core group", 1, "body.reporting", CORE_EVENTS),

@@ -30,7 +30,7 @@ use crate::harness::{ControlPlane, Shared, shared};
 /// A case: its name and its steps.
 pub type Case = (&'static str, &'static str);
 
-/// Installs the definitions and policies and waits until they are in force.
+/// Installs the CRDs and policies and waits until they are in force.
 fn install(plane: &ControlPlane, mode: Mode) {
     plane.kubectl_apply(User::Admin, repository("crds"));
     for manifest in render(mode, &Principals::default()) {

@@ -40,7 +40,7 @@ pub struct Sides<'a> {
 }
 
 impl<'a> Sides<'a> {
-    /// `plane`, which has our definitions and policies, and an in-memory API with the same ones. The clients are bound
+    /// `plane`, which has our CRDs and policies, and an in-memory API with the same ones. The clients are bound
     /// to the calling runtime.
     pub async fn new(plane: &'a ControlPlane, mode: Mode) -> Self {
         let definitions = crds::all();

@@ -93,8 +93,8 @@ async fn disable_waits_for_a_killed_leaders_creations() {
     successor.stop().await;
 }
 
-/// §4.7: the lease is checked right before the request to the instance, not only at decision time; a link that waits
-/// for it costs next to nothing.
+/// §4.7: the lease is checked again right before the request to the instance. A link that waits for it is
+/// rarely read.
 #[tokio::test(start_paused = true)]
 async fn no_creation_starts_when_the_lease_is_expiring() {
     let scene = Scene::start("").await;

@@ -30,7 +30,7 @@ fn decided(scene: &Scene) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn active_rule_on_the_last_page_holds_its_connection() {
+async fn active_rule_on_last_page_holds_its_connection() {
     // Watches and live lists read pages of 500, sorted by name.
     const OTHERS: usize = 500;
     let mut rules = String::new();

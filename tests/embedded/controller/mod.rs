@@ -47,7 +47,7 @@ spec: {instanceUrl: 'https://contoso.crm.dynamics.com', credentials: {secretRef:
 /// A session whose connection is Enabled, driven step by step.
 struct Scene {
     session: Session,
-    /// Between the session's controller and the API.
+    /// Faults between the session's controller and the API.
     line: FaultInjector,
     replay: Mutex<Replay>,
 }
@@ -69,8 +69,8 @@ impl Scene {
         scene
     }
 
-    /// A second controller on the same API with caches of its own: as in the moment in which two believe they lead, or,
-    /// when the first one's line is dead, its successor.
+    /// A second controller on the same API, with its own caches: another one that takes itself for the leader, or the
+    /// successor if the first one has lost its connection to the API.
     fn another_controller(
         &self,
         line: &FaultInjector,
@@ -102,12 +102,12 @@ impl Scene {
         self.session.api.get(kind, "default", name)
     }
 
-    /// How many creations the instance has been asked for.
+    /// The number of creation requests that the instance has received.
     fn creations(&self) -> usize {
         self.session.world.requests().iter().filter(|request| request.method == "PATCH").count()
     }
 
-    /// What a link says of being linked.
+    /// The `Linked` condition of a link.
     fn linked(&self, link: &str) -> String {
         self.stored("PostLink", link).map_or_else(String::new, |link| condition(&link, "Linked"))
     }
@@ -116,7 +116,7 @@ impl Scene {
         self.stored("DynamicsConnection", "contoso").expect("the connection is there")
     }
 
-    /// Whether the controller has looked at the connection since its spec or its deletion was last written.
+    /// Whether the controller has reconciled the connection since its spec or its deletion was last written.
     fn has_looked(&self) -> bool {
         let Some(connection) = self.stored("DynamicsConnection", "contoso") else { return true };
         connection["status"]["observedGeneration"] == connection["metadata"]["generation"]
@@ -138,7 +138,7 @@ impl Scene {
         self.api(kind).create(&PostParams::default(), &object).await.unwrap();
     }
 
-    /// A post that somebody wants linked through the connection.
+    /// A post with a link by hand through the connection.
     async fn create_link(&self, name: &str) {
         let post = json!({"url": format!("https://social.example/{name}"), "id": name});
         let spec = json!({"post": post, "link": {"connectionRef": {"name": "contoso"}}});
@@ -153,7 +153,7 @@ impl Scene {
         self.api(kind).delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// Waits until something holds. The clocks go on meanwhile, by less than any two periodic looks are apart.
+    /// Waits for a condition. Meanwhile the clocks advance by less than any interval between periodic reconciles.
     async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         const STEP: Duration = Duration::from_millis(20);
         for _ in 0..600 {
@@ -174,7 +174,7 @@ impl Scene {
         settle(&self.session).await.unwrap();
     }
 
-    /// Since the last time this was asked, no revision breaks §4.
+    /// Checks that no revision since the last call breaks §4.
     fn assert_unbroken(&self) {
         assert_eq!(self.replay.lock().unwrap().broken(&self.session.api), [""; 0]);
     }

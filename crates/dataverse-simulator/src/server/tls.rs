@@ -90,7 +90,7 @@ pub(crate) async fn serve(
 }
 
 async fn accept_all(shared: Arc<Shared>, authority: Arc<CertificateAuthority>, listener: TcpListener) {
-    // Dropping the set (when cancelled) aborts the connections in it.
+    // Dropping the set (when canceled) aborts the connections in it.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

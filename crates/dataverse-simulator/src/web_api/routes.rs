@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slashes_inside_a_key_do_not_split_the_path() {
+    fn slashes_in_a_key_do_not_split_paths() {
         let path = "EntityDefinitions(LogicalName='a/b')/Attributes";
         assert_eq!(
             segments(path).unwrap(),

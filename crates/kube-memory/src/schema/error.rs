@@ -10,7 +10,7 @@ pub enum SchemaError {
     NoVersion {
         /// Name of the CRD.
         crd: String,
-        /// The requested version.
+        /// The version that was requested.
         version: String,
         /// The versions of the CRD.
         known: Vec<String>,
@@ -18,9 +18,9 @@ pub enum SchemaError {
     /// A part of the CRD or policy is missing or has the wrong type.
     #[error("{what} cannot be decoded: {source}")]
     Shape {
-        /// The object.
+        /// Which part it is, for example `a ValidatingAdmissionPolicy`.
         what: String,
-        /// The cause.
+        /// The error of decoding it.
         source: serde_json::Error,
     },
     /// A regular expression does not parse.
@@ -28,9 +28,9 @@ pub enum SchemaError {
     Pattern {
         /// Path in the schema.
         place: String,
-        /// The pattern.
+        /// The regular expression, as written.
         pattern: String,
-        /// The cause.
+        /// The error of parsing it.
         source: Box<regex::Error>,
     },
     /// A CEL expression does not parse.
@@ -38,17 +38,17 @@ pub enum SchemaError {
     Expression {
         /// Path in the schema.
         place: String,
-        /// The expression.
+        /// The expression, as written.
         expression: String,
-        /// The cause.
+        /// The error of compiling it.
         source: Box<dyn Error + Send + Sync>,
     },
     /// A `JSONPath` that columns and selectable fields do not support.
     #[error("the JSONPath `{path}` is not supported: {what}")]
     JsonPath {
-        /// The path.
+        /// The `JSONPath`, as written.
         path: String,
-        /// The cause.
+        /// What is wrong with it.
         what: String,
     },
     /// A policy manifest is not valid YAML.

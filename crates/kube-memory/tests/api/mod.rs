@@ -125,8 +125,7 @@ fn widgets_in(api: &MemoryApi) -> Api<DynamicObject> {
     widgets_of(api.client(UserInfo::admin()))
 }
 
-// By value, so that calls need no `&` in front of `json!`.
-#[allow(clippy::needless_pass_by_value)]
+#[allow(clippy::needless_pass_by_value, reason = "calls need no `&` in front of `json!`")]
 fn widget(name: &str, spec: Value) -> DynamicObject {
     DynamicObject::new(name, &widget_resource()).data(json!({"spec": spec}))
 }

@@ -104,7 +104,7 @@ async fn replace_without_resource_version_is_422() {
 }
 
 #[tokio::test]
-async fn other_uid_is_409_for_replace_422_for_patch() {
+async fn other_uid_is_replace_409_and_patch_422() {
     let api = permissive();
     let widgets = widgets_in(&api);
     let mut object = create(&widgets, "a").await;
@@ -243,7 +243,7 @@ async fn field_validation_rejects_warns_or_ignores() {
         let client = client.clone();
         async move {
             let body = json!({"apiVersion": "test.example/v1", "kind": "Widget",
-                "metadata": {"name": name, "nope": 1}, "spec": {"size": 1, "colour": "red"}});
+                "metadata": {"name": name, "nope": 1}, "spec": {"size": 1, "hue": "red"}});
             let request = Request::post(format!("/apis/test.example/v1/namespaces/default/widgets?{query}"))
                 .header("content-type", "application/json")
                 .body(kube::client::Body::from(serde_json::to_vec(&body).unwrap()))
@@ -264,12 +264,12 @@ async fn field_validation_rejects_warns_or_ignores() {
     assert_eq!(code, 400);
     assert_eq!(
         body["message"],
-        "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: unknown field \"metadata.nope\", unknown field \"spec.colour\""
+        "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: unknown field \"metadata.nope\", unknown field \"spec.hue\""
     );
     let (code, warnings, body) = send("", "a").await;
     assert_eq!(code, 201);
     let expected =
-        ["299 - \"unknown field \\\"metadata.nope\\\"\"", "299 - \"unknown field \\\"spec.colour\\\"\""];
+        ["299 - \"unknown field \\\"metadata.nope\\\"\"", "299 - \"unknown field \\\"spec.hue\\\"\""];
     assert_eq!(warnings, expected, "Warn is the default");
     assert_eq!(body["spec"], json!({"size": 1}));
     let (code, warnings, _) = send("fieldValidation=Ignore", "b").await;
@@ -327,14 +327,14 @@ async fn apply_removes_fields_it_no_longer_sets() {
 #[tokio::test]
 async fn apply_rejects_undeclared_fields() {
     let api = with_rules();
-    let config = json!({"apiVersion": "test.example/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"colour": 1}});
+    let config = json!({"apiVersion": "test.example/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"hue": 1}});
     let mut params = PatchParams::apply("git");
     params.field_validation = Some(ValidationDirective::Strict);
     let status = status_of(widgets_in(&api).patch("a", &params, &Patch::Apply(config)).await);
     assert_eq!(status.code, 500);
     assert_eq!(
         status.message,
-        "failed to create typed patch object (/a; test.example/v1, Kind=Widget): .spec.colour: field not declared in schema"
+        "failed to create typed patch object (/a; test.example/v1, Kind=Widget): .spec.hue: field not declared in schema"
     );
 }
 
