@@ -161,7 +161,7 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
 )]
 #[case::cel(
     &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b}}\n  link: {{}}\n  unlink: true\n"),
-    "not-good.yaml:5:1: postlink/bad: spec: Invalid value: link and unlink: true exclude each other"
+    "not-good.yaml:5:1: postlink/bad: spec: Invalid value: link must not be set if unlink is true; remove one of them"
 )]
 #[case::hostile_url(
     "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: bad}\nspec:\n  instanceUrl: http://169.254.169.254/\n  credentials: {secretRef: {name: contoso}}\n",
@@ -218,7 +218,7 @@ fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: 
     "wrong",
     "https://contoso.crm.dynamics.com",
     "CredentialsRejected",
-    "Check tenantId, clientId"
+    "Check the tenant ID, the client ID"
 )]
 #[case::half_a_secret("half", "https://contoso.crm.dynamics.com", "SecretInvalid", "has no key clientId")]
 #[case::bound_elsewhere(
