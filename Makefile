@@ -70,7 +70,7 @@ soak: control-plane ## The large numbers: ignored tests called soak_…
 model: ## The model check with larger bounds: all its ignored tests
 	$(call ignored_tests,--test model,)
 
-crds: ## Write the definitions from the code
+crds: ## Write the CRDs from the code
 	for folder in $(CRDS); do $(CARGO) run -q -- crds --out "$$folder"; done
 
 kustomize: control-plane ## Write deploy/kustomize/postlink.yaml from the chart; a test compares

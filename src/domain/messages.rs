@@ -10,8 +10,7 @@ const NAMES: usize = 3;
 const RECOVERS: &str = "Existing links are kept, and the connection recovers automatically.";
 
 /// Ends the messages about a host that may be mistyped.
-const WRONG_HOST: &str =
-    "if the host is wrong, delete this connection and create it again, because spec.instanceUrl cannot be changed";
+const WRONG_HOST: &str = "if the host is wrong, delete this connection and create it again, because spec.instanceUrl cannot be changed";
 
 /// What to do about an instance that does not accept social data.
 const ACCEPT_SOCIAL_DATA: &str = "Set \"Disable Social Engagement\" to No in its system settings";
@@ -65,17 +64,24 @@ pub fn deletion_refused(names: &[String]) -> String {
 
 /// R9, of a connection. `names` are the rules that use one of the `types`.
 pub fn record_type_in_use(types: &[String], names: &[String]) -> String {
-    let (noun, are, stay, them) = if types.len() == 1 {
-        ("Record type", "is", "stays", "the record type")
+    let shown = first_of(types);
+    let (kept, again) = if types.len() == 1 {
+        (
+            format!("Record type {shown} is no longer in spec.recordTypes but stays in effect because it is"),
+            "it",
+        )
     } else {
-        ("Record types", "are", "stay", "the record types")
+        (
+            format!(
+                "Record types {shown} are no longer in spec.recordTypes but stay in effect because they are"
+            ),
+            "them",
+        )
     };
     let (rules, their) = if names.len() == 1 { ("rule", "its") } else { ("rules", "their") };
     format!(
-        "{noun} {} {are} no longer in spec.recordTypes but {stay} in effect, {used}. To complete the removal, deactivate (spec.active: false) or delete the {rules}, or change {their} spec.link.recordType. To keep {them}, add {it} to spec.recordTypes again.",
-        first_of(types),
-        used = used_by(names),
-        it = if types.len() == 1 { "it" } else { "them" },
+        "{kept} {}. To complete the removal, deactivate (spec.active: false) or delete the {rules}, or change {their} spec.link.recordType; to cancel it, add {again} to spec.recordTypes again.",
+        used_by(names)
     )
 }
 

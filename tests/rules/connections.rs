@@ -293,7 +293,12 @@ fn r08_disable_is_refused_while_rules_are_active() {
     assert_eq!(told(&status.conditions, ConditionType::DeletionRefused), "-");
     assert_eq!(readiness(&status.conditions), "True", "it works as before");
     let text = message(&status.conditions, ConditionType::DisableRefused);
-    assert!(text.contains("used by 1 active rule: complaints. Deactivate (spec.active: false) or delete the rule;"), "{text}");
+    assert!(
+        text.contains(
+            "used by 1 active rule: complaints. Deactivate (spec.active: false) or delete the rule;"
+        ),
+        "{text}"
+    );
     // The rule is inactive and its status says so: the change is carried out.
     let off = active.off().generation(2).waiting(Reason::Inactive);
     let status = view(&contoso).told(asked()).live(&[off]).decide().status;
@@ -313,7 +318,12 @@ fn r08_deletion_is_refused_while_rules_are_active() {
     assert_eq!(told(&status.conditions, ConditionType::DisableRefused), "-");
     assert_eq!(readiness(&status.conditions), "True");
     let text = message(&status.conditions, ConditionType::DeletionRefused);
-    assert!(text.contains("used by 1 active rule: complaints. Deactivate (spec.active: false) or delete the rule;"), "{text}");
+    assert!(
+        text.contains(
+            "used by 1 active rule: complaints. Deactivate (spec.active: false) or delete the rule;"
+        ),
+        "{text}"
+    );
     let promise =
         "It cannot be canceled: to restore the links, apply the connection again after it is deleted.";
     assert!(text.contains(promise), "{text}");
