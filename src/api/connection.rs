@@ -36,7 +36,7 @@ pub const MAX_ACTIVE_RULES: usize = 1000;
 #[serde(rename_all = "camelCase")]
 pub struct DynamicsConnectionSpec {
     /// Address of the instance without a path, such as `https://contoso.crm.dynamics.com`. It cannot be changed: for another
-    /// address, create a new connection. If that leads to the same organization, the links are restored.
+    /// address, delete this connection and create a new one. If that leads to the same organization, the links are restored.
     #[schemars(length(min = 9, max = 253), regex(pattern = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$"))]
     #[x_kube(validation = ("self == oldSelf", "instanceUrl is immutable; create a new connection instead"))]
     pub instance_url: String,

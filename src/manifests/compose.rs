@@ -46,7 +46,7 @@ impl ComposeError {
 
 impl From<ScanError> for ComposeError {
     fn from(error: ScanError) -> Self {
-        Self::at(*error.marker(), with_advice(error.info()))
+        Self::at(*error.marker(), with_advice(&error.info()))
     }
 }
 
