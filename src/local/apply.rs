@@ -63,7 +63,6 @@ impl Applier {
             Ok(warnings) => report.warnings.extend(warnings.iter().map(ToString::to_string)),
             Err(error) => report.problems.push(error.to_string()),
         }
-        self.warn_of_missing_instances(tree, &mut report);
         let declared = |name: &str| tree.items.iter().any(|i| i.id.kind == "Namespace" && i.id.name == name);
         for namespace in tree.namespaces().iter().filter(|name| !declared(name)) {
             ensure_namespace(session, namespace).await;
@@ -89,6 +88,7 @@ impl Applier {
                 unapplied.push(item);
             }
         }
+        self.warn_of_missing_instances(tree, &unapplied, &mut report);
         if !self.prune_first {
             self.prune(session, &unwanted, &mut report).await;
         }
@@ -120,8 +120,10 @@ impl Applier {
     }
 
     /// Warns once of each host that no simulated instance has: its connection looks as if the instance were down.
-    fn warn_of_missing_instances(&mut self, tree: &Tree, report: &mut Report) {
-        for item in tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection") {
+    fn warn_of_missing_instances(&mut self, tree: &Tree, unapplied: &[&Item], report: &mut Report) {
+        let applied = |item: &&Item| !unapplied.iter().any(|other| other.id == item.id);
+        let connections = tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection");
+        for item in connections.filter(applied) {
             let url = item.document.value.pointer("/spec/instanceUrl").and_then(Value::as_str);
             let Some(url) = url.and_then(|url| url.parse::<http::Uri>().ok()) else { continue };
             let Some(host) = url.host().map(str::to_ascii_lowercase) else { continue };
