@@ -46,16 +46,17 @@ use serde::{Deserialize, Serialize};
 pub struct AutomationRuleSpec {
     /// Connection to link through, in the same namespace.
     pub connection_ref: ConnectionRef,
-    /// Whether the rule is active. Only active rules link posts and keep their connection from being disabled or deleted
-    /// (R8). Defaults to true.
+    /// Whether the rule is active. Only active rules link posts and keep their connection from being disabled or deleted.
+    /// Defaults to true.
     #[serde(default = "yes")]
     pub active: bool,
     /// Which posts to link. A post matches if it matches every filter that is set. It matches a filter if it has one of the
     /// filter's values; a post without the field does not match. Without filters, every post matches.
     #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
     pub match_: Option<Match>,
-    /// Link posts published at or after this time, even if their PostLinks were created before the rule was activated. If
-    /// absent, only posts whose PostLinks are created after the activation are linked.
+    /// Only posts with `publishedAt` at or after this time, such as `2025-12-01T00:00:00Z`, are linked, no matter when their
+    /// PostLinks were created. If absent, only posts whose PostLinks were created at most ten minutes before the rule became
+    /// active, or later, are linked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
     /// What is created in the instance.
@@ -79,7 +80,7 @@ pub struct Match {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 256)))]
     pub keywords: Vec<String>,
-    /// Languages, as ISO 639-1 codes. Case-insensitive.
+    /// Two-letter language codes (ISO 639-1), such as `en` or `de`. Case-insensitive.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 2, max = 35)))]
     pub languages: Vec<String>,
@@ -139,7 +140,7 @@ pub struct IncludeExclude {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub include: Vec<String>,
-    /// None of these values may be present.
+    /// None of these values may be present. A post without the field does not match either.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub exclude: Vec<String>,
@@ -149,7 +150,7 @@ pub struct IncludeExclude {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleLink {
-    /// Table, by logical name. Defaults to the first record type of the connection.
+    /// Logical name of the table of the record, such as `incident` (Case). Defaults to the first record type of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schemas::table_name_schema")]
     pub record_type: Option<String>,
@@ -179,7 +180,7 @@ pub struct AutomationRuleStatus {
     /// activation was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_from: Option<Time>,
-    /// Value of the last handled annotation `postlink.dev/reconcile-requested-at`.
+    /// Value of the last handled annotation `postlink.dev/reconcile-requested-at` or `reconcile.fluxcd.io/requestedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_handled_reconcile_at: Option<String>,

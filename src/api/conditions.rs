@@ -22,10 +22,10 @@ pub struct Condition {
     pub observed_generation: Option<i64>,
     /// Time at which `status` last changed.
     pub last_transition_time: Time,
-    /// Machine-readable reason; see the list of reasons in the documentation.
+    /// Machine-readable reason, in CamelCase.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z][A-Za-z0-9]*$"))]
     pub reason: String,
-    /// Human-readable message: what is the case, and what to do.
+    /// Human-readable explanation, and what to do.
     #[schemars(length(max = 4096))]
     pub message: String,
 }

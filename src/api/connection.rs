@@ -35,19 +35,19 @@ pub const MAX_ACTIVE_RULES: usize = 1000;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DynamicsConnectionSpec {
-    /// HTTPS origin of the instance, without a path. Immutable: for a renamed instance, create a new connection to the same
-    /// organization; its links are restored (R14).
+    /// Address of the instance without a path, such as `https://contoso.crm.dynamics.com`. It cannot be changed: for another
+    /// address, delete this connection and create a new one. If that leads to the same organization, the links are restored.
     #[schemars(length(min = 9, max = 253), regex(pattern = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$"))]
     #[x_kube(validation = ("self == oldSelf", "instanceUrl is immutable; create a new connection instead"))]
     pub instance_url: String,
-    /// Display name. Defaults to the organization's own name (R2).
+    /// Display name. Defaults to the organization's own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 160))]
     pub display_name: Option<String>,
-    /// Whether new links can be created. If false, existing links are kept and nothing changes in the instance (R5). Defaults to true.
+    /// Whether new links can be created. If false, existing links are kept and nothing changes in the instance. Defaults to true.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Whether links that name no connection use this one. If several connections of a namespace set it, the oldest is the default (R3). Defaults to false.
+    /// Whether links that name no connection use this one. If several connections of a namespace set it, the oldest is the default. Defaults to false.
     #[serde(default)]
     pub default: bool,
     /// Tables that new links can use, by logical name. A link that names no table uses the first. Defaults to `incident`
@@ -61,7 +61,7 @@ pub struct DynamicsConnectionSpec {
     pub record_types: Vec<String>,
     /// How to sign in to the instance. Exactly one field must be set.
     pub credentials: Credentials,
-    /// How often table metadata is refreshed (R4). Defaults to 24h.
+    /// How often Postlink reads again which of the tables in `recordTypes` exist in the instance. Defaults to 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('15m')", "interval must be at least 15m"))]
     pub refresh: Option<Interval>,
@@ -86,7 +86,7 @@ fn default_record_types() -> Vec<String> {
 /// How to sign in to the instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("has(self.secretRef) != has(self.workloadIdentity)", "exactly one of secretRef and workloadIdentity must be given"))]
+#[x_kube(validation = ("has(self.secretRef) != has(self.workloadIdentity)", "exactly one of secretRef and workloadIdentity must be set"))]
 pub struct Credentials {
     /// Secret in the same namespace with the keys `tenantId`, `clientId`, and either `clientSecret` or a certificate
     /// (`tls.crt`, `tls.key`). If it has the key `instanceUrl`, that must match `spec.instanceUrl`.
@@ -129,7 +129,9 @@ pub struct Interval {
     pub interval: Option<String>,
 }
 
-/// State of a connection.
+/// State of the connection. Enabled: new links can be created. Disabled: `spec.enabled: false` is in effect. Downtime: the
+/// instance cannot be used at the moment. Expired: its trial or subscription has ended. Absent until the instance has been
+/// reached once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ConnectionState {
     /// New links can be created, and records can be read.
@@ -157,20 +159,20 @@ pub struct DynamicsConnectionStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Display name in effect (R2).
+    /// Display name in effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 160))]
     pub display_name: Option<String>,
     /// Organization of the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<Organization>,
-    /// Time at which the instance was first reached (R2).
+    /// Time at which the instance was first reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected_on: Option<Time>,
-    /// Table metadata (R4).
+    /// What Postlink last read about the tables of the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataStatus>,
-    /// Active rules that use the connection. A rule is active only while it is listed here, and the connection cannot be disabled or deleted while any rule is listed (R8).
+    /// Active rules that use the connection. A rule is active only while it is listed here, and the connection cannot be disabled or deleted while any rule is listed.
     #[serde(default)]
     #[schemars(length(max = 1000))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -178,11 +180,11 @@ pub struct DynamicsConnectionStatus {
     /// Number of active rules.
     #[serde(default)]
     pub active_rule_count: i32,
-    /// Value of the last handled annotation `postlink.dev/reconcile-requested-at`.
+    /// Value of the last handled annotation `postlink.dev/reconcile-requested-at` or `reconcile.fluxcd.io/requestedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_handled_reconcile_at: Option<String>,
-    /// Value of the last handled annotation `postlink.dev/refresh-requested-at` (R4).
+    /// Value of the last handled annotation `postlink.dev/refresh-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_handled_refresh_at: Option<String>,
@@ -210,7 +212,7 @@ impl Default for DynamicsConnectionStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Organization {
-    /// Organization ID. Links are restored to the same organization (R14).
+    /// Organization ID. Links are restored to the same organization.
     #[schemars(schema_with = "super::schemas::uuid_schema")]
     pub id: Uuid,
     /// Unique name of the organization.
@@ -230,10 +232,10 @@ pub struct Organization {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetadataStatus {
-    /// Time of the last refresh (R4).
+    /// Time of the last refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refreshed_at: Option<Time>,
-    /// Record types in effect: those offered, and those an active rule still uses (R9).
+    /// Record types in effect: those offered, and those that an active rule still uses.
     #[serde(default)]
     #[schemars(length(max = 1100), inner(length(max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]

@@ -24,7 +24,7 @@ fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let labels = crd.metadata.labels.get_or_insert_default();
     labels.insert("app.kubernetes.io/name".into(), "postlink".into());
     labels.insert("app.kubernetes.io/part-of".into(), "postlink".into());
-    // Deleting a definition deletes every object of its kind.
+    // Deleting a CRD deletes every object of its kind.
     let annotations = crd.metadata.annotations.get_or_insert_default();
     for (name, value) in KEPT {
         annotations.insert(name.into(), value.into());
@@ -51,12 +51,12 @@ fn forbid_null(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// The file name of a definition in `crds/`.
+/// The file name of a CRD in `crds/`.
 pub fn file_name(crd: &CustomResourceDefinition) -> String {
     format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural)
 }
 
-/// A definition as YAML, with a line that says how it was generated.
+/// A CRD as YAML, with a line that says how it was generated.
 pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let mut value = serde_json::to_value(crd)?;
     whole_numbers(&mut value);

@@ -17,7 +17,7 @@ const KEYWORDS: [&str; 10] = [
     "required",
 ];
 
-/// Every difference in `spec` and `status`, such as `spec.link.notes: not in the installed definition`.
+/// Every difference in `spec` and `status`, such as `spec.link.notes: missing in the installed CRD`.
 pub fn differences(ours: &Value, installed: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for field in ["spec", "status"] {
@@ -28,11 +28,11 @@ pub fn differences(ours: &Value, installed: &Value) -> Vec<String> {
 
 fn compare(path: &str, ours: &Value, installed: &Value, found: &mut Vec<String>) {
     if installed.is_null() {
-        found.push(format!("{path}: not in the installed definition"));
+        found.push(format!("{path}: missing in the installed CRD"));
         return;
     }
     if ours.is_null() {
-        found.push(format!("{path}: only in the installed definition"));
+        found.push(format!("{path}: only in the installed CRD"));
         return;
     }
     for keyword in KEYWORDS {
@@ -82,8 +82,8 @@ mod tests {
             differences(&ours, &installed),
             [
                 "spec.a: maxLength is 4.0 and should be 5",
-                "spec.b: not in the installed definition",
-                "spec.c: only in the installed definition",
+                "spec.b: missing in the installed CRD",
+                "spec.c: only in the installed CRD",
             ]
         );
         assert_eq!(differences(&ours, &ours), Vec::<String>::new());

@@ -47,15 +47,15 @@ use uuid::Uuid;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("!has(self.link) || !has(self.unlink) || !self.unlink", "link and unlink: true exclude each other"))]
+#[x_kube(validation = ("!has(self.link) || !has(self.unlink) || !self.unlink", "link must not be set if unlink is true; remove one of them"))]
 pub struct PostLinkSpec {
     /// The social post.
     pub post: Post,
     /// Links this post by hand. If absent, automation rules decide. Removing this field keeps an existing link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkRequest>,
-    /// Removes the link and keeps rules from creating one. The removed link is never restored (R26). Defaults to
-    /// false.
+    /// Set to true to remove the link and to keep rules from creating one; `link` must not be set then. The removed link is
+    /// never restored; nothing changes in Dynamics 365. Defaults to false.
     #[serde(default)]
     pub unlink: bool,
 }
@@ -80,10 +80,10 @@ pub struct Post {
     /// Author of the post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
-    /// Time of publication.
+    /// Time of publication, such as `2025-12-18T07:41:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_at: Option<Time>,
-    /// Language, as an ISO 639-1 code.
+    /// Two-letter language code (ISO 639-1), such as `en` or `de`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 35))]
     pub language: Option<String>,
@@ -91,7 +91,7 @@ pub struct Post {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub title: Option<String>,
-    /// Text of the post. The instance keeps the first 2,000 characters.
+    /// Text of the post. Only the first 2,000 characters are sent to the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32768))]
     pub content: Option<String>,
@@ -194,7 +194,7 @@ pub struct LinkRequest {
     /// Connection to link through. Defaults to the default connection of the namespace at the time the link is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_ref: Option<ConnectionRef>,
-    /// Table, by logical name. Defaults to the first record type of the connection.
+    /// Logical name of the table of the record, such as `incident` (Case). Defaults to the first record type of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schemas::table_name_schema")]
     pub record_type: Option<String>,
@@ -229,7 +229,7 @@ pub struct PostLinkStatus {
     /// The last link request that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
-    /// Value of the last handled annotation `postlink.dev/reconcile-requested-at`.
+    /// Value of the last handled annotation `postlink.dev/reconcile-requested-at` or `reconcile.fluxcd.io/requestedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_handled_reconcile_at: Option<String>,
@@ -265,7 +265,7 @@ pub struct ObjectRef {
 pub struct LinkState {
     /// Connection of the link.
     pub connection: ObjectRef,
-    /// Organization of the link. The link can be restored through any connection to it (R14).
+    /// Organization of the link. The link can be restored through any connection to it.
     #[schemars(schema_with = "super::schemas::uuid_schema")]
     pub organization_id: Uuid,
     /// ID of the social activity.
@@ -281,7 +281,7 @@ pub struct LinkState {
     /// Rule that created the link, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<ObjectRef>,
-    /// Time at which the link was last restored (R14).
+    /// Time at which the link was last restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_at: Option<Time>,
 }
@@ -298,7 +298,7 @@ pub enum LinkedBy {
 /// The record of a social activity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct Record {
-    /// Table, by logical name.
+    /// Logical name of the table of the record, such as `incident` (Case).
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 128))]
     pub type_: String,
@@ -322,8 +322,8 @@ pub struct RemovedLink {
     pub removed_at: Time,
     /// Cause of the removal. Only a link with cause `ConnectionDeleted` can be restored.
     pub cause: RemovalCause,
-    /// Time at which the deletion of the connection was requested. A connection created after that can restore the link
-    /// (R14), even if the deletion was blocked for days.
+    /// Time at which the deletion of the connection was requested. A connection created after that can restore the link,
+    /// even if the deletion was blocked for days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_deleted_at: Option<Time>,
     /// Whether the annotation `postlink.dev/relink-requested-at` was set after the removal, so that rules can link the post

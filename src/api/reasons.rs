@@ -55,12 +55,12 @@ reasons! {
     SocialActivityDeleted,
     /// A user unlinked the post; this link is never restored (R26).
     Unlinked,
-    /// No link is requested: `spec.link` is not set and no active rule matches.
+    /// No link is requested: `spec.link` is not set, and no active rule applies to the post.
     NotRequested,
     // Requested, cannot be done now (R21); the first four also say why a record is not available.
-    /// The connection is disabled by `spec.enabled: false` (R5, R16).
+    /// The connection has `spec.enabled: false` (R5, R16).
     ConnectionDisabled,
-    /// The instance is down, in administration mode, disabled in Dynamics 365, or does not respond like a Web API (R17).
+    /// The instance is down, in administration mode, disabled in Dynamics 365, or does not respond like Dynamics 365 (R17).
     InstanceDowntime,
     /// The trial or subscription of the instance has ended (R18).
     InstanceExpired,
@@ -85,7 +85,7 @@ reasons! {
     // RecordAvailable, of a PostLink.
     /// The record can be read in the instance.
     RecordAvailable,
-    /// The instance has not created a record for the social activity.
+    /// The instance has not created a record from the social activity yet.
     RecordPending,
     // Active, of an AutomationRule.
     /// The rule is listed in its connection's `status.activeRules` and is active (§4.1).
@@ -96,12 +96,13 @@ reasons! {
     ReservationPending,
     /// The connection is being deleted and accepts no new rules (§4.3).
     ConnectionTerminating,
-    /// The connection has reached its limit of active rules.
+    /// The connection has 1,000 active rules, which is the limit.
     ConnectionFull,
     /// This active rule blocks the disabling or deletion of its connection (R8).
     HoldsConnection,
     // Of a DynamicsConnection.
-    /// The instance is reachable and accepts the credentials.
+    /// The instance is reachable and accepts the credentials. While a request to disable the connection is held, the state of
+    /// the instance is not considered.
     Connected,
     /// The instance has not been reached yet.
     Connecting,
@@ -117,7 +118,7 @@ reasons! {
     UsedByActiveRules,
     /// The Secret named by `spec.credentials` does not exist.
     SecretNotFound,
-    /// The Secret lacks a key, is for another instance URL, or may not be read.
+    /// The Secret lacks a key, is for another instance URL, or cannot be read.
     SecretInvalid,
     /// The sign-in service or the instance rejects the credentials.
     CredentialsRejected,
@@ -125,9 +126,9 @@ reasons! {
     SignInUnavailable,
     /// The application is not a member of the organization, or lacks privileges in it.
     AccessDenied,
-    /// The host of `spec.instanceUrl` is not on the operator's allow-list.
+    /// The host of `spec.instanceUrl` is not allowed by `--allow-host`.
     HostNotAllowed,
-    /// The host resolves to a private, loopback, or link-local address, which is never contacted.
+    /// The host resolves to a private, loopback, or link-local address, which is not contacted unless `--connect-to` names it.
     AddressNotAllowed,
     // Reconciling and Stalled, of every kind.
     /// A change is in progress.

@@ -13,7 +13,7 @@ use std::{fs, path::PathBuf};
     after_help = "Examples:\n  postlink crds | kubectl apply --server-side -f -\n  postlink crds --out crds"
 )]
 pub struct Args {
-    /// Write one file per definition to this directory instead of printing them.
+    /// Write one file per CRD to this directory instead of printing them.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }

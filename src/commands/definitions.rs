@@ -1,4 +1,4 @@
-//! The definitions installed in the cluster against those this version was built for.
+//! Compares the installed CRDs with those of this version.
 
 use crate::api::{
     crds,
@@ -14,24 +14,24 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The API server does not serve new definitions at once; a process without leader election waits this long for them.
+/// The API server does not serve new CRDs at once; a process without leader election waits this long for them.
 const SERVED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Why the definitions could not be compared.
+/// Why the CRDs could not be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     #[error(
-        "the cluster does not serve {0}; install the definitions: postlink crds | kubectl apply --server-side -f -"
+        "the API server does not serve {0}; install the CRDs: postlink crds | kubectl apply --server-side -f -"
     )]
     NotServed(String),
-    #[error("the cluster answers {code} to {path}: {message}")]
+    #[error("the API server responded {code} to GET {path}: {message}")]
     Answered { code: u16, path: String, message: String },
     /// `why` holds the error and its causes.
-    #[error("the cluster at {server} cannot be reached: {why}")]
+    #[error("the API server at {server} cannot be reached: {why}")]
     Unreachable { server: String, why: String },
-    #[error("the cluster at {server} did not answer within {} s", TIMEOUT.as_secs())]
+    #[error("the API server at {server} did not respond within {} s", TIMEOUT.as_secs())]
     Silent { server: String },
-    #[error("the definitions cannot be compared; this is a bug in Postlink: {0}")]
+    #[error("the CRDs cannot be compared; this is a bug in Postlink: {0}")]
     Bug(String),
 }
 
@@ -41,11 +41,11 @@ impl CheckError {
     }
 }
 
-/// The number of differences between the installed definitions and ours, each logged as a warning.
+/// The number of differences between the installed CRDs and ours, each logged as a warning.
 ///
-/// With leader election (`elect`), waits for an unreachable cluster and for missing definitions: the process is meant to
+/// With leader election (`elect`), waits for an unreachable cluster and for missing CRDs: the process is meant to
 /// stay, and if it ended, the kubelet would restart it with growing backoff. Otherwise the error is worth more, after
-/// the time that definitions applied a moment ago take to be served.
+/// the time that CRDs applied a moment ago take to be served.
 pub async fn wait(client: &kube::Client, server: &http::Uri, elect: bool) -> Result<usize, CheckError> {
     let (mut logged, begin) = (String::new(), Instant::now());
     loop {
@@ -65,7 +65,7 @@ pub async fn wait(client: &kube::Client, server: &http::Uri, elect: bool) -> Res
     }
 }
 
-/// Compares through `/openapi/v3`: reading it needs no rights on CustomResourceDefinitions.
+/// Compares through `/openapi/v3`: reading it needs no permissions on CustomResourceDefinitions.
 async fn check(client: &kube::Client, server: &http::Uri) -> Result<usize, CheckError> {
     let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
     let request = http::Request::get(&path).body(Vec::new()).map_err(|e| CheckError::Bug(e.to_string()))?;
@@ -94,13 +94,13 @@ async fn check(client: &kube::Client, server: &http::Uri) -> Result<usize, Check
         let ours = serde_json::to_value(ours).map_err(|e| CheckError::Bug(e.to_string()))?;
         for difference in differences(&ours, &schemas[&name]) {
             count += 1;
-            warn!(kind, "the installed definition is not the one this version was built for: {difference}");
+            warn!(kind, "the installed CRD differs from that of this version: {difference}");
         }
     }
     Ok(count)
 }
 
-/// An error with its causes: the outermost error says only that something failed.
+/// An error with its causes, without the outermost ones, which say only that something failed.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -111,5 +111,6 @@ fn with_causes(error: &dyn std::error::Error) -> String {
         }
         cause = inner.source();
     }
-    text
+    let text = text.trim_start_matches("ServiceError: ").trim_start_matches("client error (Connect): ");
+    text.to_owned()
 }

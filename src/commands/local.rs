@@ -15,13 +15,18 @@ use crate::{
 };
 use std::{collections::BTreeSet, path::PathBuf};
 
-/// Apply a directory of YAML to an in-memory API server with the controller and simulated instances, and print the result.
+/// Try YAML files on this machine, without a cluster and without Dynamics 365: apply them to an in-memory API server with
+/// simulated instances, and print the result.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  postlink local examples/quickstart\n  postlink local examples/story -o json --each | jq -c .metadata.annotations"
-)]
+#[command(after_help = "\
+Exit codes: 0 all objects are Ready at the end, 1 some are not or some input is not valid, 2 nothing could be run
+
+Examples:
+  postlink local examples/quickstart
+  postlink local examples/story -o json --each | jq -c .metadata.annotations")]
 pub struct Args {
-    /// Directory of manifests. Subdirectories named `1-…` or `01-…` are commits, applied in order, a day apart.
+    /// Directory of manifests, or one file. Subdirectories named `1-…` or `01-…` are commits, applied in order, a day apart;
+    /// each must hold all files, because what is missing in the next one is deleted.
     dir: PathBuf,
     /// Output format.
     #[arg(short, long, value_enum, default_value = "table")]
@@ -29,7 +34,7 @@ pub struct Args {
     /// With `-o json`: print one List per commit, one JSON document per line.
     #[arg(long)]
     each: bool,
-    /// Apply as a user, not as a GitOps tool: refused changes are denied instead of accepted and held.
+    /// Apply as a person, not as a GitOps tool: changes that active rules block are denied instead of held.
     #[arg(long)]
     as_person: bool,
     /// Exit with 0 even if objects are not Ready at the end.
@@ -58,7 +63,7 @@ pub fn run(args: &Args) -> Outcome {
     };
     if commits.iter().all(|commit| commit.documents.is_empty() && commit.errors.is_empty()) {
         tell(format_args!(
-            "error: {} holds no YAML documents; specify the directory with your manifests",
+            "error: no YAML documents in {}; specify the directory with your manifests",
             args.dir.display()
         ));
         return Outcome::Usage;
@@ -75,10 +80,10 @@ pub fn run(args: &Args) -> Outcome {
 }
 
 async fn apply_commits(args: &Args, commits: Vec<Commit>) -> Outcome {
-    let trees: Vec<(String, Tree)> =
-        commits.into_iter().map(|c| (c.name, Tree::of(c.documents, &c.errors))).collect();
+    let trees: Vec<(String, Vec<PathBuf>, Tree)> =
+        commits.into_iter().map(|c| (c.name, c.skipped, Tree::of(c.documents, &c.errors))).collect();
     let hosts: BTreeSet<String> =
-        trees.iter().flat_map(|(_, tree)| tree.instances.iter().map(|i| i.spec.host.clone())).collect();
+        trees.iter().flat_map(|(_, _, tree)| tree.instances.iter().map(|i| i.spec.host.clone())).collect();
     let applicant = if args.as_person { Applicant::Person } else { Applicant::Tool };
     let session = match Session::start(applicant, &hosts).await {
         Ok(session) => session,
@@ -89,7 +94,7 @@ async fn apply_commits(args: &Args, commits: Vec<Commit>) -> Outcome {
     };
     let mut applier = Applier::default();
     let mut valid = true;
-    for (number, (name, tree)) in trees.into_iter().enumerate() {
+    for (number, (name, skipped, tree)) in trees.into_iter().enumerate() {
         if number > 0 {
             session.clock.move_to(session.clock.now() + APART);
         }
@@ -107,6 +112,12 @@ async fn apply_commits(args: &Args, commits: Vec<Commit>) -> Outcome {
         }
         for warning in &report.warnings {
             tell(format_args!("warning: {warning}"));
+        }
+        for folder in &skipped {
+            tell(format_args!(
+                "note: {} is ignored: its name does not begin with a number",
+                folder.display()
+            ));
         }
         for ignored in &report.ignored {
             tell(format_args!(

@@ -24,7 +24,12 @@ use std::process::ExitCode;
     name = "postlink",
     version,
     propagate_version = true,
-    after_help = "Examples:\n  postlink crds | kubectl apply --server-side -f -\n  postlink run --watch-namespace social"
+    after_help = "\
+Exit codes: 0 success, 1 objects that are not Ready or not valid, 2 wrong usage or an I/O error, 3 the cluster cannot be reached
+
+Examples:
+  postlink crds | kubectl apply --server-side -f -
+  postlink run --watch-namespace social"
 )]
 pub struct Cli {
     #[command(subcommand)]

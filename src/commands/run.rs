@@ -29,7 +29,13 @@ use tracing::{error, info};
 #[derive(Debug, clap::Args)]
 #[command(
     args_override_self = true,
-    after_help = "Examples:\n  postlink run\n  postlink run --kubeconfig ~/.kube/config --watch-namespace social --leader-elect=false"
+    after_help = "\
+Environment:
+  POSTLINK_LOG (or RUST_LOG) sets the log level per module, such as postlink=debug
+
+Examples:
+  postlink run
+  postlink run --kubeconfig ~/.kube/config --watch-namespace social --leader-elect=false"
 )]
 pub struct Args {
     /// Path to the kubeconfig file. If not set: `KUBECONFIG`, then `~/.kube/config`, then the in-cluster configuration.
@@ -49,14 +55,15 @@ pub struct Args {
     /// Namespace of the leader lease. Defaults to the namespace of the kubeconfig context or of the pod.
     #[arg(long, env = "POSTLINK_LEASE_NAMESPACE", value_name = "NAME")]
     lease_namespace: Option<String>,
-    /// Seconds without a renewal after which another process can take the lease. The holder stops after two thirds of them.
+    /// Duration of the leader lease, in seconds: a standby can acquire a lease that was not renewed for this long. A leader
+    /// that cannot renew it for two thirds of this time exits.
     #[arg(long, env = "POSTLINK_LEASE_DURATION", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(5..=300))]
     lease_duration: u16,
     /// Allowed hosts of instances; a suffix such as `.example.com` allows every host below it. Defaults to the public
     /// Dynamics 365 hosts. Can be repeated.
     #[arg(long = "allow-host", env = "POSTLINK_ALLOW_HOST", value_delimiter = ',', value_name = "SUFFIX")]
     allow_hosts: Vec<String>,
-    /// Connect to ADDR instead of HOST, for tests and proxies. Can be repeated.
+    /// Connect to the address ADDR (IP:PORT) for HOST, even if it is private. For tests and gateways. Can be repeated.
     #[arg(long = "connect-to", env = "POSTLINK_CONNECT_TO", value_delimiter = ',', value_name = "HOST=ADDR", value_parser = host_and_address)]
     connect_to: Vec<(String, SocketAddr)>,
     /// File with certificates (PEM) to trust in addition to those of the operating system.
@@ -215,7 +222,7 @@ async fn kube_config(args: &Args) -> Result<kube::Config, Stop> {
                 .await
                 .map_err(Stop::usage)?
         }
-        None => kube::Config::infer().await.map_err(Stop::usage)?,
+        None => kube::Config::infer().await.map_err(|error| no_cluster(&error))?,
     };
     config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;
@@ -242,18 +249,39 @@ fn dataverse_client(args: &Args, endpoints: &Endpoints) -> Result<dataverse_clie
         config.extra_roots = std::fs::read(path)
             .map_err(|e| Stop::usage(format!("--ca-file: cannot read {}: {e}", path.display())))?;
     }
-    dataverse_client::Client::new(&config).map_err(|error| Stop::usage(with_flag(&error)))
+    dataverse_client::Client::new(&config).map_err(|error| Stop::usage(with_flag(&error, args)))
 }
 
-/// Adds the flag: the client knows only the fields of its configuration.
-fn with_flag(error: &ConfigError) -> String {
-    let flag = match error {
-        ConfigError::AllowHosts { .. } => "--allow-host",
-        ConfigError::ConnectTo { .. } => "--connect-to",
-        ConfigError::ExtraRoots | ConfigError::NoRoots => "--ca-file",
-        ConfigError::UserAgent | ConfigError::Tls(_) => return error.to_string(),
+/// The error in terms of the flags: the client knows only the fields of its configuration.
+fn with_flag(error: &ConfigError, args: &Args) -> String {
+    match error {
+        ConfigError::AllowHosts { entry, .. } => format!("--allow-host: {entry:?} is not a valid host name"),
+        ConfigError::ConnectTo { entry, .. } => format!("--connect-to: {entry:?} is not a valid host name"),
+        ConfigError::ExtraRoots => {
+            let file = args.ca_file.as_deref().unwrap_or(std::path::Path::new("the file"));
+            format!("--ca-file: {} contains something that is not a PEM certificate", file.display())
+        }
+        ConfigError::NoRoots => {
+            "the operating system has no root certificates; install ca-certificates or set --ca-file"
+                .to_owned()
+        }
+        ConfigError::UserAgent | ConfigError::Tls(_) => error.to_string(),
+    }
+}
+
+/// Neither a kubeconfig nor the environment of a pod is usable.
+fn no_cluster(error: &kube::config::InferConfigError) -> Stop {
+    use kube::config::KubeconfigError;
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<KubeconfigError>());
+    let why = match cause {
+        Some(KubeconfigError::ReadConfig(error, path)) => format!("cannot read {}: {error}", path.display()),
+        Some(error @ (KubeconfigError::FindPath | KubeconfigError::CurrentContextNotSet)) => {
+            error.to_string()
+        }
+        // Others may quote lines of the kubeconfig, which can hold tokens.
+        _ => "the kubeconfig is not valid; to find the error, run: kubectl config view".to_owned(),
     };
-    format!("{flag}: {error}")
+    Stop::usage(format!("no cluster is configured: {why}; name a kubeconfig with --kubeconfig or KUBECONFIG"))
 }
 
 /// Leaves the parser's own message out: it quotes lines of the kubeconfig, which can hold tokens.

@@ -81,7 +81,9 @@ fn read(files: &[PathBuf]) -> Result<Vec<SimulatedInstance>, Outcome> {
         return Err(Outcome::No);
     }
     if tree.instances.is_empty() {
-        tell("error: there is no SimulatedInstance in these files");
+        tell(
+            "error: there is no SimulatedInstance in these files; examples/quickstart/simulated/instance.yaml shows one",
+        );
         return Err(Outcome::No);
     }
     Ok(tree.instances)
@@ -107,11 +109,13 @@ async fn serve(args: &Args, instances: &[SimulatedInstance]) -> Result<(), Box<d
                 // After an error in the files, the instances stay as they are.
                 if let Ok(instances) = read(&args.files) {
                     match simulator.reload(&instances) {
-                        Ok(warnings) => warnings.iter().for_each(|w| tell(format_args!("warning: {w}"))),
+                        Ok(warnings) => {
+                            warnings.iter().for_each(|w| tell(format_args!("warning: {w}")));
+                            announce(&served.addresses(), &mut announced)?;
+                            tell("reloaded");
+                        }
                         Err(error) => tell(format_args!("error: {error}")),
                     }
-                    announce(&served.addresses(), &mut announced)?;
-                    tell("reloaded");
                 }
             }
             _ = terminate.recv() => break,

@@ -81,7 +81,7 @@ impl Events {
     /// Reports an object that cannot be decoded, and so has no conditions to report it.
     pub fn undecodable(&self, object: &ObjectReference, why: &str) {
         let note = format!(
-            "The object cannot be decoded and is skipped: {why}. Correct it or apply it again. Until then its last valid version, if any, stays in effect."
+            "The object cannot be decoded and is ignored: {why}. Correct the object, or apply it again from its file. Until then, its last valid version, if any, stays in effect."
         );
         self.send(object, PendingEvent { warning: true, reason: "Undecodable", note });
     }

@@ -39,7 +39,7 @@ pub async fn keep(client: kube::Client, namespace: String, index: Index, sync: W
             Ok(()) => (stored, warned) = (Some((count, Instant::now())), false),
             Err(error) => {
                 if !warned {
-                    warn!(%error, configmap = IN_USE, %namespace, "failed to write the number of connections; uninstalling may not warn about connections in use");
+                    warn!(%error, configmap = IN_USE, %namespace, "failed to write the number of connections; an uninstall may not warn that connections exist");
                 }
                 warned = true;
                 tokio::time::sleep(RETRY).await;

@@ -102,7 +102,7 @@ pub async fn run(
     tokio::select! {
         drained = drained => if drained.is_err() {
             // The lease expires, and the next leader waits for what may still be in flight.
-            warn!("requests are still in flight after {} s; the lease is not handed over", DRAIN_TIMEOUT.as_secs());
+            warn!("requests are still in flight after {} s; the lease is not released", DRAIN_TIMEOUT.as_secs());
             return Ok(());
         },
         () = &mut leading => return Err(RunError::LeaseLost),

@@ -20,7 +20,9 @@ use std::collections::BTreeSet;
 pub enum Did {
     Created,
     Configured,
-    Pruned,
+    Deleted,
+    /// It is still there, because something keeps it.
+    DeletionRequested,
 }
 
 /// What applying a commit did.
@@ -43,6 +45,8 @@ pub struct Report {
 pub struct Applier {
     applied: BTreeSet<Id>,
     instances: Vec<SimulatedInstance>,
+    /// Hosts without a simulated instance that a warning has named.
+    named_hosts: BTreeSet<String>,
     /// Prune before applying, as Argo CD does within a wave.
     pub prune_first: bool,
 }
@@ -70,7 +74,7 @@ impl Applier {
             // No tool prunes what it could not render: a typo must not delete a connection and its links.
             let names: Vec<String> = unwanted.iter().map(ToString::to_string).collect();
             report.warnings.push(format!(
-                "nothing is pruned, because a part of the commit cannot be read; not in the rest: {}",
+                "nothing is deleted, because part of this commit cannot be read; missing in the rest, and kept: {}",
                 names.join(", ")
             ));
             unwanted.clear();
@@ -84,6 +88,7 @@ impl Applier {
                 unapplied.push(item);
             }
         }
+        self.warn_of_missing_instances(tree, &unapplied, &mut report);
         if !self.prune_first {
             self.prune(session, &unwanted, &mut report).await;
         }
@@ -106,8 +111,33 @@ impl Applier {
             }
             settle(session).await?;
         }
-        report.warnings.extend(session.warnings.take());
+        for (did, id) in report.done.iter_mut().filter(|(did, _)| *did == Did::Deleted) {
+            if session.api.get(&id.kind, &id.namespace, &id.name).is_some() {
+                *did = Did::DeletionRequested;
+            }
+        }
         Ok(report)
+    }
+
+    /// Warns once of each host that no simulated instance has: its connection looks as if the instance were down.
+    fn warn_of_missing_instances(&mut self, tree: &Tree, unapplied: &[&Item], report: &mut Report) {
+        let applied = |item: &&Item| !unapplied.iter().any(|other| other.id == item.id);
+        let connections = tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection");
+        for item in connections.filter(applied) {
+            let url = item.document.value.pointer("/spec/instanceUrl").and_then(Value::as_str);
+            let Some(url) = url.and_then(|url| url.parse::<http::Uri>().ok()) else { continue };
+            let Some(host) = url.host().map(str::to_ascii_lowercase) else { continue };
+            if self.instances.iter().any(|instance| instance.spec.host.eq_ignore_ascii_case(&host)) {
+                continue;
+            }
+            if self.named_hosts.insert(host.clone()) {
+                report.warnings.push(format!(
+                    "{}: {}: no SimulatedInstance has the host {host}, so it cannot be reached; correct spec.instanceUrl, or add an instance as in examples/quickstart/simulated/instance.yaml",
+                    item.document.place("spec.instanceUrl"),
+                    item.id
+                ));
+            }
+        }
     }
 
     /// Takes over the simulated instances of a commit. If a part of it cannot be read, the instances missing from it stay as
@@ -137,19 +167,17 @@ impl Applier {
             fields.remove("status");
         }
         let params = PatchParams::apply("postlink-local").force().validation(ValidationDirective::Strict);
-        match api(session, id).patch(&id.name, &params, &Patch::Apply(&object)).await {
+        let answer = api(session, id).patch(&id.name, &params, &Patch::Apply(&object)).await;
+        let place = item.document.place("");
+        let warnings = session.warnings.take().into_iter();
+        report.warnings.extend(warnings.map(|warning| format!("{place}: {id}: {warning}")));
+        match answer {
             Ok(after) => {
                 self.applied.insert(id.clone());
-                let version = |o: &Value| o.pointer("/metadata/resourceVersion").cloned();
                 match before {
                     None => report.done.push((Did::Created, id.clone())),
-                    Some(before)
-                        if version(&before).as_ref().and_then(Value::as_str)
-                            != after.metadata.resource_version.as_deref() =>
-                    {
-                        report.done.push((Did::Configured, id.clone()));
-                    }
-                    Some(_) => report.unchanged += 1,
+                    Some(before) if is_unchanged(&before, after) => report.unchanged += 1,
+                    Some(_) => report.done.push((Did::Configured, id.clone())),
                 }
                 true
             }
@@ -166,9 +194,12 @@ impl Applier {
 
     async fn prune(&mut self, session: &Session, unwanted: &[Id], report: &mut Report) {
         for id in unwanted {
-            match api(session, id).delete(&id.name, &DeleteParams::default()).await {
+            let answer = api(session, id).delete(&id.name, &DeleteParams::default()).await;
+            let warnings = session.warnings.take().into_iter();
+            report.warnings.extend(warnings.map(|warning| format!("{id}: {warning}")));
+            match answer {
                 Ok(_) => {
-                    report.done.push((Did::Pruned, id.clone()));
+                    report.done.push((Did::Deleted, id.clone()));
                     self.applied.remove(id);
                 }
                 Err(kube::Error::Api(status)) if status.code == 404 => {
@@ -178,6 +209,19 @@ impl Applier {
             }
         }
     }
+}
+
+/// Whether an apply changed nothing that a user would see. The first apply of an unchanged Namespace, for one, changes its
+/// managed fields.
+fn is_unchanged(before: &Value, mut after: DynamicObject) -> bool {
+    let Ok(mut before) = serde_json::from_value::<DynamicObject>(before.clone()) else { return false };
+    for object in [&mut before, &mut after] {
+        (object.metadata.managed_fields, object.metadata.resource_version) = (None, None);
+        if let Some(data) = object.data.as_object_mut() {
+            data.remove("status");
+        }
+    }
+    before == after
 }
 
 fn api(session: &Session, id: &Id) -> Api<DynamicObject> {
@@ -236,9 +280,28 @@ fn error_messages(document: &Document, id: &Id, error: &kube::Error) -> Vec<Stri
     }
     let message = |(field, message): (String, String)| {
         let shown = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        format!("{}: {id}: {shown}{message}", document.place(&field))
+        format!("{}: {id}: {shown}{message}{}", document.place(&field), advice(&field, &message))
     };
     faults.into_iter().map(message).collect()
+}
+
+/// What to write instead, for the usual mistakes that the API server names in its own terms.
+fn advice(field: &str, message: &str) -> &'static str {
+    let last = field.rsplit('.').next().unwrap_or_default();
+    let last = last.split('[').next().unwrap_or_default();
+    match last {
+        _ if message.contains("must be of type date-time") => {
+            "; write a date and time, such as \"2025-12-01T00:00:00Z\""
+        }
+        _ if message.contains("must be of type boolean") => "; write true or false, without quotes",
+        "instanceUrl" if message.contains("should match") => {
+            "; write the address without a path, such as https://contoso.crm.dynamics.com"
+        }
+        "recordType" | "recordTypes" if message.contains("should match") => {
+            "; write the logical name of the table in lower case, such as incident for Case"
+        }
+        _ => "",
+    }
 }
 
 /// A message without the value, which for the root is the whole object with the text of the post.

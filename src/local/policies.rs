@@ -13,7 +13,7 @@ const GROUPS: &str = "gitOpsGroups";
 /// The binding whose action applies to people.
 const PEOPLE: &str = "postlink-refusal";
 
-/// How a person is answered who disables or deletes a connection that active rules use.
+/// What happens when a person disables or deletes a connection that active rules use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// The request is denied.

@@ -58,14 +58,15 @@ pub fn not_ready(session: &Session) -> Vec<String> {
     found
 }
 
-/// What was created, configured and pruned.
+/// What was created, configured and deleted.
 pub fn changes(report: &Report) -> String {
     let mut text = String::new();
     for (did, id) in &report.done {
         let (sign, word) = match did {
             Did::Created => ('+', "created"),
             Did::Configured => ('~', "configured"),
-            Did::Pruned => ('-', "pruned"),
+            Did::Deleted => ('-', "deleted"),
+            Did::DeletionRequested => ('-', "deletion requested"),
         };
         let _ = writeln!(text, "{sign} {id} {word}");
     }

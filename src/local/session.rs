@@ -29,7 +29,7 @@ const CONCURRENCY: usize = 32;
 pub enum SessionError {
     #[error("cannot start the in-memory API server: {0}")]
     Api(#[from] kube_memory::SetupError),
-    #[error("cannot load Postlink's own definitions and policies; this is a bug: {0}")]
+    #[error("cannot load Postlink's own CRDs and policies; this is a bug in Postlink: {0}")]
     Schema(#[from] SchemaError),
     #[error("cannot serve the simulated instances: {0}")]
     Served(#[from] dataverse_simulator::ServeError),
@@ -40,9 +40,9 @@ pub enum SessionError {
 /// Who applies the manifests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applicant {
-    /// A GitOps tool: refused changes are accepted and held.
+    /// A GitOps tool: changes that active rules block are held.
     Tool,
-    /// A person: refused changes are denied.
+    /// A person: requests for such changes are denied.
     Person,
 }
 

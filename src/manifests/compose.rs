@@ -46,8 +46,19 @@ impl ComposeError {
 
 impl From<ScanError> for ComposeError {
     fn from(error: ScanError) -> Self {
-        Self::at(*error.marker(), error.info())
+        Self::at(*error.marker(), with_advice(&error.info()))
     }
+}
+
+/// The parser's words, with advice about the usual mistakes.
+fn with_advice(info: &str) -> String {
+    if info.split_whitespace().any(|word| matches!(word, "tab" | "tabs")) {
+        return "a tab is not allowed here; indent with spaces".to_owned();
+    }
+    if info.contains("expected key") || info.contains("'-' indicator") {
+        return format!("{info}; check the indentation of this line and of the one before it");
+    }
+    info.to_owned()
 }
 
 /// The documents of one text, in order. Empty documents are left out.
@@ -203,7 +214,13 @@ impl<'text> Composer<'text> {
                 continue;
             }
             let Some(name) = scalar::key(&key) else {
-                return Err(ComposeError::at(span.start, "a key must be a string, a number or a boolean"));
+                let template = if key.is_object() {
+                    "; if this is a Helm template, render it first: helm template"
+                } else {
+                    ""
+                };
+                let message = format!("a key must be a string, a number or a boolean{template}");
+                return Err(ComposeError::at(span.start, message));
             };
             if fields.contains_key(&name) {
                 let message = format!("duplicate key `{name}`; keep one of them");

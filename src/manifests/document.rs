@@ -68,7 +68,7 @@ pub enum ManifestError {
         column: usize,
         message: String,
     },
-    #[error("{}: is not in a commit directory; move it into one", path.display())]
+    #[error("{} is next to commit folders (such as 1-…) and belongs to none; move it into one of them", path.display())]
     OutsideCommits { path: PathBuf },
 }
 

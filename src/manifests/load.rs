@@ -38,6 +38,8 @@ pub struct Commit {
     pub name: String,
     pub documents: Vec<Document>,
     pub errors: Vec<ManifestError>,
+    /// Subdirectories next to the commits, which are ignored. Those of the first commit are those of all.
+    pub skipped: Vec<PathBuf>,
 }
 
 /// The commits of a directory, in numeric order of their names (`2-b` before `10-a`).
@@ -48,12 +50,13 @@ pub struct Commit {
 /// If the directory itself cannot be listed. Other errors are in [`Commit::errors`].
 pub fn load_commits(dir: &Path) -> Result<Vec<Commit>, ManifestError> {
     let mut folders = Vec::new();
-    let mut strays = Vec::new();
+    let (mut strays, mut skipped) = (Vec::new(), Vec::new());
     if dir.is_dir() {
         for path in list(dir)? {
             match commit_number(&path) {
                 Some(number) => folders.push((number, path)),
                 None if path.is_file() && is_manifest(&path) => strays.push(path),
+                None if path.is_dir() => skipped.push(path),
                 None => {}
             }
         }
@@ -61,12 +64,17 @@ pub fn load_commits(dir: &Path) -> Result<Vec<Commit>, ManifestError> {
     folders.sort();
     if folders.is_empty() {
         let Loaded { documents, errors } = load(dir)?;
-        return Ok(vec![Commit { name: name_of(dir), documents, errors }]);
+        return Ok(vec![Commit { name: name_of(dir), documents, errors, skipped: Vec::new() }]);
     }
     let mut commits = Vec::with_capacity(folders.len());
     for (_, path) in folders {
         let Loaded { documents, errors } = load(&path)?;
-        commits.push(Commit { name: name_of(&path), documents, errors });
+        commits.push(Commit {
+            name: name_of(&path),
+            documents,
+            errors,
+            skipped: std::mem::take(&mut skipped),
+        });
     }
     if let Some(first) = commits.first_mut() {
         first.errors.extend(strays.into_iter().map(|path| ManifestError::OutsideCommits { path }));
@@ -230,7 +238,7 @@ fn push(
                     return results.push_back(Err(syntax(
                         place.line,
                         place.column,
-                        "items of a List must be a list".into(),
+                        "the items of a List must be a sequence".into(),
                     )));
                 }
             };
@@ -250,7 +258,7 @@ fn push(
     }
 }
 
-const NOT_AN_OBJECT: &str = "a Kubernetes object is a mapping with apiVersion, kind and metadata";
+const NOT_AN_OBJECT: &str = "not a Kubernetes object: expected a mapping with apiVersion, kind and metadata";
 
 fn is_list(fields: &serde_json::Map<String, Value>) -> bool {
     fields.get("kind").and_then(Value::as_str) == Some("List")

@@ -109,7 +109,7 @@ metric_families! {
             "Objects that cannot be decoded and are skipped, by kind.";
 
         api_requests: Family<ApiRequestLabels, Counter>, "postlink_api_requests_total",
-            "Requests to the API server by verb, resource and status code; code none without a response.";
+            "Requests to the API server by verb, resource and status code; `none` if there was no response.";
         api_latency: Family<ApiLatencyLabels, Histogram, LatencyBuckets>,
             "postlink_api_request_duration_seconds",
             "Time until the response headers of the API server arrive.";

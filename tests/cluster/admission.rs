@@ -14,8 +14,9 @@ use crate::harness::{ControlPlane, Settings};
 
 /// The rules that use each connection, and the message about them.
 const RULES: [&str; 4] = ["baggage", "refunds", "seats", "upgrades"];
-const WORDS: &str =
-    "is used by 4 active rules: baggage, refunds, seats and 1 more; deactivate or delete them first";
+const WORDS: &str = "is used by 4 active rules: baggage, refunds, seats and 1 more; ";
+const TO_A_PERSON: &str = "deactivate (spec.active: false) or delete the rules first";
+const TO_A_TOOL: &str = "the change is accepted, and held until the rules are deactivated or deleted";
 
 /// Labels and annotations that mark a connection as managed by a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +144,8 @@ impl Policies {
     /// Checks every principal with every operation, first as a dry run.
     fn expect(&self, person: Admission, tool: Admission) {
         for (user, mark, who) in PRINCIPALS {
-            let expected = if who == Principal::Person { person } else { tool };
+            let (expected, advice) =
+                if who == Principal::Person { (person, TO_A_PERSON) } else { (tool, TO_A_TOOL) };
             for operation in OPERATIONS {
                 let name = self.connection(mark, &RULES);
                 for dry_run in [true, false] {
@@ -151,7 +153,7 @@ impl Policies {
                     let case = format!("{} {operation} {mark:?} dry run {dry_run}", user.name());
                     assert_eq!(admission(&answer), expected, "{case}: {answer:?}");
                     if expected != Admission::Allowed {
-                        let words = format!("connection {name} {WORDS}");
+                        let words = format!("connection {name} {WORDS}{advice}");
                         assert!(answer.stderr.contains(&words), "{case}: {}", answer.stderr);
                     }
                 }
@@ -167,7 +169,7 @@ impl Policies {
                 ["patch", "dconn", &name, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#];
             let words = format!(
                 "the finalizer postlink.dev/active-rules cannot be removed from connection {name} while it is used by 1 active \
-                 rule: baggage; deactivate or delete it first"
+                 rule: baggage; deactivate (spec.active: false) or delete the rule first"
             );
             let answer = self.plane.kubectl(user, patch).refused();
             assert!(answer.contains(&words), "{answer}");

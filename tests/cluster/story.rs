@@ -95,7 +95,8 @@ fn a_person_is_refused(cluster: &Cluster) {
     let expected = concat!(
         "Error from server (Forbidden): dynamicsconnections.postlink.dev \"northwind\" is forbidden: ",
         "ValidatingAdmissionPolicy 'postlink-refusal' with binding 'postlink-refusal' denied request: ",
-        "connection northwind is used by 1 active rule: baggage-complaints; deactivate or delete it first\n",
+        "connection northwind is used by 1 active rule: baggage-complaints; ",
+        "deactivate (spec.active: false) or delete the rule first\n",
     );
     let answer = cluster.plane.kubectl(User::Alice, disable);
     assert_eq!(answer.code, Some(1));
@@ -139,7 +140,7 @@ fn a_tool_disables(cluster: &Cluster) {
     let warning = concat!(
         "Warning: Validation failed for ValidatingAdmissionPolicy 'postlink-refusal-tools' with binding ",
         "'postlink-refusal-tools': connection northwind is used by 1 active rule: baggage-complaints; ",
-        "deactivate or delete it first\n",
+        "the change is accepted, and held until the rule is deactivated or deleted\n",
     );
     assert_eq!(flux_stderr, warning);
     // While held, the rule keeps working.

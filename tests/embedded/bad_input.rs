@@ -104,7 +104,7 @@ fn a_folder_without_documents_is_a_usage_error() {
     fs::write(dir.path().join("tree/notes.txt"), "nothing to apply").unwrap();
     let output = local(dir.path());
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr_of(&output).contains("tree holds no YAML documents"));
+    assert!(stderr_of(&output).contains("no YAML documents in tree;"));
 }
 
 const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:\n  name: bad\n";
@@ -112,11 +112,16 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
 /// A document that cannot be applied, and the error on stderr with its place.
 #[rstest]
 #[case::not_yaml("a: [1, 2\nb: 3\n", "not-good.yaml:2:2: ")]
-#[case::tab("a:\n\tb: 1\n", "not-good.yaml:2:2: ")]
+#[case::tab("a:\n\tb: 1\n", "not-good.yaml:2:2: a tab is not allowed here; indent with spaces")]
+#[case::template(
+    "apiVersion: v1\nkind: {{ .Values.kind }}\n",
+    "a key must be a string, a number or a boolean; if this is a Helm template, render it first: helm template"
+)]
+#[case::indentation("a:\n  b: 1\n c: 2\n", "check the indentation of this line and of the one before it")]
 #[case::duplicate_key("a: 1\na: 2\n", "not-good.yaml:2:1: ")]
 #[case::no_object(
     "- a\n- b\n",
-    "not-good.yaml:1:1: a Kubernetes object is a mapping with apiVersion, kind and metadata"
+    "not-good.yaml:1:1: not a Kubernetes object: expected a mapping with apiVersion, kind and metadata"
 )]
 #[case::no_kind("apiVersion: v1\nmetadata: {name: a}\n", "not-good.yaml:1:1: the object has no kind")]
 #[case::unknown_kind(
@@ -161,11 +166,27 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
 )]
 #[case::cel(
     &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b}}\n  link: {{}}\n  unlink: true\n"),
-    "not-good.yaml:5:1: postlink/bad: spec: Invalid value: link and unlink: true exclude each other"
+    "not-good.yaml:5:1: postlink/bad: spec: Invalid value: link must not be set if unlink is true; remove one of them"
 )]
 #[case::hostile_url(
     "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: bad}\nspec:\n  instanceUrl: http://169.254.169.254/\n  credentials: {secretRef: {name: contoso}}\n",
     "not-good.yaml:5:3: dynamicsconnection/bad: spec.instanceUrl: Invalid value: "
+)]
+#[case::address_with_a_path(
+    "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: bad}\nspec:\n  instanceUrl: https://contoso.crm.dynamics.com/main.aspx\n  credentials: {secretRef: {name: contoso}}\n",
+    "; write the address without a path, such as https://contoso.crm.dynamics.com"
+)]
+#[case::display_name_of_a_table(
+    "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: bad}\nspec:\n  instanceUrl: https://contoso.crm.dynamics.com\n  recordTypes: [Case]\n  credentials: {secretRef: {name: contoso}}\n",
+    "; write the logical name of the table in lower case, such as incident for Case"
+)]
+#[case::date_without_time(
+    "apiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: bad}\nspec:\n  connectionRef: {name: contoso}\n  since: 2025-12-01\n",
+    "must be of type date-time: \"2025-12-01\"; write a date and time, such as \"2025-12-01T00:00:00Z\""
+)]
+#[case::word_as_boolean(
+    "apiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: bad}\nspec:\n  connectionRef: {name: contoso}\n  active: 'no'\n",
+    "; write true or false, without quotes"
 )]
 #[case::second_of_a_name(
     "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: good}\nspec: {post: {url: 'https://a.example/b', id: b}}\n",
@@ -218,14 +239,19 @@ fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: 
     "wrong",
     "https://contoso.crm.dynamics.com",
     "CredentialsRejected",
-    "Check tenantId, clientId"
+    "Check the tenant ID, the client ID"
 )]
-#[case::half_a_secret("half", "https://contoso.crm.dynamics.com", "SecretInvalid", "has no key clientId")]
+#[case::half_a_secret(
+    "half",
+    "https://contoso.crm.dynamics.com",
+    "SecretInvalid",
+    "has no key clientId; add it"
+)]
 #[case::bound_elsewhere(
     "bound",
     "https://contoso.crm.dynamics.com",
     "SecretInvalid",
-    "bound to another instance"
+    "the key instanceUrl of Secret bound names another instance"
 )]
 #[case::foreign_host("contoso", "https://dynamics.com.evil.example", "HostNotAllowed", "--allow-host")]
 #[case::nothing_there(
@@ -260,6 +286,8 @@ fn unusable_connection_says_why_and_what_to_do(
     let waits = if reason == "InstanceDowntime" { reason } else { "ConnectionNotReady" };
     assert_eq!(condition(&link, "Linked").1, waits, "nothing is lost: it waits");
     assert!(stderr.contains("not ready: dynamicsconnection/bad: "), "{stderr}");
+    let simulated = url == "https://contoso.crm.dynamics.com";
+    assert_eq!(stderr.contains("no SimulatedInstance has the host "), !simulated, "{stderr}");
     all_else_went_on(&output);
 }
 

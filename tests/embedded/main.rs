@@ -1,5 +1,6 @@
 //! The whole of Postlink in one process: the in-memory API, the schemas, simulated instances, the real controller.
 mod bad_input;
+mod changes;
 mod contoso;
 mod controller;
 mod history;

@@ -123,7 +123,7 @@ fn one_bad_document_does_not_hide_the_others() {
     assert_eq!(loaded.errors.len(), 2, "{:?}", loaded.errors);
     assert_eq!(loaded.documents[1].locate("spec.x"), Location { line: 6, column: 8 });
     assert_eq!(loaded.documents[2].locate("kind"), Location { line: 11, column: 1 });
-    assert!(messages(&loaded)[1].starts_with("a.yaml:8:1: a Kubernetes object is a mapping"));
+    assert!(messages(&loaded)[1].starts_with("a.yaml:8:1: not a Kubernetes object: expected a mapping"));
 }
 
 #[test]
@@ -175,6 +175,8 @@ fn numbered_folders_are_commits_in_numeric_order() {
     assert!(
         matches!(&commits[0].errors[..], [ManifestError::OutsideCommits { path }] if path.ends_with("stray.yaml"))
     );
+    let skipped: Vec<_> = commits.iter().flat_map(|commit| &commit.skipped).collect();
+    assert_eq!(skipped, [&dir.path().join("notes")]);
 
     let single = load_commits(&dir.path().join("notes")).unwrap();
     assert_eq!((single.len(), single[0].name.as_str()), (1, "notes"));

@@ -312,7 +312,12 @@ fn r08_disable_is_refused_while_rules_are_active() {
     assert_eq!(condition_text(&status.conditions, ConditionType::DeletionRefused), "-");
     assert_eq!(readiness(&status.conditions), "True", "the connection stays in use");
     let text = message(&status.conditions, ConditionType::DisableRefused);
-    assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
+    assert!(
+        text.contains(
+            "used by 1 active rule: complaints. Deactivate (spec.active: false) or delete the rule;"
+        ),
+        "{text}"
+    );
     // The rule is inactive and its status says so: the change is carried out.
     let off = active.deactivated().generation(2).inactive(Reason::Inactive);
     let status = view(&contoso).observation(probe_result()).live(&[off]).decide().status;
@@ -332,8 +337,14 @@ fn r08_deletion_is_refused_while_rules_are_active() {
     assert_eq!(condition_text(&status.conditions, ConditionType::DisableRefused), "-");
     assert_eq!(readiness(&status.conditions), "True");
     let text = message(&status.conditions, ConditionType::DeletionRefused);
-    assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
-    let promise = "A deletion cannot be undone; apply the connection again afterwards to restore its links.";
+    assert!(
+        text.contains(
+            "used by 1 active rule: complaints. Deactivate (spec.active: false) or delete the rule;"
+        ),
+        "{text}"
+    );
+    let promise =
+        "It cannot be canceled: to restore the links, apply the connection again after it is deleted.";
     assert!(text.contains(promise), "{text}");
     // Release: the empty list is stored first, then the finalizer is removed.
     let off = active.deactivated().generation(2).inactive(Reason::Inactive);
@@ -384,8 +395,12 @@ fn r08_the_message_has_the_documented_wording() {
     for (count, text) in used {
         let names: Vec<String> = names(count);
         assert_eq!(messages::used_by(&names), text);
-        let it = if count == 1 { "it" } else { "them" };
-        let full = format!("{text}; deactivate or delete {it}");
+        let which = match count {
+            1 => "the rule",
+            2 | 3 => "the rules",
+            _ => "all rules in status.activeRules",
+        };
+        let full = format!("{text}. Deactivate (spec.active: false) or delete {which};");
         assert!(messages::disable_refused(&names).contains(&full));
         assert!(messages::deletion_refused(&names).contains(&full));
     }
@@ -398,7 +413,7 @@ fn r08_holders_are_named_in_order() {
     contoso.0.spec.enabled = false;
     let status = view(&contoso).observation(probe_result()).live(&rules).decide().status;
     assert_eq!(status.active_rule_count, 3);
-    assert!(message(&status.conditions, ConditionType::DisableRefused).contains("rules: a, b, c;"));
+    assert!(message(&status.conditions, ConditionType::DisableRefused).contains("rules: a, b, c."));
 }
 
 #[test]

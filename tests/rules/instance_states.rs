@@ -206,7 +206,8 @@ fn r09_used_record_type_stays_in_force() {
     assert_eq!(condition_text(&status.conditions, ConditionType::RecordTypeInUse), "True/UsedByActiveRules");
     let text = message(&status.conditions, ConditionType::RecordTypeInUse);
     assert!(text.contains("lead is no longer in spec.recordTypes"), "{text}");
-    assert!(text.contains("used by 1 active rule: complaints; deactivate or delete it"), "{text}");
+    let advice = "To complete the removal, deactivate (spec.active: false) or delete the rule";
+    assert!(text.contains(&format!("used by 1 active rule: complaints. {advice}")), "{text}");
     assert_eq!(readiness(&status.conditions), "True");
     assert_eq!(status.active_rule_count, 1);
 }

@@ -147,10 +147,17 @@ fn r14_restore_does_not_undo_a_changed_connection() {
     let mut scene = linked();
     scene.connections.retain(|c| c.0.metadata.name.as_deref() == Some("contoso"));
     scene.delete_connection("contoso").settle();
+    let text = scene.message(ConditionType::Linked);
+    assert!(text.contains("To restore the link") && text.contains("set spec.link.connectionRef"), "{text}");
+    assert!(!text.contains("does not exist"), "{text}");
     scene.edit(DesiredLink::ByHand(request_to("nowhere"))).settle();
     scene.connections.push(connection("contoso").uid("uid-again").created(scene.now));
     scene.expect("False/ConnectionDeleted | - | ConnectionDeleted | False+Reconciling");
-    assert!(scene.message(ConditionType::Linked).contains("name contoso or remove spec.link"));
+    assert!(
+        scene
+            .message(ConditionType::Linked)
+            .contains("set spec.link.connectionRef.name to contoso, or remove spec.link")
+    );
     scene.edit(DesiredLink::ByRule).expect("True/Restored | True/RecordAvailable | - | True");
     assert!(scene.creations.is_empty());
 }
@@ -192,16 +199,16 @@ fn changed_notes_on_linked_post_are_only_reported() {
     let mut scene = linked();
     let before = scene.post.status.link.clone();
     scene.expect(LINKED);
-    assert!(!scene.message(ConditionType::Linked).contains("do not affect a linked post"));
+    assert!(!scene.message(ConditionType::Linked).contains("recordType and notes apply only to new links"));
     scene.edit(DesiredLink::ByHand(with_notes(request_to("contoso")))).expect(LINKED);
     assert_eq!(scene.post.status.link, before);
     assert!(
-        scene.message(ConditionType::Linked).contains("do not affect a linked post"),
+        scene.message(ConditionType::Linked).contains("recordType and notes apply only to new links"),
         "the message says so"
     );
     // Reverted: the message no longer says so.
     scene.edit(DesiredLink::ByHand(request_to("contoso"))).expect(LINKED);
-    assert!(!scene.message(ConditionType::Linked).contains("do not affect a linked post"));
+    assert!(!scene.message(ConditionType::Linked).contains("recordType and notes apply only to new links"));
 }
 
 #[test]

@@ -40,14 +40,16 @@ pub async fn read(
                     Err(CredentialsError::Unusable(ProbeFailure::SecretNotFound(secret.name.clone())))
                 }
                 Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(invalid(format!(
-                    "the controller may not read Secret {}; its role in this namespace must allow `get`",
+                    "the controller is not allowed to read Secret {}; grant it `get` on secrets in this namespace",
                     secret.name
                 ))),
                 _ => Err(CredentialsError::Unanswered),
             }
         }
         (None, Some(identity)) => federated(client, &namespace, identity).await,
-        (None, None) => Err(invalid("spec.credentials names neither secretRef nor workloadIdentity".into())),
+        (None, None) => Err(invalid(
+            "spec.credentials has neither secretRef nor workloadIdentity; set one of them".into(),
+        )),
     }
 }
 
@@ -64,12 +66,13 @@ fn from_secret(
         let bytes = secret.data.as_ref()?.get(key)?;
         std::str::from_utf8(&bytes.0).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     };
-    let required = |key: &str| value(key).ok_or_else(|| invalid(format!("Secret {name} has no key {key}")));
+    let required =
+        |key: &str| value(key).ok_or_else(|| invalid(format!("Secret {name} has no key {key}; add it")));
     if let Some(bound) = value("instanceUrl")
         && !same_origin(&bound, instance_url)
     {
         return Err(invalid(format!(
-            "Secret {name} is bound to another instance by its key instanceUrl; use a Secret of this instance"
+            "the key instanceUrl of Secret {name} names another instance; use a Secret for this instance"
         )));
     }
     let (tenant_id, client_id) = (required("tenantId")?, required("clientId")?);
@@ -86,7 +89,9 @@ fn from_secret(
             client_id,
             pem: SecretString::from(format!("{certificate}\n{key}\n")),
         }),
-        _ => Err(invalid(format!("Secret {name} has neither clientSecret nor tls.crt and tls.key"))),
+        _ => Err(invalid(format!(
+            "Secret {name} has neither clientSecret nor tls.crt and tls.key; add one of them"
+        ))),
     }
 }
 
@@ -121,10 +126,10 @@ async fn federated(
             None => Err(CredentialsError::Unanswered),
         },
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
-            Err(invalid(format!("ServiceAccount {name} does not exist in this namespace")))
+            Err(invalid(format!("ServiceAccount {name} does not exist in this namespace; create it")))
         }
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(invalid(format!(
-            "the controller may not request a token of ServiceAccount {name}; grant `create` on serviceaccounts/token in this namespace"
+            "the controller is not allowed to create a token for ServiceAccount {name}; grant it `create` on serviceaccounts/token in this namespace (workloadIdentity.namespaces of the chart)"
         ))),
         _ => Err(CredentialsError::Unanswered),
     }

@@ -118,7 +118,7 @@ async fn probe_with_tables(
         // Keep the tables read before. If the probe failed instead, every link would report it until the next probe.
         Err(error) if has_tables(context, connection) => {
             let (namespace, name) = (connection.namespace(), connection.name_any());
-            warn!(kind = "DynamicsConnection", namespace, name, %error, "failed to refresh the metadata; keeping the previous one");
+            warn!(kind = "DynamicsConnection", namespace, name, %error, "failed to refresh the table metadata; keeping the previous metadata");
             from_organization(organization, None, tables, connection, now)
         }
         Err(error) => ProbeResult::failed(failure(&error)),

@@ -9,7 +9,7 @@ use super::{
     },
 };
 use crate::{
-    api::{ConditionType, ObjectRef, PostLinkStatus, Reason, RemovalCause, conditions},
+    api::{ConditionType, ObjectRef, PostLinkStatus, Reason, RemovalCause, RemovedLink, conditions},
     domain::{
         facts::{ConnectionFacts, RuleFacts},
         messages,
@@ -227,7 +227,14 @@ fn pending(
     retry: Option<Timestamp>,
 ) -> PostLinkDecision {
     let deleted = next.removed_link.as_ref().filter(|r| r.cause == RemovalCause::ConnectionDeleted);
-    let waits = messages::link_waits(reason, connection, record_type);
+    // That the deleted connection does not exist is no news, and "once it exists" would be a second promise.
+    let gone = |removed: &RemovedLink| {
+        reason == Reason::ConnectionNotFound && connection == Some(removed.link.connection.name.as_str())
+    };
+    let waits = match deleted {
+        Some(removed) if gone(removed) => messages::link_elsewhere(),
+        _ => messages::link_waits(reason, connection, record_type),
+    };
     let (linked, message) = match deleted {
         Some(removed) => (Reason::ConnectionDeleted, format!("{} {waits}", lost(view, removed))),
         None => (reason, waits),

@@ -260,7 +260,7 @@ fn installed_policies_refuse_deleting_a_used_connection() {
     plane.until_refused(
         User::Alice,
         &delete,
-        "is used by 1 active rule: r; deactivate or delete it first",
+        "is used by 1 active rule: r; deactivate (spec.active: false) or delete the rule first",
         SOON,
     );
 }

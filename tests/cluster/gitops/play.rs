@@ -131,9 +131,10 @@ fn commit(
 /// The message names both rules; while they are being deactivated, perhaps only the remaining one.
 fn names_rules(words: &str, desired: Desired) -> bool {
     let left = |rule: &str| {
-        words.contains(&format!("is used by 1 active rule: {rule}; deactivate or delete it first"))
+        let first = "deactivate (spec.active: false) or delete the rule first";
+        words.contains(&format!("is used by 1 active rule: {rule}; {first}"))
     };
-    words.contains(&format!("{USED_BY}; deactivate or delete them first"))
+    words.contains(&format!("{USED_BY}; deactivate (spec.active: false) or delete the rules first"))
         || (desired.rules != Rules::Active && RULES.iter().any(|rule| left(rule)))
 }
 
