@@ -68,7 +68,15 @@ pub fn run(args: &Args) -> Outcome {
         ));
         return Outcome::Usage;
     }
-    // A single thread makes the order of events, and with it the result, reproducible.
+    if let Some(empty) = commits.iter().find(|commit| commit.documents.is_empty() && commit.errors.is_empty())
+    {
+        tell(format_args!(
+            "error: no YAML documents in commit {}; it would delete all objects of the commits before it",
+            empty.name
+        ));
+        return Outcome::Usage;
+    }
+    // A single thread makes the result reproducible.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
-mod addresses;
+mod arguments;
+mod cluster;
 pub mod crds;
 mod definitions;
 mod endpoints;

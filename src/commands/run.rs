@@ -1,7 +1,8 @@
 //! `postlink run`: the controller against a cluster.
 
 use super::{
-    addresses::{host_and_address, listen_address},
+    arguments::{host_and_address, listen_address, namespace},
+    cluster::{self, Stop},
     definitions::{self, CheckError},
     endpoints::Endpoints,
     outcome::Outcome,
@@ -18,10 +19,7 @@ use crate::{
     telemetry::{api_requests::ApiMetricsLayer, logs},
 };
 use dataverse_client::ConfigError;
-use kube::{
-    client::ClientBuilder,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::client::ClientBuilder;
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tracing::{error, info};
 
@@ -46,7 +44,8 @@ pub struct Args {
         long = "watch-namespace",
         env = "POSTLINK_WATCH_NAMESPACE",
         value_delimiter = ',',
-        value_name = "NAME"
+        value_name = "NAME",
+        value_parser = namespace
     )]
     watch_namespaces: Vec<String>,
     /// Reconcile only while holding the leader lease. Defaults to true in a cluster, otherwise to false.
@@ -87,10 +86,6 @@ pub struct Args {
     concurrency: u16,
 }
 
-/// Read timeout of a connection to the API server in use. Watches are renewed more often than this; without it, a list
-/// whose connection died would be waited for forever.
-const READ_TIMEOUT: Duration = Duration::from_secs(45);
-
 pub fn run(args: &Args) -> Outcome {
     logs::start(args.log_format, "info,kube=warn,kube_runtime::watcher=off,hyper=warn");
     end_on_panic();
@@ -110,19 +105,6 @@ pub fn run(args: &Args) -> Outcome {
     }
 }
 
-/// Why the process stops other than on request.
-struct Stop {
-    outcome: Outcome,
-    message: String,
-}
-
-impl Stop {
-    #[allow(clippy::needless_pass_by_value, reason = "handed to `map_err` as it is")]
-    fn usage(message: impl std::fmt::Display) -> Self {
-        Self { outcome: Outcome::Usage, message: message.to_string() }
-    }
-}
-
 impl From<CheckError> for Stop {
     fn from(error: CheckError) -> Self {
         let outcome = if error.is_unreachable() { Outcome::Unreachable } else { Outcome::No };
@@ -137,13 +119,16 @@ impl From<RunError> for Stop {
 }
 
 async fn serve(args: &Args) -> Result<(), Stop> {
-    let config = kube_config(args).await?;
+    let config = cluster::config(args.kubeconfig.as_deref()).await?;
     let (own_namespace, server) = (config.default_namespace.clone(), config.cluster_url.clone());
     let mut without_retries = config.clone();
     without_retries.default_retry = false;
     let endpoints = Endpoints::new();
     let counted = ApiMetricsLayer(endpoints.metrics.clone());
-    let mut client = ClientBuilder::try_from(config).map_err(Stop::usage)?.with_layer(&counted).build();
+    let mut client = ClientBuilder::try_from(config)
+        .map_err(|error| cluster::client_error(&error))?
+        .with_layer(&counted)
+        .build();
     let dataverse = dataverse_client(args, &endpoints)?;
 
     endpoints
@@ -152,7 +137,7 @@ async fn serve(args: &Args) -> Result<(), Stop> {
         .map_err(|(address, error)| Stop::usage(format!("cannot listen on {address}: {error}")))?;
     // Before any wait: process 1 of a container ignores SIGTERM until it has a handler.
     let mut signals = StopSignals::listen().map_err(Stop::usage)?;
-    let elect = args.leader_elect.unwrap_or_else(|| is_in_cluster(args));
+    let elect = args.leader_elect.unwrap_or_else(|| cluster::is_in_cluster(args.kubeconfig.as_deref()));
     let differences = tokio::select! {
         differences = definitions::wait(&client, &server, elect) => differences?,
         () = signals.received() => {
@@ -168,7 +153,8 @@ async fn serve(args: &Args) -> Result<(), Stop> {
     let mut leadership = None;
     let mut acquired = Acquired::Taken;
     if elect {
-        let own = ClientBuilder::try_from(without_retries.clone()).map_err(Stop::usage)?;
+        let own = ClientBuilder::try_from(without_retries.clone())
+            .map_err(|error| cluster::client_error(&error))?;
         let mut candidate = Election::new(own.with_layer(&counted).build(), namespace, identity(), timing);
         endpoints.stands_by(&candidate.leadership());
         let Some(how) = leader::acquire(&mut candidate, signals.received()).await else {
@@ -176,7 +162,8 @@ async fn serve(args: &Args) -> Result<(), Stop> {
             return Ok(());
         };
         acquired = how;
-        client = guarded_client(without_retries, candidate.leadership(), &counted).map_err(Stop::usage)?;
+        client = guarded_client(without_retries, candidate.leadership(), &counted)
+            .map_err(|error| cluster::client_error(&error))?;
         leadership = Some(candidate.leadership());
         election = Some(candidate);
     }
@@ -188,7 +175,8 @@ async fn serve(args: &Args) -> Result<(), Stop> {
         client,
         dataverse,
         clock: Clock::System,
-        namespaces: args.watch_namespaces.clone(),
+        // An environment variable that is set to nothing is not set.
+        namespaces: args.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect(),
         concurrency: usize::from(args.concurrency),
         may_create: may_create(leadership.clone(), timing),
         predecessor,
@@ -208,25 +196,6 @@ async fn serve(args: &Args) -> Result<(), Stop> {
         endpoints.failed(&error.to_string());
     }
     Ok(ended?)
-}
-
-fn is_in_cluster(args: &Args) -> bool {
-    args.kubeconfig.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
-}
-
-async fn kube_config(args: &Args) -> Result<kube::Config, Stop> {
-    let mut config = match &args.kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path).map_err(|error| kubeconfig_error(path, &error))?;
-            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .map_err(Stop::usage)?
-        }
-        None => kube::Config::infer().await.map_err(|error| no_cluster(&error))?,
-    };
-    config.read_timeout = Some(READ_TIMEOUT);
-    config.reset_reader_on_write = true;
-    Ok(config)
 }
 
 fn identity() -> String {
@@ -266,33 +235,5 @@ fn with_flag(error: &ConfigError, args: &Args) -> String {
                 .to_owned()
         }
         ConfigError::UserAgent | ConfigError::Tls(_) => error.to_string(),
-    }
-}
-
-/// Neither a kubeconfig nor the environment of a pod is usable.
-fn no_cluster(error: &kube::config::InferConfigError) -> Stop {
-    use kube::config::KubeconfigError;
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<KubeconfigError>());
-    let why = match cause {
-        Some(KubeconfigError::ReadConfig(error, path)) => format!("cannot read {}: {error}", path.display()),
-        Some(error @ (KubeconfigError::FindPath | KubeconfigError::CurrentContextNotSet)) => {
-            error.to_string()
-        }
-        // Others may quote lines of the kubeconfig, which can hold tokens.
-        _ => "the kubeconfig is not valid; to find the error, run: kubectl config view".to_owned(),
-    };
-    Stop::usage(format!("no cluster is configured: {why}; name a kubeconfig with --kubeconfig or KUBECONFIG"))
-}
-
-/// Leaves the parser's own message out: it quotes lines of the kubeconfig, which can hold tokens.
-fn kubeconfig_error(path: &std::path::Path, error: &kube::config::KubeconfigError) -> Stop {
-    let path = path.display();
-    match error {
-        kube::config::KubeconfigError::ReadConfig(error, _) => {
-            Stop::usage(format!("--kubeconfig: cannot read {path}: {error}"))
-        }
-        _ => Stop::usage(format!(
-            "--kubeconfig: {path} is not a valid kubeconfig; to find the error, run: kubectl config view --kubeconfig {path}"
-        )),
     }
 }

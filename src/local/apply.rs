@@ -70,6 +70,8 @@ impl Applier {
         let wanted: BTreeSet<Id> = tree.items.iter().map(|i| i.id.clone()).collect();
         let mut unwanted: Vec<Id> =
             self.applied.iter().rev().filter(|id| !wanted.contains(id)).cloned().collect();
+        // Last what the others need: with its namespace, a connection would go although rules use it.
+        unwanted.sort_by_key(|id| id.api_version == "v1");
         if !tree.problems.is_empty() && !unwanted.is_empty() {
             // No tool prunes what it could not render: a typo must not delete a connection and its links.
             let names: Vec<String> = unwanted.iter().map(ToString::to_string).collect();

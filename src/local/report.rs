@@ -52,7 +52,8 @@ pub fn not_ready(session: &Session) -> Vec<String> {
                 Some(ready) => ready.message.as_str(),
                 None => "it has not been reconciled yet",
             };
-            found.push(format!("{}/{name}: {why}", kind.to_lowercase()));
+            let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+            found.push(format!("{}/{name} in {namespace}: {why}", kind.to_lowercase()));
         }
     }
     found
@@ -122,8 +123,8 @@ fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The events since a revision: by time, then by object, then in the order they were written. The order of simultaneous
-/// events of two objects is not reproducible.
+/// The events since a revision, by object, then in the order they were written. The order of the events of two objects is
+/// not reproducible.
 pub fn events(session: &Session, since: u64) -> String {
     let mut rows = Vec::new();
     for revision in session.api.history_since(since) {
@@ -134,7 +135,7 @@ pub fn events(session: &Session, since: u64) -> String {
         let text =
             |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let object = format!("{}/{}", text("/regarding/kind").to_lowercase(), text("/regarding/name"));
-        let at = (text("/eventTime"), text("/regarding/namespace"), object.clone());
+        let at = (text("/regarding/namespace"), object.clone());
         rows.push((at, vec![text("/type"), text("/reason"), object, text("/note")]));
     }
     rows.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -107,6 +107,17 @@ fn a_folder_without_documents_is_a_usage_error() {
     assert!(stderr_of(&output).contains("no YAML documents in tree;"));
 }
 
+/// Everything that the commits before it hold would be deleted.
+#[test]
+fn commit_without_documents_is_a_usage_error() {
+    let post = format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b}}\n");
+    let dir = tree(&[("tree/1-a/post.yaml", &post)]);
+    fs::create_dir(dir.path().join("tree/2-b")).unwrap();
+    let output = local(dir.path());
+    assert_eq!(output.status.code(), Some(2), "{}", stderr_of(&output));
+    assert!(stderr_of(&output).contains("no YAML documents in commit 2-b"), "{}", stderr_of(&output));
+}
+
 const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:\n  name: bad\n";
 
 /// A document that cannot be applied, and the error on stderr with its place.
@@ -285,7 +296,7 @@ fn unusable_connection_says_why_and_what_to_do(
     let link = object(&output, "PostLink", "bad").expect("it is stored");
     let waits = if reason == "InstanceDowntime" { reason } else { "ConnectionNotReady" };
     assert_eq!(condition(&link, "Linked").1, waits, "nothing is lost: it waits");
-    assert!(stderr.contains("not ready: dynamicsconnection/bad: "), "{stderr}");
+    assert!(stderr.contains("not ready: dynamicsconnection/bad in default: "), "{stderr}");
     let simulated = url == "https://contoso.crm.dynamics.com";
     assert_eq!(stderr.contains("no SimulatedInstance has the host "), !simulated, "{stderr}");
     all_else_went_on(&output);
@@ -382,22 +393,4 @@ fn named_pipe_in_the_tree_is_reported() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr_of(&output).contains("tree/pipe.yaml: cannot be read: not a regular file"));
     all_else_went_on(&output);
-}
-
-/// A panic in a background task must not leave a process that looks healthy and does nothing.
-#[test]
-fn panic_in_a_task_ends_the_process() {
-    const CHILD: &str = "POSTLINK_TEST_PANICS";
-    if std::env::var_os(CHILD).is_some() {
-        postlink::commands::panics::end_on_panic();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let _ = tokio::spawn(async { panic!("in a task") }).await;
-        });
-        std::process::exit(0);
-    }
-    let test = "bad_input::panic_in_a_task_ends_the_process";
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    let output = child.args(["--exact", test]).env(CHILD, "1").output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
 }

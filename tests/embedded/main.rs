@@ -11,5 +11,6 @@ mod program;
 mod readme;
 mod scenario_runner;
 mod scenarios;
+mod startup;
 mod write_counts;
 mod write_log;

@@ -1,4 +1,4 @@
-//! Parses addresses on the command line.
+//! Parses addresses and namespaces on the command line.
 
 use std::net::SocketAddr;
 
@@ -24,9 +24,33 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| "expected ADDRESS:PORT, such as 127.0.0.1:8080".to_owned())
 }
 
+/// A namespace, or nothing: an environment variable can be set to an empty value.
+pub fn namespace(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let valid =
+        name.len() <= 63 && name.chars().all(allowed) && !name.starts_with('-') && !name.ends_with('-');
+    if valid {
+        Ok(name.to_owned())
+    } else {
+        Err("expected the name of a namespace, such as social".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn namespaces_are_names_or_nothing() {
+        assert_eq!(
+            ["social", " b", "", "a-1"].map(|text| namespace(text).unwrap()),
+            ["social", "b", "", "a-1"]
+        );
+        for wrong in ["A", "a/b", "-a", "a b", &"a".repeat(64)] {
+            assert!(namespace(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn listen_address_needs_no_brackets() {
