@@ -110,7 +110,9 @@ async fn serve(args: &Args, instances: &[SimulatedInstance]) -> Result<(), Box<d
                 if let Ok(instances) = read(&args.files) {
                     match simulator.reload(&instances) {
                         Ok(warnings) => {
-                            warnings.iter().for_each(|w| tell(format_args!("warning: {w}")));
+                            for warning in warnings {
+                                tell(format_args!("warning: {warning}"));
+                            }
                             announce(&served.addresses(), &mut announced)?;
                             tell("reloaded");
                         }
