@@ -5,7 +5,7 @@ use super::outcome::Outcome;
 use std::panic;
 use tracing::error;
 
-/// From now on, a panic is logged and ends the process with [`Outcome::No`]. The log line has no panic message, because
+/// From now on, a panic is logged and ends the process with exit code 1. The log line has no panic message, because
 /// that can contain values of objects.
 pub fn end_on_panic() {
     panic::set_hook(Box::new(|panic| {

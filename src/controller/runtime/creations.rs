@@ -30,7 +30,7 @@ pub enum Admission {
 }
 
 /// Why nothing was created.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct CreationFailure {
     pub reason: Reason,
     /// The instance's `Retry-After`.
