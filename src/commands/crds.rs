@@ -12,13 +12,13 @@ use std::{fs, path::PathBuf};
 #[command(
     after_help = "Examples:\n  postlink crds | kubectl apply --server-side -f -\n  postlink crds --out crds"
 )]
-pub struct Args {
+pub struct CrdsArgs {
     /// Write one file per CRD to this directory instead of printing them.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
-pub fn run(args: &Args) -> Outcome {
+pub fn run(args: &CrdsArgs) -> Outcome {
     for crd in crds::all() {
         let yaml = match crds::to_yaml(&crd) {
             Ok(yaml) => yaml,

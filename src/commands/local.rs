@@ -24,7 +24,7 @@ Exit codes: 0 all objects are Ready at the end, 1 some are not or some input is 
 Examples:
   postlink local examples/quickstart
   postlink local examples/story -o json --each | jq -c .metadata.annotations")]
-pub struct Args {
+pub struct LocalArgs {
     /// Directory of manifests, or one file. Subdirectories named `1-…` or `01-…` are commits, applied in order, a day apart;
     /// each must hold all files, because what is missing in the next one is deleted.
     dir: PathBuf,
@@ -49,7 +49,7 @@ enum Output {
     Yaml,
 }
 
-pub fn run(args: &Args) -> Outcome {
+pub fn run(args: &LocalArgs) -> Outcome {
     if args.each && args.output != Output::Json {
         tell("error: --each requires -o json");
         return Outcome::Usage;
@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> Outcome {
     runtime.block_on(apply_commits(args, commits))
 }
 
-async fn apply_commits(args: &Args, commits: Vec<Commit>) -> Outcome {
+async fn apply_commits(args: &LocalArgs, commits: Vec<Commit>) -> Outcome {
     let trees: Vec<(String, Vec<PathBuf>, Tree)> =
         commits.into_iter().map(|c| (c.name, c.skipped, Tree::of(c.documents, &c.errors))).collect();
     let hosts: BTreeSet<String> =

@@ -40,11 +40,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[cfg(feature = "local")]
-    Local(local::Args),
-    Run(run::Args),
+    Local(local::LocalArgs),
+    Run(run::RunArgs),
     #[cfg(feature = "local")]
-    Simulate(simulate::Args),
-    Crds(crds::Args),
+    Simulate(simulate::SimulateArgs),
+    Crds(crds::CrdsArgs),
 }
 
 pub fn main() -> ExitCode {

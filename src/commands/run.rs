@@ -35,7 +35,7 @@ Examples:
   postlink run
   postlink run --kubeconfig ~/.kube/config --watch-namespace social --leader-elect=false"
 )]
-pub struct Args {
+pub struct RunArgs {
     /// Path to the kubeconfig file. If not set: `KUBECONFIG`, then `~/.kube/config`, then the in-cluster configuration.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -86,7 +86,7 @@ pub struct Args {
     concurrency: u16,
 }
 
-pub fn run(args: &Args) -> Outcome {
+pub fn run(args: &RunArgs) -> Outcome {
     logs::start(args.log_format, "info,kube=warn,kube_runtime::watcher=off,hyper=warn");
     end_on_panic();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -118,7 +118,7 @@ impl From<RunError> for Stop {
     }
 }
 
-async fn serve(args: &Args) -> Result<(), Stop> {
+async fn serve(args: &RunArgs) -> Result<(), Stop> {
     let config = cluster::config(args.kubeconfig.as_deref()).await?;
     let (own_namespace, server) = (config.default_namespace.clone(), config.cluster_url.clone());
     let mut without_retries = config.clone();
@@ -203,7 +203,7 @@ fn identity() -> String {
     format!("{}_{}", host.unwrap_or_else(|_| "postlink".to_owned()), uuid::Uuid::new_v4())
 }
 
-fn dataverse_client(args: &Args, endpoints: &Endpoints) -> Result<dataverse_client::Client, Stop> {
+fn dataverse_client(args: &RunArgs, endpoints: &Endpoints) -> Result<dataverse_client::Client, Stop> {
     let user_agent = concat!("postlink/", env!("CARGO_PKG_VERSION")).to_owned();
     let mut config = dataverse_client::Config { user_agent, ..dataverse_client::Config::default() };
     if !args.allow_hosts.is_empty() {
@@ -222,7 +222,7 @@ fn dataverse_client(args: &Args, endpoints: &Endpoints) -> Result<dataverse_clie
 }
 
 /// The error in terms of the flags: the client knows only the fields of its configuration.
-fn with_flag(error: &ConfigError, args: &Args) -> String {
+fn with_flag(error: &ConfigError, args: &RunArgs) -> String {
     match error {
         ConfigError::AllowHosts { entry, .. } => format!("--allow-host: {entry:?} is not a valid host name"),
         ConfigError::ConnectTo { entry, .. } => format!("--connect-to: {entry:?} is not a valid host name"),

@@ -25,7 +25,7 @@ On SIGHUP, it reads the files again.
 Examples:
   postlink simulate examples/quickstart/simulated/instance.yaml --ca-out /tmp/ca.pem > /tmp/hosts
   postlink run --ca-file /tmp/ca.pem $(sed 's/^/--connect-to /' /tmp/hosts)")]
-pub struct Args {
+pub struct SimulateArgs {
     /// Files or directories with `SimulatedInstance` documents; other documents are ignored.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -37,7 +37,7 @@ pub struct Args {
     ca_out: Option<PathBuf>,
 }
 
-pub fn run(args: &Args) -> Outcome {
+pub fn run(args: &SimulateArgs) -> Outcome {
     let instances = match read(&args.files) {
         Ok(instances) => instances,
         Err(outcome) => return outcome,
@@ -89,7 +89,10 @@ fn read(files: &[PathBuf]) -> Result<Vec<SimulatedInstance>, Outcome> {
     Ok(tree.instances)
 }
 
-async fn serve(args: &Args, instances: &[SimulatedInstance]) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(
+    args: &SimulateArgs,
+    instances: &[SimulatedInstance],
+) -> Result<(), Box<dyn std::error::Error>> {
     let simulator = Simulator::new();
     for warning in simulator.apply(instances)? {
         tell(format_args!("warning: {warning}"));

@@ -6,7 +6,8 @@ use crate::api::{
     names::FINALIZER,
 };
 use jiff::Timestamp;
-use kube::ResourceExt;
+use kube::{ResourceExt, core::DynamicObject};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// The value of a request annotation, unless it is the one handled last.
@@ -168,6 +169,37 @@ impl RuleFacts {
         }
     }
 
+    /// A rule that cannot be decoded must not block the disable of every connection in its namespace, so the readable fields
+    /// count: if it is Active somewhere it holds that connection, and it keeps a reservation it has. It gets no new
+    /// reservation, because it could not be activated.
+    pub fn of_listed(listed: &DynamicObject) -> Self {
+        if let Ok(rule) = listed.clone().try_parse::<AutomationRule>() {
+            return Self::of(&rule);
+        }
+        let text = |pointer: &str| listed.data.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let conditions = listed.data.pointer("/status/conditions").and_then(Value::as_array);
+        let active = ConditionType::Active.as_str();
+        let is_active = conditions.is_some_and(|conditions| {
+            conditions.iter().any(|condition| condition["type"] == active && condition["status"] == "True")
+        });
+        Self {
+            name: listed.name_any(),
+            uid: listed.uid().unwrap_or_default(),
+            generation: listed.metadata.generation.unwrap_or(0),
+            created: created(&listed.metadata),
+            wants_active: listed.metadata.deletion_timestamp.is_none()
+                && listed.data.pointer("/spec/active") != Some(&Value::Bool(false)),
+            connection: text("/spec/connectionRef/name").unwrap_or_default(),
+            active_on: text("/status/connectionUID").filter(|_| is_active),
+            settled: false,
+            active_from: None,
+            since: None,
+            // No connection offers this type, so no reservation is made.
+            record_type: Some(String::new()),
+            notes: None,
+        }
+    }
+
     /// Whether it is active on that connection according to both objects (§4.1).
     pub fn effective_on(&self, connection: &ConnectionFacts) -> bool {
         self.active_on.as_deref() == Some(connection.uid.as_str()) && connection.lists(&self.uid)
@@ -177,4 +209,39 @@ impl RuleFacts {
 /// The creationTimestamp; the epoch if it is not set.
 pub fn created(metadata: &kube::core::ObjectMeta) -> Timestamp {
     metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn listed(spec: &Value, active: &str) -> RuleFacts {
+        let rule = json!({
+            "apiVersion": "postlink.dev/v1alpha1", "kind": "AutomationRule",
+            "metadata": {"name": "r", "namespace": "n", "uid": "u", "generation": 4},
+            "spec": spec,
+            "status": {
+                "connectionUID": "c",
+                "conditions": [{"type": "Active", "status": active, "reason": "Reserved", "message": "",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+            },
+        });
+        RuleFacts::of_listed(&serde_json::from_value(rule).unwrap())
+    }
+
+    #[test]
+    fn undecodable_active_rule_still_holds_its_connection() {
+        let valid = json!({"connectionRef": {"name": "one"}});
+        let broken = json!({"connectionRef": {"name": "one"}, "match": "everything"});
+        for spec in [&valid, &broken] {
+            let facts = listed(spec, "True");
+            assert_eq!(facts.active_on.as_deref(), Some("c"));
+            assert_eq!((facts.uid.as_str(), facts.generation, facts.wants_active), ("u", 4, true));
+            assert_eq!(facts.connection, "one");
+            assert_eq!(listed(spec, "False").active_on, None);
+        }
+        assert_eq!(listed(&broken, "True").record_type.as_deref(), Some(""), "no connection offers it");
+        assert!(!listed(&json!({"active": false, "connectionRef": 7}), "False").wants_active);
+    }
 }

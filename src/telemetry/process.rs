@@ -13,7 +13,7 @@ const TICKS: f64 = 100.0;
 
 metric_families! {
     #[derive(Debug)]
-    struct Families {
+    struct ProcessFamilies {
         start: Gauge<f64, AtomicU64>, "process_start_time_seconds",
             "Start time of the process since the Unix epoch, in seconds.";
         resident: Gauge, "process_resident_memory_bytes", "Resident memory size in bytes.";
@@ -27,11 +27,11 @@ metric_families! {
 
 /// The metrics of this process.
 #[derive(Debug)]
-pub(super) struct Process(Families);
+pub(super) struct Process(ProcessFamilies);
 
 impl Process {
     pub(super) fn register(registry: &mut FamilyRegistry) -> Self {
-        let families = Families::register(registry);
+        let families = ProcessFamilies::register(registry);
         families.start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
         Self(families)
     }

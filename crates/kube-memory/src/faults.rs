@@ -110,9 +110,6 @@ struct WatchPlan {
     lag: u64,
     /// The watch that delivers this many more events fails.
     fail_after: Option<(u64, WatchFault)>,
-    /// Counts the calls of `fail_watches`: a watch opened before the latest one fails.
-    failures: u64,
-    fault: Option<WatchFault>,
 }
 
 /// The next step of a watch.
@@ -242,14 +239,6 @@ impl FaultInjector {
         self.change_watch(resource, |watch| watch.lag = revisions);
     }
 
-    /// Fails every open watch of a resource.
-    pub fn fail_watches(&self, resource: &str, fault: WatchFault) {
-        self.change_watch(resource, |watch| {
-            watch.failures += 1;
-            watch.fault = Some(fault);
-        });
-    }
-
     /// Fails the watch of a resource that is about to deliver the `events`-th event from now.
     pub fn fail_watch_after(&self, resource: &str, events: u64, fault: WatchFault) {
         self.change_watch(resource, |watch| watch.fail_after = Some((events, fault)));
@@ -318,30 +307,14 @@ impl FaultInjector {
         }
     }
 
-    /// How many times watches of the resource were failed. A new watch ignores those.
-    pub(crate) fn watch_faults(&self, resource: &str) -> u64 {
-        self.plan().watches.get(resource).map_or(0, |watch| watch.failures)
-    }
-
-    /// Decides what a watch that was opened after `seen` failures does with an event of revision `event`, while the
-    /// store is at `current`. `event` is `None` while there is none.
-    pub(crate) fn decide_watch(
-        &self,
-        resource: &str,
-        seen: u64,
-        event: Option<u64>,
-        current: u64,
-    ) -> WatchDecision {
+    /// Decides what a watch does with an event of revision `event`, while the store is at `current`. `event` is `None`
+    /// while there is none.
+    pub(crate) fn decide_watch(&self, resource: &str, event: Option<u64>, current: u64) -> WatchDecision {
         let mut plan = self.plan();
         if plan.dead {
             return WatchDecision::Broken;
         }
         let Some(watch) = plan.watches.get_mut(resource) else { return WatchDecision::Deliver };
-        if watch.failures > seen
-            && let Some(fault) = watch.fault
-        {
-            return WatchDecision::Fail(fault);
-        }
         let Some(revision) = event else { return WatchDecision::Deliver };
         if revision + watch.lag > current {
             return WatchDecision::Wait;

@@ -69,7 +69,6 @@ struct WatchStream {
     revisions: watch::Receiver<u64>,
     faults: Option<FaultInjector>,
     fault_changes: Option<watch::Receiver<u64>>,
-    seen_faults: u64,
     progress: Arc<WatchProgress>,
     id: u64,
     finished: bool,
@@ -111,7 +110,6 @@ pub(crate) fn start(server: &Arc<Server>, request: WatchRequest<'_>) -> ApiResul
         deadline: (!timeout.is_zero()).then(|| Instant::now() + timeout),
         revisions: server.revisions(),
         fault_changes: faults.as_ref().map(FaultInjector::changes),
-        seen_faults: faults.as_ref().map_or(0, |faults| faults.watch_faults(&resource.qualified())),
         faults,
         progress,
         finished: false,
@@ -217,7 +215,7 @@ impl WatchStream {
         let Some(faults) = &self.faults else { return WatchDecision::Deliver };
         let event = event.filter(|(_, initial)| !initial).map(|(revision, _)| revision);
         let current = *self.revisions.borrow();
-        faults.decide_watch(&self.progress.resource, self.seen_faults, event, current)
+        faults.decide_watch(&self.progress.resource, event, current)
     }
 
     /// Queues the events of the next log entries. False when there are none.
@@ -314,8 +312,6 @@ impl WatchStream {
         let status: Value = error.status();
         let line = line("ERROR", &to_bytes(&status));
         self.queue.push_back(Event { revision: self.position, line, initial: true, last: true });
-        // An ended watch needs no further fault.
-        self.seen_faults = u64::MAX;
     }
 
     fn broken(&mut self, why: io::Error) -> io::Result<Frame<Bytes>> {
