@@ -72,28 +72,28 @@ impl Applier {
             self.applied.iter().rev().filter(|id| !wanted.contains(id)).cloned().collect();
         // Last what the others need: with its namespace, a connection would go although rules use it.
         unwanted.sort_by_key(|id| id.api_version == "v1");
-        if !tree.problems.is_empty() && !unwanted.is_empty() {
-            // No tool prunes what it could not render: a typo must not delete a connection and its links.
-            let names: Vec<String> = unwanted.iter().map(ToString::to_string).collect();
-            report.warnings.push(format!(
-                "nothing is deleted, because part of this commit cannot be read; missing in the rest, and kept: {}",
-                names.join(", ")
-            ));
-            unwanted.clear();
+        if !tree.problems.is_empty() {
+            keep(&mut unwanted, "cannot be read", &mut report);
         }
         if self.prune_first {
-            self.prune(session, &unwanted, &mut report).await;
+            self.prune(session, &std::mem::take(&mut unwanted), &mut report).await;
         }
-        let mut unapplied = Vec::new();
+        let (mut unapplied, mut invalid) = (Vec::new(), false);
         for item in &tree.items {
-            if !self.apply(session, item, &mut report).await {
-                unapplied.push(item);
+            match self.apply(session, item, &mut report).await {
+                Applied::Stored => {}
+                Applied::Denied => unapplied.push(item),
+                Applied::Invalid => {
+                    unapplied.push(item);
+                    invalid = true;
+                }
             }
         }
-        self.warn_of_missing_instances(tree, &unapplied, &mut report);
-        if !self.prune_first {
-            self.prune(session, &unwanted, &mut report).await;
+        if invalid {
+            keep(&mut unwanted, "is not valid", &mut report);
         }
+        self.warn_of_missing_instances(tree, &unapplied, &mut report);
+        self.prune(session, &unwanted, &mut report).await;
         session.controller.quiescence().release_instances();
         settle(session).await?;
 
@@ -157,7 +157,7 @@ impl Applier {
         self.instances = kept;
     }
 
-    async fn apply(&mut self, session: &Session, item: &Item, report: &mut Report) -> bool {
+    async fn apply(&mut self, session: &Session, item: &Item, report: &mut Report) -> Applied {
         let id = &item.id;
         let before = session.api.get(&id.kind, &id.namespace, &id.name);
         let mut object = item.document.value.clone();
@@ -181,7 +181,7 @@ impl Applier {
                     Some(before) if is_unchanged(&before, after) => report.unchanged += 1,
                     Some(_) => report.done.push((Did::Configured, id.clone())),
                 }
-                true
+                Applied::Stored
             }
             Err(error) => {
                 // It is still wanted, so it is not pruned when it was there before.
@@ -189,7 +189,10 @@ impl Applier {
                     self.applied.insert(id.clone());
                 }
                 report.problems.extend(error_messages(&item.document, id, &error));
-                false
+                match &error {
+                    kube::Error::Api(status) if status.code == 403 => Applied::Denied,
+                    _ => Applied::Invalid,
+                }
             }
         }
     }
@@ -211,6 +214,27 @@ impl Applier {
             }
         }
     }
+}
+
+/// How the apply of one object ended.
+enum Applied {
+    Stored,
+    /// By an admission policy.
+    Denied,
+    /// Flux would have noticed it in a dry run of the whole commit.
+    Invalid,
+}
+
+/// No tool prunes when a part of the commit is missing: a typo must not delete a connection and its links.
+fn keep(unwanted: &mut Vec<Id>, why: &str, report: &mut Report) {
+    if unwanted.is_empty() {
+        return;
+    }
+    let names: Vec<String> = unwanted.drain(..).map(|id| id.to_string()).collect();
+    let names = names.join(", ");
+    report.warnings.push(format!(
+        "nothing is deleted, because part of this commit {why}; missing in the rest, and kept: {names}"
+    ));
 }
 
 /// Whether an apply changed nothing that a user would see. The first apply of an unchanged Namespace, for one, changes its

@@ -2,6 +2,7 @@
 //! feature `local`.
 
 pub mod apply;
+mod metadata;
 pub mod policies;
 pub mod report;
 pub mod session;

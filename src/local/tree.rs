@@ -1,13 +1,15 @@
 //! Sorts the documents of a commit: objects to apply, simulated instances, errors, and kinds to ignore.
 
-use super::simulated_instance::{self, API_VERSION, KIND};
+use super::{
+    metadata,
+    simulated_instance::{self, API_VERSION, KIND},
+};
 use crate::{
     api::names::GROUP,
     manifests::{Document, ManifestError},
 };
 use dataverse_simulator::SimulatedInstance;
 use kube::core::{ApiResource, GroupVersionKind};
-use kube_memory::validate_name;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -108,18 +110,14 @@ impl Tree {
                 tree.ignored.push(format!("{}: {api_version} {kind}", document.place("kind")));
                 continue;
             }
-            let name = text("/metadata/name");
-            let faults = if name.is_empty() {
-                let given = document.value.pointer("/metadata/name").filter(|name| !name.is_null());
-                vec![given.map_or("must be set", |_| "must be a string; put it in quotes").to_owned()]
-            } else {
-                validate_name(&kind, &name)
-            };
+            let faults = metadata::faults(&kind, &document.value["metadata"]);
             if !faults.is_empty() {
-                let place = document.place("metadata.name");
-                tree.problems.extend(faults.iter().map(|fault| format!("{place}: metadata.name: {fault}")));
+                let message =
+                    |(field, why): (String, String)| format!("{}: {field}: {why}", document.place(&field));
+                tree.problems.extend(faults.into_iter().map(message));
                 continue;
             }
+            let name = text("/metadata/name");
             let namespace = match (kind.as_str(), text("/metadata/namespace")) {
                 ("Namespace", _) => String::new(),
                 (_, given) if given.is_empty() => "default".to_owned(),

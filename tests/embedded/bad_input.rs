@@ -134,6 +134,18 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
     "- a\n- b\n",
     "not-good.yaml:1:1: not a Kubernetes object: expected a mapping with apiVersion, kind and metadata"
 )]
+#[case::numeric_namespace(
+    "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:\n  name: bad\n  namespace: 2026\n",
+    "not-good.yaml:5:3: metadata.namespace: must be a string; put it in quotes"
+)]
+#[case::boolean_namespace(
+    "apiVersion: v1\nkind: Secret\nmetadata:\n  name: bad\n  namespace: no\n",
+    "not-good.yaml:5:3: metadata.namespace: must be a string; put it in quotes"
+)]
+#[case::numeric_annotation(
+    "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:\n  name: bad\n  annotations:\n    argocd.argoproj.io/sync-wave: 5\n",
+    "not-good.yaml:6:5: metadata.annotations[argocd.argoproj.io/sync-wave]: must be a string; put it in quotes"
+)]
 #[case::no_kind("apiVersion: v1\nmetadata: {name: a}\n", "not-good.yaml:1:1: the object has no kind")]
 #[case::unknown_kind(
     "apiVersion: postlink.dev/v1alpha1\nkind: PostLinc\nmetadata: {name: a}\n",

@@ -78,3 +78,20 @@ fn missing_instance_and_other_folders_are_named_once() {
     let note = "note: ./shared is ignored: its name does not begin with a number\n";
     assert_eq!(stderr.matches(note).count(), 1, "{stderr}");
 }
+
+/// Flux notices it in a dry run of the whole commit, and then changes nothing.
+#[test]
+fn invalid_object_prunes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let second = RULE.replace("name: complaints", "name: second");
+    write(dir.path(), "1-two-rules", &format!("{}{second}", objects(true)));
+    write(
+        dir.path(),
+        "2-one-is-invalid",
+        &objects(true).replace("spec: {connectionRef", "spec: {since: 2025, connectionRef"),
+    );
+    let (stdout, stderr) = printed(&dir);
+    assert!(!stdout.contains("deleted"), "{stdout}");
+    let kept = "warning: nothing is deleted, because part of this commit is not valid; missing in the rest, and kept: automationrule/second in social\n";
+    assert!(stderr.contains(kept), "{stderr}");
+}
