@@ -1,5 +1,6 @@
 //! Names that are part of the API: the group, the finalizer, and annotations.
 
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 pub const GROUP: &str = "postlink.dev";
@@ -25,9 +26,23 @@ pub const CONNECTIONS: &str = "postlink.dev/connections";
 /// Characters of a request's value that the status fields can hold.
 const MAX_REQUEST_LENGTH: usize = 1024;
 
-/// The reconcile request of an object: Postlink's annotation, or Flux's.
+/// The reconcile request of an object: Flux's annotation, or Postlink's. Flux waits until its value is repeated, so
+/// Postlink's goes before only if it is certainly newer.
 pub fn reconcile_requested(annotations: Option<&BTreeMap<String, String>>) -> Option<&str> {
-    requested(annotations, RECONCILE_REQUESTED).or_else(|| requested(annotations, FLUX_RECONCILE_REQUESTED))
+    let (ours, flux) =
+        (requested(annotations, RECONCILE_REQUESTED), requested(annotations, FLUX_RECONCILE_REQUESTED));
+    match (ours, flux) {
+        (Some(ours), Some(flux)) if time_of(ours).is_some_and(|at| time_of(flux).is_some_and(|f| at > f)) => {
+            Some(ours)
+        }
+        (ours, flux) => flux.or(ours),
+    }
+}
+
+/// The time in a request's value: RFC 3339, or seconds since the epoch (`date +%s`).
+fn time_of(value: &str) -> Option<Timestamp> {
+    let seconds = || Timestamp::from_second(value.parse().ok()?).ok();
+    value.parse().ok().or_else(seconds)
 }
 
 /// The value of a request annotation, truncated to what the status can hold. With a longer value, the API server would

@@ -1,16 +1,24 @@
 //! Writes events in the background, on transitions only. An event that cannot be written is dropped.
 
-use super::{key::Key, workqueue::WorkQueue};
+use super::{clock::Clock, key::Key, workqueue::WorkQueue};
 use crate::{
     api::names::{CONTROLLER, GROUP, VERSION},
     domain::conditions::Transition,
     telemetry::Metrics,
 };
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Client,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::{
+        core::v1::ObjectReference,
+        events::v1::{Event, EventSeries},
+    },
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
 use std::{collections::HashMap, time::Duration};
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -24,9 +32,13 @@ const MAX_DELAY: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The API server rejects longer notes.
 const MAX_NOTE_LENGTH: usize = 1000;
-/// A recorder caches every event for minutes, to count repetitions. It is replaced after this many different events;
-/// otherwise those of ten thousand changed links would take more memory than the links.
-const EVENTS_PER_RECORDER: usize = 256;
+/// An event that repeats this soon is counted instead of written again.
+const SERIES: SignedDuration = SignedDuration::from_mins(6);
+/// Different events that are remembered, to count repetitions. Those of ten thousand changed links would take more memory
+/// than the links.
+const MAX_SERIES: usize = 256;
+/// The API server rejects longer names.
+const MAX_NAME_LENGTH: usize = 253;
 /// Timeout of one event.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -45,23 +57,14 @@ struct PendingEvent {
 
 impl Events {
     /// Starts the task that writes the events.
-    pub fn start(client: Client, queue: WorkQueue, metrics: Metrics) -> Self {
+    pub fn start(client: Client, clock: Clock, queue: WorkQueue, metrics: Metrics) -> Self {
         let (sender, mut receiver) = mpsc::channel::<(PendingEvent, ObjectReference)>(QUEUE_LENGTH);
         let task_metrics = metrics.clone();
         tokio::spawn(async move {
-            let mut series = Series::new(client);
+            let mut recorder = Recorder { client, clock, written: HashMap::new() };
             while let Some((pending, object)) = receiver.recv().await {
-                let note = shortened(pending.note);
-                let recorder = series.recorder(&object, pending.reason, &note).clone();
-                let event = Event {
-                    type_: if pending.warning { EventType::Warning } else { EventType::Normal },
-                    reason: pending.reason.to_owned(),
-                    note: Some(note),
-                    action: "Reconcile".to_owned(),
-                    secondary: None,
-                };
                 let _ = tokio::time::timeout(MAX_DELAY, until_not_busy(&queue)).await;
-                match tokio::time::timeout(DEADLINE, recorder.publish(&event, &object)).await {
+                match tokio::time::timeout(DEADLINE, recorder.publish(pending, &object)).await {
                     Ok(Ok(())) => task_metrics.event("success"),
                     Ok(Err(error)) => record_failure(&task_metrics, &object, &error.to_string()),
                     Err(_) => record_failure(&task_metrics, &object, "timed out"),
@@ -100,39 +103,78 @@ impl Events {
     }
 }
 
-/// The recorder, and the events that it counts as one series.
-struct Series {
+/// Writes events, and counts those that repeat. Not kube's recorder: to that, two events of one object and reason are the
+/// same event, and it repeats the first note; and it makes no event for an object with a long name.
+struct Recorder {
     client: Client,
-    recorder: Recorder,
-    /// The last note of each object and reason.
-    notes: HashMap<(ObjectIdentity, &'static str), String>,
+    clock: Clock,
+    /// The last event of each object and reason.
+    written: HashMap<(ObjectIdentity, &'static str), Written>,
 }
 
 /// Kind, namespace, name and UID.
 type ObjectIdentity = [Option<String>; 4];
 
-impl Series {
-    fn new(client: Client) -> Self {
-        Self { recorder: Self::new_recorder(&client), client, notes: HashMap::new() }
-    }
+struct Written {
+    event: String,
+    note: String,
+    count: i32,
+    at: Timestamp,
+}
 
-    fn new_recorder(client: &Client) -> Recorder {
-        Recorder::new(client.clone(), Reporter::from(CONTROLLER))
-    }
-
-    /// The recorder for an event. To a recorder, two events of one object and reason are the same event, and it repeats
-    /// the first note: a link that moved to another connection would be reported as linked through the old one. So a
-    /// different note begins with a new recorder.
-    fn recorder(&mut self, object: &ObjectReference, reason: &'static str, note: &str) -> &Recorder {
+impl Recorder {
+    async fn publish(&mut self, pending: PendingEvent, object: &ObjectReference) -> Result<(), kube::Error> {
+        let now = self.clock.now();
+        let note = shortened(pending.note);
+        let api: Api<Event> =
+            Api::namespaced(self.client.clone(), object.namespace.as_deref().unwrap_or("default"));
         let identity = [&object.kind, &object.namespace, &object.name, &object.uid].map(Clone::clone);
-        let key = (identity, reason);
-        if self.notes.len() == EVENTS_PER_RECORDER || self.notes.get(&key).is_some_and(|last| last != note) {
-            self.recorder = Self::new_recorder(&self.client);
-            self.notes.clear();
+        let key = (identity, pending.reason);
+        let same = |written: &&mut Written| written.note == note && now < written.at + SERIES;
+        if let Some(written) = self.written.get_mut(&key).filter(same) {
+            (written.count, written.at) = (written.count + 1, now);
+            let series = EventSeries { count: written.count, last_observed_time: MicroTime(now) };
+            let patch = Patch::Merge(json!({"series": series}));
+            match api.patch(&written.event, &PatchParams::default(), &patch).await {
+                // It has expired.
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                other => return other.map(drop),
+            }
         }
-        self.notes.insert(key, note.to_owned());
-        &self.recorder
+        let event = event_name(object.name.as_deref().unwrap_or_default());
+        api.create(
+            &PostParams::default(),
+            &Event {
+                metadata: ObjectMeta {
+                    name: Some(event.clone()),
+                    namespace: object.namespace.clone(),
+                    ..ObjectMeta::default()
+                },
+                action: Some("Reconcile".to_owned()),
+                event_time: Some(MicroTime(now)),
+                note: Some(note.clone()),
+                reason: Some(pending.reason.to_owned()),
+                regarding: Some(object.clone()),
+                reporting_controller: Some(CONTROLLER.to_owned()),
+                reporting_instance: Some(CONTROLLER.to_owned()),
+                type_: Some(if pending.warning { "Warning" } else { "Normal" }.to_owned()),
+                ..Event::default()
+            },
+        )
+        .await?;
+        if self.written.len() >= MAX_SERIES {
+            self.written.clear();
+        }
+        self.written.insert(key, Written { event, note, count: 1, at: now });
+        Ok(())
     }
+}
+
+/// A unique name that begins with the object's, as far as there is room.
+fn event_name(object: &str) -> String {
+    let suffix = format!(".{:x}", Timestamp::now().as_nanosecond());
+    let prefix = &object[..object.len().min(MAX_NAME_LENGTH - suffix.len())];
+    format!("{}{suffix}", prefix.trim_end_matches(['.', '-']))
 }
 
 /// Refers to an object by its key.

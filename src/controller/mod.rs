@@ -78,7 +78,7 @@ impl Controller {
             if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
         let (rematch, rematches) = mpsc::unbounded_channel();
         let context = Context {
-            events: Events::start(client.clone(), queue.clone(), metrics.clone()),
+            events: Events::start(client.clone(), clock.clone(), queue.clone(), metrics.clone()),
             client,
             dataverse,
             clock,

@@ -63,7 +63,7 @@ pub struct Transition {
 }
 
 /// The condition types whose changes are published as events. `Ready` comes last, because it mostly repeats the others.
-/// `RecordAvailable` is missing: when a connection goes down, one event of the connection is enough.
+/// `RecordAvailable` is missing: when a connection goes down, the event of the connection is enough.
 const EVENT_TYPES: [ConditionType; 8] = [
     ConditionType::Linked,
     ConditionType::Active,
@@ -81,6 +81,11 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
     for type_ in EVENT_TYPES {
         let Some(after) = find(new, type_) else { continue };
         let Some(reason) = reason(new, type_) else { continue };
+        // Of a link, only what happens to itself: its connection going down and up again is an event of the connection.
+        let is_link = find(new, ConditionType::Linked).is_some();
+        if is_link && (type_ == ConditionType::Ready || is_of_connection(reason)) {
+            continue;
+        }
         let before = find(old, type_);
         if before.is_some_and(|b| b.status == after.status && b.reason == after.reason) {
             continue;
@@ -93,7 +98,9 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
             ConditionType::HoldsConnection
             | ConditionType::DisableRefused
             | ConditionType::DeletionRefused => true,
-            ConditionType::Default | ConditionType::RecordTypeInUse => false,
+            // Links without a connectionRef do not go through it, although it says `default: true`.
+            ConditionType::Default => reason == Reason::DefaultConflict,
+            ConditionType::RecordTypeInUse => false,
             _ => after.status != ConditionStatus::True && !is_true(new, ConditionType::Ready),
         };
         transitions.push(Transition { warning, reason, message: after.message.clone() });
@@ -104,6 +111,20 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
 /// Reasons that are not worth an event on a new object.
 fn is_initial(reason: Reason) -> bool {
     matches!(reason, Reason::NotRequested | Reason::NotDefault | Reason::Inactive)
+}
+
+/// Reasons why a link waits that are states of its connection.
+fn is_of_connection(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ConnectionDisabled
+            | Reason::ConnectionNotReady
+            | Reason::InstanceDowntime
+            | Reason::InstanceExpired
+            | Reason::OrganizationChanged
+            | Reason::SocialDataRefused
+            | Reason::Throttled
+    )
 }
 
 /// Reasons that resolve within moments, or that the record or connection of a link reports as well.

@@ -28,3 +28,23 @@ fn reasons_are_words_and_unique() {
         assert!(reason.summary().trim_end().ends_with('.'), "{reason} is explained in a sentence");
     }
 }
+
+/// Flux waits until its value is repeated in `status.lastHandledReconcileAt`.
+#[test]
+fn flux_request_goes_before_an_older_one() {
+    use postlink::api::names::{FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, reconcile_requested};
+    for (ours, flux, expected) in [
+        (None, None, None),
+        (Some("now"), None, Some("now")),
+        (None, Some("2026-01-02T00:00:00.5Z"), Some("2026-01-02T00:00:00.5Z")),
+        (Some("now"), Some("2026-01-02T00:00:00Z"), Some("2026-01-02T00:00:00Z")),
+        (Some("2026-01-01T00:00:00Z"), Some("2026-01-02T00:00:00Z"), Some("2026-01-02T00:00:00Z")),
+        (Some("2026-01-03T00:00:00Z"), Some("2026-01-02T00:00:00Z"), Some("2026-01-03T00:00:00Z")),
+        (Some("1767400000"), Some("2026-01-02T00:00:00Z"), Some("1767400000")),
+    ] {
+        let annotations = [(RECONCILE_REQUESTED, ours), (FLUX_RECONCILE_REQUESTED, flux)];
+        let annotations =
+            annotations.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        assert_eq!(reconcile_requested(Some(&annotations.collect())), expected);
+    }
+}

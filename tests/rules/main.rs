@@ -9,6 +9,7 @@ mod connection_properties;
 mod connection_scene;
 mod connections;
 mod documented_tables;
+mod events;
 mod fixtures;
 mod instance_states;
 mod link_intent;

@@ -221,3 +221,16 @@ async fn r22_edited_link_does_not_wait_for_the_old_failure() {
     scene.edit("PostLink", "one", json!({"spec": {"link": {"recordId": null}}})).await;
     scene.until("it is linked", |scene| scene.linked("one") == "True/LinkedByHand").await;
 }
+
+/// The name of an Event begins with that of its object, and may not be longer than any other name.
+#[tokio::test(start_paused = true)]
+async fn object_with_the_longest_name_gets_events() {
+    let scene = Scene::start("").await;
+    let name = format!("{}.{}", "n".repeat(126), "n".repeat(126));
+    let spec = json!({"post": post("one"), "link": {"connectionRef": {"name": "contoso"}}});
+    scene.create("PostLink", &name, spec).await;
+    scene.until("it is linked", |scene| scene.linked(&name) == "True/LinkedByHand").await;
+    scene.settle().await;
+    let events = report::events(&scene.session, 0);
+    assert!(events.contains(&format!("LinkedByHand   postlink/{name} ")), "{events}");
+}

@@ -1,0 +1,56 @@
+//! Which changes of conditions are published as Events. An Event is for a person; a state is for the status.
+
+use postlink::{
+    api::{Condition, ConditionStatus, ConditionType, Reason},
+    domain::conditions::{Conditions, transitions},
+};
+
+fn list(conditions: &[(ConditionType, bool, Reason)]) -> Vec<Condition> {
+    let mut list = Conditions::new(crate::fixtures::at(0), 1, &[]);
+    for (type_, status, reason) in conditions {
+        list.set(*type_, ConditionStatus::from(*status), *reason, reason.as_str());
+    }
+    list.finish()
+}
+
+fn events(old: &[Condition], new: &[Condition]) -> Vec<String> {
+    let shown = |warning| if warning { "Warning" } else { "Normal" };
+    transitions(old, new).iter().map(|t| format!("{} {}", shown(t.warning), t.reason.as_str())).collect()
+}
+
+#[test]
+fn outage_of_a_connection_is_no_event_of_its_links() {
+    use ConditionType::{Linked, Ready, RecordAvailable};
+    let up = list(&[
+        (Linked, true, Reason::LinkedByRule),
+        (RecordAvailable, true, Reason::RecordAvailable),
+        (Ready, true, Reason::LinkedByRule),
+    ]);
+    for reason in [Reason::InstanceDowntime, Reason::InstanceExpired, Reason::ConnectionDisabled] {
+        let down = list(&[
+            (Linked, true, Reason::LinkedByRule),
+            (RecordAvailable, false, reason),
+            (Ready, false, reason),
+        ]);
+        assert_eq!(events(&up, &down), [""; 0]);
+        assert_eq!(events(&down, &up), [""; 0], "no link was made");
+        let waiting = list(&[(Linked, false, reason), (Ready, false, reason)]);
+        assert_eq!(events(&[], &waiting), [""; 0]);
+        assert_eq!(events(&waiting, &up), ["Normal LinkedByRule"]);
+    }
+}
+
+#[test]
+fn r23_broken_link_is_an_event() {
+    use ConditionType::{Linked, Ready};
+    let up = list(&[(Linked, true, Reason::LinkedByRule), (Ready, true, Reason::LinkedByRule)]);
+    let gone = list(&[(Linked, false, Reason::RecordDissociated), (Ready, false, Reason::RecordDissociated)]);
+    assert_eq!(events(&up, &gone), ["Warning RecordDissociated"]);
+}
+
+#[test]
+fn r03_default_conflict_is_a_warning() {
+    use ConditionType::{Default, Ready};
+    let new = list(&[(Default, false, Reason::DefaultConflict), (Ready, true, Reason::Connected)]);
+    assert!(events(&[], &new).contains(&"Warning DefaultConflict".to_owned()));
+}
