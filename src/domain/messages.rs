@@ -2,6 +2,7 @@
 //! queries.
 
 use crate::api::Reason;
+use jiff::Timestamp;
 
 /// At most this many names stand in a message; the rest is a number (§4.6).
 const NAMES: usize = 3;
@@ -315,8 +316,29 @@ pub fn link_elsewhere() -> String {
 }
 
 /// Of a post that nothing asks to link.
-pub fn not_requested() -> String {
-    "No link is requested: spec.link is not set, and no active rule applies to the post.".to_owned()
+/// `too_old`, if a rule matches: why it does not apply.
+pub fn not_requested(too_old: Option<&str>) -> String {
+    match too_old {
+        None => "No link is requested: spec.link is not set, and no active rule matches the post.".to_owned(),
+        Some(why) => format!("No link is requested: spec.link is not set, and {why}"),
+    }
+}
+
+pub fn older_than_since(rule: &str, published: Option<Timestamp>, since: Timestamp) -> String {
+    match published {
+        Some(published) => format!(
+            "rule {rule} matches the post but does not apply, because the post was published at {published}, before spec.since of the rule, {since}."
+        ),
+        None => format!(
+            "rule {rule} matches the post but does not apply, because the rule has spec.since, {since}, and the post has no publishedAt."
+        ),
+    }
+}
+
+pub fn older_than_rule(rule: &str, created: Timestamp, active_from: Timestamp) -> String {
+    format!(
+        "rule {rule} matches the post but does not apply, because the PostLink was created at {created}, more than ten minutes before the rule became active at {active_from}. To link older posts, set spec.since of the rule."
+    )
 }
 
 /// Of a post that is about to be linked again.

@@ -7,7 +7,7 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use postlink::{
-    api::{ConnectionState, Reason},
+    api::{ConditionType, ConnectionState, Reason},
     domain::post_link::{DesiredLink, Step},
 };
 use rstest::rstest;
@@ -144,6 +144,34 @@ fn without_since_posts_count_from_ten_minutes_before(#[case] from: i64, #[case] 
     } else {
         scene.expect(NOT_REQUESTED);
     }
+}
+
+#[test]
+fn post_too_old_for_a_rule_says_so() {
+    let mut scene = ruled([rule("complaints").since(at(-120))]);
+    let says = |scene: &Scene, expected: &str| {
+        let message = scene.message(ConditionType::Linked);
+        assert!(message.contains(expected), "{message}");
+    };
+    scene.post.published_at = Some(at(-121));
+    scene.expect(NOT_REQUESTED);
+    let (published, since) = (at(-121), at(-120));
+    says(
+        &scene,
+        &format!(
+            "rule complaints matches the post but does not apply, because the post was published at {published}, before spec.since of the rule, {since}."
+        ),
+    );
+    scene.post.published_at = None;
+    scene.expect(NOT_REQUESTED);
+    says(&scene, "and the post has no publishedAt");
+
+    let mut scene = ruled([rule("complaints").active_from(at(601))]);
+    scene.expect(NOT_REQUESTED);
+    says(&scene, &format!("more than ten minutes before the rule became active at {}", at(601)));
+    let mut scene = ruled([]);
+    scene.expect(NOT_REQUESTED);
+    says(&scene, "no active rule matches the post");
 }
 
 #[test]

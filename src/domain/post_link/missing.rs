@@ -6,7 +6,7 @@ use super::{
     record::{self, ActivityState},
     restore,
     status::{UnlinkedStatus, lost, removal_reason, write},
-    target::{create_or_wait, target},
+    target::{create_or_wait, target, too_old},
     view::{ActivityCheck, CreationResult, DesiredLink, Next, PostLinkDecision, PostLinkView, Step},
 };
 use crate::{
@@ -120,7 +120,7 @@ fn not_requested(view: &PostLinkView<'_>, mut next: PostLinkStatus) -> PostLinkD
     }
     let (reason, message) = match &next.removed_link {
         Some(removed) => (removal_reason(removed.cause), lost(view, removed)),
-        None => (Reason::NotRequested, messages::not_requested()),
+        None => (Reason::NotRequested, messages::not_requested(too_old(view).as_deref())),
     };
     write(view, next, UnlinkedStatus { reason, message, waits: None }.into(), None)
 }

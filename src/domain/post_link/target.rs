@@ -86,13 +86,9 @@ fn by_rule<'a>(view: &'a PostLinkView<'_>) -> Option<Target<'a>> {
     let active = |rule: &RuleFacts| connection_of(rule).is_some_and(|c| rule.effective_on(c));
     // A rule that waits for its first decision competes as well: otherwise the order of arrival would decide.
     let starting = |rule: &RuleFacts| rule.wants_active && !rule.settled;
-    let rule = view
-        .matching
-        .iter()
-        .filter(|rule| {
-            rule.wants_active && applies_to(rule, view.post_link) && (active(rule) || starting(rule))
-        })
-        .max_by(|a, b| a.created.cmp(&b.created).then_with(|| a.name.cmp(&b.name)))?;
+    let rule = latest(view, |rule| {
+        rule.wants_active && applies_to(rule, view.post_link) && (active(rule) || starting(rule))
+    })?;
     let settled =
         saturating_add(view.post_link.created.max(view.post_link.first_seen).max(rule.created), SETTLE);
     let settled = if active(rule) { settled } else { Timestamp::MAX };
@@ -103,6 +99,22 @@ fn by_rule<'a>(view: &'a PostLinkView<'_>) -> Option<Target<'a>> {
         record_type: rule.record_type.as_deref(),
         record_id: None,
         settled,
+    })
+}
+
+fn latest<'a>(view: &'a PostLinkView<'_>, among: impl Fn(&RuleFacts) -> bool) -> Option<&'a RuleFacts> {
+    let rules = view.matching.iter().filter(|rule| among(rule));
+    rules.max_by(|a, b| a.created.cmp(&b.created).then_with(|| a.name.cmp(&b.name)))
+}
+
+/// Why the rule that would link a post does not apply to it: the post is too old.
+pub(super) fn too_old(view: &PostLinkView<'_>) -> Option<String> {
+    let effective = |rule: &RuleFacts| view.connections.iter().any(|c| rule.effective_on(c));
+    let rule =
+        latest(view, |rule| rule.wants_active && effective(rule) && !applies_to(rule, view.post_link))?;
+    Some(match (rule.since, rule.active_from) {
+        (Some(since), _) => messages::older_than_since(&rule.name, view.post_link.published_at, since),
+        (None, from) => messages::older_than_rule(&rule.name, view.post_link.created, from?),
     })
 }
 
