@@ -18,7 +18,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{info, warn};
 
 /// Backoff of a list that fails.
-const RETRY: Backoff = Backoff { first: SignedDuration::from_secs(5), max: SignedDuration::from_secs(300) };
+const RETRY: Backoff = Backoff { first: SignedDuration::from_secs(1), max: SignedDuration::from_secs(10) };
 
 /// The namespaces that are being listed, and the request that arrived meanwhile.
 #[derive(Default)]
