@@ -17,7 +17,7 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{info, warn};
 
-/// Backoff of a list that fails.
+/// Backoff of a list that fails. Short, because `postlink local` gives up when nothing happens for twenty seconds.
 const RETRY: Backoff = Backoff { first: SignedDuration::from_secs(1), max: SignedDuration::from_secs(10) };
 
 /// The namespaces that are being listed, and the request that arrived meanwhile.
