@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
     derive = "PartialEq",
     doc = "An AutomationRule links the posts it matches through one DynamicsConnection. While it is active, that connection can neither be disabled nor deleted.",
     selectable = ".spec.connectionRef.name",
+    selectable = ".status.reason",
     printcolumn(
         name = "Active",
         type_ = "string",
@@ -40,6 +41,12 @@ use serde::{Deserialize, Serialize};
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
     ),
     printcolumn(name = "Connection", type_ = "string", json_path = ".spec.connectionRef.name"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -172,6 +179,10 @@ pub struct AutomationRuleStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// Reason of the condition `Ready`, as a field for `kubectl get --field-selector`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
     /// UID of the connection the rule uses while `Active` is True.
     #[serde(rename = "connectionUID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
@@ -191,6 +202,7 @@ impl Default for AutomationRuleStatus {
         Self {
             observed_generation: super::schemas::NOT_OBSERVED,
             conditions: Vec::new(),
+            reason: None,
             connection_uid: None,
             active_from: None,
             last_handled_reconcile_at: None,

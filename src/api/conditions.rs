@@ -88,10 +88,12 @@ pub enum ConditionType {
     DeletionRefused,
     /// DynamicsConnection: a record type no longer listed stays in effect for an active rule (R9).
     RecordTypeInUse,
+    /// DynamicsConnection: a record type of `spec.recordTypes` cannot be used, because of the tables of its instance (R4).
+    RecordTypeNotOffered,
 }
 
 impl ConditionType {
-    pub const ALL: [ConditionType; 11] = [
+    pub const ALL: [ConditionType; 12] = [
         Self::Ready,
         Self::Reconciling,
         Self::Stalled,
@@ -103,6 +105,7 @@ impl ConditionType {
         Self::DisableRefused,
         Self::DeletionRefused,
         Self::RecordTypeInUse,
+        Self::RecordTypeNotOffered,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -118,6 +121,7 @@ impl ConditionType {
             Self::DisableRefused => "DisableRefused",
             Self::DeletionRefused => "DeletionRefused",
             Self::RecordTypeInUse => "RecordTypeInUse",
+            Self::RecordTypeNotOffered => "RecordTypeNotOffered",
         }
     }
 

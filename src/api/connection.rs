@@ -25,12 +25,20 @@ pub const MAX_ACTIVE_RULES: usize = 1000;
     derive = "PartialEq",
     doc = "A DynamicsConnection is one Dynamics 365 instance that posts can be linked to. It can neither be disabled nor deleted while active automation rules use it.",
     validation = Rule::new("!has(self.status) || !has(self.status.state) || self.status.state != 'Disabled' || !has(self.status.activeRules) || size(self.status.activeRules) == 0").message("a connection cannot be Disabled while status.activeRules is not empty"),
+    selectable = ".status.state",
+    selectable = ".status.reason",
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Default", type_ = "string", json_path = ".status.conditions[?(@.type==\"Default\")].status"),
     printcolumn(name = "Rules", type_ = "integer", json_path = ".status.activeRuleCount"),
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.instanceUrl"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -154,11 +162,15 @@ pub struct DynamicsConnectionStatus {
     /// State in effect. Absent until the instance has been reached once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ConnectionState>,
-    /// Conditions: `Ready`, `Default`, `DisableRefused`, `DeletionRefused`, `RecordTypeInUse`, `Reconciling`, `Stalled`.
+    /// Conditions: `Ready`, `Default`, `DisableRefused`, `DeletionRefused`, `RecordTypeInUse`, `RecordTypeNotOffered`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// Reason of the condition `Ready`, as a field for `kubectl get --field-selector`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
     /// Display name in effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 160))]
@@ -196,6 +208,7 @@ impl Default for DynamicsConnectionStatus {
             observed_generation: super::schemas::NOT_OBSERVED,
             state: None,
             conditions: Vec::new(),
+            reason: None,
             display_name: None,
             organization: None,
             connected_on: None,
@@ -229,17 +242,28 @@ pub struct Organization {
 }
 
 /// Table metadata of an instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetadataStatus {
     /// Time of the last refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refreshed_at: Option<Time>,
-    /// Record types in effect: those offered, and those that an active rule still uses.
+    /// Record types in effect: those of `spec.recordTypes` that the instance has been seen to have, and those that an active
+    /// rule still uses.
     #[serde(default)]
     #[schemars(length(max = 1100), inner(length(max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub record_types: Vec<String>,
+    /// Record types of `spec.recordTypes` for which the instance has no table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub missing_record_types: Vec<String>,
+    /// Record types of `spec.recordTypes` whose tables social activities cannot refer to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub unsupported_record_types: Vec<String>,
 }
 
 /// An active rule that uses the connection.

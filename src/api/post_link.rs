@@ -22,6 +22,11 @@ use uuid::Uuid;
     derive = "PartialEq",
     doc = "A PostLink is one social post and its link to a record in Dynamics 365. The link is requested by hand with spec.link, or created by an automation rule that matches the post. Deleting a PostLink changes nothing in Dynamics 365.",
     selectable = ".spec.post.id",
+    selectable = ".spec.post.source",
+    selectable = ".spec.link.connectionRef.name",
+    selectable = ".status.reason",
+    selectable = ".status.link.connection.name",
+    selectable = ".status.link.rule.name",
     printcolumn(
         name = "Linked",
         type_ = "string",
@@ -43,6 +48,15 @@ use uuid::Uuid;
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(name = "Rule", type_ = "string", json_path = ".status.link.rule.name", priority = 1),
+    printcolumn(name = "Record URL", type_ = "string", json_path = ".status.link.record.url", priority = 1),
+    printcolumn(name = "Post URL", type_ = "string", json_path = ".spec.post.url", priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -67,10 +81,11 @@ pub struct Post {
     /// URL of the post.
     #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
     pub url: String,
-    /// ID of the post. The ID of its social activity is derived from it.
+    /// ID of the post, unique within its source. If two PostLinks of a namespace have the same source and ID, only the older
+    /// one is linked.
     #[schemars(length(min = 1, max = 160))]
     pub id: String,
-    /// Source, such as `Twitter`, `Reddit` or `Reviews`.
+    /// Source, such as `Twitter`, `Reddit` or `Reviews`. Case-insensitive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub source: Option<String>,
@@ -220,6 +235,10 @@ pub struct PostLinkStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// Reason of the condition `Ready`, as a field for `kubectl get --field-selector`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
     /// The current link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkState>,
@@ -240,6 +259,7 @@ impl Default for PostLinkStatus {
         Self {
             observed_generation: super::schemas::NOT_OBSERVED,
             conditions: Vec::new(),
+            reason: None,
             link: None,
             removed_link: None,
             intent: None,

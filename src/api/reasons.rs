@@ -55,6 +55,8 @@ reasons! {
     SocialActivityDeleted,
     /// A user unlinked the post; this link is never restored (R26).
     Unlinked,
+    /// An older PostLink of the namespace is about the same post: source and id are equal. Only the older one is linked.
+    DuplicatePost,
     /// No link is requested: `spec.link` is not set, and no active rule applies to the post.
     NotRequested,
     // Requested, cannot be done now (R21); the first four also say why a record is not available.
@@ -72,7 +74,7 @@ reasons! {
     ConnectionNotFound,
     /// The link names no connection, and the namespace has no default connection.
     NoDefaultConnection,
-    /// The connection does not offer that record type (R9).
+    /// The connection does not offer that record type (R4, R9).
     RecordTypeNotOffered,
     /// The instance has no record with the id of `spec.link.recordId`.
     RecordNotFound,
@@ -116,6 +118,10 @@ reasons! {
     NotDefault,
     /// Active automation rules use the connection (R8, R9).
     UsedByActiveRules,
+    /// The instance has no table for a record type of the connection.
+    TableNotFound,
+    /// Social activities of the instance cannot refer to the table of a record type.
+    TableNotSupported,
     /// The Secret named by `spec.credentials` does not exist.
     SecretNotFound,
     /// The Secret lacks a key, is for another instance URL, or cannot be read.

@@ -90,16 +90,21 @@ where
     within(api.patch_status(name, &params, &patch)).await
 }
 
+/// Server-side apply of the finalizer alone: Postlink owns it even if a manifest in git has it as well, so that a tool whose
+/// manifest no longer has it does not remove it.
 pub async fn add_finalizer<K>(api: &Api<K>, object: &K) -> Result<K, ApiError>
 where
-    K: Resource + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let add = if object.finalizers().is_empty() {
-        AddOperation { path: pointer(&["metadata", "finalizers"]), value: json!([FINALIZER]) }
-    } else {
-        AddOperation { path: pointer(&["metadata", "finalizers", "-"]), value: json!(FINALIZER) }
-    };
-    patch_metadata(api, object, PatchOperation::Add(add)).await
+    let patch = json!({
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()),
+        "metadata": {
+            "name": object.name_any(), "uid": object.uid(), "resourceVersion": object.resource_version(),
+            "finalizers": [FINALIZER],
+        },
+    });
+    let params = PatchParams::apply(CONTROLLER).force();
+    within(api.patch(&object.name_any(), &params, &Patch::Apply(patch))).await
 }
 
 /// `Ok(None)`: the object no longer exists.
@@ -109,21 +114,15 @@ where
 {
     let Some(index) = object.finalizers().iter().position(|f| f == FINALIZER) else { return Ok(None) };
     let path = pointer(&["metadata", "finalizers", &index.to_string()]);
-    match patch_metadata(api, object, PatchOperation::Remove(RemoveOperation { path })).await {
+    let version = object.resource_version().unwrap_or_default();
+    let remove = PatchOperation::Remove(RemoveOperation { path });
+    let patch: Patch<Value> = Patch::Json(json_patch::Patch(vec![test_version(&version), remove]));
+    let params = PatchParams { field_manager: Some(CONTROLLER.into()), ..PatchParams::default() };
+    match within(api.patch(&object.name_any(), &params, &patch)).await {
         Ok(object) => Ok(Some(object)),
         Err(ApiError::Gone) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-async fn patch_metadata<K>(api: &Api<K>, object: &K, operation: PatchOperation) -> Result<K, ApiError>
-where
-    K: Resource + Clone + DeserializeOwned + Debug,
-{
-    let version = object.resource_version().unwrap_or_default();
-    let patch: Patch<Value> = Patch::Json(json_patch::Patch(vec![test_version(&version), operation]));
-    let params = PatchParams { field_manager: Some(CONTROLLER.into()), ..PatchParams::default() };
-    within(api.patch(&object.name_any(), &params, &patch)).await
 }
 
 /// Reads one object live; `None` if it does not exist.

@@ -68,9 +68,8 @@ impl Watched for PostLink {
         context.index.apply_link(&object, Source::Watch, context.clock.now())
     }
     fn delete(context: &Context, key: &Key) -> Affected {
-        context.index.delete_link(&key.namespace, &key.name);
         context.queue.extend(context.runtime.remove_link(key));
-        Affected::default()
+        context.index.delete_link(&key.namespace, &key.name)
     }
 }
 

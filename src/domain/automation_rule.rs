@@ -1,8 +1,8 @@
 //! R8, §4.1: whether a rule is active, and why it is not or why it blocks its connection.
 
 use super::{
-    conditions::Conditions,
-    facts::{ConnectionFacts, created},
+    conditions::{Conditions, ready_reason},
+    facts::{ConnectionFacts, Offer, created},
     kstatus::{self, Readiness},
     messages,
     reservations::{Activation, Clauses, NamedConnection, activate},
@@ -36,10 +36,11 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
     let wants = rule.spec.active && rule.metadata.deletion_timestamp.is_none();
     let active_on = old.connection_uid.as_ref().filter(|_| is_true(&old.conditions, ConditionType::Active));
 
+    let offer = view.named.zip(record_type).map(|(c, record_type)| c.offer_to_rule(record_type));
     let named = view.named.map(|c| NamedConnection {
         connection: c.uid.clone(),
         entry: c.active_rules.iter().find(|e| e.uid == uid).map(|e| e.generation),
-        offered: record_type.is_none_or(|t| c.record_types.iter().any(|o| o == t)),
+        not_offered: offer.is_some_and(|offer| !matches!(offer, Offer::Offered | Offer::Unread)),
     });
     let activation = activate(view.clauses, wants, generation, active_on, named.as_ref());
 
@@ -68,16 +69,18 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
         }
         Activation::Inactive => {
             let reason = inactive_reason(view.named, named.as_ref());
-            let message = messages::rule_waits(reason, connection, record_type);
+            let message = messages::rule_waits(reason, connection, record_type.zip(offer));
             conditions.set(ConditionType::Active, false, reason, message.clone());
             Readiness::NotReady(reason, message)
         }
     };
     kstatus::write(&mut conditions, readiness);
 
+    let conditions = conditions.finish();
     AutomationRuleStatus {
         observed_generation: generation,
-        conditions: conditions.finish(),
+        reason: ready_reason(&conditions),
+        conditions,
         connection_uid: match activation {
             Activation::Active(uid) => Some(uid),
             Activation::Inactive => None,
@@ -98,7 +101,7 @@ fn inactive_reason(connection: Option<&ConnectionFacts>, named: Option<&NamedCon
     if !connection.wants_enabled {
         return Reason::ConnectionDisabled;
     }
-    if !named.offered {
+    if named.not_offered {
         return Reason::RecordTypeNotOffered;
     }
     let full = connection.active_rules.len() >= MAX_ACTIVE_RULES;

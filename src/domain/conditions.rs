@@ -53,6 +53,11 @@ impl<'a> Conditions<'a> {
     }
 }
 
+/// `status.reason`: that of `Ready`.
+pub fn ready_reason(conditions: &[Condition]) -> Option<String> {
+    find(conditions, ConditionType::Ready).map(|ready| ready.reason.clone())
+}
+
 /// A change of a condition that is published as an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
@@ -64,7 +69,7 @@ pub struct Transition {
 
 /// The condition types whose changes are published as events. `Ready` comes last, because it mostly repeats the others.
 /// `RecordAvailable` is missing: when a connection goes down, the event of the connection is enough.
-const EVENT_TYPES: [ConditionType; 8] = [
+const EVENT_TYPES: [ConditionType; 9] = [
     ConditionType::Linked,
     ConditionType::Active,
     ConditionType::HoldsConnection,
@@ -72,6 +77,7 @@ const EVENT_TYPES: [ConditionType; 8] = [
     ConditionType::DisableRefused,
     ConditionType::DeletionRefused,
     ConditionType::RecordTypeInUse,
+    ConditionType::RecordTypeNotOffered,
     ConditionType::Ready,
 ];
 
@@ -97,7 +103,8 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
         let warning = match type_ {
             ConditionType::HoldsConnection
             | ConditionType::DisableRefused
-            | ConditionType::DeletionRefused => true,
+            | ConditionType::DeletionRefused
+            | ConditionType::RecordTypeNotOffered => true,
             // Links without a connectionRef do not go through it, although it says `default: true`.
             ConditionType::Default => reason == Reason::DefaultConflict,
             ConditionType::RecordTypeInUse => false,

@@ -1,7 +1,8 @@
 //! The fields of neighboring objects that decisions need.
 
 use crate::api::{
-    ActiveRule, AutomationRule, ConditionStatus, ConditionType, ConnectionState, DynamicsConnection, Reason,
+    ActiveRule, AutomationRule, ConditionStatus, ConditionType, ConnectionState, DynamicsConnection,
+    MetadataStatus, Reason,
     conditions::{find, is_true, reason},
     names::FINALIZER,
 };
@@ -33,8 +34,10 @@ pub struct ConnectionFacts {
     /// Why credentials, Secret, host or organization cannot be used.
     pub unusable: Option<Reason>,
     pub organization: Option<Uuid>,
-    /// The record types in force; the first is the default.
-    pub record_types: Vec<String>,
+    /// `spec.recordTypes`.
+    pub listed: Vec<String>,
+    /// `status.metadata`: which record types are in force, and which cannot be.
+    pub metadata: MetadataStatus,
     /// Since when it is the default of its namespace (R3).
     pub default_since: Option<Timestamp>,
     /// `status.activeRules`: its reservations (§4).
@@ -65,11 +68,8 @@ impl ConnectionFacts {
             state: status.state,
             unusable: unusable(&status.conditions),
             organization: status.organization.as_ref().map(|o| o.id),
-            // From the status, even if the spec differs: a rule must not release a record type between its removal from the
-            // spec and the write that keeps it in force (R9).
-            record_types: status
-                .metadata
-                .map_or_else(|| connection.spec.record_types.clone(), |metadata| metadata.record_types),
+            listed: connection.spec.record_types.clone(),
+            metadata: status.metadata.unwrap_or_default(),
             default_since: since(ConditionType::Default),
             active_rules: status.active_rules,
             instance_url: connection.spec.instance_url.clone(),
@@ -80,6 +80,39 @@ impl ConnectionFacts {
     /// Whether a disable or delete is requested (§4.3), so that no rule can be added.
     pub fn fenced(&self) -> bool {
         !self.finalizer || self.deleted_at.is_some() || !self.wants_enabled
+    }
+
+    /// Whether links can use a record type.
+    pub fn offer(&self, record_type: &str) -> Offer {
+        let among = |types: &[String]| types.iter().any(|t| t == record_type);
+        if among(&self.metadata.missing_record_types) {
+            Offer::NoTable
+        } else if among(&self.metadata.unsupported_record_types) {
+            Offer::NotSupported
+        } else if among(&self.metadata.record_types) {
+            Offer::Offered
+        } else if among(&self.listed) {
+            Offer::Unread
+        } else {
+            Offer::NotListed
+        }
+    }
+
+    /// Whether a rule can name a record type. Types in the status count even if the spec or the instance no longer has them: a
+    /// rule must not release one between its removal from the spec and the write that keeps it in force (R9).
+    pub fn offer_to_rule(&self, record_type: &str) -> Offer {
+        if self.metadata.record_types.iter().any(|t| t == record_type) {
+            Offer::Offered
+        } else {
+            self.offer(record_type)
+        }
+    }
+
+    /// The record type of links that name none: the first in `spec.recordTypes`, without those that cannot be used. It may
+    /// be one that has not been read: otherwise the order of events would decide.
+    pub fn default_record_type(&self) -> Option<&str> {
+        let usable = |t: &&str| matches!(self.offer(t), Offer::Offered | Offer::Unread);
+        self.listed.iter().map(String::as_str).find(usable)
     }
 
     /// Whether it has a reservation of this rule.
@@ -101,6 +134,20 @@ impl ConnectionFacts {
             _ => Some(Reason::ConnectionNotReady),
         }
     }
+}
+
+/// What is known about a record type of a connection (R4, R9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    Offered,
+    /// The metadata of its table has not been read yet.
+    Unread,
+    /// It is not in `spec.recordTypes`.
+    NotListed,
+    /// The instance has no such table.
+    NoTable,
+    /// Social activities cannot refer to its table.
+    NotSupported,
 }
 
 /// The reason of a False Ready condition, if it is about credentials, Secret, host or organization.

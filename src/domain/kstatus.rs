@@ -24,6 +24,7 @@ fn requires_user_action(reason: Reason) -> bool {
             | Reason::OrganizationChanged
             | Reason::RecordTypeNotOffered
             | Reason::RecordNotFound
+            | Reason::DuplicatePost
             | Reason::InstanceExpired
     )
 }

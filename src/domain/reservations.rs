@@ -69,7 +69,7 @@ pub struct Candidate<Id> {
     pub wants: bool,
     /// Whether its `Active` is True on this connection's UID.
     pub active_here: bool,
-    /// Whether this connection offers its record type.
+    /// Whether this connection is known to offer its record type.
     pub offered: bool,
 }
 
@@ -249,8 +249,9 @@ pub struct NamedConnection<Id> {
     pub connection: Id,
     /// The generation in the rule's entry.
     pub entry: Option<i64>,
-    /// Whether it offers the record type of the rule.
-    pub offered: bool,
+    /// Whether it is known not to offer the record type of the rule. Of a type whose table has not been read, the status may
+    /// have been lost, and an active rule stays active.
+    pub not_offered: bool,
 }
 
 /// Whether a rule is Active, and on which connection.
@@ -272,7 +273,7 @@ pub fn activate<Id: Clone + PartialEq>(
     let Some(named) = named.filter(|_| wants) else { return Activation::Inactive };
     match active_on {
         // Even if it is already Active: otherwise it would flap.
-        _ if !named.offered => Activation::Inactive,
+        _ if named.not_offered => Activation::Inactive,
         Some(on) if *on == named.connection => {
             if clauses.rules_in_keep_working || named.entry.is_some() {
                 Activation::Active(on.clone())

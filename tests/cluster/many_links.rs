@@ -1,4 +1,5 @@
-//! A thousand links through one connection: each is written once when the connection is enabled or disabled.
+//! A thousand links through one connection: each is written once when the connection is enabled or disabled, or its
+//! instance goes down or comes back.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
+use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use postlink::api::{DynamicsConnection, PostLink};
@@ -141,6 +143,34 @@ impl ManyLinks {
         FanOut { links: self.links, seconds: begin.elapsed().as_secs_f64(), since, begun: time }
     }
 
+    /// The instance stops answering (`down`) or answers again. Waits until each link has been written.
+    async fn outage(&mut self, down: bool) -> FanOut {
+        let since = self.now().await;
+        let (time, begin) = (Timestamp::now(), Instant::now());
+        self.cluster.instances().signal(if down { "STOP" } else { "CONT" });
+        let request = format!("postlink.dev/reconcile-requested-at={time}");
+        self.cluster
+            .plane
+            .kubectl(User::Alice, ["annotate", "-n", NAMESPACE, "--overwrite", "dconn/northwind", &request])
+            .ok();
+        self.until_all_written(since).await;
+        FanOut { links: self.links, seconds: begin.elapsed().as_secs_f64(), since, begun: time }
+    }
+
+    /// The Events written since a time: kind and reason → number of Events.
+    async fn events(&self, since: Timestamp) -> BTreeMap<String, usize> {
+        let api: Api<Event> = Api::namespaced(self.cluster.plane.client(User::Admin).await, NAMESPACE);
+        let mut events = BTreeMap::new();
+        for event in api.list(&ListParams::default()).await.unwrap().items {
+            let last = event.series.map(|series| series.last_observed_time).or(event.event_time);
+            if last.is_some_and(|last| last.0 >= since) {
+                let kind = event.regarding.and_then(|object| object.kind).unwrap_or_default();
+                *events.entry(format!("{kind} {}", event.reason.unwrap_or_default())).or_default() += 1;
+            }
+        }
+        events
+    }
+
     async fn api(&self) -> Api<PostLink> {
         Api::namespaced(self.cluster.plane.client(User::Admin).await, NAMESPACE)
     }
@@ -200,7 +230,7 @@ fn how_often(of_link: BTreeMap<String, usize>) -> BTreeMap<usize, usize> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn toggling_writes_each_of_1000_links_once() {
-    let many = ManyLinks::start(1_000);
+    let mut many = ManyLinks::start(1_000);
     let linking = many.link_all().await;
     eprintln!(
         "linking: {:.1} s, {:.0} links/s, writes per link {:?}",
@@ -216,6 +246,14 @@ async fn toggling_writes_each_of_1000_links_once() {
         eprintln!("enabled={enabled}: {:.1} s, {:.0} links/s", flip.seconds, flip.per_second());
         assert_eq!(many.writes(flip.since..u64::MAX), BTreeMap::from([(1, many.links)]), "enabled={enabled}");
         assert_eq!(many.sent(flip.begun), BTreeMap::from([(1, many.links)]), "enabled={enabled}");
+    }
+    for (down, reason) in [(true, "InstanceDowntime"), (false, "Connected")] {
+        let outage = many.outage(down).await;
+        eprintln!("down={down}: {:.1} s, {:.0} links/s", outage.seconds, outage.per_second());
+        assert_eq!(many.writes(outage.since..u64::MAX), BTreeMap::from([(1, many.links)]), "down={down}");
+        assert_eq!(many.sent(outage.begun), BTreeMap::from([(1, many.links)]), "down={down}");
+        let event = format!("DynamicsConnection {reason}");
+        assert_eq!(many.events(outage.begun).await, BTreeMap::from([(event, 1)]), "down={down}");
     }
     many.cluster.controller_kept_within_its_rights();
     let broken = oracle::broken_rules(&many.cluster.plane.history("/registry/"), CANARY);

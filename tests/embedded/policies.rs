@@ -266,7 +266,7 @@ fn guard_protects_the_finalizer_in_every_mode() {
     let mut absent = old.clone();
     absent["metadata"].as_object_mut().unwrap().remove("finalizers");
     let sentence = "the finalizer postlink.dev/active-rules cannot be removed from connection c while it is used by 2 active rules: \
-                    a, b; deactivate (spec.active: false) or delete the rules first";
+                    a, b; deactivate (spec.active: false) or delete the rules first. If a manifest had the finalizer, put it back until then";
     for mode in [Mode::Deny, Mode::Warn, Mode::Off] {
         let policies = policies(mode);
         for user in ["jane", FLUX, "system:serviceaccount:postlink:postlink"] {

@@ -179,7 +179,7 @@ pub fn activation(clauses: &ModelClauses, rule: Rule, cached: CachedConnection) 
     let named = cached.map(|(connection, entry)| NamedConnection {
         connection,
         entry: entry.map(i64::from),
-        offered: true,
+        not_offered: false,
     });
     match activate(
         &clauses.decision,

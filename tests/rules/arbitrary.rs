@@ -12,7 +12,7 @@ use postlink::{
     domain::{
         connection::health::{MetadataFailure, Observation, ProbeAnswer, ProbeFailure, TableMetadata},
         post_link::record::{self, ActivityState},
-        post_link::{CreationResult, DesiredLink, LinkSpec, PostLinkFacts},
+        post_link::{CreationResult, DesiredLink, LinkSpec, PostClaim, PostLinkFacts},
     },
 };
 use proptest::{bool, collection::vec, option, prelude::*, sample::select, strategy::Union};
@@ -108,7 +108,7 @@ prop_compose! {
         organization_id in option::weighted(0.9, id()),
         mut entries in vec(entry(), 0..4),
         offered in vec(table(), 1..3),
-        in_force in option::of(vec(table(), 0..3)),
+        in_force in option::of((vec(table(), 0..3), vec(table(), 0..2), vec(table(), 0..2))),
         refreshed in option::of(near()),
     ) -> DynamicsConnection {
         let mut object = connection(name).uid(&format!("uid-{name}-{n}")).created(created);
@@ -129,7 +129,12 @@ prop_compose! {
         status.organization = organization_id.map(organization);
         status.active_rules = entries;
         status.metadata =
-            in_force.map(|record_types| MetadataStatus { refreshed_at: refreshed.map(Time), record_types });
+            in_force.map(|(record_types, missing_record_types, unsupported_record_types)| MetadataStatus {
+                refreshed_at: refreshed.map(Time),
+                record_types,
+                missing_record_types,
+                unsupported_record_types,
+            });
         if !has_status {
             object.0.status = None;
         }
@@ -262,7 +267,7 @@ prop_compose! {
         intent in option::of(intent()),
         last_handled_reconcile_at in option::of(hash()),
     ) -> PostLinkStatus {
-        PostLinkStatus { observed_generation, conditions, link, removed_link, intent, last_handled_reconcile_at }
+        PostLinkStatus { observed_generation, conditions, reason: None, link, removed_link, intent, last_handled_reconcile_at }
     }
 }
 
@@ -287,9 +292,14 @@ prop_compose! {
         status in prop_oneof![1 => Just(PostLinkStatus::default()), 4 => link_status()],
     ) -> PostLinkFacts {
         PostLinkFacts {
-            generation, created, first_seen, deleting, published_at, desired, relink_requested, reconcile_requested, status,
+            name: "post".into(), generation, created, first_seen, deleting, published_at, desired, relink_requested, reconcile_requested, status,
         }
     }
+}
+
+/// Another PostLink of the same post.
+pub fn claim() -> impl Strategy<Value = PostClaim> {
+    (near(), select(&["a", "z"])).prop_map(|(created, name)| PostClaim { created, name: name.to_owned() })
 }
 
 /// Possible results of checking an activity.
@@ -346,7 +356,7 @@ prop_compose! {
         accepts_social_data in any::<bool>(),
         disabled in prop::bool::weighted(0.1),
         failures in prop_oneof![0..3_u32, Just(u32::MAX)],
-        tables in option::of((near(), vec(table(), 0..4), vec(table(), 0..4))),
+        tables in option::of((near(), vec(table(), 0..4), vec(table(), 0..4), vec(table(), 0..2))),
         metadata_failure in option::of((near(), prop_oneof![1..4_u32, Just(u32::MAX)])),
         secret in prop_oneof![Just("key"), Just("another")],
     ) -> Observation {
@@ -359,7 +369,8 @@ prop_compose! {
             },
             ProbeAnswer::Failure,
         );
-        let tables = tables.map(|(read_at, asked, usable)| TableMetadata { read_at, requested: None, asked, usable });
+        let tables = tables
+            .map(|(read_at, asked, usable, missing)| TableMetadata { read_at, requested: None, asked, usable, missing });
         let metadata_failure = metadata_failure.map(|(at, times)| MetadataFailure { at, times });
         Observation { at, answer, failures, tables, metadata_failure, credentials: credentials(secret), requested: None }
     }

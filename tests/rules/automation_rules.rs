@@ -121,6 +121,30 @@ fn wanted_but_the_record_type_is_not_offered() {
 }
 
 #[test]
+fn r04_rule_waits_until_its_table_is_read() {
+    let late = rule("late").record_type("lead");
+    let contoso = connection("contoso").offers(&["incident"]);
+    expect(&late, Some(&contoso), "False/ReservationPending | - | False+Reconciling | -");
+    let text = message(&status(&late, Some(&contoso)).conditions, ConditionType::Active);
+    assert!(text.contains("has a table lead has not been read yet"), "{text}");
+    // The status of the connection was lost: an active rule stays active.
+    expect(&late.active_on("contoso"), Some(&connection("contoso").never_reconciled()), RESERVED);
+}
+
+#[test]
+fn r04_rule_says_why_its_record_type_is_not_offered() {
+    let said = |rule: &Rule, contoso: &Connection| {
+        let conditions = status(rule, Some(contoso)).conditions;
+        assert_eq!(condition_text(&conditions, ConditionType::Active), "False/RecordTypeNotOffered");
+        message(&conditions, ConditionType::Active)
+    };
+    let text = said(&rule("late").record_type("lead"), &connection("contoso").lacks("lead"));
+    assert!(text.contains("its instance has no table of this name"), "{text}");
+    let text = said(&rule("late").record_type("opportunity"), &connection("contoso"));
+    assert!(text.contains("it is not in the connection's spec.recordTypes"), "{text}");
+}
+
+#[test]
 fn downtime_does_not_make_a_rule_inactive() {
     for contoso in [
         connection("contoso").state(ConnectionState::Downtime),

@@ -27,7 +27,13 @@ pub fn probe_result() -> ProbeResult {
             disabled: false,
         },
         failures: 0,
-        tables: Some(TableMetadata { read_at: at(0), requested: None, asked: both.clone(), usable: both }),
+        tables: Some(TableMetadata {
+            read_at: at(0),
+            requested: None,
+            asked: both.clone(),
+            usable: both,
+            missing: Vec::new(),
+        }),
         metadata_failure: None,
         credentials: credentials("key"),
         requested: None,
@@ -83,9 +89,19 @@ impl ProbeResult {
     }
 
     /// Of the requested tables, only these exist.
+    /// The instance has only these of the default tables.
     pub fn has_only(mut self, tables: &[&str]) -> Self {
         if let Some(known) = &mut self.0.tables {
             known.usable = tables.iter().map(|t| (*t).to_owned()).collect();
+            known.missing = known.asked.iter().filter(|t| !known.usable.contains(t)).cloned().collect();
+        }
+        self
+    }
+
+    /// The instance has this table, but social activities cannot refer to it.
+    pub fn unsupported(mut self, table: &str) -> Self {
+        if let Some(known) = &mut self.0.tables {
+            known.usable.retain(|t| t != table);
         }
         self
     }

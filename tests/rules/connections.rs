@@ -3,7 +3,8 @@
 use crate::{
     connection_scene::{ProbeResult, probe_result, view},
     fixtures::{
-        ORG, OTHER_ORG, at, condition_text, connection, credentials, message, organization, readiness, rule,
+        ORG, OTHER_ORG, at, condition_text, connection, credentials, manages_finalizer, message,
+        organization, readiness, rule,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use postlink::{
     api::{
         ConditionType, ConnectionState, Reason,
-        names::{FINALIZER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED},
+        names::{CONTROLLER, FINALIZER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED},
     },
     domain::{
         connection::health::ProbeFailure,
@@ -298,6 +299,18 @@ fn finalizer_is_added_first() {
     let leaving = contoso.deleting(at(0));
     assert_eq!(view(&leaving).decide().step, Step::ListRules);
     assert_eq!(FINALIZER, "postlink.dev/active-rules");
+}
+
+/// A manifest in git carries it: the tool that applied it would also remove it.
+#[test]
+fn finalizer_of_another_manager_is_applied_as_well() {
+    let mut contoso = connection("contoso");
+    contoso.0.metadata.managed_fields = Some(vec![manages_finalizer("kustomize-controller")]);
+    assert_eq!(view(&contoso).decide().step, Step::AddFinalizer);
+    contoso.0.metadata.managed_fields.as_mut().unwrap().push(manages_finalizer(CONTROLLER));
+    assert_ne!(view(&contoso).decide().step, Step::AddFinalizer);
+    contoso.0.metadata.managed_fields = None;
+    assert_ne!(view(&contoso.deleting(at(0))).decide().step, Step::AddFinalizer);
 }
 
 #[test]

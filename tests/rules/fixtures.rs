@@ -1,13 +1,14 @@
 //! Small builders: a connection in some state, a rule, the time. Facts are always taken from real objects.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, Time};
 use postlink::{
     api::{
         ActiveRule, AutomationRule, AutomationRuleSpec, AutomationRuleStatus, Condition, ConditionStatus,
         ConditionType, ConnectionRef, ConnectionState, Credentials, DynamicsConnection,
         DynamicsConnectionSpec, DynamicsConnectionStatus, MetadataStatus, Organization, Reason, RuleLink,
-        SecretRef, conditions, names::FINALIZER,
+        SecretRef, conditions,
+        names::{CONTROLLER, FINALIZER},
     },
     domain::facts::{ConnectionFacts, RuleFacts},
 };
@@ -81,6 +82,18 @@ pub fn credentials(name: &str) -> Credentials {
     Credentials { secret_ref: Some(SecretRef { name: name.into() }), workload_identity: None }
 }
 
+/// An entry of `managedFields` of somebody who applied the finalizer.
+pub fn manages_finalizer(manager: &str) -> ManagedFieldsEntry {
+    ManagedFieldsEntry {
+        manager: Some(manager.into()),
+        operation: Some("Apply".into()),
+        fields_v1: Some(FieldsV1(serde_json::json!({
+            "f:metadata": {"f:finalizers": {"v:\"postlink.dev/active-rules\"": {}}},
+        }))),
+        ..ManagedFieldsEntry::default()
+    }
+}
+
 /// An Enabled connection to [`ORG`], two days old, with our finalizer; its UID is `uid-<name>`.
 pub fn connection(name: &str) -> Connection {
     let mut object = DynamicsConnection::new(
@@ -101,6 +114,7 @@ pub fn connection(name: &str) -> Connection {
     object.metadata.generation = Some(1);
     object.metadata.creation_timestamp = Some(Time(at(-2 * DAY)));
     object.metadata.finalizers = Some(vec![FINALIZER.into()]);
+    object.metadata.managed_fields = Some(vec![manages_finalizer(CONTROLLER)]);
     object.status = Some(DynamicsConnectionStatus {
         observed_generation: 1,
         state: Some(ConnectionState::Enabled),
@@ -110,6 +124,7 @@ pub fn connection(name: &str) -> Connection {
         metadata: Some(MetadataStatus {
             refreshed_at: Some(Time(at(-DAY))),
             record_types: vec!["incident".into(), "lead".into()],
+            ..MetadataStatus::default()
         }),
         ..DynamicsConnectionStatus::default()
     });
@@ -160,6 +175,21 @@ impl Connection {
     /// It has no status yet.
     pub fn never_reconciled(mut self) -> Self {
         self.0.status = None;
+        self
+    }
+
+    /// Of the tables in its `recordTypes`, only those have been read and found.
+    pub fn offers(mut self, types: &[&str]) -> Self {
+        self.status().metadata.get_or_insert_default().record_types =
+            types.iter().map(|t| (*t).into()).collect();
+        self
+    }
+
+    /// Its instance has no such table.
+    pub fn lacks(mut self, table: &str) -> Self {
+        let metadata = self.status().metadata.get_or_insert_default();
+        metadata.record_types.retain(|t| t != table);
+        metadata.missing_record_types.push(table.into());
         self
     }
 

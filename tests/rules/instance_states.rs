@@ -1,7 +1,7 @@
 //! R17, R18, R20, R27 and §3: how a probe affects state and Ready; R9: missing tables.
 
 use crate::{
-    connection_scene::{probe_result, view},
+    connection_scene::{ProbeResult, probe_result, view},
     fixtures::{
         Connection, ORG, OTHER_ORG, condition_text, connection, message, organization, readiness, rule,
     },
@@ -254,6 +254,57 @@ fn r04_missing_table_is_not_offered_after_restart() {
 }
 
 #[test]
+fn r04_unread_table_gets_no_reservation() {
+    let typo = rule("typo").record_type("lead");
+    for unread in [connection("contoso").never_reconciled(), connection("contoso").offers(&[])] {
+        let status = view(&unread).rules(std::slice::from_ref(&typo)).decide().status;
+        assert_eq!(status.metadata.as_ref().unwrap().record_types, Vec::<String>::new());
+        assert!(status.active_rules.is_empty(), "{:?}", status.active_rules);
+        let read = view(&unread).observation(probe_result()).rules(std::slice::from_ref(&typo)).decide();
+        assert_eq!(read.status.active_rule_count, 1);
+        // A rule that names no record type needs none.
+        assert_eq!(view(&unread).rules(&[rule("bare")]).decide().status.active_rule_count, 1);
+    }
+}
+
+#[test]
+fn r09_type_of_an_active_rule_stays_when_its_table_vanishes() {
+    let complaints = rule("complaints").record_type("lead").active_on("contoso");
+    let contoso = connection("contoso").reserve("complaints", 1);
+    let probe = probe_result().has_only(&["incident"]);
+    let status = view(&contoso).observation(probe).rules(&[complaints]).decide().status;
+    assert_eq!(status.active_rule_count, 1);
+    let metadata = status.metadata.unwrap();
+    assert_eq!(
+        (metadata.record_types, metadata.missing_record_types),
+        (vec!["incident".to_owned(), "lead".to_owned()], vec!["lead".to_owned()])
+    );
+    // It is in spec.recordTypes, so nothing is said about a removal.
+    assert_eq!(condition_text(&status.conditions, ConditionType::RecordTypeInUse), "-");
+}
+
+#[test]
+fn r04_connection_names_the_tables_it_cannot_use() {
+    let said = |probe: ProbeResult| {
+        let conditions = view(&connection("contoso")).observation(probe).decide().status.conditions;
+        let type_ = ConditionType::RecordTypeNotOffered;
+        assert_eq!(readiness(&conditions), "True", "the other record types can be used");
+        let text = condition_text(&conditions, type_);
+        (if text == "-" { String::new() } else { message(&conditions, type_) }, text)
+    };
+    assert_eq!(said(probe_result()).1, "-");
+    let (text, status) = said(probe_result().has_only(&["incident"]));
+    assert_eq!(status, "True/TableNotFound");
+    assert!(text.starts_with("The instance has no table lead, so"), "{text}");
+    let (text, status) = said(probe_result().unsupported("lead"));
+    assert_eq!(status, "True/TableNotSupported");
+    assert!(text.starts_with("Social activities cannot refer to table lead."), "{text}");
+    let (text, status) = said(probe_result().has_only(&[]).unsupported("lead"));
+    assert_eq!(status, "True/TableNotFound");
+    assert!(text.contains("no tables incident, lead"), "{text}");
+}
+
+#[test]
 fn messages_fit_into_a_condition() {
     let names: Vec<String> = (0..1000).map(|i| format!("{i:0>253}")).collect();
     let tables: Vec<String> = (0..64).map(|i| format!("t{i:0>127}")).collect();
@@ -261,6 +312,7 @@ fn messages_fit_into_a_condition() {
         postlink::domain::messages::disable_refused(&names),
         postlink::domain::messages::deletion_refused(&names),
         postlink::domain::messages::record_type_in_use(&tables, &names),
+        postlink::domain::messages::record_types_not_offered(&tables, &tables),
     ];
     for text in all {
         assert!(text.len() <= 4096, "{} bytes: the API server would always reject it", text.len());

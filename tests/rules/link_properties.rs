@@ -1,6 +1,6 @@
 //! Invariants of decisions about a PostLink, with any input, including forged statuses.
 
-use crate::arbitrary::{activity, connections, created, near, post, rules, uid};
+use crate::arbitrary::{activity, claim, connections, created, near, post, rules, uid};
 use jiff::{SignedDuration, Timestamp};
 use postlink::{
     api::{
@@ -8,15 +8,15 @@ use postlink::{
         Reason, RemovalCause, conditions,
     },
     domain::{
-        facts::{ConnectionFacts, RuleFacts},
+        facts::{ConnectionFacts, Offer, RuleFacts},
         post_link::record::ActivityState,
         post_link::{
-            CreationResult, DesiredLink, NotBefore, PostLinkDecision, PostLinkFacts, PostLinkView, Step,
-            Tombstone, decide, open_to_rules,
+            CreationResult, DesiredLink, NotBefore, PostClaim, PostLinkDecision, PostLinkFacts, PostLinkView,
+            Step, Tombstone, decide, open_to_rules,
         },
     },
 };
-use proptest::{option, prelude::*, sample::subsequence};
+use proptest::{collection::vec, option, prelude::*, sample::subsequence};
 
 /// A [`PostLinkView`] that owns its data.
 #[derive(Clone, Debug)]
@@ -29,6 +29,7 @@ pub struct View {
     activity_state: Option<ActivityState>,
     created: Option<CreationResult>,
     not_before: Option<NotBefore>,
+    same_post: Vec<PostClaim>,
 }
 
 impl View {
@@ -41,6 +42,7 @@ impl View {
             post_link: &self.link,
             connections: &self.connections,
             matching: &self.rules,
+            same_post: &self.same_post,
             tombstone: &tombstone,
             activity: self.activity_state.as_ref(),
             created: self.created.as_ref(),
@@ -75,6 +77,7 @@ prop_compose! {
         activity_state in option::of(activity()),
         created in option::weighted(0.3, created()),
         not_before in option::weighted(0.3, (uid(), near())),
+        same_post in vec(claim(), 0..2),
     ) -> View {
         let (connections, rules) = facts(&connections, &rules);
         // They are results of different steps, so there is at most one.
@@ -84,7 +87,7 @@ prop_compose! {
         let deleted =
             deleted.into_iter().filter(|uid| connections.iter().all(|c| c.uid != *uid)).map(str::to_owned);
         let not_before = not_before.map(|(connection, at)| NotBefore { connection, at });
-        View { now, link, deleted: deleted.collect(), connections, rules, activity_state, created, not_before }
+        View { now, link, deleted: deleted.collect(), connections, rules, activity_state, created, not_before, same_post }
     }
 }
 
@@ -193,11 +196,13 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
     );
     match step {
         Step::Create(create) => {
+            let own = PostClaim { created: view.link.created, name: view.link.name.clone() };
+            prop_assert!(view.same_post.iter().all(|other| own <= *other), "§2: the oldest counts");
             let through = by_uid(&create.connection);
             prop_assert!(through.is_some_and(usable), "R21: only through an Enabled connection");
             let through = through.expect("checked above");
             prop_assert_eq!(through.organization, Some(create.organization));
-            prop_assert!(through.record_types.contains(&create.record_type));
+            prop_assert_eq!(through.offer(&create.record_type), Offer::Offered, "R4");
             prop_assert!(!through.fenced() || through.held_since.is_some_and(later), "§4.3, §5");
             prop_assert_eq!(create.attempt, attempt(&view.link.status), "stored before the call");
             prop_assert!(later(view.link.created) && later(view.link.first_seen), "§5");

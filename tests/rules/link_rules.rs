@@ -311,7 +311,7 @@ fn r05_unheld_disable_blocks_links_immediately() {
 #[test]
 fn link_without_record_type_uses_the_first() {
     let mut contoso = connection("contoso");
-    contoso.status().metadata.as_mut().unwrap().record_types = vec!["lead".into(), "incident".into()];
+    contoso.0.spec.record_types = vec!["lead".into(), "incident".into()];
     let scene = scene().with(contoso).requests(request_to("contoso"));
     let Step::Create(create) = scene.decide(None).step else { panic!("it creates") };
     assert_eq!(create.record_type, "lead");

@@ -6,7 +6,7 @@ use crate::{
 };
 use postlink::{
     api::{ConnectionState, Reason, RemovalCause},
-    domain::{post_link::DesiredLink, post_link::record::ActivityState},
+    domain::post_link::{DesiredLink, LinkSpec, PostClaim, Step, record::ActivityState},
 };
 use rstest::rstest;
 
@@ -235,6 +235,49 @@ fn r21_wanted_record_type_not_offered() {
     let mut scene = scene().requests(desired).with(connection("contoso"));
     scene.expect("False/RecordTypeNotOffered | - | - | False+Stalled");
     assert!(scene.message(postlink::api::ConditionType::Linked).contains("opportunity"));
+}
+
+#[test]
+fn older_one_of_two_with_the_same_post_counts() {
+    let other = |seconds, name: &str| PostClaim { created: at(seconds), name: name.into() };
+    let with = |mut scene: Scene, claims: &[PostClaim]| {
+        scene.same_post = claims.to_vec();
+        scene
+    };
+    let row = "False/DuplicatePost | - | - | False+Stalled";
+    let requested = || wanted().with(connection("contoso"));
+    with(requested(), &[other(0, "z"), other(1, "a")]).expect(LINKED);
+    let mut younger = with(requested(), &[other(0, "a"), other(-1, "oldest")]);
+    younger.expect(row);
+    assert!(younger.message(postlink::api::ConditionType::Linked).starts_with("PostLink oldest is older"));
+    younger.same_post.clear();
+    younger.expect(LINKED);
+    with(scene(), &[other(-1, "a")]).expect(row);
+    // It restores no link, and keeps one that it has.
+    let removed = requested().link_removed(RemovalCause::ConnectionDeleted);
+    with(removed, &[other(-1, "a")]).expect("False/DuplicatePost | - | ConnectionDeleted | False+Stalled");
+    with(linked(), &[other(-1, "a")]).expect("True/LinkedByHand | True/RecordAvailable | - | False+Stalled");
+    let unlinked = scene().desired(DesiredLink::Unlink);
+    with(unlinked, &[other(-1, "a")]).expect("False/Unlinked | - | - | True");
+}
+
+#[test]
+fn r04_no_link_for_a_table_that_was_not_read() {
+    let to_lead = || LinkSpec { record_type: Some("lead".into()), ..request_to("contoso") };
+    let mut unread = scene().requests(to_lead()).with(connection("contoso").offers(&["incident"]));
+    unread.expect("False/ConnectionNotReady | - | - | False+Reconciling");
+    let text = unread.message(postlink::api::ConditionType::Linked);
+    assert!(text.contains("has a table lead has not been read yet"), "{text}");
+    let mut missing = scene().requests(to_lead()).with(connection("contoso").lacks("lead"));
+    missing.expect("False/RecordTypeNotOffered | - | - | False+Stalled");
+    let text = missing.message(postlink::api::ConditionType::Linked);
+    assert!(text.contains("its instance has no table of this name"), "{text}");
+    // The default is the first record type that can be used, once that is known.
+    let unread = scene().requests(request_to("contoso")).with(connection("contoso").offers(&["lead"]));
+    assert!(!matches!(unread.decide(None).step, Step::Create(_)));
+    let missing = scene().requests(request_to("contoso")).with(connection("contoso").lacks("incident"));
+    let Step::Create(create) = missing.decide(None).step else { panic!("it creates") };
+    assert_eq!(create.record_type, "lead");
 }
 
 #[test]

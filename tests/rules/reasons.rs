@@ -10,8 +10,8 @@ use postlink::{
     domain::{
         automation_rule::{AutomationRuleView, decide},
         connection::health::ProbeFailure,
-        post_link::DesiredLink,
         post_link::record::ActivityState,
+        post_link::{DesiredLink, PostClaim},
         reservations::Clauses,
     },
 };
@@ -90,6 +90,11 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
             (T::Linked, link_conditions(linked().activity_state(ActivityState::Gone { record_exists: None })))
         }
         Reason::Unlinked => (T::Linked, link_conditions(linked().desired(DesiredLink::Unlink))),
+        Reason::DuplicatePost => {
+            let mut scene = scene();
+            scene.same_post.push(PostClaim { created: at(-1), name: "older".into() });
+            (T::Linked, link_conditions(scene))
+        }
         Reason::NotRequested => (T::Linked, link_conditions(scene())),
         Reason::ConnectionDisabled => (T::Linked, wanted(contoso().state(ConnectionState::Disabled))),
         Reason::InstanceDowntime => (T::Linked, wanted(contoso().state(ConnectionState::Downtime))),
@@ -146,6 +151,13 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
                 T::DisableRefused,
                 view(&held).observation(probe_result()).live(&rules).decide().status.conditions,
             )
+        }
+        Reason::TableNotFound => (
+            T::RecordTypeNotOffered,
+            connection_conditions(&contoso(), probe_result().has_only(&["incident"])),
+        ),
+        Reason::TableNotSupported => {
+            (T::RecordTypeNotOffered, connection_conditions(&contoso(), probe_result().unsupported("lead")))
         }
         Reason::SecretNotFound => ready(failing(ProbeFailure::SecretNotFound("key".into()))),
         Reason::SecretInvalid => ready(failing(ProbeFailure::SecretInvalid("no tenantId".into()))),

@@ -150,7 +150,7 @@ const AT_A: u8 = 10;
 const AT_B: u8 = 20;
 
 fn named(connection: u8, entry: Option<i64>) -> NamedConnection<u8> {
-    NamedConnection { connection, entry, offered: true }
+    NamedConnection { connection, entry, not_offered: false }
 }
 
 #[rstest]
@@ -163,9 +163,9 @@ fn named(connection: u8, entry: Option<i64>) -> NamedConnection<u8> {
 #[case::stays_active(true, Some(AT_A), Some(named(AT_A, Some(1))), Activation::Active(AT_A))]
 #[case::stays_active_without_entry(true, Some(AT_A), Some(named(AT_A, None)), Activation::Active(AT_A))]
 #[case::type_not_offered(true, Some(AT_A),
-    Some(NamedConnection { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
+    Some(NamedConnection { not_offered: true, ..named(AT_A, Some(3)) }), Activation::Inactive)]
 #[case::type_no_longer_offered(true, None,
-    Some(NamedConnection { offered: false, ..named(AT_A, Some(3)) }), Activation::Inactive)]
+    Some(NamedConnection { not_offered: true, ..named(AT_A, Some(3)) }), Activation::Inactive)]
 #[case::moves(true, Some(AT_B), Some(named(AT_A, Some(3))), Activation::Inactive)]
 fn clause_1_active(
     #[case] wants: bool,

@@ -13,7 +13,7 @@ use postlink::{
     domain::{
         facts::{ConnectionFacts, RuleFacts},
         post_link::{
-            ActivityCheck, ActivityCreation, CreationResult, DesiredLink, LinkSpec, NotBefore,
+            ActivityCheck, ActivityCreation, CreationResult, DesiredLink, LinkSpec, NotBefore, PostClaim,
             PostLinkDecision, PostLinkFacts, PostLinkView, Step, Tombstone, decide,
             record::{self, ActivityState},
         },
@@ -45,6 +45,8 @@ pub struct Scene {
     /// Why the instances reject new activities; `None` if they accept them.
     pub creation_failure: Option<Reason>,
     pub not_before: Option<NotBefore>,
+    /// The other PostLinks of the same post.
+    pub same_post: Vec<PostClaim>,
     pub activity_state: Option<ActivityState>,
     /// The creations so far: the connection's UID and the attempt of each.
     pub creations: Vec<(String, i32)>,
@@ -55,6 +57,7 @@ pub fn scene() -> Scene {
     Scene {
         now: at(DAY_AND_A_HALF),
         post: PostLinkFacts {
+            name: "post".into(),
             generation: 1,
             created: at(0),
             first_seen: Timestamp::UNIX_EPOCH,
@@ -72,6 +75,7 @@ pub fn scene() -> Scene {
         new_record_type: Some("incident"),
         creation_failure: None,
         not_before: None,
+        same_post: Vec::new(),
         activity_state: None,
         creations: Vec::new(),
     }
@@ -273,6 +277,7 @@ impl Scene {
             post_link: &self.post,
             connections: &connections,
             matching: &rules,
+            same_post: &self.same_post,
             tombstone: &tombstone,
             activity: self.activity_state.as_ref(),
             created,

@@ -177,6 +177,7 @@ fn from_organization(
             requested: requested(annotations, REFRESH_REQUESTED).map(str::to_owned),
             asked: asked.to_vec(),
             usable: types.iter().filter(usable).map(|t| t.logical_name.clone()).collect(),
+            missing: types.iter().filter(|t| !t.exists).map(|t| t.logical_name.clone()).collect(),
         }),
         tables_failed: types.is_none(),
         addresses: existing.map(|t| (t.logical_name.clone(), Table::from(t))).collect(),

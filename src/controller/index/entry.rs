@@ -12,7 +12,7 @@ use crate::api::{
 };
 use crate::domain::{
     facts::created,
-    post_link::{DesiredLink, LinkSpec, PostLinkFacts},
+    post_link::{DesiredLink, LinkSpec, PostClaim, PostLinkFacts},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -22,13 +22,15 @@ use std::num::NonZero;
 pub use super::compact::{hash, link_spec_hash, uid, version};
 use uuid::Uuid;
 
-/// At most 152 bytes: the allocator's next size class is 16 bytes larger.
+/// At most 168 bytes: the allocator's next size class is 16 bytes larger.
 pub struct Entry {
     pub(super) namespace: Symbol,
     pub(super) name: Box<str>,
     pub(super) uid: Uuid,
     pub(super) version: u64,
     pub(super) status_hash: u64,
+    /// Hash of the post's identity and the namespace.
+    pub(super) post: u64,
     generation: u32,
     observed_generation: i32,
     created: Seconds,
@@ -143,6 +145,7 @@ impl Entry {
     /// `first_seen` is when this generation was first seen.
     pub fn of(
         post_link: &PostLink,
+        post: u64,
         interner: &mut Interner,
         first_seen: Timestamp,
         matching: Box<[Symbol]>,
@@ -166,6 +169,7 @@ impl Entry {
             uid: uid(meta.uid.as_deref().unwrap_or_default()),
             version: version(meta.resource_version.as_deref()),
             status_hash: hash(status),
+            post,
             generation: meta.generation.and_then(|g| u32::try_from(g).ok()).unwrap_or(0),
             observed_generation: i32::try_from(status.observed_generation).unwrap_or(-1),
             created: seconds(created(meta)),
@@ -188,6 +192,7 @@ impl Entry {
         let text = |s: Symbol| interner.text(s).to_string();
         let rare = self.rare.as_deref();
         PostLinkFacts {
+            name: self.name.to_string(),
             generation: i64::from(self.generation),
             created: time(self.created),
             first_seen: time(self.first_seen),
@@ -227,6 +232,8 @@ impl Entry {
         PostLinkStatus {
             observed_generation: i64::from(self.observed_generation),
             conditions: conditions.collect(),
+            // A decision sets it with the conditions.
+            reason: None,
             link: self.link(interner),
             removed_link: rare.and_then(|r| r.removed.as_ref()).map(|r| RemovedLink {
                 link: r.link.state(interner),
@@ -285,6 +292,10 @@ impl Entry {
     pub fn open_to_rules(&self) -> bool {
         matches!((&self.binding, &self.desired), (Binding::Unlinked(_), CompactDesired::ByRule))
             && self.removed().is_none_or(|removed| removed.relink_requested)
+    }
+
+    pub fn claim(&self) -> PostClaim {
+        PostClaim { created: time(self.created), name: self.name.to_string() }
     }
 
     /// The generation and when it was first seen.
@@ -428,7 +439,7 @@ mod tests {
                 size_of::<CompactDesired>(),
                 size_of::<[Option<CompactCondition>; 3]>()
             ],
-            [152, 72, 32, 16, 16, 16, 24]
+            [160, 72, 32, 16, 16, 16, 24]
         );
     }
 }

@@ -4,6 +4,7 @@ use super::{
     entry::{CountKey, Entry},
     interner::Symbol,
 };
+use crate::domain::post_link::PostIdentity;
 use hashbrown::HashTable;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,6 +18,7 @@ pub(super) struct Links {
     slab: Vec<Option<Box<Entry>>>,
     free: Vec<u32>,
     by_name: HashTable<u32>,
+    by_post: HashTable<u32>,
     hasher: std::hash::RandomState,
     by_connection: HashMap<Symbol, BTreeSet<u32>>,
     dependents: HashMap<Symbol, BTreeSet<u32>>,
@@ -39,6 +41,19 @@ impl Links {
 
     pub(super) fn get(&self, namespace: Symbol, name: &str) -> Option<&Entry> {
         self.slab[self.find(namespace, name)? as usize].as_deref()
+    }
+
+    /// The hash by which PostLinks of the same post find one another. Its keys are random, so that nobody can write posts that
+    /// collide.
+    pub(super) fn post_hash(&self, namespace: &str, post: &PostIdentity) -> u64 {
+        self.hasher.hash_one((namespace, post))
+    }
+
+    /// The other PostLinks of the post.
+    pub(super) fn same_post<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Entry> {
+        let slots = self.by_post.iter_hash(entry.post);
+        let entries = slots.filter_map(|slot| self.slab[*slot as usize].as_deref());
+        entries.filter(|other| other.post == entry.post && other.uid != entry.uid)
     }
 
     pub(super) fn set_matching(&mut self, namespace: Symbol, name: &str, rules: Box<[Symbol]>) {
@@ -93,6 +108,9 @@ impl Links {
     fn add_to_indexes(&mut self, slot: u32) {
         let Some(entry) = &self.slab[slot as usize] else { return };
         *self.counts.entry(entry.count_key()).or_default() += 1;
+        let slab = &self.slab;
+        let rehash = |slot: &u32| slab[*slot as usize].as_ref().map_or(0, |e| e.post);
+        self.by_post.insert_unique(entry.post, slot, rehash);
         if let Some(uid) = entry.connection() {
             self.by_connection.entry(uid).or_default().insert(slot);
         }
@@ -103,6 +121,9 @@ impl Links {
 
     fn remove_from_indexes(&mut self, slot: u32) {
         let Some(entry) = &self.slab[slot as usize] else { return };
+        if let Ok(found) = self.by_post.find_entry(entry.post, |s| *s == slot) {
+            found.remove();
+        }
         let key = entry.count_key();
         if let Some(count) = self.counts.get_mut(&key) {
             *count -= 1;

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     api::PostLink,
     controller::key::{Key, Kind},
-    domain::post_link::open_to_rules,
+    domain::post_link::{PostIdentity, open_to_rules},
 };
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -92,16 +92,33 @@ impl Index {
             Matched::Unchanged => before.map(|b| b.matching().into()).unwrap_or_default(),
             Matched::Evaluated(rules, _) => rules.iter().map(|rule| interner.intern(rule)).collect(),
         };
-        links.insert(Entry::of(link, interner, first_seen, matching));
+        let post = links.post_hash(&namespace, &PostIdentity::of(&link.spec.post));
+        let claimed = old.map(|old| (old.uid, old.post));
+        let entry = Entry::of(link, post, interner, first_seen, matching);
+        // The other PostLinks of a post depend on whether this one is about it, and since when.
+        let mut keys = Vec::new();
+        if claimed != Some((entry.uid, entry.post)) {
+            keys.extend(
+                old.into_iter()
+                    .chain([&entry])
+                    .flat_map(|entry| links.same_post(entry))
+                    .map(|e| Key::new(Kind::PostLink, namespace.clone(), &*e.name)),
+            );
+        }
+        links.insert(entry);
         let rematch = outdated.then(|| namespace.clone());
-        Affected { keys: vec![Key::new(Kind::PostLink, namespace, name)], rematch }
+        keys.push(Key::new(Kind::PostLink, namespace, name));
+        Affected { keys, rematch }
     }
 
-    pub fn delete_link(&self, namespace: &str, name: &str) {
+    /// Removes a PostLink. It affects the others of its post.
+    pub fn delete_link(&self, namespace: &str, name: &str) -> Affected {
         let mut state = self.state();
-        if let Some(symbol) = state.interner.find(namespace) {
-            state.links.remove(symbol, name);
-        }
+        let Some(symbol) = state.interner.find(namespace) else { return Affected::default() };
+        let Some(entry) = state.links.get(symbol, name) else { return Affected::default() };
+        let keys = state.links.same_post(entry).map(|other| state.key(other)).collect();
+        state.links.remove(symbol, name);
+        Affected { keys, rematch: None }
     }
 
     /// Matches a listed post against the rules of its namespace; its key if the matching rules changed.

@@ -26,6 +26,7 @@ use crate::{
         post_link::Tombstone,
     },
 };
+use entry::Entry;
 use kube::ResourceExt;
 use state::{Filter, RuleEntry};
 use std::{collections::HashSet, sync::Arc};
@@ -184,6 +185,7 @@ impl Index {
             status_hash: entry.status_hash,
             connections: space.map(|s| s.connection_facts.clone()).unwrap_or_default(),
             matching: matching.collect(),
+            same_post: state.links.same_post(entry).map(Entry::claim).collect(),
         })
     }
 

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         facts::{ConnectionFacts, RuleFacts},
         matching::{Matcher, Text},
-        post_link::{PostLinkFacts, Tombstone},
+        post_link::{PostClaim, PostLinkFacts, Tombstone},
     },
 };
 use kube::ResourceExt;
@@ -74,6 +74,8 @@ pub struct LinkSnapshot {
     pub connections: Arc<Vec<ConnectionFacts>>,
     /// The rules whose filters match.
     pub matching: Vec<RuleFacts>,
+    /// The other PostLinks of the same post.
+    pub same_post: Vec<PostClaim>,
 }
 
 /// Where an object came from.

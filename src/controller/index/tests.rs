@@ -38,6 +38,39 @@ fn post(uid: &str, version: u32, content: &str) -> PostLink {
     .unwrap()
 }
 
+/// A post called `name` with this source and id.
+fn post_of(name: &str, version: u32, source: &str, id: &str) -> PostLink {
+    serde_json::from_value(json!({
+        "apiVersion": "postlink.dev/v1alpha1", "kind": "PostLink",
+        "metadata": metadata(name, &format!("uid-{name}"), version),
+        "spec": {"post": {"url": "https://x.example", "id": id, "source": source}},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn posts_with_the_same_source_and_id_affect_one_another() {
+    let index = Index::default();
+    let names = |affected: Affected| {
+        let mut names: Vec<String> = affected.keys.iter().map(|key| key.name.to_string()).collect();
+        names.sort();
+        names.join(" ")
+    };
+    let others = |name: &str| {
+        let snapshot = index.snapshot(&Key::new(Kind::PostLink, "n", name)).unwrap();
+        snapshot.same_post.into_iter().map(|claim| claim.name).collect::<Vec<_>>()
+    };
+    let apply = |post| names(index.apply_link(&post, Source::Watch, NOW));
+    assert_eq!(apply(post_of("a", 1, "Twitter", "1")), "a");
+    assert_eq!(apply(post_of("b", 2, "Reviews", "1")), "b", "another source");
+    assert_eq!(apply(post_of("c", 3, " twitter", "1 ")), "a c");
+    assert_eq!((others("a"), others("b"), others("c")), (vec!["c".into()], vec![], vec!["a".into()]));
+    assert_eq!(apply(post_of("c", 4, "twitter", "1")), "c", "nothing that the other depends on has changed");
+    assert_eq!(apply(post_of("c", 5, "Reviews", "1")), "a b c", "it leaves one post and joins another");
+    assert_eq!(names(index.delete_link("n", "b")), "c");
+    assert!(others("c").is_empty());
+}
+
 fn stored(index: &Index) -> [usize; 3] {
     Kind::ALL.map(|kind| index.keys(kind, None).len())
 }

@@ -12,7 +12,7 @@ use crate::{
         patch,
         runtime::{Admission, CreationFailure, LinkGeneration, Table},
     },
-    domain::post_link::{ActivityCreation, CreationResult, activity_id},
+    domain::post_link::{ActivityCreation, CreationResult, PostIdentity},
 };
 use dataverse_client::{Creation, ErrorClass, ErrorKind, Instance, RegardingTarget};
 use jiff::SignedDuration;
@@ -151,12 +151,13 @@ async fn send(
     instance: &Instance,
     regarding: Option<RegardingTarget>,
 ) -> Attempt {
-    let id = activity_id(creation.organization, &key.namespace, &live.spec.post.id, creation.attempt);
+    let post = &live.spec.post;
+    let id = PostIdentity::of(post).activity_id(creation.organization, &key.namespace, creation.attempt);
     let notes = match &creation.rule {
         Some(_) => precondition.notes.clone(),
         None => live.spec.link.as_ref().and_then(|l| l.notes.clone()),
     };
-    let activity = activity::activity(&live.spec.post, &creation.record_type, notes.as_deref(), regarding);
+    let activity = activity::activity(post, &creation.record_type, notes.as_deref(), regarding);
     match instance.create_activity(id, &activity).await {
         Ok(Creation::Created | Creation::AlreadyExists) => Ok(CreationResult::Exists {
             activity: id,

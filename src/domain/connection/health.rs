@@ -44,6 +44,8 @@ pub struct TableMetadata {
     pub asked: Vec<String>,
     /// Those that exist and can be the regarding record of a social activity.
     pub usable: Vec<String>,
+    /// Those that do not exist. The rest exists, but social activities cannot refer to it.
+    pub missing: Vec<String>,
 }
 
 /// The outcome of a probe.

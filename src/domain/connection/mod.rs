@@ -10,7 +10,7 @@ pub use schedule::{DEFAULT_PROBE, DEFAULT_REFRESH, interval};
 pub use view::{ConnectionDecision, ConnectionView, DefaultClaim, ProbeRequest, Step, host};
 
 use super::{
-    conditions::Conditions,
+    conditions::{Conditions, ready_reason},
     facts::{RuleFacts, created, unhandled},
     kstatus, messages,
     reservations::{self, Candidate, Fence, Next, Reservation, ReservationDecision},
@@ -19,7 +19,7 @@ use crate::api::{
     ActiveRule, Condition, ConditionType, ConnectionState, DynamicsConnection, DynamicsConnectionStatus,
     MetadataStatus, Reason,
     connection::MAX_ACTIVE_RULES,
-    names::{FINALIZER, REFRESH_REQUESTED, reconcile_requested, requested},
+    names::{CONTROLLER, FINALIZER, REFRESH_REQUESTED, reconcile_requested, requested},
 };
 use health::Health;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -35,7 +35,8 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
     let fence = fence(connection, view.creations_in_flight);
     let reserved = reserve(view, fence, &old);
     let next = reserved.decision.next(fence);
-    if next == Next::AddFinalizer {
+    let to_own = fence.finalizer && !fence.deleting && !owns_finalizer(connection);
+    if next == Next::AddFinalizer || to_own {
         return ConnectionDecision {
             step: Step::AddFinalizer,
             status: old,
@@ -70,6 +71,21 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
     }
 }
 
+/// Whether the finalizer is among the fields that Postlink manages. A manifest in git may have it, and a tool that applies
+/// the manifest without it would remove it.
+fn owns_finalizer(connection: &DynamicsConnection) -> bool {
+    let item = format!("v:{:?}", FINALIZER);
+    connection.managed_fields().iter().any(|entry| {
+        entry.manager.as_deref() == Some(CONTROLLER)
+            && entry.fields_v1.as_ref().is_some_and(|fields| {
+                fields
+                    .0
+                    .pointer("/f:metadata/f:finalizers")
+                    .is_some_and(|finalizers| finalizers.get(&item).is_some())
+            })
+    })
+}
+
 fn fence(connection: &DynamicsConnection, creations_in_flight: bool) -> Fence {
     Fence {
         finalizer: connection.finalizers().iter().any(|f| f == FINALIZER),
@@ -89,7 +105,7 @@ struct Reserved {
 fn reserve(view: &ConnectionView<'_>, fence: Fence, old: &DynamicsConnectionStatus) -> Reserved {
     let (name, uid) = (view.connection.name_any(), view.connection.uid().unwrap_or_default());
     let reads = view.live.unwrap_or(view.rules);
-    let types = RecordTypes::in_force(view, old, &old.active_rules, reads);
+    let types = RecordTypes::of(view, old, &old.active_rules, reads);
     let candidates = |rules: &[RuleFacts]| -> Vec<Candidate<String>> {
         rules.iter().map(|rule| candidate(rule, &name, &uid, &types.in_force)).collect()
     };
@@ -102,7 +118,7 @@ fn reserve(view: &ConnectionView<'_>, fence: Fence, old: &DynamicsConnectionStat
         reservations::decide(view.clauses, fence, &stored, &cached, live.as_deref(), MAX_ACTIVE_RULES);
     let active_rules = named(&decision.entries, &old.active_rules, reads);
     // A record type is removed in the same write as the last rule that keeps it in force (R9).
-    let types = RecordTypes::in_force(view, old, &active_rules, reads);
+    let types = RecordTypes::of(view, old, &active_rules, reads);
     Reserved { decision, active_rules, types }
 }
 
@@ -134,6 +150,7 @@ fn status(
     DynamicsConnectionStatus {
         observed_generation: connection.metadata.generation.unwrap_or(0),
         state,
+        reason: ready_reason(&conditions),
         conditions,
         display_name,
         connected_on: old
@@ -144,6 +161,8 @@ fn status(
         metadata: Some(MetadataStatus {
             refreshed_at: read.or_else(|| old.metadata.as_ref().and_then(|m| m.refreshed_at.clone())),
             record_types: types.in_force,
+            missing_record_types: types.missing,
+            unsupported_record_types: types.unsupported,
         }),
         active_rule_count: i32::try_from(active_rules.len()).unwrap_or(i32::MAX),
         active_rules,
@@ -179,6 +198,12 @@ fn conditions(
     if let Some((kept, users)) = reserved.types.kept(&reserved.active_rules, reads) {
         let message = messages::record_type_in_use(&kept, &users);
         conditions.set(ConditionType::RecordTypeInUse, true, Reason::UsedByActiveRules, message);
+    }
+    let RecordTypes { missing, unsupported, .. } = &reserved.types;
+    if !missing.is_empty() || !unsupported.is_empty() {
+        let reason = if missing.is_empty() { Reason::TableNotSupported } else { Reason::TableNotFound };
+        let message = messages::record_types_not_offered(missing, unsupported);
+        conditions.set(ConditionType::RecordTypeNotOffered, true, reason, message);
     }
     let readiness = readiness(view, disabled, health, old);
     kstatus::write(&mut conditions, ignore_downtime_when_disabling(readiness, disabling, &holders));

@@ -1,4 +1,5 @@
-//! R9: which record types are in force, and which of them only because an active rule uses them.
+//! R4, R9: which record types are in force, which cannot be used because of the tables of the instance, and which are in
+//! force only because an active rule uses them.
 
 use super::view::ConnectionView;
 use crate::{
@@ -6,49 +7,66 @@ use crate::{
     domain::facts::RuleFacts,
 };
 
+#[derive(Default)]
 pub(super) struct RecordTypes {
     pub(super) in_force: Vec<String>,
-    /// In force only because an active rule uses them.
+    /// In `spec.recordTypes`, but the instance has no table.
+    pub(super) missing: Vec<String>,
+    /// In `spec.recordTypes`, but social activities cannot refer to the table.
+    pub(super) unsupported: Vec<String>,
+    /// In force only because an active rule uses them: no longer in `spec.recordTypes`.
     kept: Vec<String>,
 }
 
 impl RecordTypes {
-    pub(super) fn in_force(
+    /// A record type is in force once the metadata of its table has been read. Types that have not been read since this
+    /// process started are as in the status.
+    pub(super) fn of(
         view: &ConnectionView<'_>,
         old: &DynamicsConnectionStatus,
         entries: &[ActiveRule],
         reads: &[RuleFacts],
     ) -> Self {
         let spec = &view.connection.spec.record_types;
-        let before: &[String] = old.metadata.as_ref().map_or(&[], |m| &m.record_types);
+        let before = old.metadata.clone().unwrap_or_default();
         let tables = view.observation.and_then(|t| t.tables.as_ref());
-        let mut in_force: Vec<String> = Vec::new();
+        let mut types = Self::default();
         for type_ in spec {
-            let missing = match tables {
-                Some(tables) => tables.asked.contains(type_) && !tables.usable.contains(type_),
-                // Not read since this process started: a table that was missing before still counts as missing.
-                None => {
-                    old.metadata.as_ref().is_some_and(|m| m.refreshed_at.is_some())
-                        && old.observed_generation == view.connection.metadata.generation.unwrap_or(0)
-                        && !before.contains(type_)
-                }
+            let read = tables.filter(|tables| tables.asked.contains(type_));
+            let (usable, missing, unsupported) = match read {
+                Some(tables) if tables.usable.contains(type_) => (true, false, false),
+                Some(tables) if tables.missing.contains(type_) => (false, true, false),
+                Some(_) => (false, false, true),
+                None => (
+                    before.record_types.contains(type_),
+                    before.missing_record_types.contains(type_),
+                    before.unsupported_record_types.contains(type_),
+                ),
             };
-            if !missing && !in_force.contains(type_) {
-                in_force.push(type_.clone());
+            let of_kind = [
+                (usable && !missing && !unsupported, &mut types.in_force),
+                (missing, &mut types.missing),
+                (unsupported, &mut types.unsupported),
+            ];
+            for (belongs, list) in of_kind {
+                if belongs && !list.contains(type_) {
+                    list.push(type_.clone());
+                }
             }
         }
-        let mut kept = Vec::new();
         for entry in entries {
             let named = reads.iter().find(|r| r.uid == entry.uid).and_then(|r| r.record_type.clone());
             if let Some(type_) = named
-                && before.contains(&type_)
-                && !in_force.contains(&type_)
+                && before.record_types.contains(&type_)
+                && !types.in_force.contains(&type_)
             {
-                kept.push(type_.clone());
-                in_force.push(type_);
+                if !spec.contains(&type_) {
+                    types.kept.push(type_.clone());
+                }
+                types.in_force.push(type_);
             }
         }
-        Self { in_force, kept }
+        types
     }
 
     /// The kept types and the names of the rules that use them.

@@ -36,7 +36,7 @@ pub struct ConnectionView<'a> {
 /// What to do with a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Add the finalizer before anything else (§4.5).
+    /// Add the finalizer, or become one of its owners, before anything else (§4.5).
     AddFinalizer,
     /// List the rules live and decide again before any write.
     ListRules,

@@ -27,6 +27,14 @@ pub(super) fn evaluate(
     if let Some(link) = created.and_then(|created| created_link(view, &mut next, created)) {
         return Next::HasLink(next, link);
     }
+    if let Some(older) = view.duplicate_of() {
+        let status = UnlinkedStatus {
+            reason: Reason::DuplicatePost,
+            message: messages::duplicate_post(older),
+            waits: Some(Reason::DuplicatePost),
+        };
+        return write(view, next, status.into(), None).into();
+    }
     let next = match restore(view, next) {
         Restore::None(next) => next,
         Restore::Decided(decided) => return decided,

@@ -4,6 +4,7 @@
 //! restore, `spec.link`, rules (`missing`, `target`). `status` sets the conditions.
 
 mod existing;
+mod identity;
 mod intent;
 mod missing;
 pub mod record;
@@ -12,6 +13,7 @@ mod status;
 mod target;
 mod view;
 
+pub use identity::{PostClaim, PostIdentity};
 pub use intent::open_to_rules;
 pub use view::{
     ActivityCheck, ActivityCreation, CreationResult, DesiredLink, LinkSpec, NotBefore, PostLinkDecision,
@@ -21,15 +23,7 @@ pub use view::{
 use super::messages;
 use crate::api::Reason;
 use status::{UnlinkedStatus, write};
-use uuid::Uuid;
 use view::Next;
-
-/// The id of a post's social activity (§2). It depends only on organization, namespace, post and attempt, so that after a
-/// crash, a cluster restore or a recreated PostLink, the activity is found instead of created twice.
-pub fn activity_id(organization: Uuid, namespace: &str, post_id: &str, attempt: i32) -> Uuid {
-    // Unambiguous, because a namespace contains no slash.
-    Uuid::new_v5(&organization, format!("{namespace}/{attempt}/{post_id}").as_bytes())
-}
 
 pub fn decide(view: &PostLinkView<'_>) -> PostLinkDecision {
     let mut status = view.post_link.status.clone();

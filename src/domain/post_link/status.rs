@@ -7,7 +7,7 @@ use super::{
 use crate::{
     api::{ConditionType, PostLinkStatus, Reason, RemovalCause, RemovedLink},
     domain::{
-        conditions::Conditions,
+        conditions::{Conditions, ready_reason},
         kstatus::{self, Readiness},
         messages,
         requeue::Requeue,
@@ -83,8 +83,10 @@ pub(super) fn write(
             };
             let message = linked.availability_message;
             conditions.set(ConditionType::RecordAvailable, available, reason, message.clone());
+            if let Some(older) = view.duplicate_of() {
+                Readiness::NotReady(Reason::DuplicatePost, messages::duplicate_post(older))
             // A disabled connection is intended, and an instance that creates no records is not broken.
-            if available || matches!(reason, Reason::RecordPending | Reason::ConnectionDisabled) {
+            } else if available || matches!(reason, Reason::RecordPending | Reason::ConnectionDisabled) {
                 Readiness::Ready(linked.reason, linked.message)
             } else {
                 Readiness::NotReady(reason, message)
@@ -100,5 +102,6 @@ pub(super) fn write(
     };
     kstatus::write(&mut conditions, readiness);
     next.conditions = conditions.finish();
+    next.reason = ready_reason(&next.conditions);
     PostLinkDecision { step: Step::Write, status: next, requeue }
 }

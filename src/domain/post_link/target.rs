@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{ConditionType, ObjectRef, PostLinkStatus, Reason, RemovalCause, RemovedLink, conditions},
     domain::{
-        facts::{ConnectionFacts, RuleFacts},
+        facts::{ConnectionFacts, Offer, RuleFacts},
         messages,
         requeue::{Requeue, SETTLE, saturating_add},
     },
@@ -158,17 +158,24 @@ pub(super) fn create_or_wait(
             Some(_) => {}
         }
     }
-    let record_type = match target.record_type {
-        Some(asked) if !connection.record_types.iter().any(|t| t == asked) => {
-            return pending(view, next, Reason::RecordTypeNotOffered, name, Some(asked), None);
-        }
-        Some(asked) => asked,
-        None => match connection.record_types.first() {
-            Some(first) => first,
-            None => return pending(view, next, Reason::RecordTypeNotOffered, name, None, None),
-        },
+    let Some(record_type) = target.record_type.or_else(|| connection.default_record_type()) else {
+        return pending(view, next, Reason::RecordTypeNotOffered, name, None, None);
     };
     let settled = target.settled;
+    match connection.offer(record_type) {
+        Offer::Offered => {}
+        Offer::Unread => {
+            // Most are read within moments: write only what lasts.
+            let patience = saturating_add(view.post_link.created.max(view.post_link.first_seen), SETTLE);
+            if view.now < patience {
+                return PostLinkDecision::step(Step::Wait, next, Some(Requeue::awaited(patience)));
+            }
+            return pending(view, next, Reason::ConnectionNotReady, name, Some(record_type), None);
+        }
+        Offer::NotListed | Offer::NoTable | Offer::NotSupported => {
+            return pending(view, next, Reason::RecordTypeNotOffered, name, Some(record_type), None);
+        }
+    }
     if view.now < settled {
         let again = (settled < Timestamp::MAX).then(|| Requeue::awaited(settled));
         return PostLinkDecision::step(Step::Wait, next, again);
@@ -243,6 +250,8 @@ fn pending(
     let gone = |removed: &RemovedLink| {
         reason == Reason::ConnectionNotFound && connection == Some(removed.link.connection.name.as_str())
     };
+    let offer = view.connections.iter().find(|c| Some(c.name.as_str()) == connection).zip(record_type);
+    let record_type = offer.map(|(connection, record_type)| (record_type, connection.offer(record_type)));
     let waits = match deleted {
         Some(removed) if gone(removed) => messages::link_elsewhere(),
         _ => messages::link_waits(reason, connection, record_type),

@@ -1,6 +1,6 @@
 //! The input and the result of the decision about a PostLink.
 
-use super::record::ActivityState;
+use super::{identity::PostClaim, record::ActivityState};
 use crate::{
     api::{LinkState, ObjectRef, PostLinkStatus, Reason},
     domain::{
@@ -14,6 +14,7 @@ use uuid::Uuid;
 /// The fields of a PostLink that decisions need; no post text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PostLinkFacts {
+    pub name: String,
     /// `metadata.generation`.
     pub generation: i64,
     pub created: Timestamp,
@@ -69,6 +70,8 @@ pub struct PostLinkView<'a> {
     pub connections: &'a [ConnectionFacts],
     /// The rules of the namespace whose filters match the post.
     pub matching: &'a [RuleFacts],
+    /// The other PostLinks of the namespace that are about the same post.
+    pub same_post: &'a [PostClaim],
     /// The tombstone of a connection, by UID: its deletion was observed, or a live read did not find it.
     pub tombstone: &'a dyn Fn(&str) -> Option<Tombstone>,
     /// The checked activity of the link or the removed link, from an Enabled instance of the same organization.
@@ -77,6 +80,14 @@ pub struct PostLinkView<'a> {
     pub created: Option<&'a CreationResult>,
     /// After a failed creation.
     pub not_before: Option<&'a NotBefore>,
+}
+
+impl PostLinkView<'_> {
+    /// The PostLink that counts instead of this one, because it is an older one of the same post (§2).
+    pub(super) fn duplicate_of(&self) -> Option<&str> {
+        let own = PostClaim { created: self.post_link.created, name: self.post_link.name.clone() };
+        self.same_post.iter().min().filter(|oldest| **oldest < own).map(|oldest| oldest.name.as_str())
+    }
 }
 
 /// No new attempt of a creation through this connection before this time.

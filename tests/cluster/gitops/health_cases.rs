@@ -85,6 +85,7 @@ const CASES: &[Case] = &[
     case(POST, "through-moved", ("False", "OrganizationChanged"), STUCK),
     case(POST, "other-table", ("False", "RecordTypeNotOffered"), STUCK),
     case(POST, "other-record", ("False", "RecordNotFound"), STUCK),
+    case(POST, "same-post", ("False", "DuplicatePost"), STUCK),
     case(POST, "no-default", ("False", "NoDefaultConnection"), UNDER_WAY),
 ];
 
@@ -106,13 +107,15 @@ const NOT_HERE: [Reason; 11] = [
 ];
 
 /// Reasons of other conditions only.
-const NOT_READY: [Reason; 8] = [
+const NOT_READY: [Reason; 10] = [
     Reason::RecordAvailable,
     Reason::RecordPending,
     Reason::DefaultConnection,
     Reason::DefaultConflict,
     Reason::NotDefault,
     Reason::UsedByActiveRules,
+    Reason::TableNotFound,
+    Reason::TableNotSupported,
     Reason::Progressing,
     Reason::ProgressingWithRetry,
 ];

@@ -1,0 +1,45 @@
+//! The messages of rules.
+
+use super::record_type_not_offered;
+use crate::{api::Reason, domain::facts::Offer};
+
+/// §4.6, of a rule.
+pub fn holds_connection(connection: &str, deleting: bool) -> String {
+    let what = if deleting { "Deleting" } else { "Disabling" };
+    format!(
+        "{what} connection {connection} is blocked because this rule is active. Set spec.active to false, change spec.connectionRef, or delete the rule."
+    )
+}
+
+pub fn reserved(connection: &str) -> String {
+    format!("The rule is active and links matching posts through connection {connection}.")
+}
+
+/// Of a rule that is off.
+pub fn inactive() -> String {
+    "The rule is inactive because spec.active is false.".to_owned()
+}
+
+/// Of a rule that cannot be activated.
+pub fn rule_waits(reason: Reason, connection: &str, record_type: Option<(&str, Offer)>) -> String {
+    match reason {
+        Reason::ConnectionNotFound => format!(
+            "Connection {connection} does not exist in this namespace. Create the connection, or correct spec.connectionRef; the rule then becomes active automatically."
+        ),
+        Reason::ConnectionTerminating => format!(
+            "Connection {connection} is being deleted and accepts no new rules. Change spec.connectionRef, or apply the connection again after the deletion."
+        ),
+        Reason::ConnectionDisabled => format!(
+            "Connection {connection} has spec.enabled: false and accepts no new rules. Set it to true to activate the rule."
+        ),
+        Reason::ConnectionFull => format!(
+            "Connection {connection} has 1,000 active rules, which is the limit. Deactivate or delete one of them to activate this one."
+        ),
+        Reason::RecordTypeNotOffered | Reason::ReservationPending
+            if let Some((record_type, offer)) = record_type.filter(|(_, offer)| *offer != Offer::Offered) =>
+        {
+            record_type_not_offered(offer, connection, record_type)
+        }
+        _ => format!("Waiting for connection {connection} to register this rule."),
+    }
+}

@@ -1,0 +1,36 @@
+//! §2: which PostLinks are about the same post, which of them counts, and the id of the post's social activity.
+
+use crate::api::Post;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// An id is unique within its source alone: a tweet and a review may have the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PostIdentity {
+    /// Without regard to case; empty if the post has none.
+    source: String,
+    id: String,
+}
+
+impl PostIdentity {
+    pub fn of(post: &Post) -> Self {
+        let source = post.source.as_deref().unwrap_or_default().trim().to_lowercase();
+        Self { source, id: post.id.trim().to_owned() }
+    }
+
+    /// The id of the post's social activity. It depends only on organization, namespace, post and attempt, so that after a
+    /// crash, a cluster restore or a recreated PostLink, the activity is found instead of created twice.
+    pub fn activity_id(&self, organization: Uuid, namespace: &str, attempt: i32) -> Uuid {
+        let Self { source, id } = self;
+        // Unambiguous: a namespace contains no slash, and the length says where the source ends.
+        let name = format!("{namespace}/{attempt}/{}/{source}/{id}", source.len());
+        Uuid::new_v5(&organization, name.as_bytes())
+    }
+}
+
+/// A PostLink of a post. The smallest claim counts: the oldest, then by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PostClaim {
+    pub created: Timestamp,
+    pub name: String,
+}
