@@ -14,6 +14,7 @@ mod harness;
 mod idle;
 mod in_flight;
 mod kills;
+mod kubectl;
 mod many_links;
 mod missing_prerequisites;
 mod operations;
