@@ -23,11 +23,11 @@ fn documented(containing: &str) -> Vec<Vec<String>> {
 
 /// Runs a documented command with real kubectl or Helm.
 fn run(plane: &ControlPlane, major: u8, command: &[String]) -> Answer {
-    let place = |word: &String| match word.strip_prefix("charts/postlink") {
+    let located = |word: &String| match word.strip_prefix("charts/postlink") {
         Some(rest) => format!("{}{rest}", path(&chart())),
         None => word.clone(),
     };
-    let args = command[1..].iter().map(place);
+    let args = command[1..].iter().map(located);
     match command[0].as_str() {
         "kubectl" => plane.kubectl(User::Alice, args),
         "helm" if major == 4 && command[1] == "install" => {
@@ -140,7 +140,7 @@ fn rendered_chart_is_applied_by_kubectl() {
         assert!(diff.succeeded(), "Helm {major}: {}{}", diff.stdout, diff.stderr);
         plane.kubectl_with_input(User::Alice, ["delete", "-f", "-"], &rendered).ok();
 
-        let name = "a-release-of-postlink-with-the-longest-name-of-all-53";
+        let name = "team-social-west-europe-production-blue-links-release";
         assert_eq!(name.len(), 53, "the longest that Helm accepts");
         let validated = ["template", name, path(&chart), "-n", NAMESPACE, "--validate"];
         let validated = plane.helm(major, User::Alice, validated).ok();
