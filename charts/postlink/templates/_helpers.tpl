@@ -20,6 +20,10 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "postlink.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
 {{/* The name of a Service is a DNS label, so a release's dots and leading digit are replaced. */}}
 {{- define "postlink.metricsService" -}}
 {{- $name := printf "%s-metrics" (include "postlink.fullname" .) | replace "." "-" -}}
@@ -40,10 +44,15 @@ app.kubernetes.io/name: {{ include "postlink.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
+{{/* Build metadata (`1.2.3+build.4`) is allowed neither in a label nor in the tag of an image. */}}
+{{- define "postlink.labelValue" -}}
+{{- regexReplaceAll "[-._]+$" (toString . | replace "+" "_" | trunc 63) "" -}}
+{{- end -}}
+
 {{- define "postlink.labels" -}}
 {{- $own := include "postlink.selector" . | fromYaml -}}
-{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
-{{- $_ := set $own "app.kubernetes.io/version" (.Chart.AppVersion | trunc 63) -}}
+{{- $_ := set $own "helm.sh/chart" (include "postlink.labelValue" (printf "%s-%s" .Chart.Name .Chart.Version)) -}}
+{{- $_ := set $own "app.kubernetes.io/version" (include "postlink.labelValue" .Chart.AppVersion) -}}
 {{- $_ := set $own "app.kubernetes.io/part-of" "postlink" -}}
 {{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
 {{- toYaml (merge (dict) $own .Values.commonLabels) -}}
@@ -51,7 +60,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 
 {{/* The labels of every object and additional ones, which cannot replace them. Takes a dict: root, labels. */}}
 {{- define "postlink.labelsWith" -}}
-{{- toYaml (merge (dict) (include "postlink.labels" .root | fromYaml) .labels) -}}
+{{- toYaml (merge (dict) (include "postlink.labels" .root | fromYaml) (.labels | default dict)) -}}
 {{- end -}}
 
 {{/* Without the chart's version: a new chart alone does not restart the pods. */}}
@@ -65,7 +74,23 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion | replace "+" "_") -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The filter of the logs, which is POSTLINK_LOG. Empty: the program's default, level info. */}}
+{{- define "postlink.logFilter" -}}
+{{- $level := default "info" .Values.logLevel -}}
+{{- if eq $level "error" -}}
+error
+{{- else if ne $level "info" -}}
+{{- range .Values.extraEnv -}}
+{{- if eq .name "POSTLINK_LOG" -}}
+{{- fail "logLevel sets POSTLINK_LOG: remove it from extraEnv, or set logLevel to info" -}}
+{{- end -}}
+{{- end -}}
+{{- /* The watcher's errors are logged by Postlink as well. */ -}}
+{{- printf "warn,kube_runtime::watcher=off,postlink=%s" $level -}}
 {{- end -}}
 {{- end -}}
 
@@ -74,7 +99,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 subjects:
   - kind: ServiceAccount
     name: {{ include "postlink.serviceAccount" . | quote }}
-    namespace: {{ .Release.Namespace | quote }}
+    namespace: {{ include "postlink.namespace" . | quote }}
 {{- end -}}
 
 {{/*

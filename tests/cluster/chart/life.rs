@@ -275,7 +275,7 @@ fn api_server_accepts_every_field() {
     for kind in ["serviceMonitor", "prometheusRule"] {
         values["metrics"][kind]["enabled"] = json!(false);
     }
-    for namespace in ["social", "care"] {
+    for namespace in ["social", "care", "monitoring"] {
         plane.kubectl(User::Admin, ["create", "namespace", namespace]).ok();
     }
     values["affinity"] = json!({});

@@ -4,12 +4,15 @@
 mod image;
 mod kustomize;
 mod life;
+mod other_charts;
+mod ownership;
 mod policies;
 mod rights;
 mod snapshots;
 mod templates;
 mod uninstall;
 mod values;
+mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -104,11 +107,11 @@ fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     found[0]
 }
 
-/// The one container of the Deployment.
+/// The container of the controller, which is the first one of the Deployment.
 fn container(objects: &[Value]) -> &Value {
-    let containers = &find(objects, "Deployment", "postlink")["spec"]["template"]["spec"]["containers"];
-    assert_eq!(containers.as_array().map(Vec::len), Some(1));
-    &containers[0]
+    let container = &find(objects, "Deployment", "postlink")["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["name"], "postlink");
+    container
 }
 
 /// A copy of the shipped chart that a test may change.

@@ -93,7 +93,7 @@ fn namespaced_install_renders_no_cluster_scoped_object() {
             let (kind, namespace, name) = id(object);
             assert!(!CLUSTER_SCOPED.contains(&kind.as_str()), "{kind} {name}");
             assert!(
-                [NAMESPACE, "social", "care"].contains(&namespace.as_str()),
+                [NAMESPACE, "social", "care", "monitoring"].contains(&namespace.as_str()),
                 "{kind} {name} in {namespace:?}"
             );
         }

@@ -45,6 +45,22 @@ fn schema_rejects_mistakes_and_names_the_place() {
         (json!({"instanceTimeout": "60s"}), "at '/instanceTimeout'"),
         (json!({"concurrency": 0}), "at '/concurrency'"),
         (json!({"logFormat": "JSON"}), "at '/logFormat'"),
+        (
+            json!({"logLevel": "warning"}),
+            "at '/logLevel': value must be one of 'error', 'warn', 'info', 'debug', 'trace'",
+        ),
+        (json!({"image": {"repository": "registry.example.com/postlink:1.0"}}), "at '/image/repository'"),
+        (json!({"image": {"tag": "1.0@sha256:abc"}}), "at '/image/tag'"),
+        (json!({"extraObjects": [{"apiVersion": "v1"}]}), "at '/extraObjects/0': missing property 'kind'"),
+        (json!({"extraEnvFrom": [{"configMap": {"name": "a"}}]}), "at '/extraEnvFrom/0'"),
+        (json!({"dnsPolicy": "none"}), "at '/dnsPolicy'"),
+        (json!({"dnsConfig": {"nameserver": "10.0.0.1"}}), "at '/dnsConfig'"),
+        (json!({"hostAliases": [{"ip": "10.0.0.1"}]}), "at '/hostAliases/0': missing property 'hostnames'"),
+        (
+            json!({"metrics": {"serviceMonitor": {"scrapeTimeout": 10}}}),
+            "at '/metrics/serviceMonitor/scrapeTimeout'",
+        ),
+        (json!({"namespaceOverride": "Team"}), "at '/namespaceOverride'"),
         (json!({"metrics": {"port": "8080"}}), "at '/metrics/port'"),
         (json!({"health": {"port": 80}}), "at '/health/port'"),
         (json!({"metrics": {"serviceMonitor": {"enable": true}}}), "at '/metrics/serviceMonitor'"),
@@ -145,7 +161,8 @@ fn schema_is_closed_except_global_and_kubernetes_types() {
     fn open(schema: &Value, place: &str, found: &mut BTreeSet<String>) {
         match schema {
             Value::Object(fields) => {
-                if schema["type"] == "object" && schema.get("additionalProperties").is_none() {
+                let object = [json!("object"), json!(["object", "string"])].contains(&schema["type"]);
+                if object && schema.get("additionalProperties").is_none() {
                     found.insert(place.to_owned());
                 }
                 for (key, value) in fields {
@@ -165,12 +182,14 @@ fn schema_is_closed_except_global_and_kubernetes_types() {
     // Kubernetes objects, passed on unchanged; the API server validates them.
     let expected = [
         "/definitions/named/items",
+        "/definitions/objects/items",
         "/definitions/peers/items/properties/ipBlock",
         "/definitions/peers/items/properties/namespaceSelector",
         "/definitions/peers/items/properties/podSelector",
         "/properties/affinity/properties/nodeAffinity",
         "/properties/affinity/properties/podAffinity",
         "/properties/affinity/properties/podAntiAffinity",
+        "/properties/extraObjects/items",
         "/properties/extraVolumeMounts/items",
         "/properties/global",
         "/properties/networkPolicy/properties/egress/properties/extra/items/properties/ports/items",
@@ -203,7 +222,7 @@ fn values_and_schema_list_the_same_values() {
     of_schema(&schema, &schema, "", &mut allowed);
     // Read by the umbrella chart that sets it.
     assert!(allowed.remove("enabled"));
-    for group in ["affinity", "podSecurityContext", "resources"] {
+    for group in ["affinity", "dnsConfig", "podSecurityContext", "resources"] {
         allowed.retain(|place| !place.starts_with(&format!("{group}.")));
         allowed.insert(group.to_owned());
     }
@@ -216,7 +235,8 @@ fn everything_yaml_sets_every_value() {
     let (_, given) = everything();
     for value in explained() {
         let place = format!("/{}", value.place.replace('.', "/"));
-        let left_out = ["/namespaces", "/nameOverride", "/fullnameOverride"].contains(&place.as_str());
+        let left_out = ["/namespaces", "/nameOverride", "/fullnameOverride", "/namespaceOverride"];
+        let left_out = left_out.contains(&place.as_str());
         assert!(left_out || given.pointer(&place).is_some(), "everything.yaml does not set {}", value.place);
     }
 }
@@ -252,6 +272,16 @@ fn explained() -> Vec<Explained> {
         }
     }
     found
+}
+
+/// Editors show the schema's descriptions.
+#[test]
+fn schema_describes_each_value_as_values_yaml_does() {
+    let schema = schema();
+    for Explained { place, text, .. } in explained() {
+        let path = format!("/properties/{}", place.replace('.', "/properties/"));
+        assert_eq!(schema.pointer(&path).unwrap()["description"], text, "{place} in values.schema.json");
+    }
 }
 
 #[test]
