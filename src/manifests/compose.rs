@@ -268,9 +268,9 @@ impl<'text> Composer<'text> {
         for (number, line) in self.text.split_inclusive('\n').enumerate().filter(|_| self.tabs) {
             let tab = line.find(|letter| letter != ' ').unwrap_or_default();
             let begins = line[tab..].starts_with('\t') || line[tab..].starts_with("-\t");
-            let inside = |range: &&Range<usize>| range.contains(&(at + tab));
+            let outside = |range: &Range<usize>| !range.contains(&(at + tab));
             let next = self.free.partition_point(|range| range.end <= at + tab);
-            if begins && self.free.get(next).filter(inside).is_none() {
+            if begins && self.free.get(next).is_none_or(outside) {
                 return Err(ComposeError { line: number + 1, column: tab + 1, message: TAB.to_owned() });
             }
             at += line.len();
