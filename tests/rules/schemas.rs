@@ -38,7 +38,7 @@ fn errors(schema: &Value, value: &Value, at: &str) -> Vec<String> {
             }
             ("const", _) => found.extend((wanted != value).then(|| format!("{at}: is not {wanted}"))),
             ("enum", _) if !wanted.as_array().unwrap().contains(value) => {
-                found.extend(wrong("is not allowed"))
+                found.extend(wrong("is not allowed"));
             }
             ("oneOf" | "anyOf", _) => {
                 let fits =
@@ -81,25 +81,25 @@ fn errors(schema: &Value, value: &Value, at: &str) -> Vec<String> {
                 found.extend(wrong("does not match the pattern"));
             }
             ("minLength", Value::String(text)) if text.chars().count() < size(wanted) => {
-                found.extend(wrong("is too short"))
+                found.extend(wrong("is too short"));
             }
             ("maxLength", Value::String(text)) if text.chars().count() > size(wanted) => {
-                found.extend(wrong("is too long"))
+                found.extend(wrong("is too long"));
             }
             ("minItems", Value::Array(items)) if items.len() < size(wanted) => {
-                found.extend(wrong("has too few items"))
+                found.extend(wrong("has too few items"));
             }
             ("maxItems", Value::Array(items)) if items.len() > size(wanted) => {
-                found.extend(wrong("has too many items"))
+                found.extend(wrong("has too many items"));
             }
             ("maxProperties", Value::Object(fields)) if fields.len() > size(wanted) => {
-                found.extend(wrong("has too many fields"))
+                found.extend(wrong("has too many fields"));
             }
             ("minimum", Value::Number(number)) if number.as_f64() < wanted.as_f64() => {
-                found.extend(wrong("is too small"))
+                found.extend(wrong("is too small"));
             }
             ("maximum", Value::Number(number)) if number.as_f64() > wanted.as_f64() => {
-                found.extend(wrong("is too large"))
+                found.extend(wrong("is too large"));
             }
             (
                 "enum"
