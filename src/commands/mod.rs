@@ -11,6 +11,8 @@ mod outcome;
 mod output;
 pub mod panics;
 pub mod run;
+#[cfg(feature = "local")]
+pub mod schemas;
 mod signals;
 #[cfg(feature = "local")]
 pub mod simulate;
@@ -45,6 +47,8 @@ enum Command {
     #[cfg(feature = "local")]
     Simulate(simulate::SimulateArgs),
     Crds(crds::CrdsArgs),
+    #[cfg(feature = "local")]
+    Schemas(schemas::SchemasArgs),
 }
 
 pub fn main() -> ExitCode {
@@ -60,6 +64,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "local")]
         Command::Simulate(args) => simulate::run(&args),
         Command::Crds(args) => crds::run(&args),
+        #[cfg(feature = "local")]
+        Command::Schemas(args) => schemas::run(&args),
     };
     outcome.into()
 }

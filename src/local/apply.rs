@@ -164,9 +164,13 @@ impl Applier {
         if !id.namespace.is_empty() {
             object["metadata"]["namespace"] = json!(id.namespace);
         }
-        // A status in git is an export; applied, it would be taken for the controller's.
+        // An exported object. Its status, applied, would be taken for the controller's; its other fields are those of a
+        // server on which the object was another one, and kubectl's create leaves them to the server, too.
         if let Some(fields) = object.as_object_mut() {
             fields.remove("status");
+        }
+        if let Some(fields) = object["metadata"].as_object_mut() {
+            fields.retain(|name, _| !SET_BY_THE_SERVER.contains(&name.as_str()));
         }
         let params = PatchParams::apply("postlink-local").force().validation(ValidationDirective::Strict);
         let answer = api(session, id).patch(&id.name, &params, &Patch::Apply(&object)).await;
@@ -215,6 +219,18 @@ impl Applier {
         }
     }
 }
+
+/// Fields of `metadata` in what `kubectl get -o yaml` prints.
+const SET_BY_THE_SERVER: [&str; 8] = [
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
 
 /// How the apply of one object ended.
 enum Applied {

@@ -2,6 +2,7 @@
 //! feature `local`.
 
 pub mod apply;
+pub mod editor_schemas;
 mod metadata;
 pub mod policies;
 pub mod report;

@@ -1,18 +1,25 @@
-//! Turns the YAML parser's events into JSON values, one document at a time. Rejects duplicate keys and alias bombs; after a
-//! broken document, goes on with the next.
+//! Turns the YAML parser's events for one document into a JSON value. Rejects duplicate keys, alias bombs, and what tools
+//! read differently.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use serde_saphyr::granit_parser::{
-    Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag, options,
+    Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag, options,
 };
 
+use super::document::ManifestError;
+use super::position::Location;
 use super::scalar;
 
 /// Limit of the values that aliases add to one document. Ten nested levels of ten aliases turn a kilobyte into ten billion
 /// values; no manifest needs more than a few.
 const MAX_ALIASED_VALUES: usize = 100_000;
+
+/// Limit of mappings and sequences inside one another, as in `serde_json`: deeper values could not be sent as JSON.
+const MAX_DEPTH: usize = 127;
 
 /// A document as composed, before lists are expanded.
 #[derive(Debug)]
@@ -20,14 +27,16 @@ pub(super) struct Composed {
     pub value: Value,
     /// Line of the first content, counted from 1.
     pub line: usize,
-    /// Byte range in the text, from the end of the previous document.
-    pub start: usize,
-    pub end: usize,
-    /// Line of `start`, counted from 1.
-    pub first_line: usize,
-    /// Lines of the elements of the root's `items`, so that a `List` of a hundred thousand objects is not searched once per
+    /// Places of the elements of the root's `items`, so that a `List` of a hundred thousand objects is not searched once per
     /// object. Empty for JSON.
-    pub item_lines: Vec<usize>,
+    pub items: Vec<Place>,
+}
+
+/// Where a node begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub location: Location,
+    pub byte: usize,
 }
 
 /// An error in one document.
@@ -39,9 +48,41 @@ pub(super) struct ComposeError {
 }
 
 impl ComposeError {
-    fn at(mark: Marker, message: impl Into<String>) -> Self {
+    pub(super) fn at(mark: Marker, message: impl Into<String>) -> Self {
         Self { line: mark.line(), column: mark.col() + 1, message: message.into() }
     }
+
+    /// The same in a text that begins on line `first`, counted from 1.
+    pub(super) fn below(mut self, first: usize) -> Self {
+        self.line += first - 1;
+        self
+    }
+
+    pub(super) fn perhaps_a_template(mut self, text: &str) -> Self {
+        if text.contains("{{") && !self.message.contains("helm template") {
+            self.message.push_str(TEMPLATE);
+        }
+        self
+    }
+
+    /// The message becomes one short line: it may quote a key of any length.
+    pub(super) fn in_file(self, file: &Path) -> ManifestError {
+        let mut message: String = self.message.chars().take(MAX_MESSAGE).flat_map(one_line).collect();
+        if self.message.chars().nth(MAX_MESSAGE).is_some() {
+            message.push('…');
+        }
+        ManifestError::Syntax { file: file.to_owned(), line: self.line, column: self.column, message }
+    }
+}
+
+const TAB: &str = "a tab is not allowed here; indent with spaces";
+const MAX_MESSAGE: usize = 300;
+const TEMPLATE: &str = "; if this is a Helm template, render it first: helm template";
+
+fn one_line(letter: char) -> impl Iterator<Item = char> {
+    let escaped = letter.is_control().then(|| letter.escape_default());
+    let plain = escaped.is_none().then_some(letter);
+    escaped.into_iter().flatten().chain(plain)
 }
 
 impl From<ScanError> for ComposeError {
@@ -53,7 +94,14 @@ impl From<ScanError> for ComposeError {
 /// The parser's words, with advice about the usual mistakes.
 fn with_advice(info: &str) -> String {
     if info.split_whitespace().any(|word| matches!(word, "tab" | "tabs")) {
-        return "a tab is not allowed here; indent with spaces".to_owned();
+        return TAB.to_owned();
+    }
+    if info.contains("directive") {
+        return "kubectl does not read directives such as %YAML; remove this line and the `---` below it"
+            .to_owned();
+    }
+    if info.contains("nesting") || info.contains("recursion") {
+        return format!("mappings and sequences are nested more than {MAX_DEPTH} levels deep");
     }
     if info.contains("expected key") || info.contains("'-' indicator") {
         return format!("{info}; check the indentation of this line and of the one before it");
@@ -61,104 +109,173 @@ fn with_advice(info: &str) -> String {
     info.to_owned()
 }
 
-/// The documents of one text, in order. Empty documents are left out.
-pub(super) struct Composer<'text> {
+/// The only document of a text; `None` if it is empty or holds only comments.
+pub(super) fn compose(text: &str) -> Result<Option<Composed>, ComposeError> {
+    let parser = Parser::new_from_str_with_options(
+        text,
+        options! {
+            emit_comments: false,
+            disallow_directives: true,
+        },
+    );
+    let composer = Composer {
+        parser,
+        text,
+        anchors: HashMap::new(),
+        aliased: 0,
+        depth: 0,
+        items: Vec::new(),
+        tabs: text.contains('\t'),
+        free: Vec::new(),
+        in_flow: false,
+        end: 0,
+    };
+    composer.document()
+}
+
+struct Composer<'text> {
     parser: Parser<'text, StrInput<'text>>,
     text: &'text str,
     anchors: HashMap<usize, (Value, usize)>,
     aliased: usize,
     depth: usize,
-    item_lines: Vec<usize>,
-    position: (usize, usize),
-    done: bool,
+    items: Vec<Place>,
+    /// Whether the text has tabs; only then, `free` holds the bytes in which they are not indentation: scalars and flow
+    /// collections.
+    tabs: bool,
+    free: Vec<Range<usize>>,
+    in_flow: bool,
+    /// Byte at which the last event ended.
+    end: usize,
 }
 
 impl<'text> Composer<'text> {
-    pub(super) fn new(text: &'text str) -> Self {
-        let parser = Parser::new_from_str_with_options(text, options! { emit_comments: false });
-        Self {
-            parser,
-            text,
-            anchors: HashMap::new(),
-            aliased: 0,
-            depth: 0,
-            item_lines: Vec::new(),
-            position: (0, 1),
-            done: false,
-        }
-    }
-
-    /// Byte and line at which the next document starts; `None` if there is none.
-    pub(super) fn position(&self) -> Option<(usize, usize)> {
-        (!self.done).then_some(self.position)
-    }
-
     fn event(&mut self) -> Result<(Event<'text>, Span), ComposeError> {
         match self.parser.next_event() {
-            Some(event) => Ok(event?),
+            Some(event) => {
+                let (event, span) = event?;
+                self.end = span.end.byte_offset().unwrap_or(self.end);
+                Ok((event, span))
+            }
             None => {
                 Err(ComposeError { line: 1, column: 1, message: "the file ends inside a document".into() })
             }
         }
     }
 
-    /// Reads up to and including the end of the next document; `None` at the end of the text.
-    fn document(&mut self) -> Result<Option<Composed>, ComposeError> {
-        loop {
-            match self.event()? {
-                (Event::StreamEnd, _) => return Ok(None),
-                (Event::DocumentStart(..), _) => break,
-                _ => {}
-            }
+    fn document(mut self) -> Result<Option<Composed>, ComposeError> {
+        if self.start()?.is_none() {
+            return Ok(None);
         }
-        self.anchors.clear();
-        self.aliased = 0;
-        self.depth = 0;
-        self.item_lines.clear();
         let (event, span) = self.event()?;
         let empty = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, 0, None) if text.is_empty());
         let value = self.node(event, span, false)?.0;
-        let end = loop {
-            let (event, span) = self.event()?;
-            if event == Event::DocumentEnd {
-                break span.end;
+        while self.event()?.0 != Event::DocumentEnd {}
+        if let Some(another) = self.start()? {
+            // kubectl reads no more of the text, and does not say so.
+            let message = "kubectl does not read what follows the end of a document; begin the next one with a line `---`";
+            return Err(ComposeError::at(another.start, message));
+        }
+        self.tabs()?;
+        let composed = Composed { value, line: span.start.line(), items: self.items };
+        Ok(Some(composed).filter(|composed| !empty && !composed.value.is_null()))
+    }
+
+    /// The place of the next document's start; `None` at the end of the text.
+    fn start(&mut self) -> Result<Option<Span>, ComposeError> {
+        loop {
+            match self.event()? {
+                (Event::StreamEnd, _) => return Ok(None),
+                (Event::DocumentStart(..), span) => return Ok(Some(span)),
+                _ => {}
             }
-        };
-        let (start, first_line) = self.position;
-        let stop = end.byte_offset().unwrap_or(self.text.len());
-        self.position = (stop, end.line());
-        let value = if empty { Value::Null } else { value };
-        let item_lines = std::mem::take(&mut self.item_lines);
-        Ok(Some(Composed { value, line: span.start.line(), start, end: stop, first_line, item_lines }))
+        }
     }
 
     /// The value of a node whose first event was read, and the number of values in it.
     fn node(&mut self, event: Event<'text>, span: Span, note: bool) -> Result<(Value, usize), ComposeError> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            let message = format!("mappings and sequences are nested more than {MAX_DEPTH} levels deep");
+            return Err(ComposeError::at(span.start, message));
+        }
         let (value, size, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let value = scalar_value(&text, style, tag.as_deref())
+                    .and_then(|value| self.scalar(span, style).map(|()| value))
                     .map_err(|message| ComposeError::at(span.start, message))?;
                 (value, 1, anchor)
             }
-            Event::SequenceStart(_, anchor, _) => {
-                let (items, size) = self.sequence(note)?;
+            Event::SequenceStart(style, anchor, _) => {
+                let (items, size) = self.collection(style, span, |it| it.sequence(note))?;
                 (Value::Array(items), size, anchor)
             }
-            Event::MappingStart(_, anchor, _) => {
-                self.depth += 1;
-                let (fields, size) = self.mapping()?;
-                self.depth -= 1;
+            Event::MappingStart(style, anchor, _) => {
+                let (fields, size) = self.collection(style, span, Self::mapping)?;
                 (Value::Object(fields), size, anchor)
             }
-            Event::Alias(id) => return self.alias(id, span),
+            Event::Alias(id) => {
+                self.depth -= 1;
+                return self.alias(id, span);
+            }
             other => {
                 return Err(ComposeError::at(span.start, format!("expected a value, got {other:?}")));
             }
         };
+        self.depth -= 1;
         if anchor != 0 {
             self.anchors.insert(anchor, (value.clone(), size));
         }
         Ok((value, size))
+    }
+
+    /// Reads the rest of a mapping or sequence, and notes where the outermost in flow style is.
+    fn collection<T>(
+        &mut self,
+        style: StructureStyle,
+        span: Span,
+        read: impl FnOnce(&mut Self) -> Result<T, ComposeError>,
+    ) -> Result<T, ComposeError> {
+        let outermost = style == StructureStyle::Flow && !self.in_flow;
+        self.in_flow |= outermost;
+        let value = read(self)?;
+        if outermost {
+            self.in_flow = false;
+            self.free.push(span.start.byte_offset().unwrap_or(self.end)..self.end);
+        }
+        Ok(value)
+    }
+
+    /// Notes where a scalar is, and rejects what only YAML 1.2 has in it.
+    fn scalar(&mut self, span: Span, style: ScalarStyle) -> Result<(), String> {
+        let (Some(start), Some(end)) = (span.start.byte_offset(), span.end.byte_offset()) else {
+            return Ok(());
+        };
+        if self.tabs && !self.in_flow {
+            self.free.push(start..end);
+        }
+        let text = self.text.get(start..end).unwrap_or_default();
+        match style {
+            ScalarStyle::DoubleQuoted => scalar::known_escapes(text),
+            ScalarStyle::Literal | ScalarStyle::Folded if self.tabs => scalar::no_leading_tab(text),
+            _ => Ok(()),
+        }
+    }
+
+    /// Rejects tabs as indentation, which YAML 1.2 allows in some places. In scalars, they are text.
+    fn tabs(&self) -> Result<(), ComposeError> {
+        let mut at = 0;
+        for (number, line) in self.text.split_inclusive('\n').enumerate().filter(|_| self.tabs) {
+            let tab = line.find(|letter| letter != ' ').unwrap_or_default();
+            let begins = line[tab..].starts_with('\t') || line[tab..].starts_with("-\t");
+            let outside = |range: &Range<usize>| !range.contains(&(at + tab));
+            let next = self.free.partition_point(|range| range.end <= at + tab);
+            if begins && self.free.get(next).is_none_or(outside) {
+                return Err(ComposeError { line: number + 1, column: tab + 1, message: TAB.to_owned() });
+            }
+            at += line.len();
+        }
+        Ok(())
     }
 
     fn alias(&mut self, id: usize, span: Span) -> Result<(Value, usize), ComposeError> {
@@ -186,7 +303,10 @@ impl<'text> Composer<'text> {
                 return Ok((items, size));
             }
             if note {
-                self.item_lines.push(span.start.line());
+                self.items.push(Place {
+                    location: span.start.into(),
+                    byte: span.start.byte_offset().unwrap_or_default(),
+                });
             }
             let (value, inner) = self.node(event, span, false)?;
             size += inner;
@@ -196,100 +316,103 @@ impl<'text> Composer<'text> {
 
     fn mapping(&mut self) -> Result<(Map<String, Value>, usize), ComposeError> {
         let mut fields = Map::new();
-        let mut merged = Vec::new();
+        let mut merge = None;
         let mut size = 1;
         loop {
             let (event, span) = self.event()?;
             if event == Event::MappingEnd {
                 break;
             }
-            let merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            let is_merge = is_merge(&event);
+            let plain = match &event {
+                Event::Scalar(text, ScalarStyle::Plain, ..) => Some(text.clone()),
+                _ => None,
+            };
             let (key, _) = self.node(event, span, false)?;
             let (event, value_span) = self.event()?;
+            let from_alias = matches!(event, Event::Alias(_));
             let note = self.depth == 1 && key == "items";
             let (value, inner) = self.node(event, value_span, note)?;
             size += inner + 1;
-            if merge {
-                merged.push((value, value_span));
+            let error = |message: String| Err(ComposeError::at(span.start, message));
+            if is_merge {
+                if merge.is_some() {
+                    return error("duplicate key `<<`; write one `<<` with a list".to_owned());
+                }
+                merge = Some((merged(value, from_alias, value_span)?, fields.clone(), span));
                 continue;
             }
-            let Some(name) = scalar::key(&key) else {
-                let template = if key.is_object() {
-                    "; if this is a Helm template, render it first: helm template"
-                } else {
-                    ""
-                };
-                let message = format!("a key must be a string, a number or a boolean{template}");
-                return Err(ComposeError::at(span.start, message));
+            let Some(name) = scalar::key(&key, plain.as_deref()) else {
+                return error(match key {
+                    Value::Object(_) => format!("{KEYS}{TEMPLATE}"),
+                    Value::Number(_) => {
+                        "kubectl writes a number of this form differently as a key; put it in quotes"
+                            .to_owned()
+                    }
+                    _ => KEYS.to_owned(),
+                });
             };
+            if name.starts_with("//") || name.starts_with("/*") {
+                return error(
+                    "JSON has no comments, and kubectl reads this one as a key; remove it".to_owned(),
+                );
+            }
             if fields.contains_key(&name) {
-                let message = format!("duplicate key `{name}`; keep one of them");
-                return Err(ComposeError::at(span.start, message));
+                return error(format!("duplicate key `{name}`; keep one of them"));
             }
             fields.insert(name, value);
         }
-        for (value, span) in merged {
-            merge_into(&mut fields, value, span)?;
+        if let Some((merged, before, span)) = merge {
+            if let Some(name) = merged.keys().find(|name| before.contains_key(*name)) {
+                // YAML says the key above it, kubectl says the merge.
+                let message = format!(
+                    "`<<` also has the key `{name}`, and tools differ in which one they take; write `<<` first"
+                );
+                return Err(ComposeError::at(span.start, message));
+            }
+            for (name, value) in merged {
+                fields.entry(name).or_insert(value);
+            }
         }
         Ok((fields, size))
     }
 }
 
-/// Adds the fields of a `<<` merge. Fields of the mapping itself take precedence.
-fn merge_into(fields: &mut Map<String, Value>, value: Value, span: Span) -> Result<(), ComposeError> {
-    match value {
-        Value::Object(other) => {
-            for (name, value) in other {
-                fields.entry(name).or_insert(value);
-            }
-            Ok(())
-        }
-        Value::Array(others) => others.into_iter().try_for_each(|other| merge_into(fields, other, span)),
-        _ => Err(ComposeError::at(span.start, "`<<` needs a mapping or a list of mappings")),
-    }
+const KEYS: &str = "a key must be a string, a number or a boolean";
+
+fn is_merge(event: &Event) -> bool {
+    let Event::Scalar(text, style, _, tag) = event else { return false };
+    let tagged = |tag: &Tag| tag.suffix_in_namespace(YAML_TAGS).as_deref() == Some("merge");
+    text == "<<" && tag.as_deref().map_or(*style == ScalarStyle::Plain, tagged)
 }
+
+/// The fields of a `<<` merge; the first mapping of a list takes precedence.
+fn merged(value: Value, from_alias: bool, span: Span) -> Result<Map<String, Value>, ComposeError> {
+    let wrong = || ComposeError::at(span.start, "`<<` needs a mapping or a list of mappings");
+    let mappings = match value {
+        Value::Array(values) if !from_alias => values,
+        value => vec![value],
+    };
+    let mut fields = Map::new();
+    for mapping in mappings {
+        let Value::Object(mapping) = mapping else { return Err(wrong()) };
+        for (name, value) in mapping {
+            fields.entry(name).or_insert(value);
+        }
+    }
+    Ok(fields)
+}
+
+/// The prefix of `!!` tags.
+const YAML_TAGS: &str = "tag:yaml.org,2002:";
 
 fn scalar_value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
     match tag {
-        Some(tag) => match tag.suffix_in_namespace("tag:yaml.org,2002:") {
+        Some(tag) => match tag.suffix_in_namespace(YAML_TAGS) {
             Some(suffix) => scalar::tagged(&suffix, text),
             None => Ok(Value::String(text.to_owned())),
         },
         None if style == ScalarStyle::Plain => scalar::plain(text),
         None => Ok(Value::String(text.to_owned())),
-    }
-}
-
-impl Iterator for Composer<'_> {
-    type Item = Result<Composed, ComposeError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.done {
-            match self.document() {
-                Ok(None) => self.done = true,
-                Ok(Some(composed)) if composed.value.is_null() => {}
-                Ok(Some(composed)) => return Some(Ok(composed)),
-                Err(error) => {
-                    // Continue at the next `---`: one broken document must not hide the others.
-                    match self.parser.proceed_next_document() {
-                        Ok(true) => self.resume_after(&error),
-                        Ok(false) | Err(_) => self.done = true,
-                    }
-                    return Some(Err(error));
-                }
-            }
-        }
-        None
-    }
-}
-
-impl Composer<'_> {
-    /// Takes the start of the next document from the parser's next event.
-    fn resume_after(&mut self, error: &ComposeError) {
-        let next = match self.parser.peek() {
-            Some(Ok((_, span))) => span.start.byte_offset().map(|start| (start, span.start.line())),
-            _ => None,
-        };
-        self.position = next.unwrap_or((self.position.0, error.line));
     }
 }

@@ -1,6 +1,9 @@
 //! An object of a manifest, with its place in the file, and the error of one that cannot be read.
 
-use super::position::{self, Location};
+use super::{
+    compose::Place,
+    position::{self, Location},
+};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -28,8 +31,16 @@ pub(super) struct Origin {
     pub(super) end: usize,
     /// Line of `start`, counted from 1.
     pub(super) first_line: usize,
-    /// Index of the object in the `items` of a `List`.
-    pub(super) item: Option<usize>,
+    /// The object's place in the `items` of a `List`.
+    pub(super) item: Option<Item>,
+}
+
+/// An element of the `items` of a `List`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Item {
+    pub(super) index: usize,
+    /// In the file; `None` for JSON.
+    pub(super) place: Option<Place>,
 }
 
 impl Document {
@@ -37,13 +48,34 @@ impl Document {
     ///
     /// A field that is not in the document (required or defaulted) has the location of its nearest parent.
     pub fn locate(&self, path: &str) -> Location {
-        let text = &self.origin.text[self.origin.start..self.origin.end];
-        let prefix = self.origin.item.map(|n| format!("items[{n}].")).unwrap_or_default();
-        let found = position::find(text, &format!("{prefix}{}", path.trim_start_matches('.')));
-        found.map_or(Location { line: self.line, column: 1 }, |location| Location {
-            line: location.line + self.origin.first_line - 1,
+        let path = path.trim_start_matches('.');
+        let Origin { text, start, end, first_line, item } = &self.origin;
+        let found = match item {
+            None => position::find(&text[*start..*end], path).map(|found| (found, *first_line)),
+            Some(Item { place, .. }) if path.is_empty() => {
+                return place.map_or(Location { line: self.line, column: 1 }, |place| place.location);
+            }
+            Some(item) => self.in_item(*item, path),
+        };
+        found.map_or(Location { line: self.line, column: 1 }, |(location, first)| Location {
+            line: location.line + first - 1,
             column: location.column,
         })
+    }
+
+    /// A field of an item, and the line from which its location counts.
+    fn in_item(&self, Item { index, place }: Item, path: &str) -> Option<(Location, usize)> {
+        let Origin { text, start, end, first_line, .. } = &self.origin;
+        if let Some(place) = place {
+            // Alone it is a list of one: the items before it need not be read again.
+            let line = text[..place.byte].rfind('\n').map_or(0, |at| at + 1);
+            if text[line..place.byte].trim() == "-" {
+                let found = position::find(&text[line..*end], &format!("[0].{path}"))?;
+                return Some((found, place.location.line));
+            }
+        }
+        let found = position::find(&text[*start..*end], &format!("items[{index}].{path}"))?;
+        Some((found, *first_line))
     }
 
     /// `file:line:column` of a field.

@@ -1,55 +1,39 @@
-//! Reads JSON files as JSON, not as YAML, which has neither tabs nor surrogate pairs. A file may hold several values;
-//! duplicate keys are rejected, as in YAML.
+//! Reads JSON as JSON, not as YAML, which has neither tabs nor surrogate pairs. Duplicate keys are rejected, as in YAML.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::compose::{ComposeError, Composed};
+use super::compose::ComposeError;
 
-/// The values of a JSON text up to the first error: after it, the start of the next value is unknown.
-pub(super) fn read(text: &str) -> Vec<Result<Composed, ComposeError>> {
-    let mut results = Vec::new();
-    let mut start = 0;
-    let mut first_line = 1;
-    loop {
-        let blank = text[start..].len() - text[start..].trim_start().len();
-        first_line += lines(&text[start..start + blank]);
-        start += blank;
-        if start == text.len() {
-            return results;
-        }
-        let mut stream = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Strict>();
-        match stream.next() {
-            None => return results,
-            Some(Ok(Strict(value))) => {
-                let end = start + stream.byte_offset();
-                results.push(Ok(Composed {
-                    value,
-                    line: first_line,
-                    start,
-                    end,
-                    first_line,
-                    item_lines: Vec::new(),
-                }));
-                first_line += lines(&text[start..end]);
-                start = end;
-            }
-            Some(Err(error)) => {
-                results.push(Err(ComposeError {
-                    line: first_line + error.line().max(1) - 1,
-                    column: error.column().max(1),
-                    message: message(&error),
-                }));
-                return results;
-            }
-        }
+/// Why a JSON value cannot be read.
+#[derive(Debug)]
+pub(super) struct JsonError {
+    /// Its place is relative to the text.
+    pub error: ComposeError,
+    /// The text is not JSON, but may be YAML.
+    pub may_be_yaml: bool,
+}
+
+/// The first value of a text that does not begin with white space, and the bytes it takes.
+pub(super) fn first(text: &str) -> Result<(Value, usize), JsonError> {
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Strict>();
+    match stream.next() {
+        Some(Ok(Strict(value))) => Ok((value, stream.byte_offset())),
+        Some(Err(error)) => Err(error_of(text, &error)),
+        None => Ok((Value::Null, text.len())),
     }
 }
 
-fn lines(text: &str) -> usize {
-    text.bytes().filter(|byte| *byte == b'\n').count()
+fn error_of(text: &str, error: &serde_json::Error) -> JsonError {
+    let (line, column) = (error.line().max(1), error.column().max(1));
+    let rest = text.split('\n').nth(line - 1).and_then(|line| line.as_bytes().get(column - 1..));
+    let comment = rest.is_some_and(|rest| rest.starts_with(b"//") || rest.starts_with(b"/*"));
+    let message = if comment { "JSON has no comments; remove this one".to_owned() } else { message(error) };
+    // A number that no double can hold is a string in YAML, and an error for kubectl.
+    let may_be_yaml = !comment && !error.is_data() && message != "number out of range";
+    JsonError { error: ComposeError { line, column, message }, may_be_yaml }
 }
 
 /// `serde_json`'s message without the position, which is reported separately.

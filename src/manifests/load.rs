@@ -4,14 +4,11 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::vec;
 
-use serde_json::Value;
-
-use super::compose::{ComposeError, Composed, Composer};
-use super::document::{Document, ManifestError, Origin};
-use super::json;
+use super::decode;
+use super::document::{Document, ManifestError};
+use super::stream::File;
 
 /// The documents that can be read, and errors for the others.
 #[derive(Debug, Default)]
@@ -135,14 +132,17 @@ impl Iterator for Documents {
             }
             let path = self.files.next()?;
             match read(&path) {
-                Ok(text) => self.open = Some(File::new(&path, &text)),
+                Ok(bytes) => match decode::text(bytes) {
+                    Ok(text) => self.open = Some(File::new(&path, &text)),
+                    Err(error) => return Some(Err(error.in_file(&path))),
+                },
                 Err(source) => return Some(Err(ManifestError::Read { path, source })),
             }
         }
     }
 }
 
-/// The documents of a text. `file` is the name for errors; `.json` selects JSON instead of YAML.
+/// The documents of a text. `file` is the name for errors.
 pub fn parse(file: &Path, text: &str) -> Loaded {
     let mut results = VecDeque::new();
     let mut file = File::new(file, text);
@@ -152,117 +152,6 @@ pub fn parse(file: &Path, text: &str) -> Loaded {
         loaded.add(result);
     }
     loaded
-}
-
-/// A file that is read document by document, so that a hundred thousand documents are never values in memory all at once.
-#[derive(Debug)]
-struct File {
-    path: PathBuf,
-    text: Arc<str>,
-    /// Byte at which the next document starts; `line` is its line, counted from 1.
-    at: usize,
-    line: usize,
-}
-
-impl File {
-    fn new(path: &Path, text: &str) -> Self {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self { path: path.to_owned(), text: text.into(), at: 0, line: 1 }
-    }
-
-    /// Reads the next document into `results`; false when there is none.
-    fn read(&mut self, results: &mut VecDeque<Result<Document, ManifestError>>) -> bool {
-        if self.at >= self.text.len() {
-            return false;
-        }
-        if extension(&self.path) == Some("json") {
-            self.at = self.text.len();
-            for composed in json::read(&self.text) {
-                push(results, &self.path, &self.text, composed);
-            }
-            return true;
-        }
-        let (at, above) = (self.at, self.line - 1);
-        let mut reader = Composer::new(&self.text[at..]);
-        let Some(composed) = reader.next() else { return false };
-        match reader.position() {
-            Some((next, line)) => (self.at, self.line) = (at + next, above + line),
-            None => self.at = self.text.len(),
-        }
-        let composed = match composed {
-            Ok(mut composed) => {
-                composed.start += at;
-                composed.end += at;
-                composed.line += above;
-                composed.first_line += above;
-                composed.item_lines.iter_mut().for_each(|line| *line += above);
-                Ok(composed)
-            }
-            Err(mut error) => {
-                error.line += above;
-                Err(error)
-            }
-        };
-        push(results, &self.path, &self.text, composed);
-        true
-    }
-}
-
-fn push(
-    results: &mut VecDeque<Result<Document, ManifestError>>,
-    file: &Path,
-    text: &Arc<str>,
-    composed: Result<Composed, ComposeError>,
-) {
-    let syntax =
-        |line, column, message| ManifestError::Syntax { file: file.to_owned(), line, column, message };
-    let Composed { value, line, start, end, first_line, item_lines } = match composed {
-        Ok(composed) => composed,
-        Err(ComposeError { line, column, message }) => {
-            return results.push_back(Err(syntax(line, column, message)));
-        }
-    };
-    let document = |value, item| Document {
-        file: file.to_owned(),
-        line,
-        value,
-        origin: Origin { text: Arc::clone(text), start, end, first_line, item },
-    };
-    match value {
-        Value::Object(mut fields) if is_list(&fields) => {
-            let items = match fields.remove("items") {
-                Some(Value::Array(items)) => items,
-                None | Some(Value::Null) => Vec::new(),
-                Some(_) => {
-                    let place = document(Value::Null, None).locate("items");
-                    return results.push_back(Err(syntax(
-                        place.line,
-                        place.column,
-                        "the items of a List must be a sequence".into(),
-                    )));
-                }
-            };
-            for (index, item) in items.into_iter().enumerate() {
-                let mut item = document(item, Some(index));
-                item.line = item_lines.get(index).copied().unwrap_or(line);
-                results.push_back(if item.value.is_object() {
-                    Ok(item)
-                } else {
-                    let place = item.locate("");
-                    Err(syntax(place.line, place.column, NOT_AN_OBJECT.into()))
-                });
-            }
-        }
-        Value::Object(_) => results.push_back(Ok(document(value, None))),
-        _ => results.push_back(Err(syntax(line, 1, NOT_AN_OBJECT.into()))),
-    }
-}
-
-const NOT_AN_OBJECT: &str = "not a Kubernetes object: expected a mapping with apiVersion, kind and metadata";
-
-fn is_list(fields: &serde_json::Map<String, Value>) -> bool {
-    fields.get("kind").and_then(Value::as_str) == Some("List")
-        && fields.get("apiVersion").and_then(Value::as_str) == Some("v1")
 }
 
 fn walk(paths: Vec<PathBuf>, files: &mut Vec<PathBuf>, errors: &mut Vec<ManifestError>) {
@@ -285,11 +174,11 @@ fn exists(path: &Path) -> Result<(), ManifestError> {
 }
 
 /// Regular files only: reading a pipe or a device may never end.
-fn read(path: &Path) -> io::Result<String> {
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    fs::read_to_string(path)
+    fs::read(path)
 }
 
 /// The entries of a directory without hidden ones, sorted by name.

@@ -4,12 +4,16 @@
 //! an error found much later, at no cost for documents without errors. Only [`load`] does file I/O.
 
 mod compose;
+mod decode;
 mod document;
 mod emit;
 mod json;
+mod list;
 mod load;
 mod position;
+mod recognize;
 mod scalar;
+mod stream;
 
 pub use document::{Document, ManifestError};
 pub use emit::to_yaml;

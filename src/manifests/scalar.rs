@@ -18,6 +18,7 @@ pub(super) fn plain(text: &str) -> Result<Value, String> {
         b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' => word(text),
         b'.' => match text {
             ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" => return Err(not_json(text)),
+            _ if !underscores_separate_digits(text) => None,
             _ => text.replace('_', "").parse().ok().filter(|number: &f64| number.is_finite()).map(float),
         },
         b'+' | b'-' | b'0'..=b'9' => match text {
@@ -35,23 +36,61 @@ pub(super) fn tagged(suffix: &str, text: &str) -> Result<Value, String> {
     match suffix {
         "bool" => plain(text)?.as_bool().map(Value::Bool).ok_or_else(mismatch),
         "null" => plain(text).ok().filter(Value::is_null).ok_or_else(mismatch),
-        "int" => plain(text).ok().filter(|value| value.is_i64() || value.is_u64()).ok_or_else(mismatch),
+        "int" => integer(&text.replace('_', "")).ok_or_else(mismatch),
         "float" => plain(text).ok().filter(Value::is_number).ok_or_else(mismatch),
         "binary" => {
-            let packed: String = text.split_whitespace().collect();
+            let packed = text.replace(['\r', '\n'], "");
             let bytes = base64::engine::general_purpose::STANDARD.decode(packed).map_err(|_| mismatch())?;
             String::from_utf8(bytes).map(Value::String).map_err(|_| mismatch())
         }
+        "timestamp" if !text.starts_with(|letter: char| letter.is_ascii_digit()) => Err(mismatch()),
         _ => Ok(Value::String(text.to_owned())),
     }
 }
 
-/// A scalar as a key: JSON has string keys only.
-pub(super) fn key(value: &Value) -> Option<String> {
+/// YAML 1.1 has no escape `\/`, and no pairs of escapes for one character.
+pub(super) fn known_escapes(text: &str) -> Result<(), String> {
+    let mut rest = text;
+    while let Some((_, escape)) = rest.split_once('\\') {
+        if escape.starts_with('/') {
+            return Err("kubectl does not know the escape `\\/`; write `/`".to_owned());
+        }
+        let unit = escape.strip_prefix('u').and_then(|code| code.get(..4));
+        if unit.and_then(|code| u16::from_str_radix(code, 16).ok()).is_some_and(|unit| unit >> 11 == 0x1b) {
+            return Err(
+                "kubectl does not read surrogates such as \\ud83d in YAML; write the character itself"
+                    .to_owned(),
+            );
+        }
+        rest = escape.get(1..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// The first line of a block scalar says how far it is indented.
+pub(super) fn no_leading_tab(text: &str) -> Result<(), String> {
+    let lines = if text.starts_with(['|', '>']) { text.split_once('\n').unwrap_or_default().1 } else { text };
+    let mut lines = lines.split('\n').map(|line| line.trim_start_matches(' '));
+    let first = lines.find(|line| !line.trim_end_matches('\r').is_empty());
+    if first.is_some_and(|line| line.starts_with('\t')) {
+        return Err(
+            "the text begins with a tab; indent with spaces, or write the text in double quotes".to_owned()
+        );
+    }
+    Ok(())
+}
+
+/// A scalar as a key: JSON has string keys only. `plain` is its text if it is not quoted.
+///
+/// kubectl writes keys that are floats with the digits of a 32-bit float, so they are not accepted.
+pub(super) fn key(value: &Value, plain: Option<&str>) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(truth) => Some(truth.to_string()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) => {
+            let whole = integer(&plain?.replace('_', ""))?;
+            whole.is_i64().then(|| number.to_string())
+        }
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
@@ -78,6 +117,12 @@ fn number(text: &str) -> Option<Value> {
         return None;
     }
     digits.parse().ok().filter(|number: &f64| number.is_finite()).map(float)
+}
+
+/// As Go's `strconv.ParseFloat` wants it; in other numbers, YAML 1.1 drops underscores wherever they are.
+fn underscores_separate_digits(text: &str) -> bool {
+    let digit = |at: Option<usize>| at.and_then(|at| text.as_bytes().get(at)).is_some_and(u8::is_ascii_digit);
+    text.match_indices('_').all(|(at, _)| digit(at.checked_sub(1)) && digit(Some(at + 1)))
 }
 
 /// Go's `strconv.ParseInt(…, 0, 64)`: `0x`, `0o`, `0b`, and a leading zero means octal.
@@ -148,6 +193,7 @@ mod tests {
             ("1.5", json!(1.5)),
             (".5", json!(0.5)),
             (".1_0", json!(0.1)),
+            ("._1", json!("._1")),
             ("1e3", json!(1000)),
             ("1:30", json!("1:30")),
             ("2020-01-01", json!("2020-01-01")),
@@ -167,7 +213,7 @@ mod tests {
     fn tags_override_the_plain_form() {
         assert_eq!(tagged("str", "yes"), Ok(json!("yes")));
         assert_eq!(tagged("int", "010"), Ok(json!(8)));
-        assert_eq!(tagged("binary", "aGVs bG8="), Ok(json!("hello")));
+        assert_eq!(tagged("binary", "aGVs\nbG8=\n"), Ok(json!("hello")));
         assert!(tagged("int", "ten").is_err());
     }
 }

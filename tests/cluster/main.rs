@@ -26,3 +26,4 @@ mod program;
 mod short_lease;
 mod storm;
 mod story;
+mod streams;

@@ -356,6 +356,21 @@ fn r28_control_characters_are_stripped_before_sending() {
     assert_eq!(condition(&object(&output, "PostLink", "bad").unwrap(), "Linked").1, "LinkedByHand");
 }
 
+/// What `kubectl get -o yaml` prints: a list without the items' kind, with what the server of another object has set.
+#[test]
+fn exported_objects_are_created_as_new_ones() {
+    let list = "apiVersion: postlink.dev/v1alpha1\nkind: PostLinkList\nmetadata: {resourceVersion: '9'}\nitems:\n\
+        - metadata:\n    name: bad\n    uid: 0b9a3c5e-2f4d-4f0e-9d3a-6c1b8e7f5a42\n    resourceVersion: '812'\n    generation: 4\n    \
+        creationTimestamp: '2025-01-01T00:00:00Z'\n    managedFields: [{manager: kubectl, operation: Update, apiVersion: postlink.dev/v1alpha1}]\n  \
+        spec: {post: {url: 'https://a.example/b', id: b}, link: {}}\n  status: {observedGeneration: 4}\n";
+    let dir = tree(&[("tree/list.yaml", list)]);
+    let output = local(dir.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr_of(&output));
+    let post = object(&output, "PostLink", "bad").unwrap();
+    assert_eq!(condition(&post, "Linked").1, "LinkedByHand");
+    assert_ne!(post["metadata"]["uid"], "0b9a3c5e-2f4d-4f0e-9d3a-6c1b8e7f5a42");
+}
+
 /// A typo in the second commit deletes nothing: no tool prunes what it could not render.
 #[rstest]
 #[case::post(

@@ -12,5 +12,6 @@ mod readme;
 mod scenario_runner;
 mod scenarios;
 mod startup;
+mod streams;
 mod write_counts;
 mod write_log;

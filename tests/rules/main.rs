@@ -24,3 +24,5 @@ mod reasons;
 mod reasons_page;
 mod refusal;
 mod scene;
+mod schemas;
+mod simulated_instance_page;

@@ -1,6 +1,7 @@
 //! The specification of a simulated instance.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ pub struct SimulatedInstance {
 
 /// What an instance is and how it behaves. Usually read from JSON or YAML, with camelCase keys; an unknown key is an
 /// error.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an independent switch")]
 pub struct InstanceSpec {
@@ -29,8 +30,10 @@ pub struct InstanceSpec {
     /// False corresponds to the setting "Disable Social Engagement: Yes": social data is refused.
     #[serde(default = "yes")]
     pub accepts_social_data: bool,
-    /// Which record the automatic record creation rules create for a social activity.
+    /// Which record the automatic record creation rules create for a social activity: `Preferred` a row of the table
+    /// that the activity asks for, `None` no record, any other word always a row of the table with this logical name.
     #[serde(default)]
+    #[schemars(with = "String")]
     pub converts_to: ConvertsTo,
     /// Seconds, by the clock of the simulator, between the creation of an activity and of its record.
     #[serde(default)]
@@ -66,6 +69,7 @@ pub struct InstanceSpec {
     /// `TrialExpirationDate` in the discovery service. Absent: one day before the instance became `Expired`; null in
     /// any other state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub trial_expiration_date: Option<Timestamp>,
     /// Makes the instance broken: every request gets this response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,10 +84,11 @@ fn yes() -> bool {
 }
 
 /// An organization, as `organizations`, `RetrieveCurrentOrganization` and the discovery service show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Organization {
     /// Organization id. It identifies the data inside the simulator.
+    #[schemars(with = "String", extend("format" = "uuid"))]
     pub id: Uuid,
     /// The name that users see.
     pub name: String,
@@ -106,7 +111,7 @@ fn current_version() -> String {
 }
 
 /// How an instance responds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum InstanceState {
     /// Requests are answered normally.
     #[default]
@@ -155,7 +160,7 @@ impl From<ConvertsTo> for String {
 }
 
 /// Service protection limits of one instance, for all its callers together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Throttle {
     /// Requests in any 300 seconds. The default is the limit of Dataverse, 6000.
@@ -175,7 +180,7 @@ fn fifty_two() -> u32 {
 }
 
 /// A custom table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CustomTable {
     /// E.g. `new_complaint`.
@@ -193,12 +198,13 @@ pub struct CustomTable {
 }
 
 /// A row that exists from the start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExistingRecord {
     /// Logical name of the table.
     pub table: String,
     /// Primary key.
+    #[schemars(with = "String", extend("format" = "uuid"))]
     pub id: Uuid,
     /// Value of the primary name column, if the table has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,7 +212,7 @@ pub struct ExistingRecord {
 }
 
 /// How a broken instance responds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AnswersWith {
     /// 200 with a sign-in page, like a proxy or a parked domain.
     HtmlPage,
@@ -221,7 +227,7 @@ pub enum AnswersWith {
 }
 
 /// Something a user does inside Dynamics 365, beside the client under test.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UserAction {
     /// The `postid` of the social activities concerned.
@@ -232,7 +238,7 @@ pub struct UserAction {
 }
 
 /// The kinds of [`UserAction`]. None of them cascades, whatever [`InstanceSpec::cascade_delete`] says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum UserActionKind {
     /// Clears `regardingobjectid` of the activity.
     DissociateRecord,
