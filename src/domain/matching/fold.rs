@@ -1,0 +1,98 @@
+//! Folding: two texts that people take for the same have the same folded form.
+
+use caseless::Caseless;
+use unicode_normalization::UnicodeNormalization;
+
+/// Unicode case folding of the compatibility form (NFKC), so that `Straße` equals `STRASSE` and `ＡＢＣ` equals `abc`. What is
+/// not seen, skin tones and the shape of apostrophes do not count. A text does not say whether its `I` is Turkish, so
+/// `İ`, `I`, `ı` and `i` are one letter.
+pub(super) fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.chars().map(|c| plain(c.to_ascii_lowercase())).collect();
+    }
+    let mut folded = String::with_capacity(text.len());
+    for c in seen(text).nfkd().default_case_fold().map(plain) {
+        if c != DOT_ABOVE || !folded.ends_with('i') {
+            folded.push(c);
+        }
+    }
+    if unicode_normalization::is_nfc(&folded) { folded } else { folded.nfc().collect() }
+}
+
+/// What case folding makes of `İ` is an `i` with this.
+const DOT_ABOVE: char = '\u{307}';
+const JOINER: char = '\u{200d}';
+const BLACK_FLAG: char = '\u{1f3f4}';
+const TAGS: std::ops::RangeInclusive<char> = '\u{e0020}'..='\u{e007f}';
+
+/// The characters that are seen, and those that make an emoji: joiners between two symbols, and the tags of a flag.
+fn seen(text: &str) -> impl Iterator<Item = char> {
+    let mut last = None;
+    let mut joined = false;
+    text.chars()
+        .flat_map(move |c| {
+            let counts = if TAGS.contains(&c) {
+                last.is_some_and(|last| last == BLACK_FLAG || TAGS.contains(&last))
+            } else {
+                !is_unseen(c)
+            };
+            joined |= c == JOINER;
+            if !counts {
+                return [None, None];
+            }
+            let joiner = (joined && is_symbol(c) && last.is_some_and(is_symbol)).then_some(JOINER);
+            joined = false;
+            last = Some(c);
+            [joiner, Some(alone(c))]
+        })
+        .flatten()
+}
+
+/// Accents and lines of their own, which the compatibility form makes a space and a combining mark.
+fn alone(c: char) -> char {
+    match c {
+        '\u{b4}' | '\u{1ffd}' => '\'',
+        '\u{2017}' | '\u{203e}' | '\u{fe49}'..='\u{fe4c}' => '_',
+        _ => c,
+    }
+}
+
+/// Unicode's default ignorable characters, and skin tones.
+fn is_unseen(c: char) -> bool {
+    c > '\u{ac}'
+        && matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fff8}'
+                | '\u{1f3fb}'..='\u{1f3ff}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// Whether a joiner beside it makes an emoji. Beside a letter, it only changes how the letter is drawn.
+fn is_symbol(c: char) -> bool {
+    c > '\u{2000}' && !c.is_alphanumeric()
+}
+
+/// Apostrophes and quotation marks in their ASCII form, and `ı` as `i`.
+fn plain(c: char) -> char {
+    match c {
+        '`' | '‘' | '’' | '‛' | '′' | 'ʻ' | 'ʼ' | 'ʽ' | '՚' | '׳' => '\'',
+        '“' | '”' | '„' | '‟' | '״' => '"',
+        '‐' => '-',
+        'ı' => 'i',
+        _ => c,
+    }
+}
