@@ -93,10 +93,10 @@ fn stored_keywords_of_an_older_version_stay() {
 }
 
 /// The rules of the CRD for a keyword, read once: a CEL engine compiles their expressions for each keyword.
-struct Admission(Vec<(Regex, bool)>);
+pub struct Admission(Vec<(Regex, bool)>);
 
 impl Admission {
-    fn of_crd() -> Self {
+    pub fn of_crd() -> Self {
         let crd = crds::all().into_iter().find(|crd| crd.spec.names.kind == "AutomationRule").unwrap();
         let crd = serde_json::to_value(crd).unwrap();
         let keywords =
@@ -111,7 +111,7 @@ impl Admission {
         Self(rules.as_array().unwrap().iter().map(read).collect())
     }
 
-    fn admits(&self, keyword: &str) -> bool {
+    pub fn admits(&self, keyword: &str) -> bool {
         self.0.iter().all(|(pattern, wanted)| {
             pattern.is_match(if *wanted { keyword } else { keyword.trim() }) == *wanted
         })
@@ -122,8 +122,8 @@ impl Admission {
 #[test]
 fn single_characters_are_admitted_if_they_find_themselves() {
     let admission = Admission::of_crd();
-    // Beyond lie private and unassigned characters.
-    let all = ('\0'..'\u{32000}').chain('\u{e0000}'..'\u{e1000}').map(String::from);
+    // Beyond lie more Chinese characters, and private and unassigned ones.
+    let all = ('\0'..'\u{20000}').chain('\u{e0000}'..'\u{e1000}').map(String::from);
     let found: Vec<String> = all
         .filter(|c| admission.admits(c) != finds_itself(c))
         .map(|c| c.escape_unicode().to_string())
@@ -141,10 +141,10 @@ fn keyword() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
     #[test]
-    fn admitted_if_and_only_if_it_finds_itself(keywords in vec(keyword(), 2048)) {
+    fn admitted_if_and_only_if_it_finds_itself(keywords in vec(keyword(), 1024)) {
         let admission = Admission::of_crd();
         for keyword in keywords {
             prop_assert_eq!(admission.admits(&keyword), finds_itself(&keyword), "{:?}", keyword);

@@ -15,7 +15,7 @@ pub(super) struct Phrase {
 }
 
 impl Phrase {
-    /// `None` if the API server refuses the keyword today: it found nothing, or something else than its author expected.
+    /// `None` for a keyword that the API server refuses. A rule that was stored earlier may have one.
     pub(super) fn of(keyword: &str) -> Option<Self> {
         let keyword = keyword.trim();
         let closed = keyword.strip_suffix(STARS);
