@@ -4,23 +4,14 @@ use caseless::Caseless;
 use unicode_normalization::UnicodeNormalization;
 
 /// Unicode case folding of the compatibility form (NFKC), so that `Straße` equals `STRASSE` and `ＡＢＣ` equals `abc`. What is
-/// not seen, skin tones and the shape of apostrophes do not count. A text does not say whether its `I` is Turkish, so
-/// `İ`, `I`, `ı` and `i` are one letter.
+/// not seen, skin tones and the shape of apostrophes do not count.
 pub(super) fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.chars().map(|c| plain(c.to_ascii_lowercase())).collect();
     }
-    let mut folded = String::with_capacity(text.len());
-    for c in seen(text).nfkd().default_case_fold().map(plain) {
-        if c != DOT_ABOVE || !folded.ends_with('i') {
-            folded.push(c);
-        }
-    }
-    if unicode_normalization::is_nfc(&folded) { folded } else { folded.nfc().collect() }
+    seen(text).nfkd().default_case_fold().map(plain).nfc().collect()
 }
 
-/// What case folding makes of `İ` is an `i` with this.
-const DOT_ABOVE: char = '\u{307}';
 const JOINER: char = '\u{200d}';
 const BLACK_FLAG: char = '\u{1f3f4}';
 const TAGS: std::ops::RangeInclusive<char> = '\u{e0020}'..='\u{e007f}';
@@ -86,13 +77,12 @@ fn is_symbol(c: char) -> bool {
     c > '\u{2000}' && !c.is_alphanumeric()
 }
 
-/// Apostrophes and quotation marks in their ASCII form, and `ı` as `i`.
+/// Apostrophes and quotation marks in their ASCII form.
 fn plain(c: char) -> char {
     match c {
         '`' | '‘' | '’' | '‛' | '′' | 'ʻ' | 'ʼ' | 'ʽ' | '՚' | '׳' => '\'',
         '“' | '”' | '„' | '‟' | '״' => '"',
         '‐' => '-',
-        'ı' => 'i',
         _ => c,
     }
 }
