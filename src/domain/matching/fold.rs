@@ -19,7 +19,7 @@ const TAGS: std::ops::RangeInclusive<char> = '\u{e0020}'..='\u{e007f}';
 /// The characters that are seen, and those that make an emoji: joiners between two symbols, and the tags of a flag.
 fn seen(text: &str) -> impl Iterator<Item = char> {
     let mut last = None;
-    let mut joined = false;
+    let mut after_joiner = false;
     text.chars()
         .flat_map(move |c| {
             let counts = if TAGS.contains(&c) {
@@ -27,12 +27,12 @@ fn seen(text: &str) -> impl Iterator<Item = char> {
             } else {
                 !is_unseen(c)
             };
-            joined |= c == JOINER;
+            after_joiner |= c == JOINER;
             if !counts {
                 return [None, None];
             }
-            let joiner = (joined && is_symbol(c) && last.is_some_and(is_symbol)).then_some(JOINER);
-            joined = false;
+            let joiner = (after_joiner && is_symbol(c) && last.is_some_and(is_symbol)).then_some(JOINER);
+            after_joiner = false;
             last = Some(c);
             [joiner, Some(alone(c))]
         })
