@@ -79,48 +79,56 @@ fn yes() -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Match {
-    /// Sources, such as `Twitter`, `Reddit` or `Reviews`. Case-insensitive.
+    /// Sources, such as `Twitter`, `Reddit` or `Reviews`. Case-insensitive. A post without a source does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
     pub sources: Vec<String>,
-    /// Whole words or phrases in the title or content. Case-insensitive (Unicode).
+    /// Whole words or phrases in the title or content. Case-insensitive (Unicode). `late` also finds `#late`; `#late` finds
+    /// only that. A `*` at the end finds words that begin so: `refund*` finds `refunding`. A post without title and content
+    /// does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128), inner(length(min = 1, max = 256)))]
+    #[schemars(schema_with = "super::keywords::keywords_schema")]
     pub keywords: Vec<String>,
-    /// Two-letter language codes (ISO 639-1), such as `en` or `de`. Case-insensitive.
+    /// Words or phrases, written as in `keywords`, that the title and content must not have. A post without title and
+    /// content has none of them, so it matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::keywords::keywords_schema")]
+    pub exclude_keywords: Vec<String>,
+    /// Languages (BCP 47), such as `en`, `pt-BR` or `zh-Hant`. `en` also matches `en-GB`; `en-GB` does not match `en`.
+    /// Case-insensitive. A post without a language does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 2, max = 35)))]
     pub languages: Vec<String>,
-    /// Sentiments.
+    /// Sentiments. A post without a sentiment does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
     pub sentiments: Vec<Sentiment>,
-    /// Range of the post's reach, inclusive.
+    /// Range of the post's reach, inclusive. A post without a reach does not match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reach: Option<Reach>,
-    /// Countries or regions. Case-insensitive.
+    /// Countries or regions. Case-insensitive. A post without a location does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
     pub locations: Vec<String>,
-    /// Names or handles of authors. Case-insensitive.
+    /// Names or handles of authors. Case-insensitive. A post without an author does not match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authors: Option<IncludeExclude>,
-    /// Tags of authors. Case-insensitive.
+    /// Tags of authors. Case-insensitive. A post whose author has no tags does not match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author_tags: Option<IncludeExclude>,
-    /// Types of posts.
+    /// Types of posts. A post without a type does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
     pub post_types: Vec<PostType>,
-    /// Whether the owner of the page or a visitor wrote the post.
+    /// Whether the owner of the page or a visitor wrote the post. A post without a contributor does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2))]
     pub contributors: Vec<Contributor>,
-    /// Detected intentions of the author.
+    /// Detected intentions of the author. A post without intentions does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
     pub intentions: Vec<Intention>,
-    /// Search topics that found the post. Case-insensitive.
+    /// Search topics that found the post. Case-insensitive. A post without search topics does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
     pub search_topics: Vec<String>,

@@ -5,6 +5,7 @@ pub mod conditions;
 pub mod connection;
 pub mod crds;
 pub mod difference;
+mod keywords;
 pub mod names;
 pub mod post_link;
 pub mod reasons;
@@ -18,6 +19,7 @@ pub use connection::{
     ActiveRule, ConnectionRef, ConnectionState, Credentials, DynamicsConnection, DynamicsConnectionSpec,
     DynamicsConnectionStatus, Interval, MetadataStatus, Organization, SecretRef, WorkloadIdentity,
 };
+pub use keywords::{DASHES, STARS, UNSEARCHABLE};
 pub use post_link::{
     Author, Contributor, Intent, Intention, LinkRequest, LinkState, LinkedBy, ObjectRef, Post, PostLink,
     PostLinkSpec, PostLinkStatus, PostType, Record, RemovalCause, RemovedLink, Sentiment,

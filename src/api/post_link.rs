@@ -98,7 +98,7 @@ pub struct Post {
     /// Time of publication, such as `2025-12-18T07:41:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_at: Option<Time>,
-    /// Two-letter language code (ISO 639-1), such as `en` or `de`.
+    /// Language (BCP 47), such as `en`, `pt-BR` or `zh-Hant`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 35))]
     pub language: Option<String>,

@@ -18,6 +18,8 @@ mod link_rules;
 mod link_table;
 mod lint;
 mod matching;
+mod matching_keywords;
+mod matching_page;
 mod operations_page;
 mod promql;
 mod reasons;

@@ -8,7 +8,7 @@ use rstest::rstest;
 use serde_json::{Value, from_value, json};
 
 /// Whether these filters match this post; both as JSON.
-fn matches(filters: &Value, post: &Value) -> bool {
+pub fn matches(filters: &Value, post: &Value) -> bool {
     let mut whole = json!({"url": "https://social.example/1", "id": "1"});
     whole.as_object_mut().unwrap().extend(post.as_object().unwrap().clone());
     let filters: Match = from_value(filters.clone()).unwrap();
@@ -20,6 +20,7 @@ fn matches(filters: &Value, post: &Value) -> bool {
 #[rstest]
 #[case::sources(json!({"sources": ["Twitter", "Reddit"]}), json!({"source": "reddit"}), json!({"source": "News"}))]
 #[case::languages(json!({"languages": ["en", "de"]}), json!({"language": "DE"}), json!({"language": "fr"}))]
+#[case::language_range(json!({"languages": ["en", "zh-Hant"]}), json!({"language": "ZH_hant_TW"}), json!({"language": "zh-Hans"}))]
 #[case::sentiments(json!({"sentiments": ["Negative", "Neutral"]}), json!({"sentiment": "Neutral"}), json!({"sentiment": "Positive"}))]
 #[case::reach(json!({"reach": {"min": 10, "max": 20}}), json!({"reach": 10}), json!({"reach": 21}))]
 #[case::reach_max(json!({"reach": {"min": 10, "max": 20}}), json!({"reach": 20}), json!({"reach": 9}))]
@@ -120,6 +121,30 @@ fn keywords(#[case] keyword: &str, #[case] text: &str, #[case] found: bool) {
     assert_eq!(matches(&filters, &json!({"title": text})), found, "in the title");
     let either = json!({"keywords": ["zzz", keyword]});
     assert_eq!(matches(&either, &json!({"content": text})), found, "any keyword will do");
+}
+
+/// Unlike `exclude`, it does not need the field: a post without text has none of the words.
+#[test]
+fn excluded_keywords() {
+    let filters = json!({"excludeKeywords": ["giveaway", "gift card*"]});
+    for post in [json!({}), json!({"content": "broken"}), json!({"title": "a gift", "content": "card game"})]
+    {
+        assert!(matches(&filters, &post), "{post}");
+    }
+    for post in [json!({"title": "Giveaway!"}), json!({"title": "x", "content": "two gift cards"})] {
+        assert!(!matches(&filters, &post), "{post}");
+    }
+    let both = json!({"keywords": ["kettle"], "excludeKeywords": ["giveaway"]});
+    assert!(matches(&both, &json!({"content": "my kettle is broken"})));
+    assert!(!matches(&both, &json!({"title": "giveaway", "content": "win a kettle"})));
+    assert!(!matches(&both, &json!({})), "keywords need a text");
+}
+
+/// A rule that is stored with them has a filter, and it does not match everything.
+#[test]
+fn keywords_that_find_nothing_match_nothing() {
+    assert!(!matches(&json!({"keywords": ["!!!"]}), &json!({"content": "what!!!"})));
+    assert!(matches(&json!({"keywords": ["!!!", "what"]}), &json!({"content": "what!!!"})));
 }
 
 #[test]

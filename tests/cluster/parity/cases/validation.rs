@@ -115,6 +115,16 @@ pub const CASES: &[Case] = &[
          POST rules rule s + {spec: {link: {recordType: Lead}}}",
     ),
     (
+        "keywords that cannot find anything are refused",
+        "POST rules rule a + {spec: {match: {keywords: [late, '!!!', '#', ' ', \"\\ufe0f\", '＃ ・ 。', '🏽']}}}
+         POST rules rule a + {spec: {match: {keywords: ['-late', ' – late', '−5', '－late']}}}
+         POST rules rule a + {spec: {match: {keywords: ['*', '*late', 're*fund', 'late *', 'late**', \"la*\\nte\"]}}}
+         POST rules rule a + {spec: {match: {excludeKeywords: ['!!!', '-late', 're*fund']}}}
+         POST rules rule a + {spec: {match: {keywords: ['late*', ' late ', 'late＊ ', e-mail, C++, .NET, '50%', '😡', 退款, כסף, ไทย]}}}
+         POST rules rule b + {spec: {match: {excludeKeywords: ['#ad', 'give*']}}}
+         POST rules rule c + {spec: {match: {keywords: [<'a keyword of many words that is looked up in every post*', *128>]}}}",
+    ),
+    (
         "a link is validated",
         "POST links link a + {spec: {post: null}}
          POST links link a + {spec: {post: {id: null}}}

@@ -1,0 +1,149 @@
+//! What a keyword may be: the characters that stand between words, and the rules that the API server checks.
+
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+
+/// Characters that no keyword can find: spaces, controls, punctuation, the ASCII signs, and what is not seen or does not
+/// count, such as soft hyphens and skin tones. Sorted ranges, first and last character. All others are searchable. The list
+/// does not use Unicode's categories, because API servers know different versions of them.
+pub const UNSEARCHABLE: [(char, char); 72] = [
+    ('\0', '/'),
+    (':', '@'),
+    ('[', '`'),
+    ('{', '\u{a1}'),
+    ('\u{a7}', '\u{a7}'),
+    ('\u{ab}', '\u{ab}'),
+    ('\u{ad}', '\u{ad}'),
+    ('\u{b4}', '\u{b4}'),
+    ('\u{b6}', '\u{b7}'),
+    ('\u{bb}', '\u{bb}'),
+    ('\u{bf}', '\u{bf}'),
+    ('\u{2bb}', '\u{2bd}'),
+    ('\u{34f}', '\u{34f}'),
+    // Greek and Armenian.
+    ('\u{37e}', '\u{37e}'),
+    ('\u{387}', '\u{387}'),
+    ('\u{55a}', '\u{55f}'),
+    ('\u{589}', '\u{58a}'),
+    // Hebrew and Arabic.
+    ('\u{5be}', '\u{5be}'),
+    ('\u{5c0}', '\u{5c0}'),
+    ('\u{5c3}', '\u{5c3}'),
+    ('\u{5f3}', '\u{5f4}'),
+    ('\u{60c}', '\u{60d}'),
+    ('\u{61b}', '\u{61f}'),
+    ('\u{66a}', '\u{66d}'),
+    ('\u{6d4}', '\u{6d4}'),
+    // South and Southeast Asia.
+    ('\u{964}', '\u{965}'),
+    ('\u{970}', '\u{970}'),
+    ('\u{df4}', '\u{df4}'),
+    ('\u{e4f}', '\u{e4f}'),
+    ('\u{e5a}', '\u{e5b}'),
+    ('\u{f0b}', '\u{f12}'),
+    ('\u{104a}', '\u{104f}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{1361}', '\u{1368}'),
+    ('\u{1680}', '\u{1680}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{17d4}', '\u{17d6}'),
+    ('\u{17d8}', '\u{17da}'),
+    ('\u{1800}', '\u{180f}'),
+    // Accents of their own, and general punctuation.
+    ('\u{1fef}', '\u{1fef}'),
+    ('\u{1ffd}', '\u{1ffd}'),
+    ('\u{2000}', '\u{206f}'),
+    ('\u{207a}', '\u{207e}'),
+    ('\u{208a}', '\u{208e}'),
+    ('\u{2212}', '\u{2212}'),
+    ('\u{2308}', '\u{230b}'),
+    ('\u{2329}', '\u{232a}'),
+    ('\u{2768}', '\u{2775}'),
+    ('\u{27e6}', '\u{27ef}'),
+    ('\u{2983}', '\u{2998}'),
+    ('\u{2a74}', '\u{2a76}'),
+    ('\u{2e00}', '\u{2e7f}'),
+    // Chinese, Japanese and Korean.
+    ('\u{3000}', '\u{3003}'),
+    ('\u{3008}', '\u{3011}'),
+    ('\u{3014}', '\u{301f}'),
+    ('\u{3030}', '\u{3030}'),
+    ('\u{303d}', '\u{303d}'),
+    ('\u{30a0}', '\u{30a0}'),
+    ('\u{30fb}', '\u{30fb}'),
+    ('\u{3164}', '\u{3164}'),
+    // Other forms of the above, and selectors.
+    ('\u{fb29}', '\u{fb29}'),
+    ('\u{fd3e}', '\u{fd3f}'),
+    ('\u{fe00}', '\u{fe19}'),
+    ('\u{fe30}', '\u{fe6b}'),
+    ('\u{feff}', '\u{ff0f}'),
+    ('\u{ff1a}', '\u{ff20}'),
+    ('\u{ff3b}', '\u{ff40}'),
+    ('\u{ff5b}', '\u{ff65}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fff8}'),
+    ('\u{1f3fb}', '\u{1f3ff}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+/// What makes the last word of a keyword the beginning of a word.
+pub const STARS: [char; 2] = ['*', '＊'];
+
+/// What a keyword must not start with: elsewhere it excludes a word.
+pub const DASHES: [char; 9] = ['-', '‐', '‑', '‒', '–', '—', '−', '﹣', '－'];
+
+/// Unicode's white space. `\s` is ASCII in one engine and Unicode in another.
+const SPACES: [(char, char); 10] = [
+    ('\t', '\r'),
+    (' ', ' '),
+    ('\u{85}', '\u{85}'),
+    ('\u{a0}', '\u{a0}'),
+    ('\u{1680}', '\u{1680}'),
+    ('\u{2000}', '\u{200a}'),
+    ('\u{2028}', '\u{2029}'),
+    ('\u{202f}', '\u{202f}'),
+    ('\u{205f}', '\u{205f}'),
+    ('\u{3000}', '\u{3000}'),
+];
+
+/// A list of keywords. What the API server admits is exactly what the domain can use.
+pub(super) fn keywords_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let unsearchable = class(UNSEARCHABLE);
+    let stars = class(STARS.map(|c| (c, c)));
+    let dashes = class(DASHES.map(|c| (c, c)));
+    let spaces = class(SPACES);
+    let Value::Object(map) = json!({
+        "type": "array", "maxItems": 128,
+        "items": {
+            "type": "string", "minLength": 1, "maxLength": 256,
+            "x-kubernetes-validations": [{
+                "rule": format!("self.matches(r'[^{unsearchable}]')"),
+                "message": "a keyword needs a letter, a digit or a symbol such as an emoji; punctuation and signs such as # \
+                            or % alone match nothing",
+            }, {
+                "rule": format!("!self.trim().matches(r'^[{dashes}]')"),
+                "message": "a keyword must not start with -; to exclude posts that have a word, list the word, without -, \
+                            under excludeKeywords",
+            }, {
+                "rule": format!(r"!self.trim().matches(r'(?s)[{stars}].|[{spaces}][{stars}]$')"),
+                "message": "a keyword may have one *, at its end and directly after the beginning of a word, such as refund*",
+            }],
+        },
+    }) else {
+        return schemars::Schema::from(Map::new());
+    };
+    schemars::Schema::from(map)
+}
+
+/// The inside of a character class.
+fn class(ranges: impl IntoIterator<Item = (char, char)>) -> String {
+    let mut class = String::new();
+    for (first, last) in ranges {
+        let _ = write!(class, r"\x{{{:X}}}", u32::from(first));
+        if first != last {
+            let _ = write!(class, r"-\x{{{:X}}}", u32::from(last));
+        }
+    }
+    class
+}
