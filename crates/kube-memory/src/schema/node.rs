@@ -106,6 +106,9 @@ impl Node {
             _ => ListType::Atomic,
         };
         let format = schema.get("format").and_then(Value::as_str);
+        if let Some(name) = format.filter(|name| Format::is_missing(name, kind)) {
+            return Err(SchemaError::Format { place: place.to_owned(), format: name.to_owned() });
+        }
         let mut node = Self {
             kind,
             int_or_string,
