@@ -4,6 +4,7 @@ pub mod automation_rule;
 pub mod conditions;
 pub mod connection;
 pub mod crds;
+mod decode;
 pub mod difference;
 pub mod names;
 pub mod post_link;

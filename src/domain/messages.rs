@@ -107,7 +107,7 @@ pub fn inactive() -> String {
 pub fn rule_waits(reason: Reason, connection: &str, record_type: Option<&str>) -> String {
     match reason {
         Reason::ConnectionNotFound => format!(
-            "Connection {connection} does not exist in this namespace. Create the connection, or correct spec.connectionRef; the rule then becomes active automatically."
+            "Connection {connection} does not exist in this namespace, and a rule cannot use those of other namespaces. Create the connection, or correct spec.connectionRef; the rule then becomes active automatically."
         ),
         Reason::ConnectionTerminating => format!(
             "Connection {connection} is being deleted and accepts no new rules. Change spec.connectionRef, or apply the connection again after the deletion."
@@ -352,7 +352,7 @@ pub fn link_waits(reason: Reason, connection: Option<&str>, record_type: Option<
     match reason {
         Reason::NoDefaultConnection => "spec.link names no connection, and this namespace has no default connection. Set spec.link.connectionRef, or set spec.default to true on a connection.".to_owned(),
         Reason::ConnectionNotFound => format!(
-            "Connection {connection} does not exist in this namespace. Create the connection, or set spec.link.connectionRef to another one; the post is then linked automatically."
+            "Connection {connection} does not exist in this namespace, and a link cannot use those of other namespaces. Create the connection, or set spec.link.connectionRef to another one; the post is then linked automatically."
         ),
         Reason::ConnectionDisabled => format!(
             "Connection {connection} is disabled. Set its spec.enabled to true to link the post."

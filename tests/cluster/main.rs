@@ -16,6 +16,8 @@ mod in_flight;
 mod kills;
 mod many_links;
 mod missing_prerequisites;
+#[path = "../mistakes.rs"]
+mod mistakes;
 mod operations;
 mod oracle;
 mod parity;

@@ -173,7 +173,7 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
 )]
 #[case::bound(
     &format!("{POST}spec:\n  post:\n    url: https://a.example/b\n    id: b\n    reach: 101\n"),
-    "not-good.yaml:9:5: postlink/bad: spec.post.reach: Invalid value: 101: spec.post.reach in body should be less than or equal to 100"
+    "not-good.yaml:9:5: postlink/bad: spec.post.reach: Invalid value: 101: must be from 0 to 100: reach is a score, not a number of followers"
 )]
 #[case::wrong_type(
     &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: 7}}\n"),
@@ -197,19 +197,43 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
 )]
 #[case::address_with_a_path(
     "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: bad}\nspec:\n  instanceUrl: https://contoso.crm.dynamics.com/main.aspx\n  credentials: {secretRef: {name: contoso}}\n",
-    "; write the address without a path, such as https://contoso.crm.dynamics.com"
+    "must be the address of the instance, with https:// and without a path, such as https://contoso.crm.dynamics.com"
 )]
 #[case::display_name_of_a_table(
     "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: bad}\nspec:\n  instanceUrl: https://contoso.crm.dynamics.com\n  recordTypes: [Case]\n  credentials: {secretRef: {name: contoso}}\n",
-    "; write the logical name of the table in lower case, such as incident for Case"
+    "must be the logical name of a table, in lowercase and singular, such as incident (Case) or lead (Lead)"
 )]
 #[case::date_without_time(
     "apiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: bad}\nspec:\n  connectionRef: {name: contoso}\n  since: 2025-12-01\n",
-    "must be of type date-time: \"2025-12-01\"; write a date and time, such as \"2025-12-01T00:00:00Z\""
+    "spec.since: Invalid value: \"2025-12-01\": must be a date and time with a time zone, such as 2025-12-01T00:00:00Z"
 )]
 #[case::word_as_boolean(
     "apiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: bad}\nspec:\n  connectionRef: {name: contoso}\n  active: 'no'\n",
     "; write true or false, without quotes"
+)]
+#[case::duration_in_words(
+    "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: bad}\nspec:\n  instanceUrl: https://contoso.crm.dynamics.com\n  probe:\n    interval: 5 minutes\n  credentials: {secretRef: {name: contoso}}\n",
+    "not-good.yaml:7:5: dynamicsconnection/bad: spec.probe.interval: Invalid value: \"5 minutes\": must be a duration in hours, minutes and seconds, such as 24h, 90m or 1h30m"
+)]
+#[case::word_as_language(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b, language: no}}\n"),
+    "must be of type string: \"boolean\"; put it in quotes"
+)]
+#[case::number_as_id(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: 12345}}\n"),
+    "must be of type string: \"integer\"; put it in quotes"
+)]
+#[case::followers_as_reach(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b, reach: '12,500'}}\n"),
+    "must be of type integer: \"string\"; write a whole number, without quotes or separators"
+)]
+#[case::template_of_a_document(
+    "{{- if .Values.enabled }}\napiVersion: postlink.dev/v1alpha1\nkind: PostLink\n{{- end }}\n",
+    "if this is a Helm template, render it first: helm template"
+)]
+#[case::template_of_a_value(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b, publishedAt: '{{{{ .Values.at }}}}'}}\n"),
+    "Invalid value: \"{{ .Values.at }}\": must be a date and time with a time zone, such as 2025-12-01T00:00:00Z"
 )]
 #[case::second_of_a_name(
     "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: good}\nspec: {post: {url: 'https://a.example/b', id: b}}\n",
@@ -246,6 +270,38 @@ fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: 
     for line in lines {
         assert!(line.starts_with("error: tree/"), "no place: {line}");
         assert!(!line.contains("12345678"), "a value of a secret: {line}");
+    }
+    all_else_went_on(&output);
+}
+
+/// A value of the wrong type anywhere in a post: the error names the field and no text of the post, and nothing of the
+/// machinery that found it.
+#[rstest]
+#[case("content: {text: canary-7f3a9}")]
+#[case("content: [canary-7f3a9]")]
+#[case("title: [{a: canary-7f3a9}]")]
+#[case("author: canary-7f3a9")]
+#[case("author: [canary-7f3a9]")]
+#[case("author: {tags: canary-7f3a9}")]
+#[case("author: {tags: {a: canary-7f3a9}}")]
+#[case("author: {name: {a: canary-7f3a9}}")]
+#[case("searchTopics: canary-7f3a9")]
+#[case("searchTopics: [{a: canary-7f3a9}]")]
+#[case("reach: canary-7f3a9, content: canary-7f3a9")]
+#[case("publishedAt: 5, content: canary-7f3a9")]
+#[case("reach: 12500, title: canary-7f3a9, content: canary-7f3a9")]
+#[case("nope: canary-7f3a9, content: canary-7f3a9")]
+#[case("id: [], content: canary-7f3a9")]
+fn no_text_of_a_post_is_printed(#[case] fields: &str) {
+    let id = if fields.starts_with("id:") { "" } else { "id: b, " };
+    let bad = format!("{POST}spec:\n  post: {{url: 'https://a.example/b', {id}{fields}}}\n");
+    let dir = tree(&[("tree/not-good.yaml", &bad)]);
+    let output = local(dir.path());
+    let stderr = stderr_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("postlink/bad: spec.post."), "{stderr}");
+    for word in ["protobuf", "map[", "interface", "&{", "struct ", "i32", "serde", "Option<", "untagged"] {
+        assert!(!stderr.contains(word), "{word} in {stderr}");
     }
     all_else_went_on(&output);
 }

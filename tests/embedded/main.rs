@@ -5,6 +5,8 @@ mod contoso;
 mod controller;
 mod history;
 mod manifests;
+#[path = "../mistakes.rs"]
+mod mistakes;
 mod policies;
 #[path = "../program.rs"]
 mod program;
@@ -12,5 +14,6 @@ mod readme;
 mod scenario_runner;
 mod scenarios;
 mod startup;
+mod validation;
 mod write_counts;
 mod write_log;

@@ -201,7 +201,7 @@ fn pattern(schema: &Value, place: &str) -> Result<Option<(String, Regex)>, Schem
 }
 
 /// Go's `\d`, `\w`, `\s` and `\b` are ASCII. Rust's cover Unicode and would accept values that the server rejects.
-fn as_go_reads(pattern: &str) -> String {
+pub(crate) fn as_go_reads(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut characters = pattern.chars();
     while let Some(character) = characters.next() {
