@@ -1,7 +1,8 @@
 //! What the API server admits and in which words it refuses, and that the controller can decode all that is admitted.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-use crate::mistakes::{differences, set, smallest};
+use crate::bad_input::{POST, all_else_went_on, local, stderr_of, tree};
+use crate::mistakes::{differences, lenient, set, smallest};
 use http::Request;
 use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -13,6 +14,7 @@ use postlink::domain::connection::interval;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
+use rstest::rstest;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -327,25 +329,6 @@ fn put(object: &mut Value, place: &str, value: Value) {
     }
 }
 
-/// The schema of a kind as it was before: without rules, patterns and bounds.
-fn lenient() -> Vec<CustomResourceDefinition> {
-    fn strip(schema: &mut Value) {
-        if let Value::Object(fields) = schema {
-            for keyword in ["x-kubernetes-validations", "pattern", "format", "maxLength", "minLength"] {
-                if fields.get(keyword).is_some_and(|it| !it.is_object()) {
-                    fields.remove(keyword);
-                }
-            }
-            fields.values_mut().for_each(strip);
-        }
-    }
-    let mut all: Vec<Value> = crds::all().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
-    for crd in &mut all {
-        strip(&mut crd["spec"]["versions"][0]["schema"]);
-    }
-    all.into_iter().map(|crd| serde_json::from_value(crd).unwrap()).collect()
-}
-
 /// Objects from before a rule can be labeled, get a status and be repaired.
 #[tokio::test]
 async fn stored_objects_may_stay_as_they_are() {
@@ -401,4 +384,36 @@ fn an_instance_url_has_one_spelling() {
     set(&mut object, "spec.instanceUrl", json!("https://contoso.crm.dynamics.com:4430"));
     let connection: DynamicsConnection = serde_json::from_value(object).unwrap();
     assert_eq!(connection.spec.instance_url, "https://contoso.crm.dynamics.com:4430");
+}
+
+/// A value of the wrong type anywhere in a post: the error names the field and no text of the post, and nothing of the
+/// machinery that found it.
+#[rstest]
+#[case("content: {text: canary-7f3a9}")]
+#[case("content: [canary-7f3a9]")]
+#[case("title: [{a: canary-7f3a9}]")]
+#[case("author: canary-7f3a9")]
+#[case("author: [canary-7f3a9]")]
+#[case("author: {tags: canary-7f3a9}")]
+#[case("author: {tags: {a: canary-7f3a9}}")]
+#[case("author: {name: {a: canary-7f3a9}}")]
+#[case("searchTopics: canary-7f3a9")]
+#[case("searchTopics: [{a: canary-7f3a9}]")]
+#[case("reach: canary-7f3a9, content: canary-7f3a9")]
+#[case("publishedAt: 5, content: canary-7f3a9")]
+#[case("reach: 12500, title: canary-7f3a9, content: canary-7f3a9")]
+#[case("nope: canary-7f3a9, content: canary-7f3a9")]
+#[case("id: [], content: canary-7f3a9")]
+fn no_text_of_a_post_is_printed(#[case] fields: &str) {
+    let id = if fields.starts_with("id:") { "" } else { "id: b, " };
+    let bad = format!("{POST}spec:\n  post: {{url: 'https://a.example/b', {id}{fields}}}\n");
+    let dir = tree(&[("tree/not-good.yaml", &bad)]);
+    let output = local(dir.path());
+    let stderr = stderr_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("postlink/bad: spec.post."), "{stderr}");
+    for word in ["protobuf", "map[", "interface", "&{", "struct ", "i32", "serde", "Option<", "untagged"] {
+        assert!(!stderr.contains(word), "{word} in {stderr}");
+    }
+    all_else_went_on(&output);
 }

@@ -98,6 +98,7 @@ const UUIDS: &[&str] = &[
     "0f8fad5bd9cb469fa16570867728950e",
     "0f8fad5b-d9cb469fa165-70867728950e",
     "0f8fad5b-d9cb-369f-a165-70867728950e",
+    "0f8fad5b-d9cb-569f-a165-70867728950e",
     "0f8fad5b-d9cb-569f-2165-70867728950e",
     "{0f8fad5b-d9cb-469f-a165-70867728950e}",
     "urn:uuid:0f8fad5b-d9cb-469f-a165-70867728950e",

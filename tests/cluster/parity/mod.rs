@@ -6,6 +6,7 @@ mod discovery;
 mod formats;
 mod known;
 mod normal;
+mod ratcheting;
 mod sides;
 mod steps;
 
