@@ -102,8 +102,6 @@ pub const LINK: &[Mistake] = &[
     ("spec.post.publishedAt", "9999-12-31T23:59:59-23:59", "must be before the year 9999"),
     ("spec.post.reach", "12500", REACH),
     ("spec.post.reach", "-1", REACH),
-    // A rule reads no floating-point number as an integer. kubectl and `postlink local` send 1.
-    ("spec.post.reach", "1.0", REACH),
     ("spec.post.reach", "12,500", "spec.post.reach in body must be of type integer: \"string\""),
     ("spec.post.language", "n", "must be a two-letter language code, such as en or de"),
     ("spec.post.language", "false", "spec.post.language in body must be of type string: \"boolean\""),
