@@ -319,7 +319,7 @@ pub fn link_elsewhere() -> String {
 /// `too_old`, if a rule matches: why it does not apply.
 pub fn not_requested(too_old: Option<&str>) -> String {
     match too_old {
-        None => "No link is requested: spec.link is not set, and no active rule matches the post. To link it by hand, set spec.link; the value {} links it through the default connection.".to_owned(),
+        None => "No link is requested: spec.link is not set, and no active rule matches the post. To link it by hand, set spec.link; without a value, it counts as not set.".to_owned(),
         Some(why) => format!("No link is requested: spec.link is not set, and {why}"),
     }
 }
