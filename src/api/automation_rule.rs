@@ -65,6 +65,7 @@ pub struct AutomationRuleSpec {
     /// PostLinks were created. If absent, only posts whose PostLinks were created at most ten minutes before the rule became
     /// active, or later, are linked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::date_time_schema")]
     pub since: Option<Time>,
     /// What is created in the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,11 +141,11 @@ pub struct Match {
 pub struct Reach {
     /// Lowest reach that matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
+    #[schemars(schema_with = "super::schemas::reach_schema")]
     pub min: Option<i32>,
     /// Highest reach that matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
+    #[schemars(schema_with = "super::schemas::reach_schema")]
     pub max: Option<i32>,
 }
 
@@ -166,8 +167,8 @@ pub struct IncludeExclude {
 #[serde(rename_all = "camelCase")]
 pub struct RuleLink {
     /// Logical name of the table of the record, such as `incident` (Case). Defaults to the first record type of the connection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "super::schemas::table_name_schema")]
+    #[serde(default, deserialize_with = "super::decode::non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::optional_table_name_schema")]
     pub record_type: Option<String>,
     /// Notes for the record, added to the social activity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,6 +199,7 @@ pub struct AutomationRuleStatus {
     /// Time at which the rule was activated: its creation time if it was created active, otherwise the time at which the
     /// activation was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::status_time_schema")]
     pub active_from: Option<Time>,
     /// Value of the last handled annotation `postlink.dev/reconcile-requested-at` or `reconcile.fluxcd.io/requestedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -21,6 +21,7 @@ pub struct Condition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Time at which `status` last changed.
+    #[schemars(schema_with = "super::schemas::status_time_schema")]
     pub last_transition_time: Time,
     /// Machine-readable reason, in CamelCase.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z][A-Za-z0-9]*$"))]

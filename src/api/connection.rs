@@ -45,12 +45,12 @@ pub const MAX_ACTIVE_RULES: usize = 1000;
 pub struct DynamicsConnectionSpec {
     /// Address of the instance without a path, such as `https://contoso.crm.dynamics.com`. It cannot be changed: for another
     /// address, delete this connection and create a new one. If that leads to the same organization, the links are restored.
-    #[schemars(length(min = 9, max = 253), regex(pattern = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$"))]
-    #[x_kube(validation = ("self == oldSelf", "instanceUrl is immutable; create a new connection instead"))]
+    #[serde(deserialize_with = "super::decode::instance_url")]
+    #[schemars(schema_with = "super::schemas::instance_url_schema")]
     pub instance_url: String,
     /// Display name. Defaults to the organization's own name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 160))]
+    #[serde(default, deserialize_with = "super::decode::non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 160))]
     pub display_name: Option<String>,
     /// Whether new links can be created. If false, existing links are kept and nothing changes in the instance. Defaults to true.
     #[serde(default = "yes")]
@@ -61,21 +61,18 @@ pub struct DynamicsConnectionSpec {
     /// Tables that new links can use, by logical name. A link that names no table uses the first. Defaults to `incident`
     /// (cases) and `lead`.
     #[serde(default = "default_record_types")]
-    #[schemars(
-        length(min = 1, max = 64),
-        inner(length(min = 1, max = 128), regex(pattern = r"^[a-z_][a-z0-9_]*$"))
-    )]
+    #[schemars(schema_with = "super::schemas::table_names_schema")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub record_types: Vec<String>,
     /// How to sign in to the instance. Exactly one field must be set.
     pub credentials: Credentials,
     /// How often Postlink reads again which of the tables in `recordTypes` exist in the instance. Defaults to 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('15m')", "interval must be at least 15m"))]
+    #[x_kube(validation = Rule::new(super::schemas::at_least("15m")).message("interval must be at least 15m"))]
     pub refresh: Option<Interval>,
     /// How often the health of the instance and the records of its links are checked. Defaults to 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('30s')", "interval must be at least 30s"))]
+    #[x_kube(validation = Rule::new(super::schemas::at_least("30s")).message("interval must be at least 30s"))]
     pub probe: Option<Interval>,
     /// Maximum number of new links per second. If absent, only the limits of the instance apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,8 +129,8 @@ pub struct WorkloadIdentity {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct Interval {
     /// Duration in hours, minutes and seconds, such as `24h` or `1h30m`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32), regex(pattern = r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$"))]
+    #[serde(default, deserialize_with = "super::decode::non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::duration_schema")]
     pub interval: Option<String>,
 }
 
@@ -180,6 +177,7 @@ pub struct DynamicsConnectionStatus {
     pub organization: Option<Organization>,
     /// Time at which the instance was first reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::status_time_schema")]
     pub connected_on: Option<Time>,
     /// What Postlink last read about the tables of the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -247,6 +245,7 @@ pub struct Organization {
 pub struct MetadataStatus {
     /// Time of the last refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::status_time_schema")]
     pub refreshed_at: Option<Time>,
     /// Record types in effect: those of `spec.recordTypes` that the instance has been seen to have, and those that an active
     /// rule still uses.

@@ -33,6 +33,7 @@ fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
         let root = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         let Some(root) = root else { continue };
         forbid_null(root);
+        bound_integers(root);
         if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             // See `NOT_OBSERVED`.
             status.default = Some(JSON(json!({"observedGeneration": super::schemas::NOT_OBSERVED})));
@@ -48,6 +49,26 @@ fn forbid_null(schema: &mut JSONSchemaProps) {
     schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(forbid_null);
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
         forbid_null(items);
+    }
+}
+
+/// The greatest whole number that every JSON parser keeps exact.
+const SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+
+/// The API server also takes `1e18` for an integer, of any format, and stores it as a number that cannot be decoded.
+fn bound_integers(schema: &mut JSONSchemaProps) {
+    let greatest = match schema.format.as_deref() {
+        Some("int32") => f64::from(i32::MAX),
+        Some("int64") => SAFE_INTEGER,
+        _ => 0.0,
+    };
+    if greatest > 0.0 && schema.x_kubernetes_validations.is_none() {
+        schema.minimum.get_or_insert(-greatest);
+        schema.maximum.get_or_insert(greatest);
+    }
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(bound_integers);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
+        bound_integers(items);
     }
 }
 

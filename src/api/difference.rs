@@ -41,6 +41,9 @@ fn compare(path: &str, ours: &Value, installed: &Value, found: &mut Vec<String>)
                 .push(format!("{path}: {keyword} is {} and should be {}", installed[keyword], ours[keyword]));
         }
     }
+    if rules(ours) != rules(installed) {
+        found.push(format!("{path}: the x-kubernetes-validations are not those of this version"));
+    }
     let names = |schema: &Value| -> BTreeSet<String> {
         schema["properties"].as_object().map(|p| p.keys().cloned().collect()).unwrap_or_default()
     };
@@ -51,6 +54,12 @@ fn compare(path: &str, ours: &Value, installed: &Value, found: &mut Vec<String>)
     if !ours["items"].is_null() || !installed["items"].is_null() {
         compare(&format!("{path}[]"), &ours["items"], &installed["items"], found);
     }
+}
+
+/// The expressions of the validation rules. Their messages may differ.
+fn rules(schema: &Value) -> BTreeSet<&str> {
+    let rules = schema["x-kubernetes-validations"].as_array();
+    rules.into_iter().flatten().filter_map(|rule| rule["rule"].as_str()).collect()
 }
 
 fn same(a: &Value, b: &Value) -> bool {
@@ -77,11 +86,13 @@ mod tests {
         let ours = json!({"properties": {"spec": {"type": "object", "properties": {
             "a": {"type": "string", "maxLength": 5}, "b": {"type": "integer"}}}, "status": {}}});
         let installed = json!({"properties": {"spec": {"type": "object", "properties": {
-            "a": {"type": "string", "maxLength": 4.0}, "c": {"type": "integer"}}}, "status": {}}});
+            "a": {"type": "string", "maxLength": 4.0,
+                "x-kubernetes-validations": [{"rule": "self != ''", "message": "must be set"}]}, "c": {"type": "integer"}}}, "status": {}}});
         assert_eq!(
             differences(&ours, &installed),
             [
                 "spec.a: maxLength is 4.0 and should be 5",
+                "spec.a: the x-kubernetes-validations are not those of this version",
                 "spec.b: missing in the installed CRD",
                 "spec.c: only in the installed CRD",
             ]

@@ -4,6 +4,7 @@ pub mod automation_rule;
 pub mod conditions;
 pub mod connection;
 pub mod crds;
+mod decode;
 pub mod difference;
 mod keywords;
 pub mod names;

@@ -79,15 +79,15 @@ pub struct PostLinkSpec {
 #[serde(rename_all = "camelCase")]
 pub struct Post {
     /// URL of the post.
-    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
+    #[schemars(schema_with = "super::schemas::page_url_schema")]
     pub url: String,
     /// ID of the post, unique within its source. If two PostLinks of a namespace have the same source and ID, only the older
     /// one is linked.
     #[schemars(length(min = 1, max = 160))]
     pub id: String,
     /// Source, such as `Twitter`, `Reddit` or `Reviews`. Case-insensitive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128))]
+    #[serde(default, deserialize_with = "super::decode::non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub source: Option<String>,
     /// Type of the post.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
@@ -97,10 +97,11 @@ pub struct Post {
     pub author: Option<Author>,
     /// Time of publication, such as `2025-12-18T07:41:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::date_time_schema")]
     pub published_at: Option<Time>,
     /// Language (BCP 47), such as `en`, `pt-BR` or `zh-Hant`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 35))]
+    #[serde(default, deserialize_with = "super::decode::non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::language_schema")]
     pub language: Option<String>,
     /// Title of the post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,11 +116,11 @@ pub struct Post {
     pub sentiment: Option<Sentiment>,
     /// Reach score of the post, from 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
+    #[schemars(schema_with = "super::schemas::reach_schema")]
     pub reach: Option<i32>,
     /// Country or region.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128))]
+    #[serde(default, deserialize_with = "super::decode::non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub location: Option<String>,
     /// Whether the owner of the page or a visitor wrote the post.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,16 +140,16 @@ pub struct Post {
 #[serde(rename_all = "camelCase")]
 pub struct Author {
     /// Full name of the author.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 160))]
+    #[serde(default, deserialize_with = "super::decode::non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 160))]
     pub name: Option<String>,
     /// Handle or alias of the author.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 160))]
+    #[serde(default, deserialize_with = "super::decode::non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 160))]
     pub handle: Option<String>,
     /// URL of the author's profile.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
+    #[serde(default, deserialize_with = "super::decode::non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::optional_page_url_schema")]
     pub profile_url: Option<String>,
     /// Tags of the author.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -210,12 +211,12 @@ pub struct LinkRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_ref: Option<ConnectionRef>,
     /// Logical name of the table of the record, such as `incident` (Case). Defaults to the first record type of the connection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "super::schemas::table_name_schema")]
+    #[serde(default, deserialize_with = "super::decode::non_empty", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::optional_table_name_schema")]
     pub record_type: Option<String>,
     /// ID of an existing record to link to. If absent, the record creation rules of the instance create one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "super::schemas::uuid_schema")]
+    #[schemars(schema_with = "super::schemas::record_id_schema")]
     pub record_id: Option<Uuid>,
     /// Notes for the record, added to the social activity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -295,6 +296,7 @@ pub struct LinkState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<Record>,
     /// Time at which the link was created.
+    #[schemars(schema_with = "super::schemas::status_time_schema")]
     pub linked_at: Time,
     /// Whether the link was created by hand or by a rule.
     pub linked_by: LinkedBy,
@@ -303,6 +305,7 @@ pub struct LinkState {
     pub rule: Option<ObjectRef>,
     /// Time at which the link was last restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::status_time_schema")]
     pub restored_at: Option<Time>,
 }
 
@@ -339,12 +342,14 @@ pub struct RemovedLink {
     #[serde(flatten)]
     pub link: LinkState,
     /// Time of the removal.
+    #[schemars(schema_with = "super::schemas::status_time_schema")]
     pub removed_at: Time,
     /// Cause of the removal. Only a link with cause `ConnectionDeleted` can be restored.
     pub cause: RemovalCause,
     /// Time at which the deletion of the connection was requested. A connection created after that can restore the link,
     /// even if the deletion was blocked for days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schemas::status_time_schema")]
     pub connection_deleted_at: Option<Time>,
     /// Whether the annotation `postlink.dev/relink-requested-at` was set after the removal, so that rules can link the post
     /// again.

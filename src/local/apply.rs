@@ -322,27 +322,25 @@ fn error_messages(document: &Document, id: &Id, error: &kube::Error) -> Vec<Stri
     }
     let message = |(field, message): (String, String)| {
         let shown = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        format!("{}: {id}: {shown}{message}{}", document.place(&field), advice(&field, &message))
+        format!("{}: {id}: {shown}{message}{}", document.place(&field), advice(&message))
     };
     faults.into_iter().map(message).collect()
 }
 
 /// What to write instead, for the usual mistakes that the API server names in its own terms.
-fn advice(field: &str, message: &str) -> &'static str {
-    let last = field.rsplit('.').next().unwrap_or_default();
-    let last = last.split('[').next().unwrap_or_default();
-    match last {
-        _ if message.contains("must be of type date-time") => {
-            "; write a date and time, such as \"2025-12-01T00:00:00Z\""
-        }
-        _ if message.contains("must be of type boolean") => "; write true or false, without quotes",
-        "instanceUrl" if message.contains("should match") => {
-            "; write the address without a path, such as https://contoso.crm.dynamics.com"
-        }
-        "recordType" | "recordTypes" if message.contains("should match") => {
-            "; write the logical name of the table in lower case, such as incident for Case"
-        }
-        _ => "",
+fn advice(message: &str) -> &'static str {
+    let says = |end: &str| message.ends_with(end);
+    if message.contains("must be of type boolean") {
+        "; write true or false, without quotes"
+    } else if says("must be of type integer: \"string\"") {
+        "; write a whole number, without quotes or separators"
+    } else if ["boolean", "integer", "number"]
+        .iter()
+        .any(|it| says(&format!("must be of type string: \"{it}\"")))
+    {
+        "; put it in quotes"
+    } else {
+        ""
     }
 }
 

@@ -106,6 +106,9 @@ fn with_advice(info: &str) -> String {
     if info.contains("expected key") || info.contains("'-' indicator") {
         return format!("{info}; check the indentation of this line and of the one before it");
     }
+    if info.contains("only valid inside a block") {
+        return format!("{info}; if this is a Helm template, render it first: helm template");
+    }
     info.to_owned()
 }
 

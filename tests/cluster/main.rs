@@ -17,6 +17,8 @@ mod kills;
 mod kubectl;
 mod many_links;
 mod missing_prerequisites;
+#[path = "../mistakes.rs"]
+mod mistakes;
 mod operations;
 mod oracle;
 mod parity;

@@ -49,12 +49,12 @@ spec:
   link: {}
 ";
 
-fn local(dir: &Path) -> Output {
+pub fn local(dir: &Path) -> Output {
     postlink().args(["local", "tree", "-o", "json"]).current_dir(dir).output().unwrap()
 }
 
 /// The good tree, plus these files (path, text).
-fn tree(files: &[(&str, &str)]) -> TempDir {
+pub fn tree(files: &[(&str, &str)]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in [("tree/good.yaml", GOOD)].iter().chain(files) {
         let path = dir.path().join(path);
@@ -65,7 +65,7 @@ fn tree(files: &[(&str, &str)]) -> TempDir {
 }
 
 /// Standard error, after checking that no output contains the secret.
-fn stderr_of(output: &Output) -> String {
+pub fn stderr_of(output: &Output) -> String {
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
     for text in [&stderr, &printed] {
@@ -91,7 +91,7 @@ fn condition(object: &Value, type_: &str) -> (String, String, String) {
 }
 
 /// The good post is linked.
-fn all_else_went_on(output: &Output) {
+pub fn all_else_went_on(output: &Output) {
     let good = object(output, "PostLink", "good").expect("the good post is there");
     assert_eq!(condition(&good, "Linked").1, "LinkedByHand");
     assert_eq!(condition(&good, "Ready").0, "True");
@@ -118,7 +118,7 @@ fn commit_without_documents_is_a_usage_error() {
     assert!(stderr_of(&output).contains("no YAML documents in commit 2-b"), "{}", stderr_of(&output));
 }
 
-const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:\n  name: bad\n";
+pub const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:\n  name: bad\n";
 
 /// A document that cannot be applied, and the error on stderr with its place.
 #[rstest]
@@ -173,7 +173,7 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
 )]
 #[case::bound(
     &format!("{POST}spec:\n  post:\n    url: https://a.example/b\n    id: b\n    reach: 101\n"),
-    "not-good.yaml:9:5: postlink/bad: spec.post.reach: Invalid value: 101: spec.post.reach in body should be less than or equal to 100"
+    "not-good.yaml:9:5: postlink/bad: spec.post.reach: Invalid value: 101: must be from 0 to 100: reach is a score, not a number of followers"
 )]
 #[case::wrong_type(
     &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: 7}}\n"),
@@ -197,19 +197,43 @@ const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata:
 )]
 #[case::address_with_a_path(
     "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: bad}\nspec:\n  instanceUrl: https://contoso.crm.dynamics.com/main.aspx\n  credentials: {secretRef: {name: contoso}}\n",
-    "; write the address without a path, such as https://contoso.crm.dynamics.com"
+    "must be the address of the instance, with https:// and without a path, such as https://contoso.crm.dynamics.com"
 )]
 #[case::display_name_of_a_table(
     "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: bad}\nspec:\n  instanceUrl: https://contoso.crm.dynamics.com\n  recordTypes: [Case]\n  credentials: {secretRef: {name: contoso}}\n",
-    "; write the logical name of the table in lower case, such as incident for Case"
+    "must be the logical name of a table, in lowercase and singular, such as incident (Case) or lead (Lead)"
 )]
 #[case::date_without_time(
     "apiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: bad}\nspec:\n  connectionRef: {name: contoso}\n  since: 2025-12-01\n",
-    "must be of type date-time: \"2025-12-01\"; write a date and time, such as \"2025-12-01T00:00:00Z\""
+    "spec.since: Invalid value: \"2025-12-01\": must be a date and time with a time zone, such as 2025-12-01T00:00:00Z"
 )]
 #[case::word_as_boolean(
     "apiVersion: postlink.dev/v1alpha1\nkind: AutomationRule\nmetadata: {name: bad}\nspec:\n  connectionRef: {name: contoso}\n  active: 'no'\n",
     "; write true or false, without quotes"
+)]
+#[case::duration_in_words(
+    "apiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: bad}\nspec:\n  instanceUrl: https://contoso.crm.dynamics.com\n  probe:\n    interval: 5 minutes\n  credentials: {secretRef: {name: contoso}}\n",
+    "not-good.yaml:7:5: dynamicsconnection/bad: spec.probe.interval: Invalid value: \"5 minutes\": must be a duration in hours, minutes and seconds, such as 24h, 90m or 1h30m"
+)]
+#[case::word_as_language(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b, language: no}}\n"),
+    "must be of type string: \"boolean\"; put it in quotes"
+)]
+#[case::number_as_id(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: 12345}}\n"),
+    "must be of type string: \"integer\"; put it in quotes"
+)]
+#[case::followers_as_reach(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b, reach: '12,500'}}\n"),
+    "must be of type integer: \"string\"; write a whole number, without quotes or separators"
+)]
+#[case::template_of_a_document(
+    "{{- if .Values.enabled }}\napiVersion: postlink.dev/v1alpha1\nkind: PostLink\n{{- end }}\n",
+    "if this is a Helm template, render it first: helm template"
+)]
+#[case::template_of_a_value(
+    &format!("{POST}spec:\n  post: {{url: 'https://a.example/b', id: b, publishedAt: '{{{{ .Values.at }}}}'}}\n"),
+    "Invalid value: \"{{ .Values.at }}\": must be a date and time with a time zone, such as 2025-12-01T00:00:00Z"
 )]
 #[case::second_of_a_name(
     "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: good}\nspec: {post: {url: 'https://a.example/b', id: b}}\n",

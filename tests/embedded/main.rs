@@ -5,6 +5,8 @@ mod contoso;
 mod controller;
 mod history;
 mod manifests;
+#[path = "../mistakes.rs"]
+mod mistakes;
 mod policies;
 #[path = "../program.rs"]
 mod program;
@@ -13,5 +15,6 @@ mod scenario_runner;
 mod scenarios;
 mod startup;
 mod streams;
+mod validation;
 mod write_counts;
 mod write_log;

@@ -1,6 +1,6 @@
 //! A field error: one violation of a schema, a CEL rule or a metadata rule, in the API server's words.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
@@ -143,12 +143,43 @@ fn as_go_prints(value: &Value) -> String {
         Some(number) if value.is_f64() && number.fract() == 0.0 && number.abs() < 1e21 => {
             format!("{number:.0}")
         }
-        _ => value.to_string(),
+        _ => value.as_str().map_or_else(|| value.to_string(), quote),
     }
+}
+
+/// A text in quotation marks, as Go's `%q`.
+pub(crate) fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{b}' => quoted.push_str("\\v"),
+            '\u{c}' => quoted.push_str("\\f"),
+            '\n' | '\r' | '\t' | '"' | '\\' => quoted.extend(character.escape_default()),
+            '\0'..=' ' | '\u{7f}' if character != ' ' => {
+                // Writing into a String cannot fail.
+                let _ = write!(quoted, "\\x{:02x}", u32::from(character));
+            }
+            _ => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 impl fmt::Display for FieldError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}", self.field_or_nil(), self.body())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_quoted_as_in_go() {
+        assert_eq!(quote("a \"b\"\\\n\t\0\u{7}\u{7f}ä😀'"), r#""a \"b\"\\\n\t\x00\a\x7fä😀'""#);
     }
 }

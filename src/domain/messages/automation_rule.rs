@@ -24,7 +24,7 @@ pub fn inactive() -> String {
 pub fn rule_waits(reason: Reason, connection: &str, record_type: Option<(&str, Offer)>) -> String {
     match reason {
         Reason::ConnectionNotFound => format!(
-            "Connection {connection} does not exist in this namespace. Create the connection, or correct spec.connectionRef; the rule then becomes active automatically."
+            "Connection {connection} does not exist in this namespace, and a rule cannot use those of other namespaces. Create the connection, or correct spec.connectionRef; the rule then becomes active automatically."
         ),
         Reason::ConnectionTerminating => format!(
             "Connection {connection} is being deleted and accepts no new rules. Change spec.connectionRef, or apply the connection again after the deletion."

@@ -77,7 +77,7 @@ pub fn duplicate_post(older: &str) -> String {
 /// `too_old`, if a rule matches: why it does not apply.
 pub fn not_requested(too_old: Option<&str>) -> String {
     match too_old {
-        None => "No link is requested: spec.link is not set, and no active rule matches the post.".to_owned(),
+        None => "No link is requested: spec.link is not set, and no active rule matches the post. To link it by hand, set spec.link; without a value, it counts as not set.".to_owned(),
         Some(why) => format!("No link is requested: spec.link is not set, and {why}"),
     }
 }
@@ -110,7 +110,7 @@ pub fn link_waits(reason: Reason, connection: Option<&str>, record_type: Option<
     match reason {
         Reason::NoDefaultConnection => "spec.link names no connection, and this namespace has no default connection. Set spec.link.connectionRef, or set spec.default to true on a connection.".to_owned(),
         Reason::ConnectionNotFound => format!(
-            "Connection {connection} does not exist in this namespace. Create the connection, or set spec.link.connectionRef to another one; the post is then linked automatically."
+            "Connection {connection} does not exist in this namespace, and a link cannot use those of other namespaces. Create the connection, or set spec.link.connectionRef to another one; the post is then linked automatically."
         ),
         Reason::ConnectionDisabled => format!(
             "Connection {connection} is disabled. Set its spec.enabled to true to link the post."

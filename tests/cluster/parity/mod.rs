@@ -3,8 +3,10 @@
 
 mod cases;
 mod discovery;
+mod formats;
 mod known;
 mod normal;
+mod ratcheting;
 mod sides;
 mod steps;
 
@@ -20,12 +22,13 @@ use serde_json::{Value, json};
 
 use self::known::KNOWN;
 use self::normal::{Differences, Names, differences};
-use self::sides::Sides;
+use self::sides::{Sides, server_client};
 use self::steps::parse;
 use crate::cluster::{SOON, repository};
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, eventually};
 use crate::harness::{ControlPlane, Shared, shared};
+use crate::mistakes;
 
 /// A case: its name and its steps.
 pub type Case = (&'static str, &'static str);
@@ -191,6 +194,13 @@ fn unknown_fields_and_defaults_are_treated_alike() {
 #[test]
 fn schemas_and_rules_refuse_in_the_same_words() {
     compare(&denying(), Mode::Deny, &[cases::validation::CASES]);
+}
+
+#[test]
+fn mistakes_are_named_by_the_server() {
+    let plane = denying();
+    let found = block_on(async { mistakes::differences(&server_client(&plane, User::Admin).await).await });
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]

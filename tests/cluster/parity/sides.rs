@@ -86,7 +86,7 @@ impl<'a> Sides<'a> {
 }
 
 /// kube's client without its retries: 429, 503 and 504 are answers to compare, too.
-async fn server_client(plane: &ControlPlane, user: User) -> Client {
+pub async fn server_client(plane: &ControlPlane, user: User) -> Client {
     let kubeconfig = Kubeconfig::read_from(plane.kubeconfig(user)).unwrap();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     config.default_retry = false;

@@ -1,12 +1,19 @@
 //! CEL: compiling expressions and rules, and the server's words for errors and messages.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use kube::core::cel::KubeCelExt as _;
-use kube::core::cel::cel::{Context, ExecutionError, Program, Value as Cel};
+use kube::core::cel::cel::extractors::This;
+use kube::core::cel::cel::{Context, ExecutionError, FunctionContext, Program, Value as Cel};
+use regex::Regex;
 use serde_json::Value;
 
 use crate::field_error::FieldErrorKind;
 use crate::schema::error::SchemaError;
 use crate::schema::keywords::flag;
+use crate::schema::node::as_go_reads;
 
 /// The server's limit for the message of a rule, in bytes.
 pub(crate) const MESSAGE_BYTES: usize = 5 * 1024;
@@ -14,7 +21,34 @@ pub(crate) const MESSAGE_BYTES: usize = 5 * 1024;
 thread_local! {
     /// The functions of Kubernetes' CEL, registered once per thread: registering them takes a hundred insertions, too
     /// many for every object.
-    static FUNCTIONS: Context<'static> = Context::default().with_all();
+    static FUNCTIONS: Context<'static> = {
+        let mut context = Context::default().with_all();
+        context.add_function("matches", matches);
+        context
+    };
+    /// The patterns of `matches`, compiled: the interpreter's own function compiles its pattern at every call.
+    static PATTERNS: RefCell<HashMap<String, Regex>> = RefCell::default();
+}
+
+/// Patterns are constants almost always. Those made from values must not pile up.
+const PATTERNS_KEPT: usize = 256;
+
+#[allow(clippy::needless_pass_by_value, reason = "the interpreter passes arguments by value")]
+fn matches(
+    context: &FunctionContext<'_, '_>,
+    This(text): This<Arc<String>>,
+    pattern: Arc<String>,
+) -> Result<bool, ExecutionError> {
+    PATTERNS.with_borrow_mut(|patterns| {
+        if let Some(regex) = patterns.get(pattern.as_str()) {
+            return Ok(regex.is_match(&text));
+        }
+        let regex = Regex::new(&as_go_reads(&pattern)).map_err(|error| context.error(error.to_string()))?;
+        if patterns.len() == PATTERNS_KEPT {
+            patterns.clear();
+        }
+        Ok(patterns.entry(pattern.as_str().to_owned()).or_insert(regex).is_match(&text))
+    })
 }
 
 /// Runs `body` in a new scope that has all functions.

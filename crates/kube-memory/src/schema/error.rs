@@ -33,6 +33,14 @@ pub enum SchemaError {
         /// The error of parsing it.
         source: Box<regex::Error>,
     },
+    /// A format that an API server checks and that is not implemented here.
+    #[error("{place}: the format {format} is not implemented; use a pattern")]
+    Format {
+        /// Path in the schema.
+        place: String,
+        /// The format, as written.
+        format: String,
+    },
     /// A CEL expression does not parse.
     #[error("{place}: the CEL expression `{expression}` does not compile: {source}")]
     Expression {

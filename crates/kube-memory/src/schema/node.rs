@@ -106,6 +106,9 @@ impl Node {
             _ => ListType::Atomic,
         };
         let format = schema.get("format").and_then(Value::as_str);
+        if let Some(name) = format.filter(|name| Format::is_missing(name, kind)) {
+            return Err(SchemaError::Format { place: place.to_owned(), format: name.to_owned() });
+        }
         let mut node = Self {
             kind,
             int_or_string,
@@ -198,7 +201,7 @@ fn pattern(schema: &Value, place: &str) -> Result<Option<(String, Regex)>, Schem
 }
 
 /// Go's `\d`, `\w`, `\s` and `\b` are ASCII. Rust's cover Unicode and would accept values that the server rejects.
-fn as_go_reads(pattern: &str) -> String {
+pub(crate) fn as_go_reads(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut characters = pattern.chars();
     while let Some(character) = characters.next() {

@@ -22,6 +22,11 @@ impl Rule {
 
     /// Runs in a scope where `self` and `oldSelf` are bound.
     fn run(&self, input: &Input<'_>, scope: &Context<'_>, path: &Path<'_>) -> Option<FieldError> {
+        // The schema takes 1.0 for an integer, and the server's CEL does not.
+        if input.node.kind == Some(JsonType::Integer) && input.value.is_f64() {
+            let detail = format!("invalid data, expected int, got float64 evaluating rule: {}", self.title());
+            return Some(FieldError::invalid(path, JsonType::Integer.name(), detail));
+        }
         match self.program.execute(scope) {
             Ok(Cel::Bool(true)) => None,
             Ok(_) => Some(self.violation(input, scope, path)),

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::field_error::{FieldError, FieldErrorKind};
+use crate::field_error::{FieldError, FieldErrorKind, quote};
 use crate::schema::formats::Format;
 use crate::schema::keywords::JsonType;
 use crate::schema::lists;
@@ -142,7 +142,7 @@ fn check_allowed(node: &Node, value: &Value, path: &Path<'_>, errors: &mut Vec<F
     let names: Vec<String> = allowed
         .iter()
         .map(|value| match value {
-            Value::String(text) => format!("{text:?}"),
+            Value::String(text) => quote(text),
             other => format!("{:?}", other.to_string()),
         })
         .collect();
@@ -172,7 +172,7 @@ fn check_text(node: &Node, text: &str, path: &Path<'_>, errors: &mut Vec<FieldEr
 
 fn check_format(node: &Node, text: &str, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     if let Some(format) = node.format.filter(|format| !format.accepts(text)) {
-        let detail = format!("{} in body must be of type {}: {text:?}", path.dotted(), format.name());
+        let detail = format!("{} in body must be of type {}: {}", path.dotted(), format.name(), quote(text));
         errors.push(open_api(path, FieldErrorKind::TypeInvalid, Some(text.into()), detail));
     }
 }

@@ -73,6 +73,10 @@ pub const CASES: &[Case] = &[
         "POST connections connection a
          MERGE connections/a {spec: {instanceUrl: 'https://b.crm.example'}}
          MERGE connections/a {spec: {instanceUrl: 'https://a.crm.example/'}}
+         MERGE connections/a {spec: {instanceUrl: 'https://A.crm.Example:443'}}
+         MERGE connections/a {spec: {instanceUrl: 'https://a.crm.example:443/'}}
+         MERGE connections/a {spec: {instanceUrl: 'https://a.crm.example:4430'}}
+         MERGE connections/a {spec: {instanceUrl: 'https://a.crm.example.evil.example'}}
          MERGE connections/a {spec: {instanceUrl: 'http://b'}}
          JSON connections/a [{op: replace, path: /spec/instanceUrl, value: 'https://b.crm.example'}]
          APPLY connections/a?fieldManager=m&force=true connection a + {spec: {instanceUrl: 'https://b.crm.example'}}
