@@ -1,5 +1,9 @@
 //! What people get wrong most, and the message of the API server: the same table for the in-memory API and a real one.
-#![allow(dead_code, reason = "each test program uses what it needs")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test program uses what it needs; a failed unwrap fails the test"
+)]
 
 use http::Request;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -122,7 +126,7 @@ pub const LINK: &[Mistake] = &[
 ];
 
 /// Values that look unusual and are right.
-pub const CONNECTION_RIGHT: &[(&str, &str)] = &[
+pub const CONNECTION_RIGHT: &[Right] = &[
     ("spec.instanceUrl", "https://CONTOSO.crm.dynamics.com:443/"),
     ("spec.displayName", "''"),
     ("spec.probe.interval", "''"),
@@ -134,7 +138,7 @@ pub const CONNECTION_RIGHT: &[(&str, &str)] = &[
     ("spec.recordTypes", "null"),
 ];
 
-pub const RULE_RIGHT: &[(&str, &str)] = &[
+pub const RULE_RIGHT: &[Right] = &[
     ("spec.since", "2025-12-01t00:00:00.123456789z"),
     ("spec.since", "2024-02-29T23:59:59-00:00"),
     ("spec.since", "9998-12-31T23:59:59-23:59"),
@@ -145,7 +149,7 @@ pub const RULE_RIGHT: &[(&str, &str)] = &[
     ("spec.link.recordType", "new_case"),
 ];
 
-pub const LINK_RIGHT: &[(&str, &str)] = &[
+pub const LINK_RIGHT: &[Right] = &[
     ("spec.link", "null"),
     ("spec.link.recordType", "''"),
     ("spec.link.recordId", "0F8FAD5BD9CB469FA16570867728950E"),
@@ -158,7 +162,10 @@ pub const LINK_RIGHT: &[(&str, &str)] = &[
     ("spec.post.author.profileUrl", "''"),
 ];
 
-const KINDS: [(&str, &str, &[Mistake], &[(&str, &str)]); 3] = [
+/// A value in a field, as YAML, that is admitted.
+pub type Right = (&'static str, &'static str);
+
+const KINDS: [(&str, &str, &[Mistake], &[Right]); 3] = [
     ("DynamicsConnection", "dynamicsconnections", CONNECTION, CONNECTION_RIGHT),
     ("AutomationRule", "automationrules", RULE, RULE_RIGHT),
     ("PostLink", "postlinks", LINK, LINK_RIGHT),

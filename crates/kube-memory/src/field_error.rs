@@ -1,6 +1,6 @@
 //! A field error: one violation of a schema, a CEL rule or a metadata rule, in the API server's words.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
@@ -158,7 +158,8 @@ pub(crate) fn quote(text: &str) -> String {
             '\u{c}' => quoted.push_str("\\f"),
             '\n' | '\r' | '\t' | '"' | '\\' => quoted.extend(character.escape_default()),
             '\0'..=' ' | '\u{7f}' if character != ' ' => {
-                quoted.push_str(&format!("\\x{:02x}", u32::from(character)))
+                // Writing into a String cannot fail.
+                let _ = write!(quoted, "\\x{:02x}", u32::from(character));
             }
             _ => quoted.push(character),
         }

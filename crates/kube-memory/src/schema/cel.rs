@@ -33,6 +33,7 @@ thread_local! {
 /// Patterns are constants almost always. Those made from values must not pile up.
 const PATTERNS_KEPT: usize = 256;
 
+#[allow(clippy::needless_pass_by_value, reason = "the interpreter passes arguments by value")]
 fn matches(
     context: &FunctionContext<'_, '_>,
     This(text): This<Arc<String>>,

@@ -10,6 +10,9 @@ pub(crate) fn nanoseconds(text: &str) -> Option<i64> {
     go(text).or_else(|| scala(text))
 }
 
+/// The length of the longest negative duration.
+const LIMIT: u64 = 1 << 63;
+
 fn go(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -22,7 +25,6 @@ fn go(text: &str) -> Option<i64> {
     if rest.is_empty() {
         return None;
     }
-    const LIMIT: u64 = 1 << 63;
     let mut total = 0_u64;
     while !rest.is_empty() {
         let (whole, after) = leading_digits(rest);
