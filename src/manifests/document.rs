@@ -68,14 +68,22 @@ pub enum ManifestError {
         column: usize,
         message: String,
     },
-    #[error("{} is next to commit folders (such as 1-…) and belongs to none; move it into one of them", path.display())]
+    #[error("{} is next to commit folders (such as 1-…) and belongs to none; move it into one of them, or use --no-commits if the folders belong together", path.display())]
     OutsideCommits { path: PathBuf },
+    /// Some of the folders would be commits, and the others would be left out.
+    #[error(
+        "{}: {numbered} would be commits because of the number, but {others} would be left out; use --no-commits to read all folders as one tree, or number all of them",
+        dir.display()
+    )]
+    SomeNumbered { dir: PathBuf, numbered: String, others: String },
 }
 
 impl ManifestError {
     pub fn file(&self) -> &Path {
         match self {
-            Self::Read { path, .. } | Self::OutsideCommits { path } => path,
+            Self::Read { path, .. }
+            | Self::OutsideCommits { path }
+            | Self::SomeNumbered { dir: path, .. } => path,
             Self::Syntax { file, .. } => file,
         }
     }
