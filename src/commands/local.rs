@@ -194,7 +194,7 @@ async fn apply_commits(args: &LocalArgs, input: Input) -> Outcome {
             let previous = &commits[number - 1];
             if let Some(deleted) = tree.replaces(&previous.tree) {
                 tell(format_args!(
-                    "warning: {name} deletes all {deleted} of {} and keeps none of its objects; if the folders belong together, use --no-commits",
+                    "warning: {name} deletes {deleted} of {} and keeps none of its objects; if the folders belong together, use --no-commits",
                     previous.name
                 ));
             }

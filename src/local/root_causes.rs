@@ -4,7 +4,7 @@
 use super::{
     secrets,
     session::Session,
-    tree::{KINDS, Tree},
+    tree::{Item, KINDS, Tree},
 };
 use crate::api::{Condition, ConditionStatus, ConditionType, Reason, conditions::find};
 use serde_json::Value;
@@ -45,7 +45,7 @@ struct Group {
 enum Cause {
     /// Of a connection: its Secret, its instance, or itself.
     Connection { namespace: Option<String>, message: String },
-    /// There is no connection of this name.
+    /// There is no connection of this name, which may be in the files all the same.
     NoConnection { namespace: String, name: String },
     /// None that other kinds share.
     Own { kind: &'static str, namespace: String, message: String },
@@ -55,7 +55,12 @@ enum Cause {
 pub fn not_ready(session: &Session, tree: &Tree) -> Vec<String> {
     let mut groups: Vec<Group> = Vec::new();
     let objects = waiting(session);
-    let causes: Vec<Cause> = objects.iter().map(|object| cause(object, &objects)).collect();
+    let refused = |item: &&Item| {
+        item.id.kind == KINDS[0].0
+            && session.api.get(&item.id.kind, &item.id.namespace, &item.id.name).is_none()
+    };
+    let refused: Vec<&Item> = tree.items.iter().filter(refused).collect();
+    let causes: Vec<Cause> = objects.iter().map(|object| cause(object, &objects, &refused)).collect();
     for (object, cause) in objects.into_iter().zip(causes) {
         match groups.iter_mut().find(|group| group.cause == cause) {
             Some(group) => group.objects.push(object),
@@ -98,7 +103,8 @@ fn waiting(session: &Session) -> Vec<Waiting> {
     found
 }
 
-fn cause(object: &Waiting, all: &[Waiting]) -> Cause {
+/// `refused` are the connections in the files that the API server has rejected.
+fn cause(object: &Waiting, all: &[Waiting], refused: &[&Item]) -> Cause {
     if object.is_connection() {
         return cause_of_connection(object);
     }
@@ -107,11 +113,21 @@ fn cause(object: &Waiting, all: &[Waiting]) -> Cause {
     if let Some(connection) = connections.find(|it| object.names(&it.name)).filter(|_| of_connection) {
         return cause_of_connection(connection);
     }
-    match object.connection() {
-        Some(name) if object.reason == Some(Reason::ConnectionNotFound) => {
-            Cause::NoConnection { namespace: object.namespace.clone(), name: name.to_owned() }
-        }
-        _ => Cause::Own {
+    let default = || {
+        let is_default = |item: &&&Item| {
+            let default = &item.document.value["spec"]["default"];
+            item.id.namespace == object.namespace && !default.is_null() && *default != false
+        };
+        refused.iter().find(is_default).map(|item| item.id.name.as_str())
+    };
+    let missing = match object.reason {
+        Some(Reason::ConnectionNotFound) => object.connection(),
+        Some(Reason::NoDefaultConnection) => default(),
+        _ => None,
+    };
+    match missing {
+        Some(name) => Cause::NoConnection { namespace: object.namespace.clone(), name: name.to_owned() },
+        None => Cause::Own {
             kind: object.kind,
             namespace: object.namespace.clone(),
             message: object.message.clone(),
@@ -199,8 +215,11 @@ fn line(group: &Group, tree: &Tree) -> String {
         }
     }
     if let Cause::NoConnection { namespace, name } = &group.cause {
-        let same = |item: &&super::tree::Item| item.id.kind == KINDS[0].0 && item.id.name == *name;
-        if let Some(other) = tree.items.iter().filter(same).find(|item| item.id.namespace != *namespace) {
+        let same = |item: &&Item| item.id.kind == KINDS[0].0 && item.id.name == *name;
+        let named: Vec<&Item> = tree.items.iter().filter(same).collect();
+        if let Some(refused) = named.iter().find(|item| item.id.namespace == *namespace) {
+            sentence(&format!("It is in {}, but has been refused.", refused.document.place("")));
+        } else if let Some(other) = named.first() {
             sentence(&format!(
                 "A connection of this name is in namespace {} ({}); use it there, or move it.",
                 other.id.namespace,

@@ -219,7 +219,7 @@ impl Tree {
     }
 
     /// If none of the objects of the commit before are in this one: the objects of the kinds that vanish, such as
-    /// `3 DynamicsConnections`. The two are hardly commits of one repository.
+    /// `all 3 DynamicsConnections`. The two are hardly commits of one repository.
     pub fn replaces(&self, before: &Self) -> Option<String> {
         let ours = |tree: &'_ Self| -> BTreeSet<Id> {
             tree.items.iter().filter(|item| item.is_ours()).map(|item| item.id.clone()).collect()
@@ -231,8 +231,8 @@ impl Tree {
         let vanished = |(kind, _): &(&str, &str)| {
             let of_kind = |ids: &BTreeSet<Id>| ids.iter().filter(|id| id.kind == *kind).count();
             let count = of_kind(&old);
-            let plural = if count == 1 { "" } else { "s" };
-            (count > 0 && of_kind(&new) == 0).then(|| format!("{count} {kind}{plural}"))
+            let shown = if count == 1 { format!("the {kind}") } else { format!("all {count} {kind}s") };
+            (count > 0 && of_kind(&new) == 0).then_some(shown)
         };
         let vanished: Vec<String> = KINDS.iter().filter_map(vanished).collect();
         (!vanished.is_empty()).then(|| vanished.join(", "))

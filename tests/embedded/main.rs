@@ -4,13 +4,16 @@ mod changes;
 mod contoso;
 mod controller;
 mod history;
+mod input;
 mod manifests;
 mod policies;
 #[path = "../program.rs"]
 mod program;
 mod readme;
+mod repositories;
 mod scenario_runner;
 mod scenarios;
+mod stand_ins;
 mod startup;
 mod write_counts;
 mod write_log;

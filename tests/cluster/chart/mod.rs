@@ -5,6 +5,7 @@ mod image;
 mod kustomize;
 mod life;
 mod policies;
+mod repositories;
 mod rights;
 mod snapshots;
 mod templates;
