@@ -1,6 +1,6 @@
 //! What `postlink local` reads: a folder of commits, or one tree from folders, files and standard input.
 
-use crate::manifests::{Commit, LeftOut, ManifestError, commit_folders, load, load_commits, parse};
+use crate::manifests::{Commit, LeftOut, ManifestError, commit_folders, load, load_commits, name_of, parse};
 use std::{
     io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 const STDIN: &str = "-";
 /// Paths that a note names; more are counted.
 const NAMED: usize = 3;
-/// Commits that the first line names on each side of the dots.
+/// More commits than these are not all named in the first line.
 const COMMITS_NAMED: usize = 5;
 
 #[derive(Debug, thiserror::Error)]
@@ -47,14 +47,13 @@ pub fn read(paths: &[PathBuf], no_commits: bool) -> Result<Input, InputError> {
     let mut tree = Commit::default();
     let mut streamed = None;
     for path in paths {
-        let loaded = if path.as_os_str() == STDIN {
+        let read = if path.as_os_str() == STDIN {
             let loaded = parse(Path::new("stdin"), &standard_input()?);
             streamed = Some(loaded.documents.len() + loaded.errors.len());
-            loaded
+            Commit::of("stdin".to_owned(), loaded)
         } else {
-            load(path)?
+            Commit::of(name_of(path), load(path)?)
         };
-        let read = Commit::of(name_of(path), loaded);
         tree.name = if tree.name.is_empty() { read.name } else { format!("{} {}", tree.name, read.name) };
         tree.files += read.files;
         tree.documents.extend(read.documents);
@@ -70,14 +69,6 @@ pub fn read(paths: &[PathBuf], no_commits: bool) -> Result<Input, InputError> {
     }
     let description = format!("one tree of {}", parts.join(" and "));
     Ok(Input { commits: vec![tree], description })
-}
-
-fn name_of(path: &Path) -> String {
-    match path.file_name() {
-        _ if path.as_os_str() == STDIN => "stdin".to_owned(),
-        Some(name) => name.to_string_lossy().into_owned(),
-        None => path.display().to_string(),
-    }
 }
 
 fn standard_input() -> Result<String, InputError> {

@@ -46,10 +46,23 @@ impl Document {
         })
     }
 
-    /// `file:line:column` of a field.
+    /// `file:line:column` of a field. In the output of `helm template`, also the template.
     pub fn place(&self, path: &str) -> String {
         let Location { line, column } = self.locate(path);
-        format!("{}:{line}:{column}", self.file.display())
+        let place = format!("{}:{line}:{column}", self.file.display());
+        self.template().map_or(place.clone(), |template| format!("{place} (from {template})"))
+    }
+
+    /// Helm's comment before the content.
+    fn template(&self) -> Option<&str> {
+        let text = &self.origin.text[self.origin.start..self.origin.end];
+        let mut before = text.lines().take_while(|line| {
+            line.trim().is_empty()
+                || line.starts_with("---")
+                || line.starts_with("...")
+                || line.starts_with('#')
+        });
+        before.find_map(|line| line.strip_prefix("# Source: "))
     }
 }
 

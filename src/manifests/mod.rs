@@ -1,8 +1,8 @@
 //! Reads manifests as kubectl does, and locates fields in them.
 //!
 //! A [`Document`] keeps its file's text, so that [`Document::locate`] can find the line of `spec.match.keywords[0]` for
-//! an error found much later, at no cost for documents without errors. Only [`load`] and
-//! [`folder`] do file I/O.
+//! an error found much later, at no cost for documents without errors. Only `load` and
+//! `folder` do file I/O.
 
 mod compose;
 mod document;
@@ -15,6 +15,6 @@ mod scalar;
 
 pub use document::{Document, ManifestError};
 pub use emit::to_yaml;
-pub use folder::{Commit, LeftOut, commit_folders, load_commits};
+pub use folder::{Commit, LeftOut, commit_folders, load_commits, name_of};
 pub use load::{Documents, Loaded, documents, load, parse};
 pub use position::Location;

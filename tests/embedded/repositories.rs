@@ -80,7 +80,7 @@ fn repository_is_fine(#[case] input: &str, #[case] flags: &[&str]) {
 )]
 #[case::table_in_helm(
     HELM, HELM, "recordType: new_feedback", "recordType: new_feedbak",
-    &["not ready: stdin:35:5: automationrule/praise in social: ", " does not offer record type new_feedbak."]
+    &["not ready: stdin:35:5 (from social/templates/rules.yaml): automationrule/praise in social: ", " does not offer record type new_feedbak."]
 )]
 #[case::table_in_flux(
     FLUX, "flux/infrastructure/connections/connection.yaml", "opportunity", "oportunity",
@@ -92,11 +92,11 @@ fn repository_is_fine(#[case] input: &str, #[case] flags: &[&str]) {
 )]
 #[case::namespace_in_kustomize(
     KUSTOMIZE, KUSTOMIZE, "  name: tailspin\n  namespace: social", "  name: tailspin\n  namespace: crm",
-    &["not ready: stdin:26:5: automationrule/complaints in social: ", "is in namespace crm (stdin:41:3)"]
+    &["not ready: stdin:24:5: automationrule/complaints in social: ", "is in namespace crm (stdin:41:3)"]
 )]
 #[case::namespace_in_helm(
     HELM, HELM, "  name: tailspin\n  namespace: social", "  name: tailspin\n  namespace: crm",
-    &["not ready: stdin:12:5: automationrule/complaints in social: ", "is in namespace crm (stdin:43:3)"]
+    &["not ready: stdin:12:5 (from social/templates/rules.yaml): automationrule/complaints in social: ", "is in namespace crm (stdin:43:3 (from "]
 )]
 #[case::namespace_in_flux(
     FLUX, "flux/infrastructure/connections/connection.yaml", "namespace: social", "namespace: crm",
@@ -132,7 +132,7 @@ fn repository_is_fine(#[case] input: &str, #[case] flags: &[&str]) {
 )]
 #[case::field_in_helm(
     HELM, HELM, "keywords: [\"love\"", "keyword: [\"love\"",
-    &["error: stdin:33:5: automationrule/praise in social: spec.match.keyword: unknown field"]
+    &["error: stdin:33:5 (from social/templates/rules.yaml): automationrule/praise in social: spec.match.keyword: unknown field"]
 )]
 #[case::field_in_flux(
     FLUX, "flux/apps/base/social/rules.yaml", "link:", "lnk:",
@@ -156,6 +156,20 @@ fn mistake_is_named_with_its_place(
     assert_eq!(code, Some(1), "{stderr}");
     let says = |line: &str| expected.iter().all(|part| line.contains(part));
     assert!(stderr.lines().any(says), "expected {expected:?} in:\n{stderr}");
+}
+
+/// docs/local.md shows what is printed.
+#[test]
+fn documented_mistake_is_what_is_printed() {
+    let dir = repositories();
+    replace(
+        &dir.path().join(KUSTOMIZE),
+        "  name: tailspin\n  namespace: social",
+        "  name: tailspin\n  namespace: crm",
+    );
+    let (_, stderr) = check(&dir, KUSTOMIZE, &["--stub-secrets"]);
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/local.md")).unwrap();
+    assert!(page.contains(&format!("```text\n{stderr}```\n")), "docs/local.md does not show\n{stderr}");
 }
 
 /// Without the flag, the check says what would make the Secret.
