@@ -31,6 +31,7 @@ Examples:
   kustomize build overlays/prod | postlink local - --stub-secrets
   helm template charts/social | postlink local - simulated-instances.yaml
   postlink local examples/story -o json --each | jq -c .metadata.annotations")]
+#[allow(clippy::struct_excessive_bools, reason = "each is an independent flag")]
 pub struct LocalArgs {
     /// Directory of manifests, file, or `-` for standard input; several are one tree. If all subdirectories of a directory
     /// are named `1-…` or `01-…`, they are commits, applied in order, a day apart; each must hold all files, because what is
@@ -131,10 +132,11 @@ fn prepare(args: &LocalArgs, commits: Vec<Commit>) -> Result<(Vec<Prepared>, boo
     if prepared.iter().all(|commit| commit.tree.is_empty()) {
         let paths: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
         let what = if read { "objects of Postlink" } else { "YAML documents" };
-        tell(format_args!(
-            "error: no {what} in {}; specify the directory with your manifests",
-            paths.join(" ")
-        ));
+        let advice = match paths.as_slice() {
+            [path] if path == "-" => "check the command that writes to standard input",
+            _ => "specify the directory with your manifests",
+        };
+        tell(format_args!("error: no {what} in {}; {advice}", paths.join(" ")));
         return Err(Outcome::Usage);
     }
     let mut valid = true;

@@ -120,7 +120,9 @@ pub fn stub(tree: &mut Tree) -> Vec<String> {
         notes.push(format!("Secret {name} in {namespace} is a stub with invented values. {why}."));
         let documents = manifests::parse(Path::new("--stub-secrets"), &secret.to_string()).documents;
         let id = Id { api_version: "v1".to_owned(), kind: "Secret".to_owned(), namespace, name };
-        documents.into_iter().for_each(|document| tree.add(Item { id: id.clone(), document }));
+        for document in documents {
+            tree.add(Item { id: id.clone(), document });
+        }
     }
     notes
 }
@@ -193,7 +195,9 @@ pub fn ignore_unused(tree: &mut Tree) {
         std::mem::take(&mut tree.origins).into_iter().partition(|(secret, _)| used.contains(secret));
     tree.origins = used;
     let unused: Origins = unused;
-    unused.values().for_each(|origin| tree.ignore(&origin.document));
+    for origin in unused.values() {
+        tree.ignore(&origin.document);
+    }
 }
 
 /// The Secrets that connections refer to, each with the address of the connection.

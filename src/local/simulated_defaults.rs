@@ -120,13 +120,13 @@ fn add_records(tree: &Tree, connection: &Item, needed: &mut Needed) {
 }
 
 fn note(host: &str, needed: &Needed) -> String {
-    let mut note = format!("{host} has no SimulatedInstance, so a healthy instance is simulated");
+    let note = format!("{host} has no SimulatedInstance, so a healthy instance is simulated");
     let custom: Vec<&str> =
         needed.tables.iter().map(String::as_str).filter(|name| !STANDARD.contains(name)).collect();
-    if !custom.is_empty() {
-        note += &format!(", with the custom tables that its connections name: {}", custom.join(", "));
+    if custom.is_empty() {
+        return note;
     }
-    note
+    format!("{note}, with the custom tables that its connections name: {}", custom.join(", "))
 }
 
 /// Any credentials are accepted. `None` only if the specification has changed its format.

@@ -78,6 +78,7 @@ fn first_line_says_how_the_input_was_read(
 
 #[rstest]
 #[case::empty_input(&[], &["-"], "error: standard input is empty; check the command that writes to it\n")]
+#[case::no_objects(&[("x.yaml", "a: 1\n")], &["x.yaml"], "error: no objects of Postlink in x.yaml; ")]
 #[case::folders_beside_commits(
     &[("2025-archive/x.yaml", POST), ("connections/x.yaml", CONNECTION), ("rules/x.yaml", POST)],
     &["."],
@@ -132,19 +133,21 @@ fn other_files_of_a_repository_are_noted() {
         ("overlay/patches/a.yaml", CONNECTION),
         ("more.yaml", "apiVersion: apps/v1\nkind: Deployment\n---\napiVersion: apps/v1\nkind: Deployment\n"),
         ("empty.yaml", "# nothing\n"),
+        ("all.enc.yaml", "apiVersion: ENC[a]\nkind: ENC[b]\nsops: {version: 3.9.4}\n"),
     ]);
     std::os::unix::fs::symlink(dir.path().join("social"), dir.path().join("linked")).unwrap();
     let output = local(dir.path(), &["."], "");
     let (_, stderr) = texts(&output);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     let mut notes: Vec<&str> = stderr.lines().collect();
-    notes.truncate(5);
+    notes.truncate(6);
     let expected = [
         "note: 1 Helm chart (./charts/a) is not rendered; to check what it makes: helm template ./charts/a | postlink local -",
         "note: 1 kustomization (./overlay/kustomization.yaml) is not applied, and neither are patches; to check what kustomize makes: kustomize build ./overlay | postlink local -",
         "note: 1 link to a folder (./linked) is not followed",
         "note: 3 files (./empty.yaml, ./package.json, ./values.yaml) without apiVersion and kind are ignored",
         "note: 2 documents are ignored: Deployment (apps/v1)",
+        "note: 1 document is ignored: encrypted with SOPS, unknown kind",
     ];
     assert_eq!(notes, expected);
 }
