@@ -1,4 +1,4 @@
-//! `postlink local DIR`: applies a directory of YAML in one process and prints the result.
+//! `postlink local PATH…`: applies YAML in one process and prints the result.
 
 use super::{
     outcome::Outcome,
@@ -7,27 +7,46 @@ use super::{
 use crate::{
     local::{
         apply::Applier,
-        report,
+        input::{self, Input},
+        report, root_causes, secrets,
         session::{APART, Applicant, Session},
+        simulated_defaults,
         tree::Tree,
     },
-    manifests::{Commit, load_commits},
+    manifests::{Commit, LeftOut},
 };
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
-/// Try YAML files on this machine, without a cluster and without Dynamics 365: apply them to an in-memory API server with
-/// simulated instances, and print the result.
+/// Check YAML files on this machine or in CI, without a cluster and without Dynamics 365: apply them to an in-memory API
+/// server with simulated instances, and print the result.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes: 0 all objects are Ready at the end, 1 some are not or some input is not valid, 2 nothing could be run
 
 Examples:
   postlink local examples/quickstart
+  kustomize build overlays/prod | postlink local - --stub-secrets
+  helm template charts/social | postlink local - simulated-instances.yaml
   postlink local examples/story -o json --each | jq -c .metadata.annotations")]
+#[allow(clippy::struct_excessive_bools, reason = "each is an independent flag")]
 pub struct LocalArgs {
-    /// Directory of manifests, or one file. Subdirectories named `1-…` or `01-…` are commits, applied in order, a day apart;
-    /// each must hold all files, because what is missing in the next one is deleted.
-    dir: PathBuf,
+    /// Directory of manifests, file, or `-` for standard input; several are one tree. If all subdirectories of a directory
+    /// are named `1-…` or `01-…`, they are commits, applied in order, a day apart; each must hold all files, because what is
+    /// missing in the next one is deleted.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Read numbered subdirectories as one tree, not as commits.
+    #[arg(long)]
+    no_commits: bool,
+    /// Make up each Secret that a connection refers to and that is not in the input, or is there encrypted with SOPS.
+    #[arg(long)]
+    stub_secrets: bool,
+    /// Do not simulate instances for connections whose hosts no `SimulatedInstance` has: they cannot be reached.
+    #[arg(long)]
+    no_simulated_defaults: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -54,28 +73,13 @@ pub fn run(args: &LocalArgs) -> Outcome {
         tell("error: --each requires -o json");
         return Outcome::Usage;
     }
-    let commits = match load_commits(&args.dir) {
-        Ok(commits) => commits,
+    let input = match input::read(&args.paths, args.no_commits) {
+        Ok(input) => input,
         Err(error) => {
             tell(format_args!("error: {error}"));
             return Outcome::Usage;
         }
     };
-    if commits.iter().all(|commit| commit.documents.is_empty() && commit.errors.is_empty()) {
-        tell(format_args!(
-            "error: no YAML documents in {}; specify the directory with your manifests",
-            args.dir.display()
-        ));
-        return Outcome::Usage;
-    }
-    if let Some(empty) = commits.iter().find(|commit| commit.documents.is_empty() && commit.errors.is_empty())
-    {
-        tell(format_args!(
-            "error: no YAML documents in commit {}; it would delete all objects of the commits before it",
-            empty.name
-        ));
-        return Outcome::Usage;
-    }
     // A single thread makes the result reproducible.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -84,14 +88,100 @@ pub fn run(args: &LocalArgs) -> Outcome {
             return Outcome::Usage;
         }
     };
-    runtime.block_on(apply_commits(args, commits))
+    runtime.block_on(apply_commits(args, input))
 }
 
-async fn apply_commits(args: &LocalArgs, commits: Vec<Commit>) -> Outcome {
-    let trees: Vec<(String, Vec<PathBuf>, Tree)> =
-        commits.into_iter().map(|c| (c.name, c.skipped, Tree::of(c.documents, &c.errors))).collect();
+/// A commit that is ready to be applied.
+struct Prepared {
+    name: String,
+    tree: Tree,
+}
+
+/// Says what is left out, and adds what is made up. False if something of it is an error.
+fn prepare(args: &LocalArgs, commits: Vec<Commit>) -> Result<(Vec<Prepared>, bool), Outcome> {
+    let empty = |commit: &&Commit| commit.documents.is_empty() && commit.errors.is_empty();
+    let (several, empty) = (commits.len() > 1, commits.iter().find(empty).map(|commit| commit.name.clone()));
+    let read = commits.iter().any(|commit| !commit.documents.is_empty());
+    let mut left_out = LeftOut::default();
+    let mut prepared: Vec<Prepared> = Vec::new();
+    for Commit { name, documents, errors, left_out: more, .. } in commits {
+        left_out.extend(more);
+        let mut tree = Tree::of(documents, &errors);
+        secrets::ignore_unused(&mut tree);
+        prepared.push(Prepared { name, tree });
+    }
+    left_out.others.extend(prepared.iter().flat_map(|commit| commit.tree.others.iter().cloned()));
+    for note in input::notes(&left_out) {
+        tell(format_args!("note: {note}"));
+    }
+    let mut ignored: BTreeMap<&str, usize> = BTreeMap::new();
+    for (kind, count) in prepared.iter().flat_map(|commit| &commit.tree.ignored) {
+        *ignored.entry(kind).or_default() += count;
+    }
+    for (kind, count) in ignored {
+        let documents =
+            if count == 1 { "1 document is".to_owned() } else { format!("{count} documents are") };
+        tell(format_args!("note: {documents} ignored: {kind}"));
+    }
+    if let Some(name) = empty.filter(|_| several) {
+        tell(format_args!(
+            "error: no YAML documents in commit {name}; it would delete all objects of the commits before it"
+        ));
+        return Err(Outcome::Usage);
+    }
+    if prepared.iter().all(|commit| commit.tree.is_empty()) {
+        let paths: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
+        let what = if read { "objects of Postlink" } else { "YAML documents" };
+        let advice = match paths.as_slice() {
+            [path] if path == "-" => "check the command that writes to standard input",
+            _ => "specify the directory with your manifests",
+        };
+        tell(format_args!("error: no {what} in {}; {advice}", paths.join(" ")));
+        return Err(Outcome::Usage);
+    }
+    let mut valid = true;
+    let mut simulated = BTreeSet::new();
+    if !args.no_simulated_defaults {
+        let defaults =
+            simulated_defaults::of(&prepared.iter().map(|commit| &commit.tree).collect::<Vec<_>>());
+        for note in &defaults.notes {
+            tell(format_args!("note: {note}"));
+        }
+        for error in &defaults.errors {
+            valid = false;
+            tell(format_args!("error: {error}"));
+        }
+        simulated.extend(defaults.instances.iter().map(|instance| instance.spec.host.clone()));
+        for commit in &mut prepared {
+            commit.tree.instances.extend(defaults.instances.iter().cloned());
+        }
+    }
+    let mut stubs = BTreeSet::new();
+    for Prepared { tree, .. } in &mut prepared {
+        secrets::accept_any(tree, &simulated);
+        if args.stub_secrets {
+            stubs.extend(secrets::stub(tree));
+        }
+    }
+    for note in stubs {
+        tell(format_args!("note: {note}"));
+    }
+    Ok((prepared, valid))
+}
+
+async fn apply_commits(args: &LocalArgs, input: Input) -> Outcome {
+    let table = args.output == Output::Table;
+    let (commits, mut valid) = match prepare(args, input.commits) {
+        Ok(prepared) => prepared,
+        Err(outcome) => return outcome,
+    };
+    if !table {
+        tell(&input.description);
+    } else if let Err(outcome) = answer(format_args!("{}\n\n", input.description)) {
+        return outcome;
+    }
     let hosts: BTreeSet<String> =
-        trees.iter().flat_map(|(_, _, tree)| tree.instances.iter().map(|i| i.spec.host.clone())).collect();
+        commits.iter().flat_map(|commit| commit.tree.instances.iter().map(|i| i.spec.host.clone())).collect();
     let applicant = if args.as_person { Applicant::Person } else { Applicant::Tool };
     let session = match Session::start(applicant, &hosts).await {
         Ok(session) => session,
@@ -101,13 +191,19 @@ async fn apply_commits(args: &LocalArgs, commits: Vec<Commit>) -> Outcome {
         }
     };
     let mut applier = Applier::default();
-    let mut valid = true;
-    for (number, (name, skipped, tree)) in trees.into_iter().enumerate() {
+    for (number, Prepared { name, tree }) in commits.iter().enumerate() {
         if number > 0 {
+            let previous = &commits[number - 1];
+            if let Some(deleted) = tree.replaces(&previous.tree) {
+                tell(format_args!(
+                    "warning: {name} deletes {deleted} of {} and keeps none of its objects; if the folders belong together, use --no-commits",
+                    previous.name
+                ));
+            }
             session.clock.move_to(session.clock.now() + APART);
         }
         let (started, revision) = (session.clock.now(), session.api.revision());
-        let report = match applier.commit(&session, &tree).await {
+        let report = match applier.commit(&session, tree).await {
             Ok(report) => report,
             Err(error) => {
                 tell(format_args!("error: commit {name}: {error}"));
@@ -121,17 +217,6 @@ async fn apply_commits(args: &LocalArgs, commits: Vec<Commit>) -> Outcome {
         for warning in &report.warnings {
             tell(format_args!("warning: {warning}"));
         }
-        for folder in &skipped {
-            tell(format_args!(
-                "note: {} is ignored: its name does not begin with a number",
-                folder.display()
-            ));
-        }
-        for ignored in &report.ignored {
-            tell(format_args!(
-                "note: {ignored} is ignored: `local` applies only Postlink's kinds, Namespace, Secret and ServiceAccount"
-            ));
-        }
         let printed = match args.output {
             Output::Table => answer(format_args!(
                 "{}commit {name} at {}\n{}{}{}",
@@ -141,7 +226,7 @@ async fn apply_commits(args: &LocalArgs, commits: Vec<Commit>) -> Outcome {
                 report::tables(&session, session.clock.now()),
                 report::events(&session, revision)
             )),
-            Output::Json if args.each => answer(format_args!("{}\n", report::list(&session, Some(&name)))),
+            Output::Json if args.each => answer(format_args!("{}\n", report::list(&session, Some(name)))),
             Output::Json | Output::Yaml => Ok(()),
         };
         if let Err(outcome) = printed {
@@ -156,7 +241,8 @@ async fn apply_commits(args: &LocalArgs, commits: Vec<Commit>) -> Outcome {
     if let Err(outcome) = printed {
         return outcome;
     }
-    let not_ready = report::not_ready(&session);
+    let last = commits.last().map(|commit| &commit.tree);
+    let not_ready = last.map(|tree| root_causes::not_ready(&session, tree)).unwrap_or_default();
     if !not_ready.is_empty() && !args.expect_held {
         for object in &not_ready {
             tell(format_args!("not ready: {object}"));

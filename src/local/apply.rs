@@ -3,6 +3,7 @@
 use super::{
     session::Session,
     settle::{Unsettled, settle},
+    simulated_defaults::host_of,
     tree::{Id, Item, Tree},
 };
 use crate::manifests::Document;
@@ -36,8 +37,6 @@ pub struct Report {
     pub problems: Vec<String>,
     /// Warnings of the API server.
     pub warnings: Vec<String>,
-    /// Documents of kinds that `local` does not apply.
-    pub ignored: Vec<String>,
 }
 
 /// Applies commits, and remembers what to prune.
@@ -56,7 +55,7 @@ impl Applier {
     pub async fn commit(&mut self, session: &Session, tree: &Tree) -> Result<Report, Unsettled> {
         // Every probe may be due. Their results must depend on the whole commit, not on the order of its objects.
         session.controller.quiescence().hold_instances();
-        let mut report = Report { ignored: tree.ignored.clone(), ..Report::default() };
+        let mut report = Report::default();
         report.problems.extend(tree.problems.iter().cloned());
         self.simulate(tree);
         match session.world.apply(&self.instances) {
@@ -127,8 +126,7 @@ impl Applier {
         let connections = tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection");
         for item in connections.filter(applied) {
             let url = item.document.value.pointer("/spec/instanceUrl").and_then(Value::as_str);
-            let Some(url) = url.and_then(|url| url.parse::<http::Uri>().ok()) else { continue };
-            let Some(host) = url.host().map(str::to_ascii_lowercase) else { continue };
+            let Some(host) = url.and_then(host_of) else { continue };
             if self.instances.iter().any(|instance| instance.spec.host.eq_ignore_ascii_case(&host)) {
                 continue;
             }

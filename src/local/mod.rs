@@ -3,11 +3,15 @@
 
 pub mod apply;
 pub mod editor_schemas;
+pub mod input;
 mod metadata;
 pub mod policies;
 pub mod report;
+pub mod root_causes;
+pub mod secrets;
 pub mod session;
 pub mod settle;
+pub mod simulated_defaults;
 pub mod simulated_instance;
 pub mod tree;
 mod warnings;

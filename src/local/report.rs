@@ -5,7 +5,6 @@ use super::{
     session::Session,
     tree::KINDS,
 };
-use crate::api::{ConditionStatus, ConditionType, conditions::find};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -31,32 +30,6 @@ pub fn list(session: &Session, commit: Option<&str>) -> Value {
         None => json!({"resourceVersion": ""}),
     };
     json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items})
-}
-
-/// The objects that are not Ready, each with the message why.
-pub fn not_ready(session: &Session) -> Vec<String> {
-    let mut found = Vec::new();
-    for (kind, _) in KINDS {
-        for object in session.api.objects(kind) {
-            let conditions = object.pointer("/status/conditions").cloned().unwrap_or_default();
-            let conditions = serde_json::from_value(conditions).unwrap_or_else(|_| Vec::new());
-            let ready = find(&conditions, ConditionType::Ready);
-            let terminating = object.pointer("/metadata/deletionTimestamp").is_some();
-            if !terminating && ready.is_some_and(|r| r.status == ConditionStatus::True) {
-                continue;
-            }
-            let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-            let why = match ready {
-                _ if terminating => find(&conditions, ConditionType::DeletionRefused)
-                    .map_or("it is being deleted", |c| c.message.as_str()),
-                Some(ready) => ready.message.as_str(),
-                None => "it has not been reconciled yet",
-            };
-            let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
-            found.push(format!("{}/{name} in {namespace}: {why}", kind.to_lowercase()));
-        }
-    }
-    found
 }
 
 /// What was created, configured and deleted.

@@ -2,6 +2,7 @@
 
 use super::{
     metadata,
+    secrets::{Origin, Origins},
     simulated_instance::{self, API_VERSION, KIND},
 };
 use crate::{
@@ -14,6 +15,7 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    path::PathBuf,
 };
 
 /// Identifies an object.
@@ -62,6 +64,13 @@ pub struct Item {
     pub document: Document,
 }
 
+impl Item {
+    /// Whether it is of a kind of Postlink.
+    fn is_ours(&self) -> bool {
+        KINDS.iter().any(|(kind, _)| *kind == self.id.kind)
+    }
+}
+
 /// The sorted documents of a commit.
 #[derive(Default)]
 pub struct Tree {
@@ -70,8 +79,12 @@ pub struct Tree {
     pub instances: Vec<SimulatedInstance>,
     /// Errors, each beginning with its place in the files.
     pub problems: Vec<String>,
-    /// Documents of kinds that are not applied.
-    pub ignored: Vec<String>,
+    /// How many documents there are of each kind that is not applied, such as `Deployment (apps/v1)`.
+    pub ignored: BTreeMap<String, usize>,
+    /// Files whose documents have neither `apiVersion` nor `kind`.
+    pub others: BTreeSet<PathBuf>,
+    /// What makes Secrets on a cluster, by namespace and name.
+    pub origins: Origins,
 }
 
 impl Tree {
@@ -80,7 +93,13 @@ impl Tree {
         let problems = errors.iter().map(ToString::to_string).collect();
         let mut tree = Self { problems, ..Self::default() };
         let mut seen: BTreeMap<Id, String> = BTreeMap::new();
+        let with_manifests: BTreeSet<PathBuf> =
+            documents.iter().filter(|it| is_manifest(it)).map(|it| it.file.clone()).collect();
         for document in documents {
+            if !is_manifest(&document) && !with_manifests.contains(&document.file) {
+                tree.others.insert(document.file.clone());
+                continue;
+            }
             let text = |pointer: &str| {
                 document.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
             };
@@ -96,18 +115,25 @@ impl Tree {
                 tree.problems.push(format!("{}: the object has no {missing}", document.place("")));
                 continue;
             }
-            if ours && (!ours_known || api_version != format!("{GROUP}/{}", crate::api::names::VERSION)) {
+            let named_like_ours = !ours && KINDS.iter().any(|(k, _)| *k == kind);
+            if named_like_ours
+                || ours && (!ours_known || api_version != format!("{GROUP}/{}", crate::api::names::VERSION))
+            {
                 let kinds = KINDS.map(|(kind, _)| kind).join(", ");
                 tree.problems.push(format!(
                     "{}: {api_version} {kind} is not a kind of Postlink; use one of {kinds} in {GROUP}/{}",
-                    document.place("kind"),
+                    document.place(if named_like_ours { "apiVersion" } else { "kind" }),
                     crate::api::names::VERSION,
                 ));
                 continue;
             }
             let built_in = api_version == "v1" && BUILT_IN.contains(&kind.as_str());
+            if let Some(origin) = Origin::of(&document) {
+                tree.origins.insert(origin.secret(), origin);
+                continue;
+            }
             if !ours_known && !built_in {
-                tree.ignored.push(format!("{}: {api_version} {kind}", document.place("kind")));
+                tree.ignore(&document);
                 continue;
             }
             let faults = metadata::faults(&kind, &document.value["metadata"]);
@@ -134,11 +160,32 @@ impl Tree {
             seen.insert(id.clone(), document.place(""));
             tree.items.push(Item { id, document });
         }
-        // As Flux and Helm do: other objects depend on these.
-        tree.items.sort_by_key(|item| {
+        tree.sort();
+        tree
+    }
+
+    /// As Flux and Helm do: other objects depend on these.
+    fn sort(&mut self) {
+        self.items.sort_by_key(|item| {
             BUILT_IN.iter().position(|kind| *kind == item.id.kind).unwrap_or(BUILT_IN.len())
         });
-        tree
+    }
+
+    /// Adds an object that is not in the files.
+    pub fn add(&mut self, item: Item) {
+        self.items.push(item);
+        self.sort();
+    }
+
+    /// Counts a document of a kind that is not applied.
+    pub fn ignore(&mut self, document: &Document) {
+        let text = |field: &str| document.value[field].as_str().unwrap_or_default();
+        let kind = if document.value["sops"].is_object() && text("kind").starts_with("ENC[") {
+            "encrypted with SOPS, unknown kind".to_owned()
+        } else {
+            format!("{} ({})", text("kind"), text("apiVersion"))
+        };
+        *self.ignored.entry(kind).or_default() += 1;
     }
 
     fn instance(&mut self, document: &Document, api_version: &str, kind: &str) {
@@ -166,9 +213,39 @@ impl Tree {
         self.instances.push(instance);
     }
 
+    /// Whether it holds nothing to check.
+    pub fn is_empty(&self) -> bool {
+        self.problems.is_empty() && !self.items.iter().any(Item::is_ours)
+    }
+
+    /// If none of the objects of the commit before are in this one: the objects of the kinds that vanish, such as
+    /// `all 3 DynamicsConnections`. The two are hardly commits of one repository.
+    pub fn replaces(&self, before: &Self) -> Option<String> {
+        let ours = |tree: &'_ Self| -> BTreeSet<Id> {
+            tree.items.iter().filter(|item| item.is_ours()).map(|item| item.id.clone()).collect()
+        };
+        let (old, new) = (ours(before), ours(self));
+        if !self.problems.is_empty() || new.is_empty() || !old.is_disjoint(&new) {
+            return None;
+        }
+        let vanished = |(kind, _): &(&str, &str)| {
+            let of_kind = |ids: &BTreeSet<Id>| ids.iter().filter(|id| id.kind == *kind).count();
+            let count = of_kind(&old);
+            let shown = if count == 1 { format!("the {kind}") } else { format!("all {count} {kind}s") };
+            (count > 0 && of_kind(&new) == 0).then_some(shown)
+        };
+        let vanished: Vec<String> = KINDS.iter().filter_map(vanished).collect();
+        (!vanished.is_empty()).then(|| vanished.join(", "))
+    }
+
     pub fn namespaces(&self) -> BTreeSet<String> {
         self.items.iter().map(|i| i.id.namespace.clone()).filter(|n| !n.is_empty()).collect()
     }
+}
+
+/// Whether a document has at least one of the fields that every object has.
+fn is_manifest(document: &Document) -> bool {
+    ["apiVersion", "kind"].iter().any(|field| !document.value[field].is_null())
 }
 
 /// Whether a document is for `local` and `simulate` only.

@@ -78,10 +78,23 @@ impl Document {
         Some((found, *first_line))
     }
 
-    /// `file:line:column` of a field.
+    /// `file:line:column` of a field. In the output of `helm template`, also the template.
     pub fn place(&self, path: &str) -> String {
         let Location { line, column } = self.locate(path);
-        format!("{}:{line}:{column}", self.file.display())
+        let place = format!("{}:{line}:{column}", self.file.display());
+        self.template().map_or(place.clone(), |template| format!("{place} (from {template})"))
+    }
+
+    /// Helm's comment before the content.
+    fn template(&self) -> Option<&str> {
+        let text = &self.origin.text[self.origin.start..self.origin.end];
+        let mut before = text.lines().take_while(|line| {
+            line.trim().is_empty()
+                || line.starts_with("---")
+                || line.starts_with("...")
+                || line.starts_with('#')
+        });
+        before.find_map(|line| line.strip_prefix("# Source: "))
     }
 }
 
@@ -100,14 +113,22 @@ pub enum ManifestError {
         column: usize,
         message: String,
     },
-    #[error("{} is next to commit folders (such as 1-…) and belongs to none; move it into one of them", path.display())]
+    #[error("{} is next to commit folders (such as 1-…) and belongs to none; move it into one of them, or use --no-commits if the folders belong together", path.display())]
     OutsideCommits { path: PathBuf },
+    /// Some of the folders would be commits, and the others would be left out.
+    #[error(
+        "{}: {numbered} would be commits because of the number, but {others} would be left out; use --no-commits to read all folders as one tree, or number all of them",
+        dir.display()
+    )]
+    SomeNumbered { dir: PathBuf, numbered: String, others: String },
 }
 
 impl ManifestError {
     pub fn file(&self) -> &Path {
         match self {
-            Self::Read { path, .. } | Self::OutsideCommits { path } => path,
+            Self::Read { path, .. }
+            | Self::OutsideCommits { path }
+            | Self::SomeNumbered { dir: path, .. } => path,
             Self::Syntax { file, .. } => file,
         }
     }

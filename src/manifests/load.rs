@@ -1,4 +1,4 @@
-//! Reads directories, commits, and the documents in them.
+//! Reads the documents of directories, files and streams.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -8,6 +8,7 @@ use std::vec;
 
 use super::decode;
 use super::document::{Document, ManifestError};
+use super::folder::{LeftOut, Walk};
 use super::stream::File;
 
 /// The documents that can be read, and errors for the others.
@@ -17,6 +18,9 @@ pub struct Loaded {
     pub documents: Vec<Document>,
     /// In the same order.
     pub errors: Vec<ManifestError>,
+    /// How many files were read.
+    pub files: usize,
+    pub left_out: LeftOut,
 }
 
 impl Loaded {
@@ -28,66 +32,19 @@ impl Loaded {
     }
 }
 
-/// One commit of `postlink local`: the complete desired state at a time.
-#[derive(Debug)]
-pub struct Commit {
-    /// Name of the subdirectory, or of the directory if it has no commits.
-    pub name: String,
-    pub documents: Vec<Document>,
-    pub errors: Vec<ManifestError>,
-    /// Subdirectories next to the commits, which are ignored. Those of the first commit are those of all.
-    pub skipped: Vec<PathBuf>,
-}
-
-/// The commits of a directory, in numeric order of their names (`2-b` before `10-a`).
-///
-/// Subdirectories named `1-…` or `01-…` are commits; a directory without any is one commit.
-///
-/// # Errors
-/// If the directory itself cannot be listed. Other errors are in [`Commit::errors`].
-pub fn load_commits(dir: &Path) -> Result<Vec<Commit>, ManifestError> {
-    let mut folders = Vec::new();
-    let (mut strays, mut skipped) = (Vec::new(), Vec::new());
-    if dir.is_dir() {
-        for path in list(dir)? {
-            match commit_number(&path) {
-                Some(number) => folders.push((number, path)),
-                None if path.is_file() && is_manifest(&path) => strays.push(path),
-                None if path.is_dir() => skipped.push(path),
-                None => {}
-            }
-        }
-    }
-    folders.sort();
-    if folders.is_empty() {
-        let Loaded { documents, errors } = load(dir)?;
-        return Ok(vec![Commit { name: name_of(dir), documents, errors, skipped: Vec::new() }]);
-    }
-    let mut commits = Vec::with_capacity(folders.len());
-    for (_, path) in folders {
-        let Loaded { documents, errors } = load(&path)?;
-        commits.push(Commit {
-            name: name_of(&path),
-            documents,
-            errors,
-            skipped: std::mem::take(&mut skipped),
-        });
-    }
-    if let Some(first) = commits.first_mut() {
-        first.errors.extend(strays.into_iter().map(|path| ManifestError::OutsideCommits { path }));
-    }
-    Ok(commits)
-}
-
 /// All documents of a directory or a file.
 ///
 /// # Errors
 /// If `dir` itself cannot be listed.
 pub fn load(dir: &Path) -> Result<Loaded, ManifestError> {
     let mut loaded = Loaded::default();
-    for result in documents(dir)? {
+    let mut documents = documents(dir)?;
+    let files = documents.files.len();
+    for result in &mut documents {
         loaded.add(result);
     }
+    loaded.files = files - documents.left_out.others.len();
+    loaded.left_out = documents.left_out;
     Ok(loaded)
 }
 
@@ -97,20 +54,24 @@ pub fn load(dir: &Path) -> Result<Loaded, ManifestError> {
 /// If `dir` itself cannot be listed; later errors are items of the iterator.
 pub fn documents(dir: &Path) -> Result<Documents, ManifestError> {
     exists(dir)?;
-    let mut files = Vec::new();
-    let mut errors = Vec::new();
-    if dir.is_dir() {
-        walk(list(dir)?, &mut files, &mut errors);
-    } else {
-        files.push(dir.to_owned());
-    }
-    Ok(Documents { files: files.into_iter(), open: None, ready: errors.into_iter().map(Err).collect() })
+    let walked = dir.is_dir();
+    let walk = if walked { Walk::through(dir)? } else { Walk::of_file(dir) };
+    Ok(Documents {
+        files: walk.files.into_iter(),
+        walked,
+        left_out: walk.left_out,
+        open: None,
+        ready: walk.errors.into_iter().map(Err).collect(),
+    })
 }
 
 /// See [`documents`].
 #[derive(Debug)]
 pub struct Documents {
     files: vec::IntoIter<PathBuf>,
+    /// The files were found in a directory; the user did not name them.
+    walked: bool,
+    left_out: LeftOut,
     open: Option<File>,
     /// Next items: errors of the directory walk, and objects of a `List`.
     ready: VecDeque<Result<Document, ManifestError>>,
@@ -131,12 +92,15 @@ impl Iterator for Documents {
                 continue;
             }
             let path = self.files.next()?;
-            match read(&path) {
-                Ok(bytes) => match decode::text(bytes) {
-                    Ok(text) => self.open = Some(File::new(&path, &text)),
-                    Err(error) => return Some(Err(error.in_file(&path))),
-                },
-                Err(source) => return Some(Err(ManifestError::Read { path, source })),
+            let text = match read(&path) {
+                Ok(text) => text,
+                Err(error) => return Some(Err(error)),
+            };
+            if !self.walked || names_a_kind(&text) {
+                self.open = Some(File::new(&path, &text));
+            } else if !text.trim().is_empty() {
+                // An empty file needs no mention.
+                self.left_out.others.push(path);
             }
         }
     }
@@ -154,18 +118,12 @@ pub fn parse(file: &Path, text: &str) -> Loaded {
     loaded
 }
 
-fn walk(paths: Vec<PathBuf>, files: &mut Vec<PathBuf>, errors: &mut Vec<ManifestError>) {
-    for path in paths {
-        // As in `kubectl -R`, links to directories are not followed: they could form a cycle.
-        if path.is_dir() && !path.is_symlink() {
-            match list(&path) {
-                Ok(inner) => walk(inner, files, errors),
-                Err(error) => errors.push(error),
-            }
-        } else if is_manifest(&path) && !path.is_dir() {
-            files.push(path);
-        }
-    }
+/// The documents of bytes that were read from somewhere else. `file` is the name for errors.
+///
+/// # Errors
+/// If they are no text.
+pub fn parse_bytes(file: &Path, bytes: Vec<u8>) -> Result<Loaded, ManifestError> {
+    decode::text(bytes).map(|text| parse(file, &text)).map_err(|error| error.in_file(file))
 }
 
 fn exists(path: &Path) -> Result<(), ManifestError> {
@@ -173,43 +131,28 @@ fn exists(path: &Path) -> Result<(), ManifestError> {
     fs::metadata(path).map(|_| ()).map_err(failed)
 }
 
-/// Regular files only: reading a pipe or a device may never end.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
+/// The text of a regular file: reading a pipe or a device may never end.
+fn read(path: &Path) -> Result<String, ManifestError> {
+    let failed = |source| ManifestError::Read { path: path.to_owned(), source };
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("not a regular file")));
     }
-    fs::read(path)
+    decode::text(fs::read(path).map_err(failed)?).map_err(|error| error.in_file(path))
 }
 
-/// The entries of a directory without hidden ones, sorted by name.
-fn list(dir: &Path) -> Result<Vec<PathBuf>, ManifestError> {
-    let failed = |source| ManifestError::Read { path: dir.to_owned(), source };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
+/// Whether a file of a tree may hold manifests: it cannot be read, or [`names_a_kind`].
+pub(super) fn may_hold_manifests(path: &Path) -> bool {
+    read(path).map_or(true, |text| names_a_kind(&text))
 }
 
-fn extension(path: &Path) -> Option<&str> {
-    path.extension()?.to_str()
-}
-
-fn is_manifest(path: &Path) -> bool {
-    matches!(extension(path), Some("yaml" | "yml" | "json"))
-}
-
-fn commit_number(path: &Path) -> Option<u64> {
-    if !path.is_dir() {
-        return None;
-    }
-    path.file_name()?.to_str()?.split_once('-')?.0.parse().ok()
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+/// Whether the text has a key `apiVersion` or `kind` anywhere, in YAML, in JSON, or in something broken that was meant
+/// to be one of them.
+fn names_a_kind(text: &str) -> bool {
+    let is_key = |key: &str| {
+        text.match_indices(key).any(|(at, _)| {
+            let rest = text[at + key.len()..].trim_start_matches(['"', '\'']);
+            rest.trim_start_matches([' ', '\t']).starts_with(':')
+        })
+    };
+    is_key("apiVersion") || is_key("kind")
 }

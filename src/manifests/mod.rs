@@ -1,12 +1,14 @@
 //! Reads manifests as kubectl does, and locates fields in them.
 //!
 //! A [`Document`] keeps its file's text, so that [`Document::locate`] can find the line of `spec.match.keywords[0]` for
-//! an error found much later, at no cost for documents without errors. Only [`load`] does file I/O.
+//! an error found much later, at no cost for documents without errors. Only `load` and
+//! `folder` do file I/O.
 
 mod compose;
 mod decode;
 mod document;
 mod emit;
+mod folder;
 mod json;
 mod list;
 mod load;
@@ -17,5 +19,6 @@ mod stream;
 
 pub use document::{Document, ManifestError};
 pub use emit::to_yaml;
-pub use load::{Commit, Documents, Loaded, documents, load, load_commits, parse};
+pub use folder::{Commit, LeftOut, commit_folders, load_commits, name_of};
+pub use load::{Documents, Loaded, documents, load, parse, parse_bytes};
 pub use position::Location;

@@ -49,8 +49,11 @@ spec:
   link: {}
 ";
 
+/// Strict: no instance is made up.
 pub fn local(dir: &Path) -> Output {
-    postlink().args(["local", "tree", "-o", "json"]).current_dir(dir).output().unwrap()
+    let mut command = postlink();
+    command.args(["local", "tree", "-o", "json", "--no-simulated-defaults"]);
+    command.current_dir(dir).output().unwrap()
 }
 
 /// The good tree, plus these files (path, text).
@@ -122,16 +125,16 @@ pub const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetad
 
 /// A document that cannot be applied, and the error on stderr with its place.
 #[rstest]
-#[case::not_yaml("a: [1, 2\nb: 3\n", "not-good.yaml:2:2: ")]
-#[case::tab("a:\n\tb: 1\n", "not-good.yaml:2:2: a tab is not allowed here; indent with spaces")]
+#[case::not_yaml("kind: [1, 2\nb: 3\n", "not-good.yaml:2:2: ")]
+#[case::tab("kind:\n\tb: 1\n", "not-good.yaml:2:2: a tab is not allowed here; indent with spaces")]
 #[case::template(
     "apiVersion: v1\nkind: {{ .Values.kind }}\n",
     "a key must be a string, a number or a boolean; if this is a Helm template, render it first: helm template"
 )]
-#[case::indentation("a:\n  b: 1\n c: 2\n", "check the indentation of this line and of the one before it")]
-#[case::duplicate_key("a: 1\na: 2\n", "not-good.yaml:2:1: ")]
+#[case::indentation("kind:\n  b: 1\n c: 2\n", "check the indentation of this line and of the one before it")]
+#[case::duplicate_key("kind: 1\nkind: 2\n", "not-good.yaml:2:1: ")]
 #[case::no_object(
-    "- a\n- b\n",
+    "- kind: a\n- b\n",
     "not-good.yaml:1:1: not a Kubernetes object: expected a mapping with apiVersion, kind and metadata"
 )]
 #[case::numeric_namespace(
@@ -332,7 +335,7 @@ fn unusable_connection_says_why_and_what_to_do(
     let link = object(&output, "PostLink", "bad").expect("it is stored");
     let waits = if reason == "InstanceDowntime" { reason } else { "ConnectionNotReady" };
     assert_eq!(condition(&link, "Linked").1, waits, "nothing is lost: it waits");
-    assert!(stderr.contains("not ready: dynamicsconnection/bad in default: "), "{stderr}");
+    assert!(stderr.contains(": dynamicsconnection/bad in default: "), "{stderr}");
     let simulated = url == "https://contoso.crm.dynamics.com";
     assert_eq!(stderr.contains("no SimulatedInstance has the host "), !simulated, "{stderr}");
     all_else_went_on(&output);

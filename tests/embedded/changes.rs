@@ -35,7 +35,11 @@ fn write(dir: &Path, commit: &str, text: &str) {
 
 /// Standard output and standard error.
 fn printed(dir: &TempDir) -> (String, String) {
-    let output = postlink().args(["local", "."]).current_dir(dir.path()).output().unwrap();
+    printed_with(dir, &[])
+}
+
+fn printed_with(dir: &TempDir, flags: &[&str]) -> (String, String) {
+    let output = postlink().args(["local", "."]).args(flags).current_dir(dir.path()).output().unwrap();
     (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -60,23 +64,26 @@ fn an_equal_commit_changes_nothing() {
     write(dir.path(), "1-used", &objects(true));
     write(dir.path(), "2-same", &objects(true));
     let (stdout, _) = printed(&dir);
-    let second = stdout.split("commit 2-same").nth(1).unwrap();
+    let second = stdout.split("commit 2-same at").nth(1).unwrap();
     assert!(second.contains("\n= 3 unchanged\n") && !second.contains("\n~ "), "{stdout}");
+    assert!(!second.contains("\nevents\n"), "{stdout}");
 }
 
 #[test]
-fn missing_instance_and_other_folders_are_named_once() {
+fn missing_instance_is_named_once() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "1-used", &objects(true));
     write(dir.path(), "2-same", &objects(true));
-    write(dir.path(), "shared", &objects(true));
-    let (_, stderr) = printed(&dir);
+    let (_, stderr) = printed_with(&dir, &["--no-simulated-defaults"]);
     let warning = "warning: ./1-used/all.yaml:14:3: dynamicsconnection/contoso in social: no SimulatedInstance has the host \
                    contoso.crm.dynamics.com, so it cannot be reached; ";
     assert_eq!(stderr.matches(warning).count(), 1, "{stderr}");
     assert_eq!(stderr.matches("no SimulatedInstance").count(), 1, "{stderr}");
-    let note = "note: ./shared is ignored: its name does not begin with a number\n";
+    let (_, stderr) = printed(&dir);
+    let note =
+        "note: contoso.crm.dynamics.com has no SimulatedInstance, so a healthy instance is simulated\n";
     assert_eq!(stderr.matches(note).count(), 1, "{stderr}");
+    assert_eq!(stderr.matches("SimulatedInstance").count(), 1, "{stderr}");
 }
 
 /// Flux notices it in a dry run of the whole commit, and then changes nothing.

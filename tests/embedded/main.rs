@@ -4,6 +4,7 @@ mod changes;
 mod contoso;
 mod controller;
 mod history;
+mod input;
 mod manifests;
 #[path = "../mistakes.rs"]
 mod mistakes;
@@ -11,8 +12,10 @@ mod policies;
 #[path = "../program.rs"]
 mod program;
 mod readme;
+mod repositories;
 mod scenario_runner;
 mod scenarios;
+mod stand_ins;
 mod startup;
 mod streams;
 mod validation;

@@ -163,7 +163,7 @@ fn folders_are_read_in_order_without_hidden_files() {
 #[test]
 fn numbered_folders_are_commits_in_numeric_order() {
     let dir = tempfile::tempdir().unwrap();
-    for (folder, kind) in [("10-last", "C"), ("2-middle", "B"), ("01-first", "A"), ("notes", "X")] {
+    for (folder, kind) in [("10-last", "C"), ("2-middle", "B"), ("01-first", "A")] {
         fs::create_dir(dir.path().join(folder)).unwrap();
         fs::write(dir.path().join(folder).join("x.yaml"), format!("kind: {kind}\n")).unwrap();
     }
@@ -175,11 +175,15 @@ fn numbered_folders_are_commits_in_numeric_order() {
     assert!(
         matches!(&commits[0].errors[..], [ManifestError::OutsideCommits { path }] if path.ends_with("stray.yaml"))
     );
-    let skipped: Vec<_> = commits.iter().flat_map(|commit| &commit.skipped).collect();
-    assert_eq!(skipped, [&dir.path().join("notes")]);
 
-    let single = load_commits(&dir.path().join("notes")).unwrap();
-    assert_eq!((single.len(), single[0].name.as_str()), (1, "notes"));
+    let single = load_commits(&dir.path().join("2-middle")).unwrap();
+    assert_eq!((single.len(), single[0].name.as_str()), (1, "2-middle"));
+
+    fs::create_dir(dir.path().join("notes")).unwrap();
+    assert_eq!(load_commits(dir.path()).unwrap().len(), 3, "a folder without manifests");
+    fs::write(dir.path().join("notes/x.yaml"), "kind: X\n").unwrap();
+    let mixed = load_commits(dir.path()).unwrap_err();
+    assert!(matches!(&mixed, ManifestError::SomeNumbered { others, .. } if others == "notes"), "{mixed}");
 }
 
 /// Scalars that YAML 1.1 and 1.2 type differently.

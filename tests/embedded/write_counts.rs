@@ -133,6 +133,25 @@ async fn toggling_a_connection_writes_each_link_once() {
     }
 }
 
+/// A commit that equals the one before changes nothing. A day later, the connection writes when it has read its metadata.
+#[tokio::test(start_paused = true)]
+async fn equal_commit_writes_nothing() {
+    let (session, log) = session().await;
+    let mut applier = Applier::default();
+    applier.commit(&session, &tree(true)).await.unwrap();
+    for apart in [SignedDuration::from_mins(1), APART] {
+        session.clock.move_to(session.clock.now() + apart);
+        log.clear();
+        let before = session.api.revision();
+        let report = applier.commit(&session, &tree(true)).await.unwrap();
+        assert_eq!((report.done.len(), report.unchanged), (0, 2 + RULES + LINKS));
+        let written: Vec<String> = log.writes().into_iter().map(|request| request.resource).collect();
+        let refresh = if apart == APART { vec!["dynamicsconnections.postlink.dev"] } else { vec![] };
+        assert_eq!(written, refresh);
+        assert_eq!(session.api.history_since(before).count(), refresh.len());
+    }
+}
+
 /// R23–R25: activities and records of links are checked hundreds at a time.
 #[tokio::test(start_paused = true)]
 async fn probe_checks_all_links_in_one_batch() {

@@ -7,6 +7,7 @@ mod life;
 mod other_charts;
 mod ownership;
 mod policies;
+mod repositories;
 mod rights;
 mod snapshots;
 mod templates;

@@ -175,7 +175,7 @@ impl Runner {
             self.organizations.insert(instance.name.clone(), instance.spec.organization.id);
         }
         let mut wrong: Vec<String> =
-            tree.ignored.iter().map(|ignored| format!("not a document of a scenario: {ignored}")).collect();
+            tree.ignored.keys().map(|ignored| format!("not a document of a scenario: {ignored}")).collect();
         match self.applier.commit(&self.session, &tree).await {
             Ok(report) => {
                 wrong.extend(report.problems.iter().map(|problem| format!("refused: {problem}")));

@@ -1,0 +1,245 @@
+//! Secrets that are not in the files as such: other controllers make them, or SOPS has encrypted them.
+
+use super::{
+    simulated_defaults::host_of,
+    tree::{Id, Item, Tree},
+};
+use crate::manifests::{self, Document};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+/// What makes a Secret on a cluster.
+pub struct Origin {
+    pub document: Document,
+    kind: Kind,
+}
+
+/// By namespace and name of the Secret.
+pub type Origins = BTreeMap<(String, String), Origin>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A Secret whose values SOPS has encrypted.
+    Sops,
+    SealedSecret,
+    ExternalSecret,
+}
+
+/// The keys of a Secret for a connection, with values for an instance that accepts all of them.
+const STUB: [(&str, &str); 3] = [
+    ("tenantId", "00000000-0000-4000-8000-000000000001"),
+    ("clientId", "00000000-0000-4000-8000-000000000002"),
+    ("clientSecret", "stub"),
+];
+/// The keys of a certificate, which a stub has no use for.
+const CERTIFICATE: [&str; 2] = ["tls.crt", "tls.key"];
+
+impl Origin {
+    pub fn of(document: &Document) -> Option<Self> {
+        let text = |field: &str| document.value[field].as_str().unwrap_or_default();
+        let kind = match (text("apiVersion").split('/').next().unwrap_or_default(), text("kind")) {
+            ("v1", "Secret") if document.value["sops"].is_object() => Kind::Sops,
+            ("bitnami.com", "SealedSecret") => Kind::SealedSecret,
+            ("external-secrets.io", "ExternalSecret") => Kind::ExternalSecret,
+            _ => return None,
+        };
+        Some(Self { document: document.clone(), kind })
+    }
+
+    /// Namespace and name of the Secret that it makes.
+    pub fn secret(&self) -> (String, String) {
+        let text = |pointer: &str| self.document.value.pointer(pointer).and_then(Value::as_str);
+        let target = match self.kind {
+            Kind::Sops => None,
+            Kind::SealedSecret => text("/spec/template/metadata/name"),
+            Kind::ExternalSecret => text("/spec/target/name"),
+        };
+        let name = target.or(text("/metadata/name")).unwrap_or_default();
+        let namespace = text("/metadata/namespace").filter(|it| !it.is_empty()).unwrap_or("default");
+        (namespace.to_owned(), name.to_owned())
+    }
+
+    /// The keys of the Secret; `None` if they are not in the document.
+    fn keys(&self) -> Option<BTreeSet<String>> {
+        let value = &self.document.value;
+        let keys =
+            |pointer: &str| value.pointer(pointer).and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        let keys: BTreeSet<String> = match self.kind {
+            Kind::Sops => keys("/data").chain(keys("/stringData")).cloned().collect(),
+            Kind::SealedSecret => {
+                keys("/spec/encryptedData").chain(keys("/spec/template/data")).cloned().collect()
+            }
+            Kind::ExternalSecret => {
+                if !value["spec"]["dataFrom"].is_null() || !value["spec"]["target"]["template"].is_null() {
+                    return None;
+                }
+                let entries = value["spec"]["data"].as_array().into_iter().flatten();
+                entries.filter_map(|entry| entry["secretKey"].as_str()).map(str::to_owned).collect()
+            }
+        };
+        Some(keys)
+    }
+
+    fn describe(&self) -> String {
+        let place = self.document.place("");
+        match self.kind {
+            Kind::Sops => format!("It is in {place}, encrypted with SOPS"),
+            Kind::SealedSecret => format!("On a cluster, it comes from the SealedSecret in {place}"),
+            Kind::ExternalSecret => format!("On a cluster, it comes from the ExternalSecret in {place}"),
+        }
+    }
+}
+
+/// Makes up the Secrets that connections refer to and that are not in the files. Returns a note for each.
+pub fn stub(tree: &mut Tree) -> Vec<String> {
+    let mut notes = Vec::new();
+    for ((namespace, name), url) in missing(tree) {
+        let origin = tree.origins.get(&(namespace.clone(), name.clone()));
+        let why = origin.map_or_else(|| "It is not in the input".to_owned(), Origin::describe);
+        let keys =
+            origin.and_then(Origin::keys).unwrap_or_else(|| STUB.map(|(key, _)| key.to_owned()).into());
+        let mut values = stub_values(keys.iter().map(String::as_str), &url);
+        // The one instance in the files that does not accept any secret.
+        let host = host_of(&url);
+        let instance = tree.instances.iter().find(|it| Some(&it.spec.host) == host.as_ref());
+        if let (Some(secret), Some(value)) =
+            (instance.and_then(|it| it.spec.client_secret.clone()), values.get_mut("clientSecret"))
+        {
+            *value = json!(secret);
+        }
+        let secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace},
+            "stringData": values,
+        });
+        notes.push(format!("Secret {name} in {namespace} is a stub with invented values. {why}."));
+        let documents = manifests::parse(Path::new("--stub-secrets"), &secret.to_string()).documents;
+        let id = Id { api_version: "v1".to_owned(), kind: "Secret".to_owned(), namespace, name };
+        for document in documents {
+            tree.add(Item { id: id.clone(), document });
+        }
+    }
+    notes
+}
+
+/// Replaces the values of Secrets that only connections to these hosts use: their instances accept whatever a Secret holds.
+/// The keys stay, and so does an address, because the controller checks them before it signs in.
+pub fn accept_any(tree: &mut Tree, hosts: &BTreeSet<String>) {
+    let mut users: BTreeMap<(String, String), bool> = BTreeMap::new();
+    for (secret, url) in uses(tree) {
+        let simulated = host_of(&url).is_some_and(|host| hosts.contains(&host));
+        *users.entry(secret).or_insert(true) &= simulated;
+    }
+    for item in tree.items.iter_mut().filter(|item| item.id.kind == "Secret") {
+        let secret = (item.id.namespace.clone(), item.id.name.clone());
+        if users.get(&secret) != Some(&true) {
+            continue;
+        }
+        for (field, encode) in [("stringData", false), ("data", true)] {
+            let Some(values) = item.document.value.get_mut(field).and_then(Value::as_object_mut) else {
+                continue;
+            };
+            let both = CERTIFICATE.iter().all(|key| values.get(*key).is_some_and(is_filled));
+            if both && !values.contains_key("clientSecret") {
+                values.insert(
+                    "clientSecret".to_owned(),
+                    json!(if encode { BASE64.encode("stub") } else { "stub".to_owned() }),
+                );
+            }
+            for (key, stub) in STUB {
+                let valid = |value: &&mut Value| is_filled(value) && (!encode || is_base64(value));
+                if let Some(value) = values.get_mut(key).filter(valid) {
+                    *value = json!(if encode { BASE64.encode(stub) } else { stub.to_owned() });
+                }
+            }
+        }
+    }
+}
+
+/// Where the Secret of a connection should come from: follows a message that it is missing, or that it lacks something.
+pub fn advice(tree: &Tree, namespace: &str, name: &str, missing: bool) -> Option<String> {
+    if let Some(origin) = tree.origins.get(&(namespace.to_owned(), name.to_owned())) {
+        let flag = if missing { "; to check without it, use --stub-secrets" } else { "" };
+        return Some(format!("{}{flag}.", origin.describe()));
+    }
+    if !missing {
+        return None;
+    }
+    let secrets = || tree.items.iter().filter(|item| item.id.kind == "Secret");
+    let hashed = |item: &&Item| {
+        let suffix = item.id.name.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        item.id.namespace == namespace
+            && suffix.is_some_and(|it| it.len() == 10 && it.chars().all(|c| c.is_ascii_alphanumeric()))
+    };
+    if let Some(hashed) = secrets().find(hashed) {
+        return Some(format!(
+            "Secret {} has a hash in its name, and kustomize does not change the reference; set generatorOptions.disableNameSuffixHash.",
+            hashed.id.name
+        ));
+    }
+    Some(match secrets().find(|item| item.id.name == name) {
+        Some(other) => format!("A Secret of this name is in namespace {}.", other.id.namespace),
+        None => "If something else makes it, use --stub-secrets.".to_owned(),
+    })
+}
+
+/// The origins of Secrets that no connection uses are documents like any other.
+pub fn ignore_unused(tree: &mut Tree) {
+    let used: BTreeSet<(String, String)> = uses(tree).into_iter().map(|(secret, _)| secret).collect();
+    let (used, unused) =
+        std::mem::take(&mut tree.origins).into_iter().partition(|(secret, _)| used.contains(secret));
+    tree.origins = used;
+    let unused: Origins = unused;
+    for origin in unused.values() {
+        tree.ignore(&origin.document);
+    }
+}
+
+/// The Secrets that connections refer to, each with the address of the connection.
+fn uses(tree: &Tree) -> Vec<((String, String), String)> {
+    let connections = tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection");
+    let secret = |item: &Item| {
+        let text =
+            |pointer: &str| item.document.value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let name = text("/spec/credentials/secretRef/name")?;
+        Some(((item.id.namespace.clone(), name), text("/spec/instanceUrl").unwrap_or_default()))
+    };
+    connections.filter_map(secret).collect()
+}
+
+fn missing(tree: &Tree) -> BTreeMap<(String, String), String> {
+    let stored = |secret: &(String, String)| {
+        let is = |item: &Item| {
+            item.id.kind == "Secret" && (&item.id.namespace, &item.id.name) == (&secret.0, &secret.1)
+        };
+        tree.items.iter().any(is)
+    };
+    uses(tree).into_iter().filter(|(secret, _)| !stored(secret)).collect()
+}
+
+/// Values for the keys of a Secret. Instead of a certificate, a stub has a client secret.
+fn stub_values<'a>(keys: impl Iterator<Item = &'a str> + Clone, url: &str) -> Map<String, Value> {
+    let certificate = CERTIFICATE.iter().all(|wanted| keys.clone().any(|key| key == *wanted));
+    let keys = keys.chain(certificate.then_some("clientSecret"));
+    let value = |key: &str| match STUB.iter().find(|(stub, _)| *stub == key) {
+        Some((_, value)) => json!(value),
+        None if key == "instanceUrl" => json!(url),
+        None => json!("stub"),
+    };
+    keys.map(|key| (key.to_owned(), value(key)))
+        .filter(|(key, _)| !CERTIFICATE.contains(&key.as_str()))
+        .collect()
+}
+
+fn is_filled(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.trim().is_empty())
+}
+
+fn is_base64(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| BASE64.decode(text).is_ok())
+}
