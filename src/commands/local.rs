@@ -64,6 +64,8 @@ pub struct LocalArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Output {
     Table,
+    /// The table with more columns.
+    Wide,
     Json,
     Yaml,
 }
@@ -170,7 +172,7 @@ fn prepare(args: &LocalArgs, commits: Vec<Commit>) -> Result<(Vec<Prepared>, boo
 }
 
 async fn apply_commits(args: &LocalArgs, input: Input) -> Outcome {
-    let table = args.output == Output::Table;
+    let table = matches!(args.output, Output::Table | Output::Wide);
     let (commits, mut valid) = match prepare(args, input.commits) {
         Ok(prepared) => prepared,
         Err(outcome) => return outcome,
@@ -218,12 +220,12 @@ async fn apply_commits(args: &LocalArgs, input: Input) -> Outcome {
             tell(format_args!("warning: {warning}"));
         }
         let printed = match args.output {
-            Output::Table => answer(format_args!(
+            Output::Table | Output::Wide => answer(format_args!(
                 "{}commit {name} at {}\n{}{}{}",
                 if number > 0 { "\n" } else { "" },
                 started.strftime("%Y-%m-%d %H:%M:%S UTC"),
                 report::changes(&report),
-                report::tables(&session, session.clock.now()),
+                report::tables(&session, session.clock.now(), args.output == Output::Wide),
                 report::events(&session, revision)
             )),
             Output::Json if args.each => answer(format_args!("{}\n", report::list(&session, Some(name)))),

@@ -116,9 +116,9 @@ where
     let path = pointer(&["metadata", "finalizers", &index.to_string()]);
     let version = object.resource_version().unwrap_or_default();
     let remove = PatchOperation::Remove(RemoveOperation { path });
-    let patch: Patch<Value> = Patch::Json(json_patch::Patch(vec![test_version(&version), remove]));
+    let operations: Patch<Value> = Patch::Json(json_patch::Patch(vec![test_version(&version), remove]));
     let params = PatchParams { field_manager: Some(CONTROLLER.into()), ..PatchParams::default() };
-    match within(api.patch(&object.name_any(), &params, &patch)).await {
+    match within(api.patch(&object.name_any(), &params, &operations)).await {
         Ok(object) => Ok(Some(object)),
         Err(ApiError::Gone) => Ok(None),
         Err(error) => Err(error),

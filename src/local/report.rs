@@ -50,8 +50,8 @@ pub fn changes(report: &Report) -> String {
     text
 }
 
-/// One table per kind, with the printer columns of its CRD.
-pub fn tables(session: &Session, now: Timestamp) -> String {
+/// One table per kind, with the printer columns of its CRD; those of `kubectl get -o wide` only if `wide` is set.
+pub fn tables(session: &Session, now: Timestamp, wide: bool) -> String {
     let mut text = String::new();
     for (kind, plural) in KINDS {
         let objects = session.api.objects(kind);
@@ -63,13 +63,17 @@ pub fn tables(session: &Session, now: Timestamp) -> String {
             objects.iter().filter_map(|o| o.pointer("/metadata/namespace").and_then(Value::as_str)).collect();
         let several = namespaces.len() > 1;
         let mut rows: Vec<Vec<String>> = Vec::new();
-        let mut head: Vec<String> = schema.columns().iter().map(|c| c.name.to_uppercase()).collect();
+        let shown = |row: Vec<String>| -> Vec<String> {
+            let columns = row.into_iter().zip(schema.columns());
+            columns.filter(|(_, column)| wide || column.priority == 0).map(|(cell, _)| cell).collect()
+        };
+        let mut head = shown(schema.columns().iter().map(|c| c.name.to_uppercase()).collect());
         if several {
             head.insert(0, "NAMESPACE".to_owned());
         }
         rows.push(head);
         for object in &objects {
-            let mut row = schema.row(object, now);
+            let mut row = shown(schema.row(object, now));
             if several {
                 let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
                 row.insert(0, namespace.unwrap_or_default().to_owned());

@@ -120,7 +120,7 @@ fn by_kubectl(binaries: &Binaries, folder: &Path, file: &Path) -> Option<Vec<Val
 }
 
 fn by_us(file: &Path) -> Option<Vec<Value>> {
-    let Loaded { documents, errors } = load(file).unwrap();
+    let Loaded { documents, errors, .. } = load(file).unwrap();
     let objects: Vec<Value> = documents.into_iter().map(|document| normal(document.value)).collect();
     // `local` reports an object without a kind later, when it sorts them.
     (errors.is_empty() && objects.iter().all(|object| object["kind"].is_string())).then_some(objects)

@@ -65,7 +65,10 @@ fn first_line_says_how_the_input_was_read(
     #[case] expected: &str,
 ) {
     let dir = tree(files);
-    let stream = format!("{CONNECTION}---\n{}", POST.replace("name: good", "name: other"));
+    let stream = format!(
+        "{CONNECTION}---\n{}",
+        POST.replace("name: good", "name: other").replace("id: good", "id: other")
+    );
     let output = local(dir.path(), arguments, &stream);
     let (stdout, stderr) = texts(&output);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
@@ -154,7 +157,7 @@ fn other_files_of_a_repository_are_noted() {
 
 #[test]
 fn commit_that_replaces_the_one_before_is_questioned() {
-    let post = POST.replace("name: good", "name: other");
+    let post = POST.replace("name: good", "name: other").replace("id: good", "id: other");
     let dir =
         tree(&[("01-infra/x.yaml", CONNECTION), ("02-social/x.yaml", &post), ("03-same/x.yaml", &post)]);
     let (_, stderr) = texts(&local(dir.path(), &["."], ""));

@@ -80,15 +80,15 @@ fn repository_is_fine(#[case] input: &str, #[case] flags: &[&str]) {
 )]
 #[case::table_in_helm(
     HELM, HELM, "recordType: new_feedback", "recordType: new_feedbak",
-    &["not ready: stdin:35:5 (from social/templates/rules.yaml): automationrule/praise in social: ", " does not offer record type new_feedbak."]
+    &["not ready: stdin:35:5 (from social/templates/rules.yaml): automationrule/praise in social: ", " does not offer record type new_feedbak, because it is not in the connection's spec.recordTypes."]
 )]
 #[case::table_in_flux(
     FLUX, "flux/infrastructure/connections/connection.yaml", "opportunity", "oportunity",
     &["error: flux/infrastructure/connections/connection.yaml:8:27: ", "Dynamics 365 has no table oportunity"]
 )]
 #[case::table_in_argo_cd(
-    ARGO_CD, "argocd/social/posts.yaml", "recordType: lead", "recordType: leads",
-    &["not ready: argocd/social/posts.yaml:14:5: postlink/twenty-kites in social: ", "record type leads."]
+    ARGO_CD, "argocd/social/posts.yaml", "recordType: lead", "recordType: leed",
+    &["not ready: argocd/social/posts.yaml:14:5: postlink/twenty-kites in social: ", "record type leed"]
 )]
 #[case::namespace_in_kustomize(
     KUSTOMIZE, KUSTOMIZE, "  name: tailspin\n  namespace: social", "  name: tailspin\n  namespace: crm",

@@ -74,7 +74,7 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
 /// Whether the finalizer is among the fields that Postlink manages. A manifest in git may have it, and a tool that applies
 /// the manifest without it would remove it.
 fn owns_finalizer(connection: &DynamicsConnection) -> bool {
-    let item = format!("v:{:?}", FINALIZER);
+    let item = format!("v:{FINALIZER:?}");
     connection.managed_fields().iter().any(|entry| {
         entry.manager.as_deref() == Some(CONTROLLER)
             && entry.fields_v1.as_ref().is_some_and(|fields| {

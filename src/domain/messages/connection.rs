@@ -60,24 +60,23 @@ pub fn record_type_in_use(types: &[String], names: &[String]) -> String {
 
 /// R4, of a connection. At least one of the lists is not empty.
 pub fn record_types_not_offered(missing: &[String], unsupported: &[String]) -> String {
-    let mut text = String::new();
+    let mut sentences = Vec::new();
     if !missing.is_empty() {
-        let (noun, types) = (if missing.len() == 1 { "table" } else { "tables" }, first_of(missing));
-        text.push_str(&format!(
-            "The instance has no {noun} {types}, so nothing can be linked to {them}. Correct spec.recordTypes, which lists logical names in the singular, such as incident.",
-            them = if missing.len() == 1 { "it" } else { "them" }
+        let (noun, them) = if missing.len() == 1 { ("table", "it") } else { ("tables", "them") };
+        sentences.push(format!(
+            "The instance has no {noun} {}, so nothing can be linked to {them}. Correct spec.recordTypes, which lists logical names in the singular, such as incident.",
+            first_of(missing)
         ));
     }
     if !unsupported.is_empty() {
-        let (noun, types) = (if unsupported.len() == 1 { "table" } else { "tables" }, first_of(unsupported));
-        let space = if text.is_empty() { "" } else { " " };
-        text.push_str(&format!(
-            "{space}Social activities cannot refer to {noun} {types}. Enable activities for the {noun} in Dynamics 365, or remove {it} from spec.recordTypes.",
-            it = if unsupported.len() == 1 { "it" } else { "them" }
+        let (noun, them) = if unsupported.len() == 1 { ("table", "it") } else { ("tables", "them") };
+        sentences.push(format!(
+            "Social activities cannot refer to {noun} {}. Enable activities for the {noun} in Dynamics 365, or remove {them} from spec.recordTypes.",
+            first_of(unsupported)
         ));
     }
-    text.push_str(" After a change in Dynamics 365, set the annotation postlink.dev/refresh-requested-at to a new value.");
-    text
+    sentences.push("After a change in Dynamics 365, set the annotation postlink.dev/refresh-requested-at to a new value.".to_owned());
+    sentences.join(" ")
 }
 
 pub fn connected(host: &str) -> String {

@@ -308,9 +308,9 @@ fn formats_accept_the_same_values() {
                 "{format}: {right} right, {wrong} wrong"
             );
             for (number, text) in values.iter().enumerate() {
-                let place = format!("spec.{}[{number}]", field(format));
+                let at = format!("spec.{}[{number}]", field(format));
                 let said = |all: &[(String, String)]| {
-                    all.iter().find(|(at, _)| *at == place).map(|(_, message)| message.clone())
+                    all.iter().find(|(field, _)| *field == at).map(|(_, message)| message.clone())
                 };
                 let (ours, theirs) = (said(&ours), said(&theirs));
                 if ours != theirs {
