@@ -9,7 +9,12 @@ pub(super) fn non_empty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Str
 
 /// The address of an instance in its normal spelling, so that nothing changes when a person writes it differently.
 pub(super) fn instance_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let text = String::deserialize(from)?.to_ascii_lowercase();
+    Ok(normal_url(&String::deserialize(from)?))
+}
+
+/// An address without what does not distinguish it from others: case, a final slash and the default port.
+pub fn normal_url(text: &str) -> String {
+    let text = text.to_ascii_lowercase();
     let text = text.trim_end_matches('/');
-    Ok(text.strip_suffix(":443").unwrap_or(text).to_owned())
+    text.strip_suffix(":443").unwrap_or(text).to_owned()
 }

@@ -20,6 +20,7 @@ pub use connection::{
     ActiveRule, ConnectionRef, ConnectionState, Credentials, DynamicsConnection, DynamicsConnectionSpec,
     DynamicsConnectionStatus, Interval, MetadataStatus, Organization, SecretRef, WorkloadIdentity,
 };
+pub use decode::normal_url;
 pub use keywords::{DASHES, STARS, UNSEARCHABLE};
 pub use post_link::{
     Author, Contributor, Intent, Intention, LinkRequest, LinkState, LinkedBy, ObjectRef, Post, PostLink,

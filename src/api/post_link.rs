@@ -236,7 +236,7 @@ pub struct PostLinkStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Reason of the condition `Ready`, as a field for `kubectl get --field-selector`.
+    /// Reason of the condition `Ready`, as a field for `kubectl get --field-selector`. The column REASON shows that of `Linked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub reason: Option<String>,

@@ -55,7 +55,7 @@ reasons! {
     SocialActivityDeleted,
     /// A user unlinked the post; this link is never restored (R26).
     Unlinked,
-    /// An older PostLink of the namespace is about the same post: source and id are equal. Only the older one is linked.
+    /// Another PostLink of the namespace is about the same post (source and id are equal) and counts: it has a link, or is older.
     DuplicatePost,
     /// No link is requested: `spec.link` is not set, and no active rule applies to the post.
     NotRequested,
@@ -122,6 +122,8 @@ reasons! {
     TableNotFound,
     /// Social activities of the instance cannot refer to the table of a record type.
     TableNotSupported,
+    /// The metadata of a record type's table cannot be read.
+    TableNotRead,
     /// The Secret named by `spec.credentials` does not exist.
     SecretNotFound,
     /// The Secret lacks a key, is for another instance URL, or cannot be read.

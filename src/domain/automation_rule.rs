@@ -36,7 +36,9 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
     let wants = rule.spec.active && rule.metadata.deletion_timestamp.is_none();
     let active_on = old.connection_uid.as_ref().filter(|_| is_true(&old.conditions, ConditionType::Active));
 
-    let offer = view.named.zip(record_type).map(|(c, record_type)| c.offer_to_rule(record_type));
+    let offer = view.named.zip(record_type).map(|(c, record_type)| {
+        if active_on == Some(&c.uid) { c.offer_to_active(record_type) } else { c.offer_to_new(record_type) }
+    });
     let named = view.named.map(|c| NamedConnection {
         connection: c.uid.clone(),
         entry: c.active_rules.iter().find(|e| e.uid == uid).map(|e| e.generation),

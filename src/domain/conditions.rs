@@ -89,7 +89,10 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
         let Some(reason) = reason(new, type_) else { continue };
         // Of a link, only what happens to itself: its connection going down and up again is an event of the connection.
         let is_link = find(new, ConditionType::Linked).is_some();
-        if is_link && (type_ == ConditionType::Ready || is_of_connection(reason)) {
+        if is_link
+            && (is_of_connection(reason)
+                || (type_, after.status) == (ConditionType::Ready, ConditionStatus::True))
+        {
             continue;
         }
         let before = find(old, type_);
@@ -129,7 +132,6 @@ fn is_of_connection(reason: Reason) -> bool {
             | Reason::InstanceDowntime
             | Reason::InstanceExpired
             | Reason::OrganizationChanged
-            | Reason::SocialDataRefused
             | Reason::Throttled
     )
 }

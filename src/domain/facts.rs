@@ -98,10 +98,18 @@ impl ConnectionFacts {
         }
     }
 
-    /// Whether a rule can name a record type. Types in the status count even if the spec or the instance no longer has them: a
-    /// rule must not release one between its removal from the spec and the write that keeps it in force (R9).
-    pub fn offer_to_rule(&self, record_type: &str) -> Offer {
-        if self.metadata.record_types.iter().any(|t| t == record_type) {
+    /// Whether a rule can become active with a record type. One that is only kept for other rules (R9) is not offered: otherwise
+    /// the order in which rules arrive would decide.
+    pub fn offer_to_new(&self, record_type: &str) -> Offer {
+        if self.listed.iter().any(|t| t == record_type) { self.offer(record_type) } else { Offer::NotListed }
+    }
+
+    /// Whether a rule that is active on this connection may keep a record type. Types in the status count even if the spec or
+    /// the instance no longer has them (R9), and no rule releases one because the status was lost.
+    pub fn offer_to_active(&self, record_type: &str) -> Offer {
+        if self.metadata.refreshed_at.is_none() {
+            Offer::Unread
+        } else if self.metadata.record_types.iter().any(|t| t == record_type) {
             Offer::Offered
         } else {
             self.offer(record_type)

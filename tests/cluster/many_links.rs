@@ -157,6 +157,17 @@ impl ManyLinks {
         FanOut { links: self.links, seconds: begin.elapsed().as_secs_f64(), since, begun: time }
     }
 
+    /// Waits until the Events of what happened before have been written.
+    async fn no_more_events(&self, since: Timestamp) {
+        let mut before = BTreeMap::new();
+        eventually("the Events to be written", AT_MOST, async || {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let now = self.events(since).await;
+            (std::mem::replace(&mut before, now.clone()) == now).then_some(())
+        })
+        .await;
+    }
+
     /// The Events written since a time: kind and reason → number of Events.
     async fn events(&self, since: Timestamp) -> BTreeMap<String, usize> {
         let api: Api<Event> = Api::namespaced(self.cluster.plane.client(User::Admin).await, NAMESPACE);
@@ -248,10 +259,12 @@ async fn toggling_writes_each_of_1000_links_once() {
         assert_eq!(many.sent(flip.begun), BTreeMap::from([(1, many.links)]), "enabled={enabled}");
     }
     for (down, reason) in [(true, "InstanceDowntime"), (false, "Connected")] {
+        many.no_more_events(linking.begun).await;
         let outage = many.outage(down).await;
         eprintln!("down={down}: {:.1} s, {:.0} links/s", outage.seconds, outage.per_second());
         assert_eq!(many.writes(outage.since..u64::MAX), BTreeMap::from([(1, many.links)]), "down={down}");
         assert_eq!(many.sent(outage.begun), BTreeMap::from([(1, many.links)]), "down={down}");
+        many.no_more_events(outage.begun).await;
         let event = format!("DynamicsConnection {reason}");
         assert_eq!(many.events(outage.begun).await, BTreeMap::from([(event, 1)]), "down={down}");
     }

@@ -299,7 +299,11 @@ prop_compose! {
 
 /// Another PostLink of the same post.
 pub fn claim() -> impl Strategy<Value = PostClaim> {
-    (near(), select(&["a", "z"])).prop_map(|(created, name)| PostClaim { created, name: name.to_owned() })
+    (any::<bool>(), near(), select(&["a", "z"])).prop_map(|(unlinked, created, name)| PostClaim {
+        unlinked,
+        created,
+        name: name.to_owned(),
+    })
 }
 
 /// Possible results of checking an activity.

@@ -98,6 +98,15 @@ impl ProbeResult {
         self
     }
 
+    /// Of the default tables, only this one has been read; later reads failed.
+    pub fn only_read(mut self, table: &str) -> Self {
+        if let Some(known) = &mut self.0.tables {
+            known.asked.retain(|t| t == table);
+            known.usable.retain(|t| t == table);
+        }
+        self.metadata_failure(3, at(0))
+    }
+
     /// The instance has this table, but social activities cannot refer to it.
     pub fn unsupported(mut self, table: &str) -> Self {
         if let Some(known) = &mut self.0.tables {

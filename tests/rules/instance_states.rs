@@ -284,6 +284,47 @@ fn r09_type_of_an_active_rule_stays_when_its_table_vanishes() {
 }
 
 #[test]
+fn r09_kept_type_is_not_offered_to_others() {
+    let complaints = rule("complaints").record_type("lead").active_on("contoso");
+    let late = rule("late").record_type("lead");
+    for (contoso, probe) in [
+        (without_lead(), probe_result()),
+        (connection("contoso").reserve("complaints", 1), probe_result().has_only(&["incident"])),
+    ] {
+        let rules = [complaints.clone(), late.clone()];
+        let status = view(&contoso).observation(probe).rules(&rules).decide().status;
+        let names: Vec<&str> = status.active_rules.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, ["complaints"]);
+    }
+}
+
+#[test]
+fn r09_vanished_table_stays_missing_after_its_removal_from_the_spec() {
+    let complaints = [rule("complaints").record_type("lead").active_on("contoso")];
+    let mut contoso = connection("contoso").reserve("complaints", 1);
+    contoso.0.status = Some(
+        view(&contoso).observation(probe_result().has_only(&["incident"])).rules(&complaints).decide().status,
+    );
+    contoso.0.spec.record_types = vec!["incident".into()];
+    let decision = view(&contoso).rules(&complaints).decide();
+    let metadata = decision.status.metadata.unwrap();
+    assert_eq!(metadata.record_types, ["incident", "lead"]);
+    assert_eq!(metadata.missing_record_types, ["lead"], "no link is made for it");
+    let tables = decision.probe.and_then(|probe| probe.tables).unwrap();
+    assert_eq!(tables, ["incident", "lead"], "it is read as long as it is kept");
+}
+
+#[test]
+fn r04_connection_says_that_metadata_cannot_be_read() {
+    let probe = probe_result().only_read("incident");
+    let contoso = connection("contoso").offers(&["incident"]);
+    let conditions = view(&contoso).observation(probe).decide().status.conditions;
+    assert_eq!(condition_text(&conditions, ConditionType::RecordTypeNotOffered), "True/TableNotRead");
+    let text = message(&conditions, ConditionType::RecordTypeNotOffered);
+    assert!(text.starts_with("The metadata of table lead cannot be read"), "{text}");
+}
+
+#[test]
 fn r04_connection_names_the_tables_it_cannot_use() {
     let said = |probe: ProbeResult| {
         let conditions = view(&connection("contoso")).observation(probe).decide().status.conditions;
@@ -312,7 +353,7 @@ fn messages_fit_into_a_condition() {
         postlink::domain::messages::disable_refused(&names),
         postlink::domain::messages::deletion_refused(&names),
         postlink::domain::messages::record_type_in_use(&tables, &names),
-        postlink::domain::messages::record_types_not_offered(&tables, &tables),
+        postlink::domain::messages::record_types_not_offered(&tables, &tables, &tables),
     ];
     for text in all {
         assert!(text.len() <= 4096, "{} bytes: the API server would always reject it", text.len());

@@ -239,26 +239,44 @@ fn r21_wanted_record_type_not_offered() {
 
 #[test]
 fn older_one_of_two_with_the_same_post_counts() {
-    let other = |seconds, name: &str| PostClaim { created: at(seconds), name: name.into() };
-    let with = |mut scene: Scene, claims: &[PostClaim]| {
-        scene.same_post = claims.to_vec();
+    let other = |seconds, name: &str| PostClaim { unlinked: true, created: at(seconds), name: name.into() };
+    let with = |mut scene: Scene, other: PostClaim| {
+        scene.same_post = Some(other);
         scene
     };
     let row = "False/DuplicatePost | - | - | False+Stalled";
     let requested = || wanted().with(connection("contoso"));
-    with(requested(), &[other(0, "z"), other(1, "a")]).expect(LINKED);
-    let mut younger = with(requested(), &[other(0, "a"), other(-1, "oldest")]);
+    with(requested(), other(0, "z")).expect(LINKED);
+    let mut younger = with(requested(), other(0, "a"));
     younger.expect(row);
-    assert!(younger.message(postlink::api::ConditionType::Linked).starts_with("PostLink oldest is older"));
-    younger.same_post.clear();
+    let said = younger.message(postlink::api::ConditionType::Linked);
+    assert!(said.starts_with("PostLink a is about the same post") && said.contains("is older"), "{said}");
+    younger.same_post = None;
     younger.expect(LINKED);
-    with(scene(), &[other(-1, "a")]).expect(row);
-    // It restores no link, and keeps one that it has.
+    with(scene(), other(-1, "a")).expect(row);
+    // It restores no link.
     let removed = requested().link_removed(RemovalCause::ConnectionDeleted);
-    with(removed, &[other(-1, "a")]).expect("False/DuplicatePost | - | ConnectionDeleted | False+Stalled");
-    with(linked(), &[other(-1, "a")]).expect("True/LinkedByHand | True/RecordAvailable | - | False+Stalled");
+    with(removed, other(-1, "a")).expect("False/DuplicatePost | - | ConnectionDeleted | False+Stalled");
     let unlinked = scene().desired(DesiredLink::Unlink);
-    with(unlinked, &[other(-1, "a")]).expect("False/Unlinked | - | - | True");
+    with(unlinked, other(-1, "a")).expect("False/Unlinked | - | - | True");
+}
+
+/// Otherwise a post could get a second activity: the attempt of the older one may be another.
+#[test]
+fn linked_one_of_two_with_the_same_post_counts() {
+    let claim = |unlinked, seconds| PostClaim { unlinked, created: at(seconds), name: "other".into() };
+    let requested = || wanted().with(connection("contoso"));
+    let mut older = requested();
+    older.same_post = Some(claim(false, 999));
+    older.expect("False/DuplicatePost | - | - | False+Stalled");
+    assert!(older.message(postlink::api::ConditionType::Linked).contains("has a link"));
+    assert!(older.creations.is_empty());
+    // A link that it has stays; that of the older one counts.
+    let mut linked_younger = linked();
+    linked_younger.same_post = Some(claim(true, -1));
+    linked_younger.expect(LINKED);
+    linked_younger.same_post = Some(claim(false, -1));
+    linked_younger.expect("True/LinkedByHand | True/RecordAvailable | - | False+Stalled");
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
         Reason::Unlinked => (T::Linked, link_conditions(linked().desired(DesiredLink::Unlink))),
         Reason::DuplicatePost => {
             let mut scene = scene();
-            scene.same_post.push(PostClaim { created: at(-1), name: "older".into() });
+            scene.same_post = Some(PostClaim { unlinked: true, created: at(-1), name: "older".into() });
             (T::Linked, link_conditions(scene))
         }
         Reason::NotRequested => (T::Linked, link_conditions(scene())),
@@ -155,6 +155,10 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
         Reason::TableNotFound => (
             T::RecordTypeNotOffered,
             connection_conditions(&contoso(), probe_result().has_only(&["incident"])),
+        ),
+        Reason::TableNotRead => (
+            T::RecordTypeNotOffered,
+            connection_conditions(&contoso().offers(&["incident"]), probe_result().only_read("incident")),
         ),
         Reason::TableNotSupported => {
             (T::RecordTypeNotOffered, connection_conditions(&contoso(), probe_result().unsupported("lead")))

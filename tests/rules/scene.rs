@@ -45,8 +45,8 @@ pub struct Scene {
     /// Why the instances reject new activities; `None` if they accept them.
     pub creation_failure: Option<Reason>,
     pub not_before: Option<NotBefore>,
-    /// The other PostLinks of the same post.
-    pub same_post: Vec<PostClaim>,
+    /// Of the other PostLinks of the same post, the one that counts.
+    pub same_post: Option<PostClaim>,
     pub activity_state: Option<ActivityState>,
     /// The creations so far: the connection's UID and the attempt of each.
     pub creations: Vec<(String, i32)>,
@@ -75,7 +75,7 @@ pub fn scene() -> Scene {
         new_record_type: Some("incident"),
         creation_failure: None,
         not_before: None,
-        same_post: Vec::new(),
+        same_post: None,
         activity_state: None,
         creations: Vec::new(),
     }
@@ -277,7 +277,7 @@ impl Scene {
             post_link: &self.post,
             connections: &connections,
             matching: &rules,
-            same_post: &self.same_post,
+            same_post: self.same_post.as_ref(),
             tombstone: &tombstone,
             activity: self.activity_state.as_ref(),
             created,

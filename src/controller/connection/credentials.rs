@@ -2,7 +2,7 @@
 //! not stored.
 
 use crate::{
-    api::{DynamicsConnection, WorkloadIdentity, names::CONTROLLER},
+    api::{DynamicsConnection, WorkloadIdentity, names::CONTROLLER, normal_url},
     controller::patch::DEADLINE,
     domain::connection::health::ProbeFailure,
 };
@@ -69,7 +69,7 @@ fn from_secret(
     let required =
         |key: &str| value(key).ok_or_else(|| invalid(format!("Secret {name} has no key {key}; add it")));
     if let Some(bound) = value("instanceUrl")
-        && !same_origin(&bound, instance_url)
+        && normal_url(&bound) != normal_url(instance_url)
     {
         return Err(invalid(format!(
             "the key instanceUrl of Secret {name} names another instance; use a Secret for this instance"
@@ -93,10 +93,6 @@ fn from_secret(
             "Secret {name} has neither clientSecret nor tls.crt and tls.key; add one of them"
         ))),
     }
-}
-
-fn same_origin(a: &str, b: &str) -> bool {
-    a.trim_end_matches('/').eq_ignore_ascii_case(b.trim_end_matches('/'))
 }
 
 async fn federated(

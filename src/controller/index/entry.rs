@@ -294,8 +294,11 @@ impl Entry {
             && self.removed().is_none_or(|removed| removed.relink_requested)
     }
 
-    pub fn claim(&self) -> PostClaim {
-        PostClaim { created: time(self.created), name: self.name.to_string() }
+    /// `None` while it is being deleted without a link: it will never have one.
+    pub fn claim(&self) -> Option<PostClaim> {
+        let unlinked = matches!(self.binding, Binding::Unlinked(_));
+        let counts = !unlinked || self.rare.as_ref().is_none_or(|rare| !rare.deleting);
+        counts.then(|| PostClaim { unlinked, created: time(self.created), name: self.name.to_string() })
     }
 
     /// The generation and when it was first seen.

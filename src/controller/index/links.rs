@@ -1,10 +1,11 @@
 //! The PostLinks of the index, by name and by the neighbors they depend on.
 
+use super::same_post::SamePost;
 use super::{
     entry::{CountKey, Entry},
     interner::Symbol,
 };
-use crate::domain::post_link::PostIdentity;
+use crate::domain::post_link::{PostClaim, PostIdentity};
 use hashbrown::HashTable;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,7 +19,7 @@ pub(super) struct Links {
     slab: Vec<Option<Box<Entry>>>,
     free: Vec<u32>,
     by_name: HashTable<u32>,
-    by_post: HashTable<u32>,
+    same_post: SamePost,
     hasher: std::hash::RandomState,
     by_connection: HashMap<Symbol, BTreeSet<u32>>,
     dependents: HashMap<Symbol, BTreeSet<u32>>,
@@ -49,11 +50,19 @@ impl Links {
         self.hasher.hash_one((namespace, post))
     }
 
-    /// The other PostLinks of the post.
-    pub(super) fn same_post<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Entry> {
-        let slots = self.by_post.iter_hash(entry.post);
-        let entries = slots.filter_map(|slot| self.slab[*slot as usize].as_deref());
-        entries.filter(|other| other.post == entry.post && other.uid != entry.uid)
+    /// Of the other PostLinks of the post, the one that counts.
+    pub(super) fn first_other(&self, entry: &Entry) -> Option<PostClaim> {
+        self.same_post.first_other(entry.post, self.find(entry.namespace, &entry.name)?)
+    }
+
+    /// Which PostLink of a post counts, if there are several.
+    pub(super) fn first_of_post(&self, post: u64) -> Option<u32> {
+        self.same_post.first(post)
+    }
+
+    /// All PostLinks of a post that has several.
+    pub(super) fn of_post(&self, post: u64) -> impl Iterator<Item = &Entry> {
+        self.same_post.all(post).filter_map(|slot| self.slab[slot as usize].as_deref())
     }
 
     pub(super) fn set_matching(&mut self, namespace: Symbol, name: &str, rules: Box<[Symbol]>) {
@@ -108,9 +117,8 @@ impl Links {
     fn add_to_indexes(&mut self, slot: u32) {
         let Some(entry) = &self.slab[slot as usize] else { return };
         *self.counts.entry(entry.count_key()).or_default() += 1;
-        let slab = &self.slab;
-        let rehash = |slot: &u32| slab[*slot as usize].as_ref().map_or(0, |e| e.post);
-        self.by_post.insert_unique(entry.post, slot, rehash);
+        let claim_of = |slot: u32| self.slab[slot as usize].as_ref().and_then(|entry| entry.claim());
+        self.same_post.insert(entry.post, slot, entry.claim(), claim_of);
         if let Some(uid) = entry.connection() {
             self.by_connection.entry(uid).or_default().insert(slot);
         }
@@ -121,9 +129,7 @@ impl Links {
 
     fn remove_from_indexes(&mut self, slot: u32) {
         let Some(entry) = &self.slab[slot as usize] else { return };
-        if let Ok(found) = self.by_post.find_entry(entry.post, |s| *s == slot) {
-            found.remove();
-        }
+        self.same_post.remove(entry.post, slot, entry.claim());
         let key = entry.count_key();
         if let Some(count) = self.counts.get_mut(&key) {
             *count -= 1;

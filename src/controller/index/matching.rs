@@ -93,19 +93,17 @@ impl Index {
             Matched::Evaluated(rules, _) => rules.iter().map(|rule| interner.intern(rule)).collect(),
         };
         let post = links.post_hash(&namespace, &PostIdentity::of(&link.spec.post));
-        let claimed = old.map(|old| (old.uid, old.post));
         let entry = Entry::of(link, post, interner, first_seen, matching);
-        // The other PostLinks of a post depend on whether this one is about it, and since when.
-        let mut keys = Vec::new();
-        if claimed != Some((entry.uid, entry.post)) {
-            keys.extend(
-                old.into_iter()
-                    .chain([&entry])
-                    .flat_map(|entry| links.same_post(entry))
-                    .map(|e| Key::new(Kind::PostLink, namespace.clone(), &*e.name)),
-            );
-        }
+        // Another PostLink of a post is concerned if this one begins or ceases to count.
+        let left = old.map(|old| old.post).filter(|left| *left != post);
+        let counted: Vec<_> =
+            left.into_iter().chain([post]).map(|post| (post, links.first_of_post(post))).collect();
         links.insert(entry);
+        let changed = counted.into_iter().filter(|(post, first)| links.first_of_post(*post) != *first);
+        let concerned =
+            changed.flat_map(|(post, _)| links.of_post(post)).filter(|entry| *entry.name != *name);
+        let mut keys: Vec<Key> =
+            concerned.map(|entry| Key::new(Kind::PostLink, namespace.clone(), &*entry.name)).collect();
         let rematch = outdated.then(|| namespace.clone());
         keys.push(Key::new(Kind::PostLink, namespace, name));
         Affected { keys, rematch }
@@ -115,9 +113,15 @@ impl Index {
     pub fn delete_link(&self, namespace: &str, name: &str) -> Affected {
         let mut state = self.state();
         let Some(symbol) = state.interner.find(namespace) else { return Affected::default() };
-        let Some(entry) = state.links.get(symbol, name) else { return Affected::default() };
-        let keys = state.links.same_post(entry).map(|other| state.key(other)).collect();
+        let Some(post) = state.links.get(symbol, name).map(|entry| entry.post) else {
+            return Affected::default();
+        };
+        let counted = state.links.first_of_post(post);
         state.links.remove(symbol, name);
+        if state.links.first_of_post(post) == counted {
+            return Affected::default();
+        }
+        let keys = state.links.of_post(post).map(|other| state.key(other)).collect();
         Affected { keys, rematch: None }
     }
 

@@ -10,6 +10,7 @@ pub mod entry;
 mod interner;
 mod links;
 mod matching;
+mod same_post;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,6 @@ use crate::{
         post_link::Tombstone,
     },
 };
-use entry::Entry;
 use kube::ResourceExt;
 use state::{Filter, RuleEntry};
 use std::{collections::HashSet, sync::Arc};
@@ -185,7 +185,7 @@ impl Index {
             status_hash: entry.status_hash,
             connections: space.map(|s| s.connection_facts.clone()).unwrap_or_default(),
             matching: matching.collect(),
-            same_post: state.links.same_post(entry).map(Entry::claim).collect(),
+            same_post: state.links.first_other(entry),
         })
     }
 

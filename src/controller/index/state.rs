@@ -74,8 +74,8 @@ pub struct LinkSnapshot {
     pub connections: Arc<Vec<ConnectionFacts>>,
     /// The rules whose filters match.
     pub matching: Vec<RuleFacts>,
-    /// The other PostLinks of the same post.
-    pub same_post: Vec<PostClaim>,
+    /// Of the other PostLinks of the same post, the one that counts.
+    pub same_post: Option<PostClaim>,
 }
 
 /// Where an object came from.

@@ -62,7 +62,7 @@ fn decision(context: &Context, snapshot: &LinkSnapshot, results: &LinkResults) -
         post_link: &snapshot.facts,
         connections: &snapshot.connections,
         matching: &snapshot.matching,
-        same_post: &snapshot.same_post,
+        same_post: snapshot.same_post.as_ref(),
         tombstone: &tombstone,
         activity: results.activity.as_ref(),
         created: results.created.as_ref(),

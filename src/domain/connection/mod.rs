@@ -75,15 +75,18 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
 /// the manifest without it would remove it.
 fn owns_finalizer(connection: &DynamicsConnection) -> bool {
     let item = format!("v:{FINALIZER:?}");
-    connection.managed_fields().iter().any(|entry| {
-        entry.manager.as_deref() == Some(CONTROLLER)
-            && entry.fields_v1.as_ref().is_some_and(|fields| {
-                fields
-                    .0
-                    .pointer("/f:metadata/f:finalizers")
-                    .is_some_and(|finalizers| finalizers.get(&item).is_some())
-            })
-    })
+    let managed = connection.managed_fields();
+    // Where something removes managedFields, nobody would ever own it.
+    managed.is_empty()
+        || managed.iter().any(|entry| {
+            entry.manager.as_deref() == Some(CONTROLLER)
+                && entry.fields_v1.as_ref().is_some_and(|fields| {
+                    fields
+                        .0
+                        .pointer("/f:metadata/f:finalizers")
+                        .is_some_and(|finalizers| finalizers.get(&item).is_some())
+                })
+        })
 }
 
 fn fence(connection: &DynamicsConnection, creations_in_flight: bool) -> Fence {
@@ -107,7 +110,7 @@ fn reserve(view: &ConnectionView<'_>, fence: Fence, old: &DynamicsConnectionStat
     let reads = view.live.unwrap_or(view.rules);
     let types = RecordTypes::of(view, old, &old.active_rules, reads);
     let candidates = |rules: &[RuleFacts]| -> Vec<Candidate<String>> {
-        rules.iter().map(|rule| candidate(rule, &name, &uid, &types.in_force)).collect()
+        rules.iter().map(|rule| candidate(rule, &name, &uid, &types.offered)).collect()
     };
     let stored = old.active_rules.iter();
     let stored: Vec<_> =
@@ -160,7 +163,7 @@ fn status(
         organization,
         metadata: Some(MetadataStatus {
             refreshed_at: read.or_else(|| old.metadata.as_ref().and_then(|m| m.refreshed_at.clone())),
-            record_types: types.in_force,
+            record_types: types.in_force(),
             missing_record_types: types.missing,
             unsupported_record_types: types.unsupported,
         }),
@@ -199,10 +202,18 @@ fn conditions(
         let message = messages::record_type_in_use(&kept, &users);
         conditions.set(ConditionType::RecordTypeInUse, true, Reason::UsedByActiveRules, message);
     }
-    let RecordTypes { missing, unsupported, .. } = &reserved.types;
-    if !missing.is_empty() || !unsupported.is_empty() {
-        let reason = if missing.is_empty() { Reason::TableNotSupported } else { Reason::TableNotFound };
-        let message = messages::record_types_not_offered(missing, unsupported);
+    let RecordTypes { missing, unsupported, unread, .. } = &reserved.types;
+    let unreadable = view.observation.is_some_and(|o| o.metadata_failure.is_some()) && !unread.is_empty();
+    let not_offered = if !missing.is_empty() {
+        Some(Reason::TableNotFound)
+    } else if !unsupported.is_empty() {
+        Some(Reason::TableNotSupported)
+    } else {
+        unreadable.then_some(Reason::TableNotRead)
+    };
+    if let Some(reason) = not_offered {
+        let unread: &[String] = if unreadable { unread } else { &[] };
+        let message = messages::record_types_not_offered(missing, unsupported, unread);
         conditions.set(ConditionType::RecordTypeNotOffered, true, reason, message);
     }
     let readiness = readiness(view, disabled, health, old);
@@ -210,13 +221,13 @@ fn conditions(
     conditions.finish()
 }
 
-fn candidate(rule: &RuleFacts, name: &str, uid: &str, in_force: &[String]) -> Candidate<String> {
+fn candidate(rule: &RuleFacts, name: &str, uid: &str, offered: &[String]) -> Candidate<String> {
     Candidate {
         rule: rule.uid.clone(),
         generation: rule.generation,
         wants: rule.wants_active && rule.connection == name,
         active_here: rule.active_on.as_deref() == Some(uid),
-        offered: rule.record_type.as_ref().is_none_or(|t| in_force.contains(t)),
+        offered: rule.record_type.as_ref().is_none_or(|t| offered.contains(t)),
     }
 }
 

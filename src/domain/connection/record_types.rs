@@ -9,18 +9,22 @@ use crate::{
 
 #[derive(Default)]
 pub(super) struct RecordTypes {
-    pub(super) in_force: Vec<String>,
-    /// In `spec.recordTypes`, but the instance has no table.
+    /// In `spec.recordTypes`, and the instance has the table: new rules and links can use them.
+    pub(super) offered: Vec<String>,
+    /// In `spec.recordTypes` or kept, but the instance has no table.
     pub(super) missing: Vec<String>,
-    /// In `spec.recordTypes`, but social activities cannot refer to the table.
+    /// In `spec.recordTypes` or kept, but social activities cannot refer to the table.
     pub(super) unsupported: Vec<String>,
-    /// In force only because an active rule uses them: no longer in `spec.recordTypes`.
+    /// In `spec.recordTypes`, and not read yet.
+    pub(super) unread: Vec<String>,
+    /// Of active rules that were reserved for them: no longer in `spec.recordTypes`, or their tables have vanished.
+    used: Vec<String>,
+    /// Those of `used` that are no longer in `spec.recordTypes`.
     kept: Vec<String>,
 }
 
 impl RecordTypes {
-    /// A record type is in force once the metadata of its table has been read. Types that have not been read since this
-    /// process started are as in the status.
+    /// Types that have not been read since this process started are as in the status.
     pub(super) fn of(
         view: &ConnectionView<'_>,
         old: &DynamicsConnectionStatus,
@@ -28,45 +32,41 @@ impl RecordTypes {
         reads: &[RuleFacts],
     ) -> Self {
         let spec = &view.connection.spec.record_types;
-        let before = old.metadata.clone().unwrap_or_default();
+        // Without a read, nothing in it was shown by the instance.
+        let before = old.metadata.clone().filter(|m| m.refreshed_at.is_some()).unwrap_or_default();
         let tables = view.observation.and_then(|t| t.tables.as_ref());
         let mut types = Self::default();
-        for type_ in spec {
-            let read = tables.filter(|tables| tables.asked.contains(type_));
-            let (usable, missing, unsupported) = match read {
-                Some(tables) if tables.usable.contains(type_) => (true, false, false),
-                Some(tables) if tables.missing.contains(type_) => (false, true, false),
-                Some(_) => (false, false, true),
-                None => (
-                    before.record_types.contains(type_),
-                    before.missing_record_types.contains(type_),
-                    before.unsupported_record_types.contains(type_),
-                ),
-            };
-            let of_kind = [
-                (usable && !missing && !unsupported, &mut types.in_force),
-                (missing, &mut types.missing),
-                (unsupported, &mut types.unsupported),
-            ];
-            for (belongs, list) in of_kind {
-                if belongs && !list.contains(type_) {
-                    list.push(type_.clone());
-                }
-            }
-        }
         for entry in entries {
-            let named = reads.iter().find(|r| r.uid == entry.uid).and_then(|r| r.record_type.clone());
-            if let Some(type_) = named
-                && before.record_types.contains(&type_)
-                && !types.in_force.contains(&type_)
+            let named = reads.iter().find(|r| r.uid == entry.uid).and_then(|r| r.record_type.as_ref());
+            if let Some(type_) = named.filter(|t| before.record_types.contains(t))
+                && !types.used.contains(type_)
             {
-                if !spec.contains(&type_) {
-                    types.kept.push(type_.clone());
-                }
-                types.in_force.push(type_);
+                types.used.push(type_.clone());
             }
         }
+        types.kept = types.used.iter().filter(|t| !spec.contains(t)).cloned().collect();
+        for type_ in spec.iter().chain(&types.kept.clone()) {
+            let list = match tables.filter(|tables| tables.asked.contains(type_)) {
+                Some(tables) if tables.usable.contains(type_) => &mut types.offered,
+                Some(tables) if tables.missing.contains(type_) => &mut types.missing,
+                Some(_) => &mut types.unsupported,
+                None if before.missing_record_types.contains(type_) => &mut types.missing,
+                None if before.unsupported_record_types.contains(type_) => &mut types.unsupported,
+                None if before.record_types.contains(type_) => &mut types.offered,
+                None => &mut types.unread,
+            };
+            if !list.contains(type_) {
+                list.push(type_.clone());
+            }
+        }
+        types.offered.retain(|t| spec.contains(t));
         types
+    }
+
+    /// `status.metadata.recordTypes`: offered, or used by an active rule (R9).
+    pub(super) fn in_force(&self) -> Vec<String> {
+        let used = self.used.iter().filter(|t| !self.offered.contains(t));
+        self.offered.iter().chain(used).cloned().collect()
     }
 
     /// The kept types and the names of the rules that use them.

@@ -19,6 +19,9 @@ pub const DEFAULT_PROBE: SignedDuration = SignedDuration::from_mins(5);
 /// Default of `refresh.interval` (R4).
 pub const DEFAULT_REFRESH: SignedDuration = SignedDuration::from_hours(24);
 
+/// At most so many kept tables are read: one batch has a limit.
+const MAX_KEPT: usize = 900;
+
 /// Parses a duration such as `1h30m`, or returns the default.
 pub fn interval(text: Option<&str>, default: SignedDuration, floor: SignedDuration) -> SignedDuration {
     text.filter(|t| !t.is_empty())
@@ -48,7 +51,12 @@ pub(super) fn next_probe(
     let probe = interval(probe, DEFAULT_PROBE, SignedDuration::from_secs(30));
     let refresh = spec.refresh.as_ref().and_then(|p| p.interval.as_deref());
     let refresh = interval(refresh, DEFAULT_REFRESH, SignedDuration::from_mins(15));
-    let tables = || Some(ProbeRequest { tables: Some(spec.record_types.clone()) });
+    // Also those that only active rules keep in force (R9): links must not use them if the instance loses their tables.
+    let kept =
+        view.connection.status.iter().filter_map(|s| s.metadata.as_ref()).flat_map(|m| &m.record_types);
+    let kept = kept.filter(|t| !spec.record_types.contains(t)).take(MAX_KEPT);
+    let all: Vec<String> = spec.record_types.iter().chain(kept).cloned().collect();
+    let tables = || Some(ProbeRequest { tables: Some(all.clone()) });
 
     let Some(observation) = view.observation else { return (tables(), None) };
     if must_probe_now(view, observation) {

@@ -5,7 +5,7 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Unicode case folding of the compatibility form (NFKC), so that `Straße` equals `STRASSE` and `ＡＢＣ` equals `abc`. What is
 /// not seen, skin tones and the shape of apostrophes do not count.
-pub(super) fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.chars().map(|c| plain(c.to_ascii_lowercase())).collect();
     }

@@ -6,7 +6,7 @@ mod phrase;
 mod words;
 
 use crate::api::{IncludeExclude, Match, Post};
-use fold::fold;
+pub use fold::fold;
 use phrase::{Phrase, Searched};
 use std::cell::OnceCell;
 

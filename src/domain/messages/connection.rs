@@ -59,7 +59,7 @@ pub fn record_type_in_use(types: &[String], names: &[String]) -> String {
 }
 
 /// R4, of a connection. At least one of the lists is not empty.
-pub fn record_types_not_offered(missing: &[String], unsupported: &[String]) -> String {
+pub fn record_types_not_offered(missing: &[String], unsupported: &[String], unread: &[String]) -> String {
     let mut sentences = Vec::new();
     if !missing.is_empty() {
         let (noun, them) = if missing.len() == 1 { ("table", "it") } else { ("tables", "them") };
@@ -73,6 +73,13 @@ pub fn record_types_not_offered(missing: &[String], unsupported: &[String]) -> S
         sentences.push(format!(
             "Social activities cannot refer to {noun} {}. Enable activities for the {noun} in Dynamics 365, or remove {them} from spec.recordTypes.",
             first_of(unsupported)
+        ));
+    }
+    if !unread.is_empty() {
+        let (noun, them) = if unread.len() == 1 { ("table", "it") } else { ("tables", "them") };
+        sentences.push(format!(
+            "The metadata of {noun} {} cannot be read, so nothing is linked to {them} yet. This is retried automatically; if it persists, check the privileges of the application (docs/operations.md, Access to an instance).",
+            first_of(unread)
         ));
     }
     sentences.push("After a change in Dynamics 365, set the annotation postlink.dev/refresh-requested-at to a new value.".to_owned());

@@ -35,13 +35,13 @@ fn first_of(names: &[String]) -> String {
 fn record_type_not_offered(offer: Offer, connection: &str, record_type: &str) -> String {
     match offer {
         Offer::NoTable => format!(
-            "Connection {connection} does not offer record type {record_type}: its instance has no table of this name. Correct the name here and in the connection's spec.recordTypes, or create the table. Names are logical names in the singular, such as incident."
+            "Connection {connection} does not offer record type {record_type}: its instance has no table of this name. Correct the name in the connection's spec.recordTypes, and in spec.link.recordType where it is set, or create the table. Names are logical names in the singular, such as incident."
         ),
         Offer::NotSupported => format!(
             "Connection {connection} does not offer record type {record_type}: social activities of its instance cannot refer to this table. Enable activities for the table in Dynamics 365, or set spec.link.recordType to another one."
         ),
         Offer::Unread | Offer::Offered => format!(
-            "Whether the instance of connection {connection} has a table {record_type} has not been read yet; this is retried automatically. If it takes longer than a few minutes, see the connection's Ready condition."
+            "Whether the instance of connection {connection} has a table {record_type} has not been read yet; this is retried automatically. If it takes longer than a few minutes, see the conditions of the connection."
         ),
         Offer::NotListed => format!(
             "Connection {connection} does not offer record type {record_type}, because it is not in the connection's spec.recordTypes. Add it there, or set spec.link.recordType to one of the connection's status.metadata.recordTypes."

@@ -66,10 +66,11 @@ pub fn link_elsewhere() -> String {
     "To link the post through another connection instead, set spec.link.connectionRef.".to_owned()
 }
 
-/// §2, of a PostLink whose post has an older one.
-pub fn duplicate_post(older: &str) -> String {
+/// §2, of a PostLink whose post has another one that counts. `linked`: whether that one has a link.
+pub fn duplicate_post(other: &str, linked: bool) -> String {
+    let counts = if linked { "has a link" } else { "is older, so only that one can be linked" };
     format!(
-        "PostLink {older} is older and about the same post: spec.post.source and spec.post.id are equal. Only {older} is linked. Delete one of the two, or correct source and id."
+        "PostLink {other} is about the same post, because spec.post.source and spec.post.id are equal, and {counts}. Delete one of the two, or correct source and id."
     )
 }
 

@@ -1,20 +1,20 @@
 //! §2: which PostLinks are about the same post, which of them counts, and the id of the post's social activity.
 
-use crate::api::Post;
+use crate::{api::Post, domain::matching::fold};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 /// An id is unique within its source alone: a tweet and a review may have the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PostIdentity {
-    /// Without regard to case; empty if the post has none.
+    /// Folded as in filters of rules; empty if the post has none.
     source: String,
     id: String,
 }
 
 impl PostIdentity {
     pub fn of(post: &Post) -> Self {
-        let source = post.source.as_deref().unwrap_or_default().trim().to_lowercase();
+        let source = fold(post.source.as_deref().unwrap_or_default().trim());
         Self { source, id: post.id.trim().to_owned() }
     }
 
@@ -28,9 +28,11 @@ impl PostIdentity {
     }
 }
 
-/// A PostLink of a post. The smallest claim counts: the oldest, then by name.
+/// A PostLink of a post. The smallest claim counts: one that has a link, because its activity exists; then the oldest, then
+/// by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PostClaim {
+    pub unlinked: bool,
     pub created: Timestamp,
     pub name: String,
 }

@@ -27,10 +27,10 @@ pub(super) fn evaluate(
     if let Some(link) = created.and_then(|created| created_link(view, &mut next, created)) {
         return Next::HasLink(next, link);
     }
-    if let Some(older) = view.duplicate_of() {
+    if let Some(other) = view.duplicate_of(false) {
         let status = UnlinkedStatus {
             reason: Reason::DuplicatePost,
-            message: messages::duplicate_post(older),
+            message: messages::duplicate_post(&other.name, !other.unlinked),
             waits: Some(Reason::DuplicatePost),
         };
         return write(view, next, status.into(), None).into();

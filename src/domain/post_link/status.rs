@@ -83,8 +83,8 @@ pub(super) fn write(
             };
             let message = linked.availability_message;
             conditions.set(ConditionType::RecordAvailable, available, reason, message.clone());
-            if let Some(older) = view.duplicate_of() {
-                Readiness::NotReady(Reason::DuplicatePost, messages::duplicate_post(older))
+            if let Some(other) = view.duplicate_of(true) {
+                Readiness::NotReady(Reason::DuplicatePost, messages::duplicate_post(&other.name, true))
             // A disabled connection is intended, and an instance that creates no records is not broken.
             } else if available || matches!(reason, Reason::RecordPending | Reason::ConnectionDisabled) {
                 Readiness::Ready(linked.reason, linked.message)

@@ -70,8 +70,8 @@ pub struct PostLinkView<'a> {
     pub connections: &'a [ConnectionFacts],
     /// The rules of the namespace whose filters match the post.
     pub matching: &'a [RuleFacts],
-    /// The other PostLinks of the namespace that are about the same post.
-    pub same_post: &'a [PostClaim],
+    /// Of the other PostLinks of the namespace that are about the same post, the one that counts.
+    pub same_post: Option<&'a PostClaim>,
     /// The tombstone of a connection, by UID: its deletion was observed, or a live read did not find it.
     pub tombstone: &'a dyn Fn(&str) -> Option<Tombstone>,
     /// The checked activity of the link or the removed link, from an Enabled instance of the same organization.
@@ -83,10 +83,11 @@ pub struct PostLinkView<'a> {
 }
 
 impl PostLinkView<'_> {
-    /// The PostLink that counts instead of this one, because it is an older one of the same post (§2).
-    pub(super) fn duplicate_of(&self) -> Option<&str> {
-        let own = PostClaim { created: self.post_link.created, name: self.post_link.name.clone() };
-        self.same_post.iter().min().filter(|oldest| **oldest < own).map(|oldest| oldest.name.as_str())
+    /// The PostLink of the same post that counts instead of this one (§2). `link`: whether this one has a link.
+    pub(super) fn duplicate_of(&self, link: bool) -> Option<&PostClaim> {
+        let own =
+            PostClaim { unlinked: !link, created: self.post_link.created, name: self.post_link.name.clone() };
+        self.same_post.filter(|other| **other < own)
     }
 }
 

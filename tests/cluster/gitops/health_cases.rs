@@ -107,7 +107,7 @@ const NOT_HERE: [Reason; 11] = [
 ];
 
 /// Reasons of other conditions only.
-const NOT_READY: [Reason; 10] = [
+const NOT_READY: [Reason; 11] = [
     Reason::RecordAvailable,
     Reason::RecordPending,
     Reason::DefaultConnection,
@@ -116,6 +116,7 @@ const NOT_READY: [Reason; 10] = [
     Reason::UsedByActiveRules,
     Reason::TableNotFound,
     Reason::TableNotSupported,
+    Reason::TableNotRead,
     Reason::Progressing,
     Reason::ProgressingWithRetry,
 ];
