@@ -34,6 +34,14 @@ fn creates_at(scene: &Scene) -> Option<Timestamp> {
     tenths.into_iter().find(|now| matches!(scene.clone().now(*now).decide(None).step, Step::Create(_)))
 }
 
+/// The rule has not been decided yet: what is wrong with it is told on the rule, not on each post.
+#[test]
+fn post_waits_for_a_rule_whose_table_is_missing() {
+    let late = rule("late").record_type("lead").since(at(-120));
+    let scene = scene().with(connection("contoso").lacks("lead")).rule(late);
+    assert_eq!(scene.decide(None).step, Step::Wait);
+}
+
 #[test]
 fn most_recently_created_rule_gets_the_post() {
     let rules = ["a", "b", "c"].map(|n| rule(n).since(at(-120)));

@@ -172,6 +172,8 @@ pub(super) fn create_or_wait(
             }
             return pending(view, next, Reason::ConnectionNotReady, name, Some(record_type), None);
         }
+        // The rule is about to learn it, and then no rule asks for this link.
+        _ if settled == Timestamp::MAX => return PostLinkDecision::step(Step::Wait, next, None),
         Offer::NotListed | Offer::NoTable | Offer::NotSupported => {
             return pending(view, next, Reason::RecordTypeNotOffered, name, Some(record_type), None);
         }
