@@ -20,7 +20,7 @@ pub use connection::{
     ActiveRule, ConnectionRef, ConnectionState, Credentials, DynamicsConnection, DynamicsConnectionSpec,
     DynamicsConnectionStatus, Interval, MetadataStatus, Organization, SecretRef, WorkloadIdentity,
 };
-pub use keywords::{DASHES, STARS, UNSEARCHABLE};
+pub use keywords::{DASHES, NOT_BEFORE_STAR, STARS, UNSEARCHABLE};
 pub use post_link::{
     Author, Contributor, Intent, Intention, LinkRequest, LinkState, LinkedBy, ObjectRef, Post, PostLink,
     PostLinkSpec, PostLinkStatus, PostType, Record, RemovalCause, RemovedLink, Sentiment,
