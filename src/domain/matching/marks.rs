@@ -19,7 +19,7 @@ pub(super) fn without_marks(text: &str) -> Cow<'_, str> {
         match exponent(c) {
             Some(digit) if is_unit(&kept) && !next.is_some_and(is_mark) => kept.push(digit),
             _ if next.is_some_and(|c| c.is_alphanumeric() && !is_mark(c) || "#@$".contains(c)) => {
-                kept.push(' ')
+                kept.push(' ');
             }
             _ => {}
         }
