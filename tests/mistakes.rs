@@ -24,12 +24,24 @@ const RECORD: &str = "must be the GUID of the record, such as 0f8fad5b-d9cb-469f
 const NAME: &str = "must be the name of an object in this namespace: lowercase letters, digits, hyphens and dots, such as contoso";
 const PAGE: &str = "must be a URL without spaces that begins with https:// or http://, such as https://social.example/posts/1";
 
+const LANGUAGE: &str = "must be a language code, such as en, de or pt-BR";
+const EMPTY: &str = "must have at least one value; remove the field if it is not needed";
+const POST: &str = "must be the ID of the post, and not empty or only spaces";
+
 pub const CONNECTION: &[Mistake] = &[
     ("spec.instanceUrl", "http://contoso.crm.dynamics.com", URL),
     ("spec.instanceUrl", "contoso.crm.dynamics.com", URL),
     ("spec.instanceUrl", "https://contoso.crm.dynamics.com/main.aspx?appid=1&pagetype=entityrecord", URL),
     ("spec.instanceUrl", "https://contoso.crm.dynamics.com:port", URL),
     ("spec.instanceUrl", "https://user@contoso.crm.dynamics.com", URL),
+    ("spec.instanceUrl", "https://.crm.dynamics.com", URL),
+    ("spec.instanceUrl", "https://contoso.crm.dynamics.com.", URL),
+    ("spec.instanceUrl", "https://contoso..crm.dynamics.com", URL),
+    ("spec.instanceUrl", "https://-contoso.crm.dynamics.com", URL),
+    ("spec.instanceUrl", "https://contoso.crm.dynamics.com-/", URL),
+    ("spec.instanceUrl", "https://contoso.crm.dynamics.com:0443", URL),
+    ("spec.instanceUrl", "https://contoso.crm.dynamics.com:0", URL),
+    ("spec.instanceUrl", "https://contoso.crm.dynamics.com:65536", URL),
     ("spec.instanceUrl", "''", URL),
     ("spec.instanceUrl", "'{{ .Values.instanceUrl }}'", URL),
     ("spec.probe.interval", "5 minutes", DURATION),
@@ -86,6 +98,33 @@ pub const RULE: &[Mistake] = &[
     ("spec.match.reach.max", "101", REACH),
     ("spec.match.reach.max", "-1", REACH),
     ("spec.match.reach.min", "'50'", "spec.match.reach.min in body must be of type integer: \"string\""),
+    ("spec.match.languages[0]", "English", LANGUAGE),
+    ("spec.match.languages[0]", "en-*", LANGUAGE),
+    ("spec.match.languages[0]", "en, de", LANGUAGE),
+    ("spec.match.languages[0]", "e n", LANGUAGE),
+    ("spec.match.languages[0]", "e", LANGUAGE),
+    ("spec.match.languages[0]", "''", LANGUAGE),
+    ("spec.match.languages[0]", "'*'", LANGUAGE),
+    ("spec.match.languages[0]", "en-", LANGUAGE),
+    ("spec.match.languages[0]", "pt-toolongsubtag", LANGUAGE),
+    ("spec.match.keywords", "[]", EMPTY),
+    ("spec.match.excludeKeywords", "[]", EMPTY),
+    ("spec.match.sources", "[]", EMPTY),
+    ("spec.match.languages", "[]", EMPTY),
+    ("spec.match.sentiments", "[]", EMPTY),
+    ("spec.match.locations", "[]", EMPTY),
+    ("spec.match.authors.include", "[]", EMPTY),
+    ("spec.match.authors.exclude", "[]", EMPTY),
+    ("spec.match.authorTags.include", "[]", EMPTY),
+    ("spec.match.postTypes", "[]", EMPTY),
+    ("spec.match.contributors", "[]", EMPTY),
+    ("spec.match.intentions", "[]", EMPTY),
+    ("spec.match.searchTopics", "[]", EMPTY),
+    (
+        "spec.match.keywords[0]",
+        "re.*",
+        "it stands for the rest of the word, and regular expressions are not supported",
+    ),
     ("spec.link.recordType", "Case", TABLE),
     ("spec.link.recordType", "Incident", TABLE),
     ("spec.link.recordType", "case", TABLE),
@@ -107,7 +146,11 @@ pub const LINK: &[Mistake] = &[
     ("spec.post.reach", "12500", REACH),
     ("spec.post.reach", "-1", REACH),
     ("spec.post.reach", "12,500", "spec.post.reach in body must be of type integer: \"string\""),
-    ("spec.post.language", "n", "must be a language code, such as en, de or pt-BR"),
+    ("spec.post.language", "n", LANGUAGE),
+    ("spec.post.language", "English", LANGUAGE),
+    ("spec.post.id", "''", POST),
+    ("spec.post.id", "'  '", POST),
+    ("spec.post.id", "\"\\t\"", POST),
     ("spec.post.language", "false", "spec.post.language in body must be of type string: \"boolean\""),
     ("spec.post.id", "12345", "spec.post.id in body must be of type string: \"integer\""),
     ("spec.post.sentiment", "positive", "supported values: \"Positive\", \"Neutral\", \"Negative\""),
@@ -128,6 +171,7 @@ pub const LINK: &[Mistake] = &[
 /// Values that look unusual and are right.
 pub const CONNECTION_RIGHT: &[Right] = &[
     ("spec.instanceUrl", "https://CONTOSO.crm.dynamics.com:443/"),
+    ("spec.instanceUrl", "https://localhost:65535"),
     ("spec.displayName", "''"),
     ("spec.probe.interval", "''"),
     ("spec.probe.interval", "null"),
@@ -147,6 +191,12 @@ pub const RULE_RIGHT: &[Right] = &[
     ("spec.link", "null"),
     ("spec.link.recordType", "''"),
     ("spec.link.recordType", "new_case"),
+    ("spec.match.languages[0]", "pt-BR"),
+    ("spec.match.languages[0]", "en_GB"),
+    ("spec.match.languages[0]", "' de '"),
+    ("spec.match.languages[0]", "zh-Hant-TW"),
+    ("spec.match.keywords", "null"),
+    ("spec.match.keywords[0]", "C+*"),
 ];
 
 pub const LINK_RIGHT: &[Right] = &[
@@ -155,6 +205,8 @@ pub const LINK_RIGHT: &[Right] = &[
     ("spec.link.recordId", "0F8FAD5BD9CB469FA16570867728950E"),
     ("spec.link.recordId", "null"),
     ("spec.post.language", "''"),
+    ("spec.post.language", "sr-Latn_RS"),
+    ("spec.post.id", "' a '"),
     ("spec.post.source", "''"),
     ("spec.post.location", "''"),
     ("spec.post.author.name", "''"),

@@ -4,6 +4,7 @@ use super::{
     conditions::Condition,
     connection::ConnectionRef,
     post_link::{Contributor, Intention, PostType, Sentiment},
+    schemas::{NOT_EMPTY, NOT_EMPTY_MESSAGE},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
@@ -83,6 +84,7 @@ pub struct Match {
     /// Sources, such as `Twitter`, `Reddit` or `Reviews`. Case-insensitive. A post without a source does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    #[x_kube(validation = Rule::new(NOT_EMPTY).message(NOT_EMPTY_MESSAGE))]
     pub sources: Vec<String>,
     /// Whole words or phrases in the title or content. Case-insensitive (Unicode). `late` also finds `#late`; `#late` finds
     /// only that. A `*` at the end finds words that begin so: `refund*` finds `refunding`. A post without title and content
@@ -98,11 +100,12 @@ pub struct Match {
     /// Languages (BCP 47), such as `en`, `pt-BR` or `zh-Hant`. `en` also matches `en-GB`; `en-GB` does not match `en`.
     /// Case-insensitive. A post without a language does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 2, max = 35)))]
+    #[schemars(schema_with = "super::schemas::languages_schema")]
     pub languages: Vec<String>,
     /// Sentiments. A post without a sentiment does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
+    #[x_kube(validation = Rule::new(NOT_EMPTY).message(NOT_EMPTY_MESSAGE))]
     pub sentiments: Vec<Sentiment>,
     /// Range of the post's reach, inclusive. A post without a reach does not match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,6 +113,7 @@ pub struct Match {
     /// Countries or regions. Case-insensitive. A post without a location does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    #[x_kube(validation = Rule::new(NOT_EMPTY).message(NOT_EMPTY_MESSAGE))]
     pub locations: Vec<String>,
     /// Names or handles of authors. Case-insensitive. A post without an author does not match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,18 +124,22 @@ pub struct Match {
     /// Types of posts. A post without a type does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
+    #[x_kube(validation = Rule::new(NOT_EMPTY).message(NOT_EMPTY_MESSAGE))]
     pub post_types: Vec<PostType>,
     /// Whether the owner of the page or a visitor wrote the post. A post without a contributor does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2))]
+    #[x_kube(validation = Rule::new(NOT_EMPTY).message(NOT_EMPTY_MESSAGE))]
     pub contributors: Vec<Contributor>,
     /// Detected intentions of the author. A post without intentions does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
+    #[x_kube(validation = Rule::new(NOT_EMPTY).message(NOT_EMPTY_MESSAGE))]
     pub intentions: Vec<Intention>,
     /// Search topics that found the post. Case-insensitive. A post without search topics does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    #[x_kube(validation = Rule::new(NOT_EMPTY).message(NOT_EMPTY_MESSAGE))]
     pub search_topics: Vec<String>,
 }
 
@@ -155,10 +163,12 @@ pub struct IncludeExclude {
     /// At least one of these values must be present.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(validation = Rule::new(NOT_EMPTY).message(NOT_EMPTY_MESSAGE))]
     pub include: Vec<String>,
     /// None of these values may be present. A post without the field does not match either.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[x_kube(validation = Rule::new(NOT_EMPTY).message(NOT_EMPTY_MESSAGE))]
     pub exclude: Vec<String>,
 }
 

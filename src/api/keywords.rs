@@ -1,21 +1,23 @@
 //! What a keyword may be: the characters that stand between words, and the rules that the API server checks.
 
+use super::schemas::{NOT_EMPTY, NOT_EMPTY_MESSAGE};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
 /// Characters that no keyword can find: spaces, controls, punctuation, the ASCII signs, and what is not seen or does not
 /// count, such as soft hyphens and skin tones. Sorted ranges, first and last character. All others are searchable. The list
 /// does not use Unicode's categories, because API servers know different versions of them.
-pub const UNSEARCHABLE: [(char, char); 72] = [
+pub const UNSEARCHABLE: [(char, char); 78] = [
     ('\0', '/'),
     (':', '@'),
     ('[', '`'),
     ('{', '\u{a1}'),
     ('\u{a7}', '\u{a7}'),
     ('\u{ab}', '\u{ab}'),
-    ('\u{ad}', '\u{ad}'),
-    ('\u{b4}', '\u{b4}'),
+    ('\u{ad}', '\u{ae}'),
+    ('\u{b2}', '\u{b4}'),
     ('\u{b6}', '\u{b7}'),
+    ('\u{b9}', '\u{b9}'),
     ('\u{bb}', '\u{bb}'),
     ('\u{bf}', '\u{bf}'),
     ('\u{2bb}', '\u{2bd}'),
@@ -53,12 +55,18 @@ pub const UNSEARCHABLE: [(char, char); 72] = [
     ('\u{1fef}', '\u{1fef}'),
     ('\u{1ffd}', '\u{1ffd}'),
     ('\u{2000}', '\u{206f}'),
-    ('\u{207a}', '\u{207e}'),
+    // Superscript digits, and trademark signs.
+    ('\u{2070}', '\u{2070}'),
+    ('\u{2074}', '\u{207e}'),
     ('\u{208a}', '\u{208e}'),
+    ('\u{2120}', '\u{2120}'),
+    ('\u{2122}', '\u{2122}'),
     ('\u{2212}', '\u{2212}'),
     ('\u{2308}', '\u{230b}'),
     ('\u{2329}', '\u{232a}'),
-    ('\u{2768}', '\u{2775}'),
+    ('\u{2460}', '\u{249b}'),
+    ('\u{24ea}', '\u{24ff}'),
+    ('\u{2768}', '\u{2793}'),
     ('\u{27e6}', '\u{27ef}'),
     ('\u{2983}', '\u{2998}'),
     ('\u{2a74}', '\u{2a76}'),
@@ -90,15 +98,16 @@ pub const UNSEARCHABLE: [(char, char); 72] = [
 /// What makes the last word of a keyword the beginning of a word.
 pub const STARS: [char; 2] = ['*', '＊'];
 
-/// What a keyword must not start with: elsewhere it excludes a word.
-pub const DASHES: [char; 9] = ['-', '‐', '‑', '‒', '–', '—', '−', '﹣', '－'];
-
-/// Unicode's white space. `\s` is ASCII in one engine and Unicode in another.
-const SPACES: [(char, char); 10] = [
-    ('\t', '\r'),
-    (' ', ' '),
-    ('\u{85}', '\u{85}'),
-    ('\u{a0}', '\u{a0}'),
+/// What a `*` must not follow: spaces, and the ASCII signs that are none of a listed word (`C+`, `C#`, `late_`). With them, a
+/// regular expression would pass as the beginning of a word: `re.*`.
+pub const NOT_BEFORE_STAR: [(char, char); 13] = [
+    ('\0', '"'),
+    ('$', '*'),
+    (',', '/'),
+    (':', '@'),
+    ('[', '^'),
+    ('`', '`'),
+    ('{', '\u{a0}'),
     ('\u{1680}', '\u{1680}'),
     ('\u{2000}', '\u{200a}'),
     ('\u{2028}', '\u{2029}'),
@@ -107,14 +116,18 @@ const SPACES: [(char, char); 10] = [
     ('\u{3000}', '\u{3000}'),
 ];
 
+/// What a keyword must not start with: elsewhere it excludes a word.
+pub const DASHES: [char; 9] = ['-', '‐', '‑', '‒', '–', '—', '−', '﹣', '－'];
+
 /// A list of keywords. What the API server admits is exactly what the domain can use.
 pub(super) fn keywords_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let unsearchable = class(UNSEARCHABLE);
     let stars = class(STARS.map(|c| (c, c)));
     let dashes = class(DASHES.map(|c| (c, c)));
-    let spaces = class(SPACES);
+    let others = class(NOT_BEFORE_STAR);
     let Value::Object(map) = json!({
         "type": "array", "maxItems": 128,
+        "x-kubernetes-validations": [{"rule": NOT_EMPTY, "message": NOT_EMPTY_MESSAGE}],
         "items": {
             "type": "string", "minLength": 1, "maxLength": 256,
             "x-kubernetes-validations": [{
@@ -126,8 +139,10 @@ pub(super) fn keywords_schema(_: &mut schemars::SchemaGenerator) -> schemars::Sc
                 "message": "a keyword must not start with -; to exclude posts that have a word, list the word, without -, \
                             under excludeKeywords",
             }, {
-                "rule": format!(r"!self.trim().matches(r'(?s)[{stars}].|[{spaces}][{stars}]$')"),
-                "message": "a keyword may have one *, at its end and directly after the beginning of a word, such as refund*",
+                // A keyword without anything searchable is refused above.
+                "rule": format!(r"!self.trim().matches(r'(?s)[{stars}].|[0-9A-Za-z\x{{80}}-\x{{10FFFF}}].*[{others}][{stars}]$')"),
+                "message": "a keyword may have one *, at its end and directly after the beginning of a word, such as refund*; it \
+                            stands for the rest of the word, and regular expressions are not supported",
             }],
         },
     }) else {

@@ -83,7 +83,7 @@ pub struct Post {
     pub url: String,
     /// ID of the post, unique within its source. If two PostLinks of a namespace have the same source and ID, only the older
     /// one is linked.
-    #[schemars(length(min = 1, max = 160))]
+    #[schemars(schema_with = "super::schemas::post_id_schema")]
     pub id: String,
     /// Source, such as `Twitter`, `Reddit` or `Reviews`. Case-insensitive.
     #[serde(default, deserialize_with = "super::decode::non_empty", skip_serializing_if = "Option::is_none")]

@@ -32,7 +32,20 @@ const TABLE_NAME: &str = "^[a-z_][a-z0-9_]*$";
 /// Duration in hours, minutes and seconds. The empty text is as if absent.
 const DURATION: &str = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$";
 
-const INSTANCE_URL: &str = "^https://[A-Za-z0-9.-]{1,240}(:[0-9]{1,5})?/?$";
+/// A host name, and a port up to 65535.
+const INSTANCE_URL: &str = concat!(
+    "^https://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*",
+    "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$",
+);
+
+/// The shape of a language tag (BCP 47). Many programs write `en_GB`.
+const LANGUAGE: &str = "^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$";
+const LANGUAGE_MESSAGE: &str = "must be a language code, such as en, de or pt-BR";
+
+/// That a list is not empty. As a filter, an empty list is none: a Helm value that is missing would let every post match.
+pub(super) const NOT_EMPTY: &str = "size(self) > 0";
+pub(super) const NOT_EMPTY_MESSAGE: &str =
+    "must have at least one value; remove the field if it is not needed";
 
 /// A text that is validated by CEL rules: their expressions and messages.
 fn text(max_length: u32, rules: &[(String, &str)]) -> Schema {
@@ -105,9 +118,9 @@ pub(super) fn table_names_schema(_: &mut SchemaGenerator) -> Schema {
 
 /// The address of an instance. Another spelling of the same address is no change.
 pub(super) fn instance_url_schema(_: &mut SchemaGenerator) -> Schema {
-    let form = has_form(INSTANCE_URL);
+    let form = format!("{} && size(self) <= 256", has_form(INSTANCE_URL));
     let normal = |name: &str| format!("({name} + '/').lowerAscii().replace('//', '/').replace(':443/', '/')");
-    let same = format!("!{form} || {} == {}", normal("self"), normal("oldSelf"));
+    let same = format!("!({form}) || {} == {}", normal("self"), normal("oldSelf"));
     text(
         2048,
         &[
@@ -148,7 +161,25 @@ const PAGE_URL_MESSAGE: &str = "must be a URL without spaces that begins with ht
 
 /// A code of a language. The empty text is as if absent.
 pub(super) fn language_schema(_: &mut SchemaGenerator) -> Schema {
-    text(35, &[("size(self) != 1".to_owned(), "must be a language code, such as en, de or pt-BR")])
+    text(35, &[(format!("self == '' || {}", is_language()), LANGUAGE_MESSAGE)])
+}
+
+/// Ranges of languages.
+pub(super) fn languages_schema(_: &mut SchemaGenerator) -> Schema {
+    schema(json!({
+        "type": "array", "maxItems": 64, "items": text(35, &[(is_language(), LANGUAGE_MESSAGE)]),
+        "x-kubernetes-validations": [{"rule": NOT_EMPTY, "message": NOT_EMPTY_MESSAGE}],
+    }))
+}
+
+/// Spaces around it are ignored.
+fn is_language() -> String {
+    format!("self.trim().matches('{LANGUAGE}')")
+}
+
+/// The id of a post.
+pub(super) fn post_id_schema(_: &mut SchemaGenerator) -> Schema {
+    text(160, &[(has_form("[^[:space:]]"), "must be the ID of the post, and not empty or only spaces")])
 }
 
 /// A reach score.

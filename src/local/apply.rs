@@ -1,6 +1,7 @@
 //! Applies a commit as a GitOps tool does: server-side apply of every object, then prune.
 
 use super::{
+    advice::advice,
     session::Session,
     settle::{Unsettled, settle},
     simulated_defaults::host_of,
@@ -320,26 +321,9 @@ fn error_messages(document: &Document, id: &Id, error: &kube::Error) -> Vec<Stri
     }
     let message = |(field, message): (String, String)| {
         let shown = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        format!("{}: {id}: {shown}{message}{}", document.place(&field), advice(&message))
+        format!("{}: {id}: {shown}{message}{}", document.place(&field), advice(&field, &message))
     };
     faults.into_iter().map(message).collect()
-}
-
-/// What to write instead, for the usual mistakes that the API server names in its own terms.
-fn advice(message: &str) -> &'static str {
-    let says = |end: &str| message.ends_with(end);
-    if message.contains("must be of type boolean") {
-        "; write true or false, without quotes"
-    } else if says("must be of type integer: \"string\"") {
-        "; write a whole number, without quotes or separators"
-    } else if ["boolean", "integer", "number"]
-        .iter()
-        .any(|it| says(&format!("must be of type string: \"{it}\"")))
-    {
-        "; put it in quotes"
-    } else {
-        ""
-    }
 }
 
 /// A message without the value, which for the root is the whole object with the text of the post.

@@ -1,7 +1,7 @@
 //! JSON schemas for editors and validators: of the three kinds from their CRDs, of `SimulatedInstance` from its types. Any
 //! unknown field is an error in them.
 
-use super::simulated_instance;
+use super::{cel, simulated_instance};
 use crate::api::crds;
 use dataverse_simulator::InstanceSpec;
 use schemars::generate::SchemaSettings;
@@ -118,20 +118,43 @@ fn metadata() -> Value {
     })
 }
 
-/// Rejects unknown fields, and removes what only the API server knows.
+/// Rejects unknown fields, and replaces what only the API server knows.
 fn strict(schema: &mut Value) {
     let Some(fields) = schema.as_object_mut() else { return };
+    let rules = fields.remove("x-kubernetes-validations");
+    let rules = rules.iter().flat_map(|rules| rules.as_array().into_iter().flatten());
+    for expression in rules.filter_map(|rule| rule["rule"].as_str()) {
+        fields.extend(cel::keywords(expression));
+    }
     fields.retain(|name, _| !name.starts_with("x-kubernetes-"));
     if fields.contains_key("properties") && !fields.contains_key("additionalProperties") {
         fields.insert("additionalProperties".to_owned(), json!(false));
     }
+    let required = fields.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     for (name, inner) in fields {
         match (name.as_str(), inner) {
-            ("properties", Value::Object(properties)) => properties.values_mut().for_each(strict),
+            ("properties", Value::Object(properties)) => {
+                for (name, inner) in properties {
+                    strict(inner);
+                    if !required.iter().any(|it| it == name) {
+                        or_null(inner);
+                    }
+                }
+            }
             ("items" | "additionalProperties", inner) => strict(inner),
             ("minimum" | "maximum", Value::Number(number)) => whole(number),
             _ => {}
         }
+    }
+}
+
+/// For the API server, null in an optional field is as if absent, and templates write it where a value is missing.
+fn or_null(schema: &mut Value) {
+    if let Some(name) = schema["type"].as_str() {
+        schema["type"] = json!([name, "null"]);
+    }
+    if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        values.push(Value::Null);
     }
 }
 

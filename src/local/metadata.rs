@@ -1,11 +1,13 @@
 //! Checks an object's metadata before it is applied. YAML reads `2026` as a number and `no` as a boolean; the API server
 //! decodes texts only, and its error does not name the field.
 
+use crate::manifests::is_unrendered;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube_memory::validate_name;
 use serde_json::Value;
 
 const MUST_BE_TEXT: &str = "must be a string; put it in quotes";
+const UNRENDERED: &str = "seems to be an unrendered template or variable: render it first";
 /// Fields that hold one text.
 const TEXTS: [&str; 4] = ["name", "namespace", "generateName", "resourceVersion"];
 /// Fields that hold texts by key.
@@ -43,6 +45,10 @@ pub fn faults(kind: &str, metadata: &Value) -> Vec<(String, String)> {
     }
     let text = |field: &str| fields.get(field).and_then(Value::as_str).unwrap_or_default();
     let mut invalid = |field: &str, kind: &str| {
+        if is_unrendered(text(field)) {
+            found.push((format!("metadata.{field}"), UNRENDERED.to_owned()));
+            return;
+        }
         let faults = validate_name(kind, text(field)).into_iter();
         found.extend(faults.map(|fault| (format!("metadata.{field}"), fault)));
     };

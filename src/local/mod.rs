@@ -1,7 +1,9 @@
 //! Postlink in one process: the controller, an in-memory API server and simulated instances. A development tool, behind the
 //! feature `local`.
 
+mod advice;
 pub mod apply;
+mod cel;
 pub mod editor_schemas;
 pub mod input;
 mod metadata;

@@ -12,7 +12,7 @@ use serde_saphyr::granit_parser::{
 
 use super::document::ManifestError;
 use super::position::Location;
-use super::scalar;
+use super::{recognize, scalar};
 
 /// Limit of the values that aliases add to one document. Ten nested levels of ten aliases turn a kilobyte into ten billion
 /// values; no manifest needs more than a few.
@@ -58,9 +58,14 @@ impl ComposeError {
         self
     }
 
-    pub(super) fn perhaps_a_template(mut self, text: &str) -> Self {
-        if text.contains("{{") && !self.message.contains("helm template") {
-            self.message.push_str(TEMPLATE);
+    /// Advises to render a template, or to quote a value.
+    pub(super) fn with_hint(mut self, text: &str) -> Self {
+        if text.contains("{{") {
+            if !self.message.contains("helm template") {
+                self.message.push_str(TEMPLATE);
+            }
+        } else if self.message != TAB && recognize::is_unquoted(text, self.line) {
+            self.message.push_str(QUOTES);
         }
         self
     }
@@ -77,6 +82,7 @@ impl ComposeError {
 
 const TAB: &str = "a tab is not allowed here; indent with spaces";
 const MAX_MESSAGE: usize = 300;
+const QUOTES: &str = "; put the value in quotes";
 const TEMPLATE: &str = "; if this is a Helm template, render it first: helm template";
 
 fn one_line(letter: char) -> impl Iterator<Item = char> {

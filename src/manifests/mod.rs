@@ -22,3 +22,4 @@ pub use emit::to_yaml;
 pub use folder::{Commit, LeftOut, commit_folders, load_commits, name_of};
 pub use load::{Documents, Loaded, documents, load, parse, parse_bytes};
 pub use position::Location;
+pub use recognize::is_unrendered;

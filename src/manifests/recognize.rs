@@ -1,5 +1,9 @@
 //! Says what a text that is not a manifest seems to be, and finds the characters that kubectl does not read.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use super::compose::ComposeError;
 
 /// The first character of a YAML text that kubectl rejects, or reads as the end of a line.
@@ -58,6 +62,28 @@ pub(super) fn guess(text: &str) -> Option<ComposeError> {
     };
     let (line, column) = place(text, text.len() - begin.len());
     Some(ComposeError { line, column, message: message.to_owned() })
+}
+
+/// Whether a value is, or holds, a template or a variable: of Helm, Jinja, Flux, Kustomize or a shell.
+pub fn is_unrendered(value: &str) -> bool {
+    [("{{", "}}"), ("{%", "%}"), ("${", "}"), ("$(", ")")]
+        .iter()
+        .any(|(open, close)| value.split_once(open).is_some_and(|(_, rest)| rest.contains(close)))
+}
+
+static UNQUOTED: LazyLock<Regex> = LazyLock::new(|| {
+    let value = r"(?:: +|- +|[\[{,] *)";
+    Regex::new(&format!(
+        "{value}[@`%*]|[\\[,] *#|{value}(?:\"[^\"]*\"|'[^']*') *[^\\s,\\]}}#:'\"]|^[^#'\"]*?: +[^'\"\\[{{|>#\\s].*: "
+    ))
+    .expect("a constant pattern")
+});
+
+/// Whether a value in this line, or in the one above it, needs quotes: it begins with a sign that means something in YAML,
+/// has text after its quotes, or has a colon and a space.
+pub(super) fn is_unquoted(text: &str, line: usize) -> bool {
+    let lines = text.lines().skip(line.saturating_sub(2)).take(if line > 1 { 2 } else { 1 });
+    lines.into_iter().any(|line| !line.trim_start().starts_with('#') && UNQUOTED.is_match(line))
 }
 
 /// Line and column of a byte, counted from 1.

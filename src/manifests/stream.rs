@@ -141,7 +141,7 @@ impl File {
                         column: 1,
                         message: NOT_AN_OBJECT.to_owned(),
                     },
-                    Err(error) => error.perhaps_a_template(text),
+                    Err(error) => error.with_hint(text),
                 });
                 results.push_back(Err(error.below(chunk.line).in_file(&self.path)));
             }

@@ -18,6 +18,7 @@ mod scenarios;
 mod stand_ins;
 mod startup;
 mod streams;
+mod unclear_values;
 mod validation;
 mod write_counts;
 mod write_log;

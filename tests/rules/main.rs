@@ -20,6 +20,8 @@ mod lint;
 mod matching;
 mod matching_keywords;
 mod matching_page;
+#[path = "../mistakes.rs"]
+mod mistakes;
 mod operations_page;
 mod promql;
 mod reasons;

@@ -49,6 +49,13 @@ fn finds_itself(keyword: &str) -> bool {
 #[case::star_of_a_word("late * delivery", "a keyword may have one *, at its end")]
 #[case::two_stars("late**", "a keyword may have one *, at its end")]
 #[case::star_after_a_space("late *", "a keyword may have one *, at its end")]
+#[case::regular_expression("re.*", "regular expressions are not supported")]
+#[case::regular_expression_of_its_own("refund .*", "regular expressions are not supported")]
+#[case::escaped_star("refund\\*", "regular expressions are not supported")]
+#[case::class("[a-z]*", "regular expressions are not supported")]
+#[case::any_text(".*", "a keyword needs a letter, a digit or a symbol")]
+#[case::trademark("™", "a keyword needs a letter, a digit or a symbol")]
+#[case::footnote("②", "a keyword needs a letter, a digit or a symbol")]
 #[case::wide_star("la＊te", "a keyword may have one *, at its end")]
 fn refused_with_what_to_do(#[case] keyword: &str, #[case] message: &str) {
     let found = refusals(&["late".into(), keyword.into()]);
@@ -73,6 +80,10 @@ fn refused_with_what_to_do(#[case] keyword: &str, #[case] message: &str) {
 #[case("C++")]
 #[case(".NET")]
 #[case("50%")]
+#[case("C+*")]
+#[case("C#*")]
+#[case("Contoso™*")]
+#[case("m²")]
 #[case("😡")]
 #[case("退款")]
 fn admitted(#[case] keyword: &str) {
@@ -132,7 +143,7 @@ fn single_characters_are_admitted_if_they_find_themselves() {
 }
 
 /// Letters of several scripts, signs, and characters that are dropped, joined or composed.
-const CHARACTERS: &str = "aAbcsnt019 \t'’'\"`_-–.:,;&%+##@@$$***＊\\/!?éßİıΣд退カｶ한국ㅋคน้ำ👍🏽👩💻❤🇩🇪לצ״׳＃＠％½ﷺ…\n\
+const CHARACTERS: &str = "aAbcsnt019 \t'’'\"`_-–.:,;&%+##@@$$***＊\\/!?éßİıΣд退カｶ한국ㅋคน้ำ👍🏽👩💻❤🇩🇪לצ״׳＃＠％½ﷺ…mk™®²¹③❷₂\n\
                           \u{200d}\u{200d}\u{fe0f}\u{200b}\u{ad}\u{feff}\u{301}\u{307}\u{345}\u{3099}\u{85}\u{3000}";
 
 fn keyword() -> impl Strategy<Value = String> {

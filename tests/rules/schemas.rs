@@ -1,6 +1,7 @@
 //! `schemas/` is what the code says, and the examples follow it: each of their documents names its schema for editors.
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
+use crate::mistakes;
 use postlink::local::editor_schemas;
 use postlink::manifests::{Document, documents};
 use regex::Regex;
@@ -134,7 +135,7 @@ fn is_of_type(value: &Value, name: &str) -> bool {
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "null" => value.is_null(),
-        "integer" => value.is_i64() || value.is_u64(),
+        "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
         "number" => value.is_number(),
         other => panic!("{other} is not a type of JSON schema"),
     }
@@ -233,5 +234,83 @@ fn typos_are_found() {
         ".spec.state: fits none",
     ] {
         assert!(found.iter().any(|error| error.starts_with(expected)), "{expected} in {found:?}");
+    }
+}
+
+/// A field of the smallest object of a kind, with a value that an editor marks, or does not.
+fn marks(kind: &str, field: &str, value: &Value) -> Vec<String> {
+    let mut object = mistakes::smallest(kind);
+    mistakes::set(&mut object, field, value.clone());
+    let schemas = schemas();
+    let (_, schema) = &schemas[&("postlink.dev/v1alpha1".to_owned(), kind.to_owned())];
+    errors(schema, &object, "")
+}
+
+#[test]
+fn editors_mark_what_the_api_server_refuses() {
+    for (kind, field, value) in [
+        ("DynamicsConnection", "spec.probe.interval", json!("1d")),
+        ("DynamicsConnection", "spec.instanceUrl", json!("http://x/y")),
+        ("DynamicsConnection", "spec.recordTypes[0]", json!("Case")),
+        ("DynamicsConnection", "spec.recordTypes", json!([])),
+        ("AutomationRule", "spec.since", json!("2025-12-01")),
+        ("AutomationRule", "spec.match.keywords[0]", json!("-x")),
+        ("AutomationRule", "spec.match.languages[0]", json!("English")),
+        ("AutomationRule", "spec.match.sources", json!([])),
+        ("AutomationRule", "spec.match.reach.min", json!(12500)),
+        ("PostLink", "spec.link.recordId", json!("CAS-1")),
+        ("PostLink", "spec.post.reach", json!(-1)),
+        ("PostLink", "spec.post.url", json!("https://social.example/a b")),
+        ("PostLink", "spec.post.url", json!(null)),
+        ("PostLink", "spec.post.id", json!(" ")),
+    ] {
+        let found = marks(kind, field, &value);
+        assert_eq!(found.len(), 1, "{kind} {field}: {value}: {found:?}");
+    }
+}
+
+/// The whole table of right values, and null in optional fields.
+#[test]
+fn editors_mark_nothing_that_the_api_server_admits() {
+    let rights = [
+        ("DynamicsConnection", mistakes::CONNECTION_RIGHT),
+        ("AutomationRule", mistakes::RULE_RIGHT),
+        ("PostLink", mistakes::LINK_RIGHT),
+    ];
+    for (kind, table) in rights {
+        for (field, value) in table {
+            let value: Value = serde_yaml::from_str(value).unwrap();
+            assert_eq!(marks(kind, field, &value), Vec::<String>::new(), "{kind} {field}: {value}");
+        }
+    }
+    let null = json!(null);
+    for field in
+        ["spec.post.sentiment", "spec.post.author", "spec.post.reach", "spec.unlink", "spec.post.language"]
+    {
+        assert_eq!(marks("PostLink", field, &null), Vec::<String>::new(), "{field}");
+    }
+}
+
+/// Editors and validators have the regular expressions of JavaScript, Go and Python; these are common to all.
+#[test]
+fn patterns_are_portable() {
+    fn visit(schema: &Value, found: &mut Vec<String>) {
+        match schema {
+            Value::Object(fields) => {
+                found.extend(fields.get("pattern").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|inner| visit(inner, found));
+            }
+            Value::Array(items) => items.iter().for_each(|inner| visit(inner, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    for (_, schema) in schemas().values() {
+        visit(schema, &mut found);
+    }
+    assert!(found.len() > 10, "{found:?}");
+    for pattern in found {
+        let own = ["[:", "\\x", "\\u", "\\p", "(?"].iter().find(|it| pattern.contains(**it));
+        assert_eq!(own, None, "{pattern}");
     }
 }

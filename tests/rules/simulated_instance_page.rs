@@ -82,7 +82,8 @@ fn page() -> String {
     let mut text = format!(
         "# SimulatedInstance\n\n\
          A simulated Dynamics 365 instance. Only `postlink local` and `postlink simulate` read this kind; no cluster knows it. An unknown\n\
-         field is an error. Each `DynamicsConnection` needs one with the host of its `instanceUrl`.\n\n\
+         field is an error. For a `DynamicsConnection` whose host has none, `postlink local` makes up a healthy one. With `--no-simulated-defaults`, and\n\
+         for `postlink simulate`, each connection needs one with the host of its `instanceUrl`.\n\n\
          This page is generated: `POSTLINK_WRITE_DOCS=1 cargo test --test rules simulated_instance_page`.\n\n\
          ```yaml\n{EXAMPLE}```\n\n\
          ## Fields of `spec`\n\n\

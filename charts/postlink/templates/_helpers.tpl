@@ -81,14 +81,16 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{/* The filter of the logs, which is POSTLINK_LOG. Empty: the program's default, level info. */}}
 {{- define "postlink.logFilter" -}}
 {{- $level := default "info" .Values.logLevel -}}
-{{- if eq $level "error" -}}
-error
-{{- else if ne $level "info" -}}
+{{- if ne $level "info" -}}
 {{- range .Values.extraEnv -}}
 {{- if eq .name "POSTLINK_LOG" -}}
 {{- fail "logLevel sets POSTLINK_LOG: remove it from extraEnv, or set logLevel to info" -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if eq $level "error" -}}
+error
+{{- else if ne $level "info" -}}
 {{- /* The watcher's errors are logged by Postlink as well. */ -}}
 {{- printf "warn,kube_runtime::watcher=off,postlink=%s" $level -}}
 {{- end -}}

@@ -49,7 +49,7 @@ fn alone(c: char) -> char {
 }
 
 /// Unicode's default ignorable characters, and skin tones.
-fn is_unseen(c: char) -> bool {
+pub(super) fn is_unseen(c: char) -> bool {
     c > '\u{ac}'
         && matches!(
             c,

@@ -2,6 +2,7 @@
 //! does not match. docs/matching.md shows how a keyword is compared.
 
 mod fold;
+mod marks;
 mod phrase;
 mod words;
 

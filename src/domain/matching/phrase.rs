@@ -1,7 +1,7 @@
 //! Looks up keywords in a text.
 
 use super::words::{Word, Words};
-use crate::api::{DASHES, STARS};
+use crate::api::{DASHES, NOT_BEFORE_STAR, STARS};
 use hashbrown::HashMap;
 use std::cell::{OnceCell, RefCell};
 
@@ -20,10 +20,11 @@ impl Phrase {
         let keyword = keyword.trim();
         let closed = keyword.strip_suffix(STARS);
         let body = closed.unwrap_or(keyword);
-        if keyword.starts_with(DASHES) || body.contains(STARS) || body.ends_with(char::is_whitespace) {
+        let open = closed.is_some();
+        let no_word = |c: char| NOT_BEFORE_STAR.iter().any(|(first, last)| (*first..=*last).contains(&c));
+        if keyword.starts_with(DASHES) || body.contains(STARS) || (open && body.ends_with(no_word)) {
             return None;
         }
-        let open = closed.is_some();
         let words = Words::of(body, open);
         let whole = words.all().len().checked_sub(usize::from(open))?;
         (!words.all().is_empty()).then(|| Self { hash: run_hash(&words.all()[..whole]), words, open })

@@ -1,6 +1,6 @@
 //! Splits a text into words, with the signs beside them.
 
-use super::fold::fold;
+use super::{fold::fold, marks::without_marks};
 use crate::api::UNSEARCHABLE;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -66,7 +66,7 @@ impl Words {
     /// Splits a text at Unicode word boundaries, which also works for languages without spaces. In an open text, the last
     /// word is only the beginning of a word.
     pub(super) fn of(text: &str, open: bool) -> Self {
-        let text = fold(text);
+        let text = fold(&without_marks(text));
         let mut words: Vec<Word> = Vec::new();
         for (at, segment) in text.split_word_bound_indices() {
             if !segment.chars().any(is_searchable) {

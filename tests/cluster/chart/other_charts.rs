@@ -38,10 +38,12 @@ fn log_level_sets_the_programs_filter() {
 /// Two variables of one name cannot be applied server-side.
 #[test]
 fn log_level_and_a_filter_of_ones_own_are_refused() {
-    let values = json!({"logLevel": "debug", "extraEnv": [{"name": "POSTLINK_LOG", "value": "trace"}]});
-    for major in HELMS {
-        let message = template(major, &chart(), &values).unwrap_err();
-        assert!(message.contains("logLevel sets POSTLINK_LOG"), "Helm {major}: {message}");
+    for level in ["error", "debug"] {
+        let values = json!({"logLevel": level, "extraEnv": [{"name": "POSTLINK_LOG", "value": "trace"}]});
+        for major in HELMS {
+            let message = template(major, &chart(), &values).unwrap_err();
+            assert!(message.contains("logLevel sets POSTLINK_LOG"), "Helm {major}, {level}: {message}");
+        }
     }
 }
 
