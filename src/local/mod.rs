@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod editor_schemas;
+mod heads;
 pub mod input;
 mod metadata;
 pub mod policies;
