@@ -89,10 +89,12 @@ pub fn not_offered(session: &Session, tree: &Tree, made_up: &BTreeSet<String>) -
         // One that is not Ready is reported with the cause of that.
         is_true(ConditionType::Ready)?;
         let message = &is_true(ConditionType::RecordTypeNotOffered)?.message;
-        let names = |name: &Value| {
-            let mut words = message.split(|c: char| !c.is_alphanumeric() && c != '_');
-            name.as_str().is_some_and(|name| words.any(|word| word == name))
+        let lacking = |list: &str, name: &Value| {
+            let names = object.pointer(&format!("/status/metadata/{list}")).and_then(Value::as_array);
+            names.is_some_and(|names| names.contains(name))
         };
+        let names =
+            |name: &Value| lacking("missingRecordTypes", name) || lacking("unsupportedRecordTypes", name);
         let index = spec["recordTypes"].as_array().and_then(|types| types.iter().position(names));
         let field = index.map_or("spec.recordTypes".to_owned(), |index| format!("spec.recordTypes[{index}]"));
         Some(format!("{}: {}: {message}", item.document.place(&field), item.id))
