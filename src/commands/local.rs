@@ -99,8 +99,17 @@ struct Prepared {
     tree: Tree,
 }
 
-/// Says what is left out, and adds what is made up. False if something of it is an error.
-fn prepare(args: &LocalArgs, commits: Vec<Commit>) -> Result<(Vec<Prepared>, bool), Outcome> {
+/// What is ready to be applied.
+struct Preparation {
+    commits: Vec<Prepared>,
+    /// The hosts of the instances that are made up.
+    made_up: BTreeSet<String>,
+    /// False if there was an error.
+    valid: bool,
+}
+
+/// Says what is left out, and adds what is made up.
+fn prepare(args: &LocalArgs, commits: Vec<Commit>) -> Result<Preparation, Outcome> {
     let empty = |commit: &&Commit| commit.documents.is_empty() && commit.errors.is_empty();
     let (several, empty) = (commits.len() > 1, commits.iter().find(empty).map(|commit| commit.name.clone()));
     let read = commits.iter().any(|commit| !commit.documents.is_empty());
@@ -136,10 +145,19 @@ fn prepare(args: &LocalArgs, commits: Vec<Commit>) -> Result<(Vec<Prepared>, boo
         let what = if read { "objects of Postlink" } else { "YAML documents" };
         let advice = match paths.as_slice() {
             [path] if path == "-" => "check the command that writes to standard input",
+            _ if !left_out.kustomizations.is_empty() => "kustomizations must be rendered, as the note says",
+            _ if !left_out.charts.is_empty() => "Helm charts must be rendered, as the note says",
             _ => "specify the directory with your manifests",
         };
         tell(format_args!("error: no {what} in {}; {advice}", paths.join(" ")));
         return Err(Outcome::Usage);
+    }
+    if let Some((count, first)) = prepared.iter().find_map(|commit| commit.tree.without_namespace()) {
+        let objects = if count == 1 { "1 object has".to_owned() } else { format!("{count} objects have") };
+        let are = if count == 1 { "is" } else { "are" };
+        tell(format_args!(
+            "warning: {objects} no metadata.namespace and {are} in namespace default, first {first}"
+        ));
     }
     let mut valid = true;
     let mut simulated = BTreeSet::new();
@@ -168,12 +186,12 @@ fn prepare(args: &LocalArgs, commits: Vec<Commit>) -> Result<(Vec<Prepared>, boo
     for note in stubs {
         tell(format_args!("note: {note}"));
     }
-    Ok((prepared, valid))
+    Ok(Preparation { commits: prepared, made_up: simulated, valid })
 }
 
 async fn apply_commits(args: &LocalArgs, input: Input) -> Outcome {
     let table = matches!(args.output, Output::Table | Output::Wide);
-    let (commits, mut valid) = match prepare(args, input.commits) {
+    let Preparation { commits, made_up, mut valid } = match prepare(args, input.commits) {
         Ok(prepared) => prepared,
         Err(outcome) => return outcome,
     };
@@ -217,7 +235,11 @@ async fn apply_commits(args: &LocalArgs, input: Input) -> Outcome {
             tell(format_args!("error: {problem}"));
         }
         for warning in &report.warnings {
-            tell(format_args!("warning: {warning}"));
+            if commits.len() > 1 {
+                tell(format_args!("warning: commit {name}: {warning}"));
+            } else {
+                tell(format_args!("warning: {warning}"));
+            }
         }
         let printed = match args.output {
             Output::Table | Output::Wide => answer(format_args!(
@@ -244,6 +266,10 @@ async fn apply_commits(args: &LocalArgs, input: Input) -> Outcome {
         return outcome;
     }
     let last = commits.last().map(|commit| &commit.tree);
+    for error in last.map(|tree| root_causes::not_offered(&session, tree, &made_up)).unwrap_or_default() {
+        valid = false;
+        tell(format_args!("error: {error}"));
+    }
     let not_ready = last.map(|tree| root_causes::not_ready(&session, tree)).unwrap_or_default();
     if !not_ready.is_empty() && !args.expect_held {
         for object in &not_ready {

@@ -4,7 +4,7 @@ use super::{
     advice::advice,
     session::Session,
     settle::{Unsettled, settle},
-    simulated_defaults::host_of,
+    simulated_defaults::allowed_host_of,
     tree::{Id, Item, Tree},
 };
 use crate::manifests::Document;
@@ -127,7 +127,7 @@ impl Applier {
         let connections = tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection");
         for item in connections.filter(applied) {
             let url = item.document.value.pointer("/spec/instanceUrl").and_then(Value::as_str);
-            let Some(host) = url.and_then(host_of) else { continue };
+            let Some(host) = url.and_then(allowed_host_of) else { continue };
             if self.instances.iter().any(|instance| instance.spec.host.eq_ignore_ascii_case(&host)) {
                 continue;
             }
@@ -321,9 +321,25 @@ fn error_messages(document: &Document, id: &Id, error: &kube::Error) -> Vec<Stri
     }
     let message = |(field, message): (String, String)| {
         let shown = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        format!("{}: {id}: {shown}{message}{}", document.place(&field), advice(&field, &message))
+        let message = without_password(&format!("{message}{}", advice(&field, &message)));
+        format!("{}: {id}: {shown}{message}", document.place(&field))
     };
     faults.into_iter().map(message).collect()
+}
+
+/// A message that may quote an address, without the user and the password in it.
+fn without_password(message: &str) -> String {
+    let mut parts = message.split("://");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(['/', '?', '#', '"', ' ']).unwrap_or(part.len());
+        text.push_str("://");
+        match part[..end].rfind('@') {
+            Some(at) => text.extend(["***", &part[at..]]),
+            None => text.push_str(part),
+        }
+    }
+    text
 }
 
 /// A message without the value, which for the root is the whole object with the text of the post.

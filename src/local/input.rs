@@ -1,9 +1,10 @@
 //! What `postlink local` reads: a folder of commits, or one tree from folders, files and standard input.
 
 use crate::manifests::{
-    Commit, LeftOut, ManifestError, commit_folders, load, load_commits, name_of, parse_bytes,
+    Commit, LeftOut, ManifestError, commit_folders, load_commits, load_unread, name_of, parse_bytes,
 };
 use std::{
+    collections::BTreeSet,
     io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
 };
@@ -25,6 +26,8 @@ pub enum InputError {
     Terminal,
     #[error("standard input cannot be read: {0}")]
     Unreadable(io::Error),
+    #[error("standard input (-) is given twice; give it once")]
+    InputTwice,
     #[error("standard input is empty; check the command that writes to it")]
     EmptyInput,
 }
@@ -48,13 +51,17 @@ pub fn read(paths: &[PathBuf], no_commits: bool) -> Result<Input, InputError> {
     }
     let mut tree = Commit::default();
     let mut streamed = None;
+    let mut files_read = BTreeSet::new();
     for path in paths {
         let read = if path.as_os_str() == STDIN {
+            if streamed.is_some() {
+                return Err(InputError::InputTwice);
+            }
             let loaded = parse_bytes(Path::new("stdin"), standard_input()?)?;
             streamed = Some(loaded.documents.len() + loaded.errors.len());
             Commit::of("stdin".to_owned(), loaded)
         } else {
-            Commit::of(name_of(path), load(path)?)
+            Commit::of(name_of(path), load_unread(path, &mut files_read)?)
         };
         tree.name = if tree.name.is_empty() { read.name } else { format!("{} {}", tree.name, read.name) };
         tree.files += read.files;
@@ -62,6 +69,7 @@ pub fn read(paths: &[PathBuf], no_commits: bool) -> Result<Input, InputError> {
         tree.errors.extend(read.errors);
         tree.left_out.extend(read.left_out);
     }
+    tree.left_out.dedup();
     let mut parts = Vec::new();
     if tree.files > 0 || streamed.is_none() {
         parts.push(counted(tree.files, "file"));
@@ -105,10 +113,11 @@ pub fn notes(left_out: &LeftOut) -> Vec<String> {
             first.display()
         ));
     }
-    if let Some(folder) = left_out.kustomizations.first().and_then(|file| file.parent()) {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    if let [folder, others @ ..] = left_out.overlays().as_slice() {
+        let likewise =
+            if others.is_empty() { String::new() } else { format!(" (likewise {})", shown(others)) };
         notes.push(format!(
-            "{} {} not applied, and neither are patches; to check what kustomize makes: kustomize build {} | postlink local -",
+            "{} {} not applied, and neither are patches; to check what kustomize makes: kustomize build {} | postlink local -{likewise}",
             listed("kustomization", &left_out.kustomizations),
             are(&left_out.kustomizations),
             folder.display()
@@ -137,14 +146,18 @@ fn are(paths: &[PathBuf]) -> &'static str {
 
 /// `2 files (a, b)`
 fn listed(noun: &str, paths: &[PathBuf]) -> String {
-    let names: Vec<String> = paths.iter().take(NAMED).map(|path| path.display().to_string()).collect();
-    let more = if paths.len() > NAMED { ", …" } else { "" };
     let count = if noun == "link to a folder" && paths.len() > 1 {
         format!("{} links to folders", paths.len())
     } else {
         counted(paths.len(), noun)
     };
-    format!("{count} ({}{more})", names.join(", "))
+    format!("{count} ({})", shown(paths))
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    let names: Vec<String> = paths.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+    let more = if paths.len() > NAMED { ", …" } else { "" };
+    format!("{}{more}", names.join(", "))
 }
 
 fn counted(count: usize, noun: &str) -> String {

@@ -5,6 +5,7 @@ mod advice;
 pub mod apply;
 mod cel;
 pub mod editor_schemas;
+mod heads;
 pub mod input;
 mod metadata;
 pub mod policies;

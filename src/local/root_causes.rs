@@ -4,11 +4,12 @@
 use super::{
     secrets,
     session::Session,
+    simulated_defaults::host_of,
     tree::{Item, KINDS, Tree},
 };
 use crate::api::{Condition, ConditionStatus, ConditionType, Reason, conditions::find};
 use serde_json::Value;
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 /// At most this many waiting objects are named; more are counted.
 const NAMED: usize = 3;
@@ -68,6 +69,37 @@ pub fn not_ready(session: &Session, tree: &Tree) -> Vec<String> {
         }
     }
     groups.iter().map(|group| line(group, tree)).collect()
+}
+
+/// The record types that instances of the input lack, each with the place of its name. The connection is Ready without
+/// them. `made_up` are the hosts of the other instances, whose tables have been checked before.
+pub fn not_offered(session: &Session, tree: &Tree, made_up: &BTreeSet<String>) -> Vec<String> {
+    let connections = tree.items.iter().filter(|item| item.id.kind == KINDS[0].0);
+    let line = |item: &Item| {
+        let spec = &item.document.value["spec"];
+        if host_of(spec["instanceUrl"].as_str()?).is_none_or(|host| made_up.contains(&host)) {
+            return None;
+        }
+        let object = session.api.get(&item.id.kind, &item.id.namespace, &item.id.name)?;
+        let conditions =
+            serde_json::from_value::<Vec<Condition>>(object.pointer("/status/conditions")?.clone());
+        let conditions = conditions.ok()?;
+        let is_true =
+            |of| find(&conditions, of).filter(|condition| condition.status == ConditionStatus::True);
+        // One that is not Ready is reported with the cause of that.
+        is_true(ConditionType::Ready)?;
+        let message = &is_true(ConditionType::RecordTypeNotOffered)?.message;
+        let lacking = |list: &str, name: &Value| {
+            let names = object.pointer(&format!("/status/metadata/{list}")).and_then(Value::as_array);
+            names.is_some_and(|names| names.contains(name))
+        };
+        let names =
+            |name: &Value| lacking("missingRecordTypes", name) || lacking("unsupportedRecordTypes", name);
+        let index = spec["recordTypes"].as_array().and_then(|types| types.iter().position(names));
+        let field = index.map_or("spec.recordTypes".to_owned(), |index| format!("spec.recordTypes[{index}]"));
+        Some(format!("{}: {}: {message}", item.document.place(&field), item.id))
+    };
+    connections.filter_map(line).collect()
 }
 
 /// Connections first, because the others wait for them.

@@ -94,10 +94,14 @@ impl Origin {
     }
 }
 
-/// Makes up the Secrets that connections refer to and that are not in the files. Returns a note for each.
+/// Makes up the Secrets that connections refer to and that are not in the files. Returns a note for each. One that seems to
+/// be in the wrong namespace is not made up: the stub would hide it.
 pub fn stub(tree: &mut Tree) -> Vec<String> {
     let mut notes = Vec::new();
     for ((namespace, name), url) in missing(tree) {
+        if elsewhere(tree, &namespace, &name).is_some() {
+            continue;
+        }
         let origin = tree.origins.get(&(namespace.clone(), name.clone()));
         let why = origin.map_or_else(|| "It is not in the input".to_owned(), Origin::describe);
         let keys =
@@ -170,6 +174,12 @@ pub fn advice(tree: &Tree, namespace: &str, name: &str, missing: bool) -> Option
     if !missing {
         return None;
     }
+    let same = |item: &&Item| {
+        item.id.kind == "Secret" && (item.id.namespace.as_str(), item.id.name.as_str()) == (namespace, name)
+    };
+    if let Some(refused) = tree.items.iter().find(same) {
+        return Some(format!("It is in {}, but has been refused.", refused.document.place("")));
+    }
     let secrets = || tree.items.iter().filter(|item| item.id.kind == "Secret");
     let hashed = |item: &&Item| {
         let suffix = item.id.name.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
@@ -182,21 +192,40 @@ pub fn advice(tree: &Tree, namespace: &str, name: &str, missing: bool) -> Option
             hashed.id.name
         ));
     }
-    Some(match secrets().find(|item| item.id.name == name) {
-        Some(other) => format!("A Secret of this name is in namespace {}.", other.id.namespace),
+    Some(match elsewhere(tree, namespace, name) {
+        Some((other, document)) => format!(
+            "A Secret of this name is in namespace {other} ({}); correct the namespace of one of them.",
+            document.place("metadata.namespace")
+        ),
         None => "If something else makes it, use --stub-secrets.".to_owned(),
     })
 }
 
-/// The origins of Secrets that no connection uses are documents like any other.
+/// A Secret of this name in another namespace, or what makes it, if no connection there uses it. Nothing of the sort if this
+/// namespace has an origin for it.
+fn elsewhere<'a>(tree: &'a Tree, namespace: &str, name: &str) -> Option<(&'a str, &'a Document)> {
+    if tree.origins.contains_key(&(namespace.to_owned(), name.to_owned())) {
+        return None;
+    }
+    let used: BTreeSet<(String, String)> = uses(tree).into_iter().map(|(secret, _)| secret).collect();
+    let secrets = tree.items.iter().filter(|item| item.id.kind == "Secret" && item.id.name == name);
+    let secrets = secrets.map(|item| (item.id.namespace.as_str(), &item.document));
+    let origins = tree.origins.iter().filter(|((_, of), _)| of == name);
+    let origins = origins.map(|((namespace, _), origin)| (namespace.as_str(), &origin.document));
+    secrets.chain(origins).find(|(other, _)| !used.contains(&((*other).to_owned(), name.to_owned())))
+}
+
+/// The origins of Secrets that no connection uses are documents like any other. Those of a used name are kept all the same:
+/// they may be in the wrong namespace.
 pub fn ignore_unused(tree: &mut Tree) {
     let used: BTreeSet<(String, String)> = uses(tree).into_iter().map(|(secret, _)| secret).collect();
-    let (used, unused) =
-        std::mem::take(&mut tree.origins).into_iter().partition(|(secret, _)| used.contains(secret));
-    tree.origins = used;
-    let unused: Origins = unused;
-    for origin in unused.values() {
-        tree.ignore(&origin.document);
+    for (secret, origin) in std::mem::take(&mut tree.origins) {
+        if !used.contains(&secret) {
+            tree.ignore(&origin.document);
+        }
+        if used.iter().any(|(_, name)| *name == secret.1) {
+            tree.origins.insert(secret, origin);
+        }
     }
 }
 

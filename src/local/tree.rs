@@ -1,7 +1,7 @@
 //! Sorts the documents of a commit: objects to apply, simulated instances, errors, and kinds to ignore.
 
 use super::{
-    metadata,
+    heads, metadata,
     secrets::{Origin, Origins},
     simulated_instance::{self, API_VERSION, KIND},
 };
@@ -96,6 +96,11 @@ impl Tree {
         let with_manifests: BTreeSet<PathBuf> =
             documents.iter().filter(|it| is_manifest(it)).map(|it| it.file.clone()).collect();
         for document in documents {
+            let heads = heads::faults(&document);
+            if !heads.is_empty() {
+                tree.problems.extend(heads);
+                continue;
+            }
             if !is_manifest(&document) && !with_manifests.contains(&document.file) {
                 tree.others.insert(document.file.clone());
                 continue;
@@ -236,6 +241,16 @@ impl Tree {
         };
         let vanished: Vec<String> = KINDS.iter().filter_map(vanished).collect();
         (!vanished.is_empty()).then(|| vanished.join(", "))
+    }
+
+    /// How many objects of Postlink are in `default` because no namespace is given, if others have one; and the first.
+    pub fn without_namespace(&self) -> Option<(usize, String)> {
+        let given = |item: &&Item| {
+            item.document.value["metadata"]["namespace"].as_str().is_some_and(|given| !given.is_empty())
+        };
+        let without: Vec<&Item> = self.items.iter().filter(|item| item.is_ours() && !given(item)).collect();
+        let first = without.first().filter(|_| self.items.iter().any(|item| given(&item)))?;
+        Some((without.len(), first.document.place("metadata.namespace")))
     }
 
     pub fn namespaces(&self) -> BTreeSet<String> {

@@ -6,6 +6,9 @@ use super::compose::ComposeError;
 pub(super) fn text(bytes: Vec<u8>) -> Result<String, ComposeError> {
     match bytes.as_slice() {
         [0x1f, 0x8b, ..] => return Err(at_start("the file is compressed (gzip); decompress it")),
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => {
+            return Err(at_start("the file is UTF-32, which kubectl does not read; save it as UTF-8"));
+        }
         [0xff, 0xfe, rest @ ..] => return utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => return utf16(rest, u16::from_be_bytes),
         [0, other, ..] | [other, 0, ..] if *other != 0 => {

@@ -115,6 +115,12 @@ pub enum ManifestError {
     },
     #[error("{} is next to commit folders (such as 1-…) and belongs to none; move it into one of them, or use --no-commits if the folders belong together", path.display())]
     OutsideCommits { path: PathBuf },
+    /// Their order would depend on the rest of their names.
+    #[error(
+        "{}: {first} and {second} have the same number, so neither comes first; number them differently, or use --no-commits to read all folders as one tree",
+        dir.display()
+    )]
+    SameNumber { dir: PathBuf, first: String, second: String },
     /// Some of the folders would be commits, and the others would be left out.
     #[error(
         "{}: {numbered} would be commits because of the number, but {others} would be left out; use --no-commits to read all folders as one tree, or number all of them",
@@ -128,7 +134,8 @@ impl ManifestError {
         match self {
             Self::Read { path, .. }
             | Self::OutsideCommits { path }
-            | Self::SomeNumbered { dir: path, .. } => path,
+            | Self::SomeNumbered { dir: path, .. }
+            | Self::SameNumber { dir: path, .. } => path,
             Self::Syntax { file, .. } => file,
         }
     }

@@ -20,6 +20,8 @@ pub struct LeftOut {
     pub charts: Vec<PathBuf>,
     /// Files of kustomize. The patches that they name are left out with them.
     pub kustomizations: Vec<PathBuf>,
+    /// Canonical paths of the folders that a kustomization builds on: only those that build on them are applied.
+    pub bases: BTreeSet<PathBuf>,
     /// Links to folders, which could form a cycle.
     pub links: Vec<PathBuf>,
     /// Files without any `apiVersion` or `kind`, such as `package.json`.
@@ -30,8 +32,27 @@ impl LeftOut {
     pub fn extend(&mut self, more: Self) {
         self.charts.extend(more.charts);
         self.kustomizations.extend(more.kustomizations);
+        self.bases.extend(more.bases);
         self.links.extend(more.links);
         self.others.extend(more.others);
+    }
+
+    /// Keeps the first of each path.
+    pub fn dedup(&mut self) {
+        for paths in [&mut self.charts, &mut self.kustomizations, &mut self.links, &mut self.others] {
+            let mut seen = BTreeSet::new();
+            paths.retain(|path| seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
+        }
+    }
+
+    /// The folders to render with kustomize: those on which no other one builds.
+    pub fn overlays(&self) -> Vec<PathBuf> {
+        let folders = self.kustomizations.iter().map(|file| match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        });
+        let is_base = |path: &PathBuf| fs::canonicalize(path).is_ok_and(|path| self.bases.contains(&path));
+        folders.filter(|folder| !is_base(folder)).collect()
     }
 }
 
@@ -101,6 +122,12 @@ pub fn commit_folders(dir: &Path) -> Result<Vec<PathBuf>, ManifestError> {
         });
     }
     numbered.sort();
+    let twice =
+        numbered.iter().zip(numbered.iter().skip(1)).find(|((first, _), (second, _))| first == second);
+    if let Some(((_, first), (_, second))) = twice {
+        let (first, second) = (name_of(first), name_of(second));
+        return Err(ManifestError::SameNumber { dir: dir.to_owned(), first, second });
+    }
     Ok(numbered.into_iter().map(|(_, path)| path).collect())
 }
 
@@ -154,7 +181,9 @@ impl Walk {
                     Err(error) => self.errors.push(error),
                 }
             } else if is_kustomization(&path) {
-                self.patches.extend(not_resources(dir, &path));
+                let named = Named::of(dir, &path);
+                self.patches.extend(named.files);
+                self.left_out.bases.extend(named.bases);
                 self.left_out.kustomizations.push(path);
             } else if is_manifest(&path) {
                 self.files.push(path);
@@ -163,28 +192,41 @@ impl Walk {
     }
 }
 
-/// The files that a kustomization names elsewhere than in its resources, such as patches, which are parts of objects.
-fn not_resources(dir: &Path, kustomization: &Path) -> Vec<PathBuf> {
-    fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
-        match value {
-            Value::String(text) => found.push(text),
-            Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-            Value::Object(fields) => fields.values().for_each(|field| texts(field, found)),
-            _ => {}
+/// What a kustomization names, as canonical paths.
+#[derive(Default)]
+struct Named {
+    /// Files elsewhere than in its resources, such as patches, which are parts of objects.
+    files: Vec<PathBuf>,
+    /// Folders among its resources.
+    bases: Vec<PathBuf>,
+}
+
+impl Named {
+    fn of(dir: &Path, kustomization: &Path) -> Self {
+        let Ok(text) = fs::read_to_string(kustomization) else { return Self::default() };
+        let loaded = load::parse(kustomization, &text);
+        let (mut named, mut resources) = (Vec::new(), Vec::new());
+        for (field, value) in loaded.documents.iter().filter_map(|it| it.value.as_object()).flatten() {
+            let is_resource = matches!(field.as_str(), "resources" | "bases" | "components");
+            texts(value, if is_resource { &mut resources } else { &mut named });
         }
+        // `files: [key=path]` of a generator.
+        let path = |text: &str| dir.join(text.rsplit_once('=').map_or(text, |(_, path)| path));
+        let file = |text: &&&str| !text.contains('\n') && is_manifest(Path::new(text));
+        let files = named.iter().filter(file).filter_map(|text| fs::canonicalize(path(text)).ok());
+        let bases = resources.iter().filter_map(|text| fs::canonicalize(dir.join(text)).ok());
+        Self { files: files.collect(), bases: bases.filter(|path| path.is_dir()).collect() }
     }
-    let Ok(text) = fs::read_to_string(kustomization) else { return Vec::new() };
-    let loaded = load::parse(kustomization, &text);
-    let mut named = Vec::new();
-    for (field, value) in loaded.documents.iter().filter_map(|it| it.value.as_object()).flatten() {
-        if !matches!(field.as_str(), "resources" | "bases" | "components") {
-            texts(value, &mut named);
-        }
+}
+
+/// All texts in a value.
+fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => found.push(text),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Object(fields) => fields.values().for_each(|field| texts(field, found)),
+        _ => {}
     }
-    // `files: [key=path]` of a generator.
-    let path = |text: &str| dir.join(text.rsplit_once('=').map_or(text, |(_, path)| path));
-    let file = |text: &&str| !text.contains('\n') && is_manifest(Path::new(text));
-    named.iter().filter(|text| file(text)).filter_map(|text| fs::canonicalize(path(text)).ok()).collect()
 }
 
 fn holds_manifests(dir: &Path) -> bool {
@@ -218,7 +260,8 @@ fn is_kustomization(path: &Path) -> bool {
 }
 
 fn is_manifest(path: &Path) -> bool {
-    matches!(path.extension().and_then(|it| it.to_str()), Some("yaml" | "yml" | "json"))
+    let extension = path.extension().unwrap_or_default();
+    ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 fn commit_number(path: &Path) -> Option<u64> {

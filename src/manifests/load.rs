@@ -1,8 +1,9 @@
 //! Reads the documents of directories, files and streams.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::vec;
 
@@ -37,8 +38,28 @@ impl Loaded {
 /// # Errors
 /// If `dir` itself cannot be listed.
 pub fn load(dir: &Path) -> Result<Loaded, ManifestError> {
+    load_unread(dir, &mut BTreeSet::new())
+}
+
+/// Like [`load`], but without the files that `read` has, which are canonical paths. Adds those that are read now.
+///
+/// # Errors
+/// If `dir` itself cannot be listed.
+pub fn load_unread(dir: &Path, read: &mut BTreeSet<PathBuf>) -> Result<Loaded, ManifestError> {
     let mut loaded = Loaded::default();
     let mut documents = documents(dir)?;
+    // Several links to one file in a folder are several files, as for kubectl.
+    let (mut files, mut new) = (Vec::new(), Vec::new());
+    for path in documents.files {
+        match fs::canonicalize(&path) {
+            Ok(canonical) if read.contains(&canonical) => continue,
+            Ok(canonical) => new.push(canonical),
+            Err(_) => {}
+        }
+        files.push(path);
+    }
+    read.extend(new);
+    documents.files = files.into_iter();
     let files = documents.files.len();
     for result in &mut documents {
         loaded.add(result);
@@ -92,7 +113,7 @@ impl Iterator for Documents {
                 continue;
             }
             let path = self.files.next()?;
-            let text = match read(&path) {
+            let text = match if self.walked { read(&path) } else { read_named(&path) } {
                 Ok(text) => text,
                 Err(error) => return Some(Err(error)),
             };
@@ -131,7 +152,7 @@ fn exists(path: &Path) -> Result<(), ManifestError> {
     fs::metadata(path).map(|_| ()).map_err(failed)
 }
 
-/// The text of a regular file: reading a pipe or a device may never end.
+/// The text of a regular file in a folder: reading a pipe or a device may never end.
 fn read(path: &Path) -> Result<String, ManifestError> {
     let failed = |source| ManifestError::Read { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(failed)?.is_file() {
@@ -140,19 +161,34 @@ fn read(path: &Path) -> Result<String, ManifestError> {
     decode::text(fs::read(path).map_err(failed)?).map_err(|error| error.in_file(path))
 }
 
+/// The text of a file that the user named: regular, or a pipe such as the shell's `<(kustomize build …)`.
+fn read_named(path: &Path) -> Result<String, ManifestError> {
+    let failed = |source| ManifestError::Read { path: path.to_owned(), source };
+    let kind = fs::metadata(path).map_err(failed)?.file_type();
+    if !kind.is_file() && !kind.is_fifo() {
+        return Err(failed(io::Error::other("not a regular file or a pipe")));
+    }
+    let bytes = fs::read(path).map_err(failed)?;
+    if kind.is_fifo() && bytes.trim_ascii().is_empty() {
+        return Err(failed(io::Error::other("it is empty; check the command that writes to it")));
+    }
+    decode::text(bytes).map_err(|error| error.in_file(path))
+}
+
 /// Whether a file of a tree may hold manifests: it cannot be read, or [`names_a_kind`].
 pub(super) fn may_hold_manifests(path: &Path) -> bool {
     read(path).map_or(true, |text| names_a_kind(&text))
 }
 
-/// Whether the text has a key `apiVersion` or `kind` anywhere, in YAML, in JSON, or in something broken that was meant
-/// to be one of them.
+/// Whether the text has a key `apiVersion` or `kind` anywhere, in whatever case, or both `metadata` and `spec`: in YAML, in
+/// JSON, or in something broken that was meant to be one of them.
 fn names_a_kind(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
     let is_key = |key: &str| {
         text.match_indices(key).any(|(at, _)| {
             let rest = text[at + key.len()..].trim_start_matches(['"', '\'']);
             rest.trim_start_matches([' ', '\t']).starts_with(':')
         })
     };
-    is_key("apiVersion") || is_key("kind")
+    is_key("apiversion") || is_key("kind") || is_key("metadata") && is_key("spec")
 }

@@ -159,13 +159,17 @@ impl ManyLinks {
 
     /// Waits until the Events of what happened before have been written.
     async fn no_more_events(&self, since: Timestamp) {
-        let mut before = BTreeMap::new();
-        eventually("the Events to be written", AT_MOST, async || {
+        let mut before = self.events(since).await;
+        let begin = Instant::now();
+        loop {
             tokio::time::sleep(Duration::from_secs(3)).await;
             let now = self.events(since).await;
-            (std::mem::replace(&mut before, now.clone()) == now).then_some(())
-        })
-        .await;
+            if now == before {
+                return;
+            }
+            assert!(begin.elapsed() < AT_MOST, "Events are still written: {now:?}");
+            before = now;
+        }
     }
 
     /// The Events written since a time: kind and reason → number of Events.

@@ -52,7 +52,7 @@ fn held_deletion_is_shown_as_requested() {
     let (stdout, stderr) = printed(&dir);
     assert!(stdout.contains("\n- dynamicsconnection/contoso in social deletion requested\n"), "{stdout}");
     assert!(stdout.contains("\n- automationrule/complaints in social deleted\n"), "{stdout}");
-    let warning = "warning: dynamicsconnection/contoso in social: Validation failed for ValidatingAdmissionPolicy \
+    let warning = "warning: commit 2-removed: dynamicsconnection/contoso in social: Validation failed for ValidatingAdmissionPolicy \
                    'postlink-refusal-tools' with binding 'postlink-refusal-tools': connection contoso is used by 1 active rule: \
                    complaints; the change is accepted, and held until the rule is deactivated or deleted\n";
     assert!(stderr.contains(warning), "{stderr}");
@@ -75,7 +75,7 @@ fn missing_instance_is_named_once() {
     write(dir.path(), "1-used", &objects(true));
     write(dir.path(), "2-same", &objects(true));
     let (_, stderr) = printed_with(&dir, &["--no-simulated-defaults"]);
-    let warning = "warning: ./1-used/all.yaml:14:3: dynamicsconnection/contoso in social: no SimulatedInstance has the host \
+    let warning = "warning: commit 1-used: ./1-used/all.yaml:14:3: dynamicsconnection/contoso in social: no SimulatedInstance has the host \
                    contoso.crm.dynamics.com, so it cannot be reached; ";
     assert_eq!(stderr.matches(warning).count(), 1, "{stderr}");
     assert_eq!(stderr.matches("no SimulatedInstance").count(), 1, "{stderr}");
@@ -99,6 +99,6 @@ fn invalid_object_prunes_nothing() {
     );
     let (stdout, stderr) = printed(&dir);
     assert!(!stdout.contains("deleted"), "{stdout}");
-    let kept = "warning: nothing is deleted, because part of this commit is not valid; missing in the rest, and kept: automationrule/second in social\n";
+    let kept = "warning: commit 2-one-is-invalid: nothing is deleted, because part of this commit is not valid; missing in the rest, and kept: automationrule/second in social\n";
     assert!(stderr.contains(kept), "{stderr}");
 }

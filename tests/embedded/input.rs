@@ -176,3 +176,136 @@ fn kind_of_ours_in_another_group_is_an_error() {
         "error: stdin:1:1: postlnk.dev/v1alpha1 DynamicsConnection is not a kind of Postlink; use one of";
     assert!(stderr.contains(expected), "{stderr}");
 }
+
+/// A file that was meant to be a manifest.
+#[rstest]
+#[case::key(
+    "knd: PostLink\nmetadata: {name: a}\nspec: {}\n",
+    "x.yaml:1:1: the object has no apiVersion and no kind; correct knd"
+)]
+#[case::upper_case(
+    "ApiVersion: postlink.dev/v1alpha1\nKind: PostLink\nmetadata: {name: a}\n",
+    "x.yaml:1:1: ApiVersion: unknown field; write apiVersion\nerror: x.yaml:2:1: Kind: unknown field; write kind\n"
+)]
+#[case::lower_case(
+    "apiversion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: a}\n",
+    "x.yaml:1:1: apiversion: unknown field; write apiVersion\n"
+)]
+#[case::neither("metadata: {name: a}\nspec: {}\n", "x.yaml:1:1: the object has no apiVersion and no kind\n")]
+#[case::number(
+    "apiVersion: postlink.dev/v1alpha1\nkind: 5\nmetadata: {name: a}\n",
+    "x.yaml:2:1: kind must be a string\n"
+)]
+fn broken_head_of_a_manifest_is_an_error(#[case] text: &str, #[case] expected: &str) {
+    let dir = tree(&[("x.yaml", text), ("y.yaml", CONNECTION)]);
+    let (_, stderr) = texts(&local(dir.path(), &["x.yaml", "y.yaml"], ""));
+    assert!(stderr.contains(&format!("error: {expected}")), "{stderr}");
+    let output = local(dir.path(), &["."], "");
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(&format!("error: ./{}", expected.replace("error: x", "error: ./x"))), "{stderr}");
+}
+
+#[test]
+fn objects_without_a_namespace_are_counted() {
+    let social = POST.replace("name: good}", "name: good, namespace: social}");
+    let empty = POST.replace("name: good}", "name: empty, namespace: ''}").replace("id: good", "id: empty");
+    let warning =
+        "warning: 2 objects have no metadata.namespace and are in namespace default, first x.yaml:3:1\n";
+    let dir = tree(&[("x.yaml", CONNECTION), ("y.yaml", &empty), ("z.yaml", &social)]);
+    let (_, stderr) = texts(&local(dir.path(), &["x.yaml", "y.yaml", "z.yaml"], ""));
+    assert_eq!(stderr.matches(warning).count(), 1, "{stderr}");
+    let (_, stderr) = texts(&local(dir.path(), &["x.yaml", "y.yaml"], ""));
+    assert!(!stderr.contains("metadata.namespace"), "{stderr}");
+}
+
+#[test]
+fn extensions_in_upper_case_are_read() {
+    let dir = tree(&[
+        ("x.YAML", CONNECTION),
+        ("y.Yml", POST),
+        ("z.JSON", "{\"kind\": \"A\", \"apiVersion\": \"b/v1\"}"),
+    ]);
+    let (stdout, stderr) = texts(&local(dir.path(), &["."], ""));
+    assert!(stdout.starts_with("one tree of 3 files\n"), "{stdout}{stderr}");
+}
+
+#[rstest]
+#[case::folder_twice(&["t", "./t"])]
+#[case::file_twice(&["t/x.yaml", "t/x.yaml", "t/y.yaml"])]
+#[case::folder_and_file(&["t", "t/x.yaml"])]
+#[case::file_and_folder(&["t/x.yaml", "t"])]
+fn a_file_is_read_once(#[case] arguments: &[&str]) {
+    let dir = tree(&[("t/x.yaml", CONNECTION), ("t/y.yaml", POST), ("t/package.json", "{}")]);
+    let output = local(dir.path(), arguments, "");
+    let (stdout, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stdout.starts_with("one tree of 2 files\n"), "{stdout}");
+    assert!(stderr.matches("package.json").count() < 2, "{stderr}");
+}
+
+#[rstest]
+#[case::standard_input(&[("x.yaml", POST)], &["-", "-"], "error: standard input (-) is given twice; give it once\n")]
+#[case::equal_numbers(
+    &[("1-a/x.yaml", CONNECTION), ("01-b/x.yaml", CONNECTION)],
+    &["."],
+    "error: .: 01-b and 1-a have the same number, so neither comes first; number them differently, or use --no-commits to read all \
+     folders as one tree\n"
+)]
+#[case::kustomizations_only(
+    &[("base/kustomization.yaml", "resources: []\n")],
+    &["base"],
+    "error: no YAML documents in base; kustomizations must be rendered, as the note says\n"
+)]
+fn ambiguous_input_exits_with_2(
+    #[case] files: &[(&str, &str)],
+    #[case] arguments: &[&str],
+    #[case] expected: &str,
+) {
+    let output = local(tree(files).path(), arguments, CONNECTION);
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains(expected), "{stderr}");
+}
+
+/// As the shell passes the output of `<(kustomize build …)`.
+#[rstest]
+#[case::full(CONNECTION, Some(0), "Secret contoso in default is a stub")]
+#[case::empty(
+    "",
+    Some(1),
+    "error: /dev/stdin: cannot be read: it is empty; check the command that writes to it\n"
+)]
+fn pipe_is_read(#[case] text: &str, #[case] code: Option<i32>, #[case] expected: &str) {
+    let dir = tree(&[]);
+    let output = local(dir.path(), &["/dev/stdin"], text);
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), code, "{stderr}");
+    assert!(stderr.contains(expected), "{stderr}");
+}
+
+#[test]
+fn device_is_not_read() {
+    let dir = tree(&[("x.yaml", CONNECTION)]);
+    std::os::unix::fs::symlink("/nowhere", dir.path().join("y.yaml")).unwrap();
+    let output = local(dir.path(), &[".", "/dev/null"], "");
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: /dev/null: cannot be read: not a regular file or a pipe\n"), "{stderr}");
+    assert!(stderr.contains("error: ./y.yaml: cannot be read: "), "{stderr}");
+}
+
+/// A base alone is not what is applied.
+#[test]
+fn overlays_are_proposed_and_bases_are_not() {
+    let overlay = "resources: [../../base]\n";
+    let dir = tree(&[
+        ("x.yaml", CONNECTION),
+        ("base/kustomization.yaml", "resources: []\n"),
+        ("overlays/a/kustomization.yaml", overlay),
+        ("overlays/b/kustomization.yaml", overlay),
+    ]);
+    let (_, stderr) = texts(&local(dir.path(), &["."], ""));
+    let expected = "to check what kustomize makes: kustomize build ./overlays/a | postlink local - (likewise ./overlays/b)\n";
+    assert!(stderr.contains(expected), "{stderr}");
+}

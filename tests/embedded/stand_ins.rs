@@ -90,7 +90,7 @@ fn stub_has_the_secret_of_the_given_instance() {
     let instance = "apiVersion: local.postlink.dev/v1alpha1\nkind: SimulatedInstance\nmetadata: {name: a}\nspec:\n  host: a.crm.dynamics.com\n  \
                     clientSecret: canary-5e2\n  organization: {id: 5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c11, name: A, uniqueName: a}\n  \
                     tables: [{logicalName: new_complaint, entitySetName: new_complaints, primaryIdAttribute: new_complaintid}]\n";
-    let text = instance.to_owned() + &connection("a", "a.crm.dynamics.com", "s");
+    let text = instance.to_owned() + &connection("a", "a.crm.dynamics.com", "s").replace(", account", "");
     let (code, stderr) = local(&text, &["--stub-secrets"]);
     assert_eq!(code, Some(0), "{stderr}");
     assert!(!stderr.contains("canary"), "{stderr}");
@@ -147,4 +147,90 @@ fn generated_secret_with_a_hash_is_recognized() {
         stderr.contains("Secret api-7f9dg4k2mh has a hash in its name, and kustomize does not change"),
         "{stderr}"
     );
+}
+
+/// A healthy instance of the input that has no custom tables.
+fn instance(host: &str) -> String {
+    format!(
+        "---\napiVersion: local.postlink.dev/v1alpha1\nkind: SimulatedInstance\nmetadata: {{name: a}}\nspec:\n  host: {host}\n  \
+         organization: {{id: 5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c11, name: A, uniqueName: a}}\n"
+    )
+}
+
+/// The connection is Ready without the table.
+#[rstest]
+#[case::table(&[])]
+#[case::json(&["-o", "json"])]
+fn table_that_the_given_instance_lacks_is_an_error(#[case] flags: &[&str]) {
+    let text =
+        connection("a", "a.crm.dynamics.com", "s").replace(", account", "") + &instance("a.crm.dynamics.com");
+    let (code, stderr) = local(&text, &[&["--stub-secrets"], flags].concat());
+    assert_eq!(code, Some(1), "{stderr}");
+    let expected = "error: all.yaml:7:27: dynamicsconnection/a in social: ";
+    let line = stderr.lines().find(|line| line.starts_with(expected)).unwrap_or_else(|| panic!("{stderr}"));
+    assert!(line.contains("new_complaint"), "{line}");
+    assert_eq!(stderr.matches("error: ").count(), 1, "{stderr}");
+}
+
+#[test]
+fn table_that_no_instance_has_is_said_once() {
+    let text = connection("a", "a.crm.dynamics.com", "s").replace("account", "acount");
+    let (code, stderr) = local(&text, &["--stub-secrets"]);
+    assert_eq!((code, stderr.matches("acount").count()), (Some(1), 1), "{stderr}");
+}
+
+/// `--stub-secrets` would hide that the Secret is in the wrong namespace.
+#[rstest]
+#[case::secret("apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: other}\nstringData: {a: b}\n")]
+#[case::sealed(
+    "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: s, namespace: other}\nspec: {encryptedData: {a: b}}\n"
+)]
+#[case::external(
+    "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {name: t, namespace: other}\nspec: {target: {name: s}}\n"
+)]
+fn secret_in_another_namespace_is_no_stub(#[case] secret: &str, #[values(true, false)] stub: bool) {
+    let text = connection("a", "a.crm.dynamics.com", "s") + "---\n" + secret;
+    let (code, stderr) = local(&text, if stub { &["--stub-secrets"] } else { &[] });
+    assert_eq!(code, Some(1), "{stderr}");
+    let expected = "A Secret of this name is in namespace other (all.yaml:12:";
+    assert!(stderr.contains(expected) && !stderr.contains("is a stub"), "{stderr}");
+}
+
+/// A Secret that a connection of its own namespace uses is not one in the wrong namespace.
+#[test]
+fn each_namespace_has_its_secret() {
+    let other = (connection("a", "a.crm.dynamics.com", "s")
+        + &secret("s", "stringData: {tenantId: T, clientId: C, clientSecret: S}"))
+        .replace("social", "other");
+    let (code, stderr) = local(&(connection("a", "a.crm.dynamics.com", "s") + &other), &["--stub-secrets"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("note: Secret s in social is a stub"), "{stderr}");
+}
+
+#[rstest]
+#[case::no_base64("data: {clientId: '?'}")]
+#[case::number("stringData: {clientId: 5}")]
+#[case::field("stringdata: {clientId: a}")]
+fn refused_secret_is_named(#[case] values: &str) {
+    let text = connection("a", "a.crm.dynamics.com", "s") + &secret("s", values);
+    let (code, stderr) = local(&text, &["--stub-secrets"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    let not_ready = stderr.lines().find(|line| line.starts_with("not ready: ")).unwrap();
+    assert!(not_ready.ends_with(" It is in all.yaml:10:1, but has been refused."), "{not_ready}");
+}
+
+/// The controller may not contact it, so no instance is missing.
+#[test]
+fn host_that_is_not_allowed_has_one_cause() {
+    let (code, stderr) = local(&connection("a", "example.com", "s"), &["--stub-secrets"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("--allow-host") && !stderr.contains("SimulatedInstance"), "{stderr}");
+}
+
+#[test]
+fn password_in_an_address_is_not_printed() {
+    let (code, stderr) =
+        local(&connection("a", "me:canary-5e2@a.crm.dynamics.com", "s"), &["--stub-secrets"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("https://***@a.crm.dynamics.com") && !stderr.contains("canary"), "{stderr}");
 }

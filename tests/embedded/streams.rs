@@ -72,6 +72,8 @@ fn utf16_with_a_byte_order_mark_is_read(#[case] mark: u16, #[case] unit: fn(u16)
     utf16(A, u16::to_le_bytes),
     "a.yaml:1:1: the file looks like UTF-16 without a byte-order mark; save it as UTF-8"
 )]
+#[case::utf32(b"\xff\xfe\0\0a\0\0\0".to_vec(), "a.yaml:1:1: the file is UTF-32, which kubectl does not read; save it as UTF-8")]
+#[case::utf32_big_endian(b"\0\0\xfe\xff\0\0\0a".to_vec(), "a.yaml:1:1: the file is UTF-32, which kubectl does not read; save it as UTF-8")]
 #[case::half_a_unit(b"\xff\xfea".to_vec(), "a.yaml:1:1: the file begins like UTF-16, and is not; save it as UTF-8")]
 #[case::gzip(b"\x1f\x8b\x08\x00".to_vec(), "a.yaml:1:1: the file is compressed (gzip); decompress it")]
 fn other_encodings_are_refused(#[case] bytes: Vec<u8>, #[case] expected: &str) {

@@ -35,11 +35,11 @@ pub fn rule_waits(reason: Reason, connection: &str, record_type: Option<(&str, O
         Reason::ConnectionFull => format!(
             "Connection {connection} has 1,000 active rules, which is the limit. Deactivate or delete one of them to activate this one."
         ),
-        Reason::RecordTypeNotOffered | Reason::ReservationPending
-            if let Some((record_type, offer)) = record_type.filter(|(_, offer)| *offer != Offer::Offered) =>
-        {
-            record_type_not_offered(offer, connection, record_type)
-        }
-        _ => format!("Waiting for connection {connection} to register this rule."),
+        _ => match record_type {
+            Some((record_type, offer)) if offer != Offer::Offered => {
+                record_type_not_offered(offer, connection, record_type)
+            }
+            _ => format!("Waiting for connection {connection} to register this rule."),
+        },
     }
 }

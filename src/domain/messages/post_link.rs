@@ -133,9 +133,6 @@ pub fn link_waits(reason: Reason, connection: Option<&str>, record_type: Option<
             Some((record_type, offer)) => record_type_not_offered(offer, connection, record_type),
             None => no_record_type_offered(connection),
         },
-        Reason::ConnectionNotReady if let Some((record_type, offer @ Offer::Unread)) = record_type => {
-            record_type_not_offered(offer, connection, record_type)
-        }
         Reason::RecordNotFound => format!(
             "The instance of connection {connection} has no {} with the id in spec.link.recordId. Correct the id.",
             record_type.map_or("record", |(table, _)| table)
@@ -149,9 +146,14 @@ pub fn link_waits(reason: Reason, connection: Option<&str>, record_type: Option<
         Reason::PostRefused => format!(
             "The instance of connection {connection} rejects the social activity of this post. Correct spec.post or spec.link; with POSTLINK_LOG=postlink=debug, the log has the error code of the instance. Retrying automatically."
         ),
-        _ => format!(
-            "Connection {connection} is not ready; see its Ready condition. The post is linked automatically once the connection is ready."
-        ),
+        _ => match record_type {
+            Some((record_type, Offer::Unread)) => {
+                record_type_not_offered(Offer::Unread, connection, record_type)
+            }
+            _ => format!(
+                "Connection {connection} is not ready; see its Ready condition. The post is linked automatically once the connection is ready."
+            ),
+        },
     }
 }
 
