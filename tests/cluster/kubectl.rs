@@ -74,7 +74,7 @@ fn r08_manifest_may_drop_the_finalizer() {
     cluster.plane.kubectl_with_input(User::FluxKustomize, flux, &plain).ok();
     assert_eq!(cluster.get("dconn/northwind")["metadata"]["finalizers"][0], "postlink.dev/active-rules");
 
-    // kubectl's client-side apply removes what its last manifest had, whoever owns it; the denial says what to do.
+    // kubectl's client-side apply removes what its last manifest had, no matter who owns it; the message says what to do.
     cluster.plane.kubectl_apply_text(User::Alice, &carrying).ok();
     let denied = cluster.plane.kubectl_apply_text(User::Alice, &plain).refused();
     assert!(denied.contains("If a manifest had the finalizer, put it back until then"), "{denied}");

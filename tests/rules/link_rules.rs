@@ -34,7 +34,7 @@ fn creates_at(scene: &Scene) -> Option<Timestamp> {
     tenths.into_iter().find(|now| matches!(scene.clone().now(*now).decide(None).step, Step::Create(_)))
 }
 
-/// The rule has not been decided yet: what is wrong with it is told on the rule, not on each post.
+/// The rule has no status yet. Its status will say what is wrong; the posts must not.
 #[test]
 fn post_waits_for_a_rule_whose_table_is_missing() {
     let late = rule("late").record_type("lead").since(at(-120));

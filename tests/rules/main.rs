@@ -11,6 +11,7 @@ mod connections;
 mod documented_tables;
 mod events;
 mod fixtures;
+mod generated_page;
 mod instance_states;
 mod link_intent;
 mod link_properties;

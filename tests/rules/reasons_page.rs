@@ -1,7 +1,8 @@
 //! `docs/reasons.md` is generated from the reasons in the code; `POSTLINK_WRITE_DOCS=1` rewrites it.
 
+use crate::generated_page::expect_current;
 use postlink::api::{ConditionType, Reason};
-use std::{fmt::Write, fs, path::Path};
+use std::fmt::Write;
 
 fn page() -> String {
     let mut text = String::from(
@@ -23,13 +24,5 @@ fn page() -> String {
 
 #[test]
 fn reasons_page_is_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reasons.md");
-    if std::env::var_os("POSTLINK_WRITE_DOCS").is_some() {
-        fs::write(&path, page()).unwrap();
-    }
-    let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        committed == page(),
-        "docs/reasons.md is out of date; run `POSTLINK_WRITE_DOCS=1 cargo test --test rules reasons_page`"
-    );
+    expect_current("reasons.md", &page(), "reasons_page");
 }

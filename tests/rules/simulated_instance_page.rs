@@ -1,6 +1,7 @@
 //! `docs/simulated-instance.md` is generated from the types of the simulator; `POSTLINK_WRITE_DOCS=1` rewrites it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
+use crate::generated_page::expect_current;
 use postlink::local::{editor_schemas, simulated_instance};
 use postlink::manifests;
 use serde_json::Value;
@@ -95,15 +96,7 @@ fn page() -> String {
 
 #[test]
 fn simulated_instance_page_is_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/simulated-instance.md");
-    if std::env::var_os("POSTLINK_WRITE_DOCS").is_some() {
-        fs::write(&path, page()).unwrap();
-    }
-    let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        committed == page(),
-        "docs/simulated-instance.md is out of date; run `POSTLINK_WRITE_DOCS=1 cargo test --test rules simulated_instance_page`"
-    );
+    expect_current("simulated-instance.md", &page(), "simulated_instance_page");
 }
 
 #[test]

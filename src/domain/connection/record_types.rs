@@ -37,7 +37,7 @@ impl RecordTypes {
         let tables = view.observation.and_then(|t| t.tables.as_ref());
         let mut types = Self::default();
         for entry in entries {
-            let named = reads.iter().find(|r| r.uid == entry.uid).and_then(|r| r.record_type.as_ref());
+            let named = named_by(entry, reads);
             if let Some(type_) = named.filter(|t| before.record_types.contains(t))
                 && !types.used.contains(type_)
             {
@@ -77,15 +77,14 @@ impl RecordTypes {
     ) -> Option<(Vec<String>, Vec<String>)> {
         let users: Vec<String> = entries
             .iter()
-            .filter(|e| {
-                reads
-                    .iter()
-                    .find(|r| r.uid == e.uid)
-                    .and_then(|r| r.record_type.as_ref())
-                    .is_some_and(|t| self.kept.contains(t))
-            })
+            .filter(|e| named_by(e, reads).is_some_and(|t| self.kept.contains(t)))
             .map(|e| e.name.clone())
             .collect();
         (!users.is_empty()).then(|| (self.kept.clone(), users))
     }
+}
+
+/// The record type that the rule of an entry names.
+fn named_by<'a>(entry: &ActiveRule, reads: &'a [RuleFacts]) -> Option<&'a String> {
+    reads.iter().find(|rule| rule.uid == entry.uid)?.record_type.as_ref()
 }
