@@ -128,11 +128,15 @@ fn first_leader_delays_disabling_by_one_request_timeout() {
     disable_the_connection(&cluster);
     // In time, too: the next probe is minutes away, and nothing else triggers a reconcile.
     cluster.wait("jsonpath={.status.state}=Disabled", &["dconn/northwind"]);
-    let written =
-        cluster.plane.audited(User::Controller).into_iter().rfind(|event| {
-            event["verb"] == "patch" && event["objectRef"]["resource"] == "dynamicsconnections"
-        });
-    let written = received(&written.expect("the controller disabled it"));
+    // A write is seen by others before it is in the audit log.
+    let written = wait_for("the write that disabled it to be audited", SOON, || {
+        let mut events = cluster.plane.audited(User::Controller).into_iter();
+        let disables = |operation: &Value| operation["value"]["state"] == "Disabled";
+        events.find(|event| {
+            event["requestObject"].as_array().is_some_and(|operations| operations.iter().any(disables))
+        })
+    });
+    let written = received(&written);
     let leads: Timestamp =
         cluster.lease()["acquireTime"].as_str().expect("there is a leader").parse().unwrap();
     let earliest = leads + SignedDuration::from_secs(longest);

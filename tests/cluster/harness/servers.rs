@@ -87,7 +87,15 @@ impl Apiserver {
             "apiVersion": "audit.k8s.io/v1",
             "kind": "Policy",
             "omitStages": ["RequestReceived", "ResponseStarted"],
-            "rules": [{"level": "Metadata", "users": users}],
+            "rules": [
+                // What a connection's status said, and when, is asked for; there are few of them.
+                {
+                    "level": "Request",
+                    "users": users,
+                    "resources": [{"group": "postlink.dev", "resources": ["dynamicsconnections/status"]}],
+                },
+                {"level": "Metadata", "users": users},
+            ],
         });
         fs::write(&path, policy.to_string())?;
         Ok(path)
