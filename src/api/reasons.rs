@@ -57,6 +57,8 @@ reasons! {
     Unlinked,
     /// Another PostLink of the namespace is about the same post (source and id are equal) and counts: it has a link, or is older.
     DuplicatePost,
+    /// The source or id of the post was changed after it was linked: the link is about the former post.
+    PostChanged,
     /// No link is requested: `spec.link` is not set, and no active rule applies to the post.
     NotRequested,
     // Requested, cannot be done now (R21); the first four also say why a record is not available.

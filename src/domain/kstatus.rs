@@ -25,6 +25,7 @@ fn requires_user_action(reason: Reason) -> bool {
             | Reason::RecordTypeNotOffered
             | Reason::RecordNotFound
             | Reason::DuplicatePost
+            | Reason::PostChanged
             | Reason::InstanceExpired
     )
 }

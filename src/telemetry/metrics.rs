@@ -124,7 +124,7 @@ metric_families! {
             "Remaining time of the Retry-After of an instance; 0 when it does not throttle.";
 
         links: Family<LinkLabels, Gauge>, "postlink_links",
-            "PostLinks by connection, status and reason of Linked, and reason of RecordAvailable.";
+            "PostLinks by connection, status and reason of Linked (DuplicatePost or PostChanged if the link is not that of the post), and reason of RecordAvailable.";
         rules: Family<RuleLabels, Gauge>, "postlink_rules",
             "AutomationRules by connection, and status and reason of Active.";
         pending_creations: Gauge, "postlink_pending_creations",

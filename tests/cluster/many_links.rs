@@ -13,9 +13,9 @@ use kube::api::{ListParams, Patch, PatchParams};
 use postlink::api::{DynamicsConnection, PostLink};
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Lease, NAMESPACE, condition};
+use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, condition};
 use crate::harness::users::User;
-use crate::harness::waiting::eventually;
+use crate::harness::waiting::{eventually, wait_for};
 use crate::oracle::{self, OURS};
 use crate::story::CANARY;
 
@@ -221,16 +221,18 @@ impl ManyLinks {
     }
 
     /// Write requests per link since a time: as [`ManyLinks::writes`], including writes that changed nothing and so
-    /// have no revision.
+    /// have no revision. A write is seen by others before it is audited, so it waits for one of each link.
     fn sent(&self, since: Timestamp) -> BTreeMap<usize, usize> {
-        let mut of_link: BTreeMap<String, usize> = BTreeMap::new();
-        for event in self.cluster.requests_since(since) {
-            let object = &event["objectRef"];
-            if event["verb"] == "patch" && object["resource"] == "postlinks" {
-                *of_link.entry(object["name"].to_string()).or_default() += 1;
+        wait_for("the writes to be audited", SOON, || {
+            let mut of_link: BTreeMap<String, usize> = BTreeMap::new();
+            for event in self.cluster.requests_since(since) {
+                let object = &event["objectRef"];
+                if event["verb"] == "patch" && object["resource"] == "postlinks" {
+                    *of_link.entry(object["name"].to_string()).or_default() += 1;
+                }
             }
-        }
-        how_often(of_link)
+            (of_link.len() == self.links).then(|| how_often(of_link))
+        })
     }
 }
 

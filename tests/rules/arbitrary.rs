@@ -285,6 +285,7 @@ prop_compose! {
         created in near(),
         first_seen in prop_oneof![Just(Timestamp::UNIX_EPOCH), near()],
         deleting in prop::bool::weighted(0.05),
+        post_changed in prop::bool::weighted(0.05),
         published_at in option::of(near()),
         desired in desired(),
         relink_requested in option::weighted(0.3, hash()),
@@ -292,7 +293,8 @@ prop_compose! {
         status in prop_oneof![1 => Just(PostLinkStatus::default()), 4 => link_status()],
     ) -> PostLinkFacts {
         PostLinkFacts {
-            name: "post".into(), generation, created, first_seen, deleting, published_at, desired, relink_requested, reconcile_requested, status,
+            name: "post".into(), generation, created, first_seen, deleting, post_changed, published_at, desired, relink_requested, reconcile_requested,
+            status,
         }
     }
 }

@@ -280,6 +280,16 @@ fn linked_one_of_two_with_the_same_post_counts() {
 }
 
 #[test]
+fn changed_post_keeps_its_link() {
+    let mut changed = linked();
+    changed.post.post_changed = true;
+    changed.expect("True/LinkedByHand | True/RecordAvailable | - | False+Stalled");
+    let said = changed.message(postlink::api::ConditionType::Ready);
+    assert!(said.contains("about the former post"), "{said}");
+    changed.desired(DesiredLink::Unlink).expect("False/Unlinked | - | Unlinked | True");
+}
+
+#[test]
 fn r04_no_link_for_a_table_that_was_not_read() {
     let to_lead = || LinkSpec { record_type: Some("lead".into()), ..request_to("contoso") };
     let mut unread = scene().requests(to_lead()).with(connection("contoso").offers(&["incident"]));

@@ -95,6 +95,11 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
             scene.same_post = Some(PostClaim { unlinked: true, created: at(-1), name: "older".into() });
             (T::Linked, link_conditions(scene))
         }
+        Reason::PostChanged => {
+            let mut scene = linked();
+            scene.post.post_changed = true;
+            (T::Ready, link_conditions(scene))
+        }
         Reason::NotRequested => (T::Linked, link_conditions(scene())),
         Reason::ConnectionDisabled => (T::Linked, wanted(contoso().state(ConnectionState::Disabled))),
         Reason::InstanceDowntime => (T::Linked, wanted(contoso().state(ConnectionState::Downtime))),

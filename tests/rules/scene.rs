@@ -61,6 +61,7 @@ pub fn scene() -> Scene {
             generation: 1,
             created: at(0),
             first_seen: Timestamp::UNIX_EPOCH,
+            post_changed: false,
             deleting: false,
             published_at: Some(at(-60)),
             desired: DesiredLink::ByRule,

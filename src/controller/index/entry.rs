@@ -3,16 +3,17 @@
 
 use super::{
     compact::{Seconds, hex, seconds, time},
+    compact_link::{CompactLink, CompactRemoved},
     interner::{Interner, Symbol},
 };
 use crate::api::{
-    Condition, ConditionStatus, ConditionType, Intent, LinkState, LinkedBy, ObjectRef, PostLink,
-    PostLinkStatus, Reason, Record, RemovalCause, RemovedLink,
+    Condition, ConditionStatus, ConditionType, Intent, LinkState, PostLink, PostLinkStatus, Reason,
+    RemovalCause, RemovedLink,
     names::{RELINK_REQUESTED, reconcile_requested, requested},
 };
 use crate::domain::{
     facts::created,
-    post_link::{DesiredLink, LinkSpec, PostClaim, PostLinkFacts},
+    post_link::{DesiredLink, LinkSpec, PostClaim, PostIdentity, PostLinkFacts},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -87,31 +88,10 @@ pub struct CountKey {
     pub namespace: Symbol,
     /// The name of the link's connection, or of the requested one.
     pub connection: Option<Symbol>,
-    /// Status and reason of `Linked`.
+    /// Status and reason of `Linked`; the reason of `Ready` if the link is not that of the post.
     pub linked: Option<(ConditionStatus, Reason)>,
     /// The reason of `RecordAvailable`.
     pub record: Option<Reason>,
-}
-
-/// A current or removed link.
-struct CompactLink {
-    connection_uid: Symbol,
-    connection_name: Symbol,
-    organization: Symbol,
-    activity: Uuid,
-    record: Option<(Symbol, Uuid, Option<Symbol>)>,
-    linked_at: Seconds,
-    linked_by: LinkedBy,
-    rule: Option<(Symbol, Symbol)>,
-    restored_at: Option<NonZero<Seconds>>,
-}
-
-struct CompactRemoved {
-    link: CompactLink,
-    removed_at: Seconds,
-    cause: RemovalCause,
-    connection_deleted_at: Option<Seconds>,
-    relink_requested: bool,
 }
 
 /// `status.intent`. It nearly always equals `spec.link`, so the hash is not stored twice.
@@ -142,9 +122,10 @@ fn compact_conditions<const N: usize>(
 }
 
 impl Entry {
-    /// `first_seen` is when this generation was first seen.
+    /// `post` is the hash of `identity` and the namespace; `first_seen` is when this generation was first seen.
     pub fn of(
         post_link: &PostLink,
+        identity: &PostIdentity,
         post: u64,
         interner: &mut Interner,
         first_seen: Timestamp,
@@ -178,7 +159,12 @@ impl Entry {
             intent: CompactIntent::of(status.intent.as_ref(), &desired, interner),
             desired,
             binding: match &status.link {
-                Some(link) => Binding::Linked(Box::new(CompactLink::of(link, interner))),
+                Some(link) => {
+                    let attempt = status.intent.as_ref().map_or(1, |intent| intent.attempt);
+                    let namespace = meta.namespace.as_deref().unwrap_or_default();
+                    let changed = identity.differs_from(link, namespace, attempt);
+                    Binding::Linked(Box::new(CompactLink::of(link, changed, interner)))
+                }
                 None => Binding::Unlinked(matching),
             },
             conditions: compact_conditions(COMMON_CONDITIONS, &status.conditions),
@@ -197,6 +183,7 @@ impl Entry {
             created: time(self.created),
             first_seen: time(self.first_seen),
             deleting: rare.is_some_and(|r| r.deleting),
+            post_changed: self.post_changed(),
             published_at: self.published.map(|at| time(at.get())),
             desired: match &self.desired {
                 CompactDesired::ByRule => DesiredLink::ByRule,
@@ -294,10 +281,17 @@ impl Entry {
             && self.removed().is_none_or(|removed| removed.relink_requested)
     }
 
-    /// `None` while it is being deleted without a link: it will never have one.
+    /// Whether it has a link that is about another post.
+    pub fn post_changed(&self) -> bool {
+        matches!(&self.binding, Binding::Linked(link) if link.post_changed)
+    }
+
+    /// `None` if it has no link of this post and cannot get one: it is being deleted, or has a link of another post.
     pub fn claim(&self) -> Option<PostClaim> {
-        let unlinked = matches!(self.binding, Binding::Unlinked(_));
-        let counts = !unlinked || self.rare.as_ref().is_none_or(|rare| !rare.deleting);
+        let (unlinked, counts) = match &self.binding {
+            Binding::Linked(link) => (false, !link.post_changed),
+            Binding::Unlinked(_) => (true, self.rare.as_ref().is_none_or(|rare| !rare.deleting)),
+        };
         counts.then(|| PostClaim { unlinked, created: time(self.created), name: self.name.to_string() })
     }
 
@@ -315,7 +309,14 @@ impl Entry {
         CountKey {
             namespace: self.namespace,
             connection,
-            linked: self.common_condition(ConditionType::Linked),
+            linked: self.common_condition(ConditionType::Linked).map(|(status, reason)| {
+                let ready = self.condition(ConditionType::Ready);
+                // The record of these links may be available, and still they need a person.
+                let other = |(_, reason): &(bool, Reason)| {
+                    matches!(reason, Reason::DuplicatePost | Reason::PostChanged)
+                };
+                (status, ready.filter(other).map_or(reason, |(_, reason)| reason))
+            }),
             record: self.common_condition(ConditionType::RecordAvailable).map(|(_, reason)| reason),
         }
     }
@@ -342,7 +343,7 @@ impl Rare {
             handled: status.last_handled_reconcile_at.as_deref().map(Into::into),
             conditions: compact_conditions(RARE_CONDITIONS, &status.conditions),
             removed: status.removed_link.as_ref().map(|r| CompactRemoved {
-                link: CompactLink::of(&r.link, interner),
+                link: CompactLink::of(&r.link, false, interner),
                 removed_at: seconds(r.removed_at.0),
                 cause: r.cause,
                 connection_deleted_at: r.connection_deleted_at.as_ref().map(|t| seconds(t.0)),
@@ -384,44 +385,6 @@ impl CompactIntent {
                 attempt: *attempt,
                 relink_requested_at: None,
             }),
-        }
-    }
-}
-
-impl CompactLink {
-    fn of(link: &LinkState, interner: &mut Interner) -> Self {
-        Self {
-            connection_uid: interner.intern(&link.connection.uid),
-            connection_name: interner.intern(&link.connection.name),
-            organization: interner.intern(&link.organization_id.to_string()),
-            activity: link.social_activity_id,
-            record: link.record.as_ref().map(|r| {
-                let origin = r.url.as_deref().and_then(|u| u.split("/main.aspx").next());
-                (interner.intern(&r.type_), r.id, origin.map(|o| interner.intern(o)))
-            }),
-            linked_at: seconds(link.linked_at.0),
-            linked_by: link.linked_by,
-            rule: link.rule.as_ref().map(|r| (interner.intern(&r.name), interner.intern(&r.uid))),
-            restored_at: link.restored_at.as_ref().and_then(|t| NonZero::new(seconds(t.0))),
-        }
-    }
-
-    fn state(&self, interner: &Interner) -> LinkState {
-        let text = |s: Symbol| interner.text(s).to_string();
-        LinkState {
-            connection: ObjectRef { name: text(self.connection_name), uid: text(self.connection_uid) },
-            organization_id: uid(interner.text(self.organization)),
-            social_activity_id: self.activity,
-            record: self.record.map(|(type_, id, origin)| match origin {
-                Some(origin) => {
-                    crate::domain::post_link::record::record(interner.text(type_), id, interner.text(origin))
-                }
-                None => Record { type_: text(type_), id, url: None },
-            }),
-            linked_at: Time(time(self.linked_at)),
-            linked_by: self.linked_by,
-            rule: self.rule.map(|(name, uid)| ObjectRef { name: text(name), uid: text(uid) }),
-            restored_at: self.restored_at.map(|t| Time(time(t.get()))),
         }
     }
 }

@@ -92,8 +92,9 @@ impl Index {
             Matched::Unchanged => before.map(|b| b.matching().into()).unwrap_or_default(),
             Matched::Evaluated(rules, _) => rules.iter().map(|rule| interner.intern(rule)).collect(),
         };
-        let post = links.post_hash(&namespace, &PostIdentity::of(&link.spec.post));
-        let entry = Entry::of(link, post, interner, first_seen, matching);
+        let identity = PostIdentity::of(&link.spec.post);
+        let post = links.post_hash(&namespace, &identity);
+        let entry = Entry::of(link, &identity, post, interner, first_seen, matching);
         // Another PostLink of a post is concerned if this one begins or ceases to count.
         let left = old.map(|old| old.post).filter(|left| *left != post);
         let counted: Vec<_> =
@@ -151,7 +152,7 @@ impl Index {
 }
 
 impl IndexState {
-    fn link(&self, namespace: &str, name: &str) -> Option<&Entry> {
+    pub(super) fn link(&self, namespace: &str, name: &str) -> Option<&Entry> {
         self.links.get(self.interner.find(namespace)?, name)
     }
 

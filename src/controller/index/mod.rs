@@ -4,6 +4,7 @@
 //! Connections and rules are few and stored whole. A PostLink is stored as an [`entry::Entry`].
 
 mod compact;
+mod compact_link;
 mod counts;
 mod dependents;
 pub mod entry;
@@ -27,6 +28,7 @@ use crate::{
         post_link::Tombstone,
     },
 };
+use entry::Entry;
 use kube::ResourceExt;
 use state::{Filter, RuleEntry};
 use std::{collections::HashSet, sync::Arc};
@@ -187,6 +189,12 @@ impl Index {
             matching: matching.collect(),
             same_post: state.links.first_other(entry),
         })
+    }
+
+    /// Whether a PostLink has a link that is about another post than its own.
+    pub fn post_changed(&self, key: &Key) -> bool {
+        let state = self.state();
+        state.link(&key.namespace, &key.name).is_some_and(Entry::post_changed)
     }
 
     pub fn tombstone(&self, uid: &str) -> Option<Tombstone> {

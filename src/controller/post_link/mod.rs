@@ -145,7 +145,9 @@ async fn write(
     context.events.publish(&reference(key, Some(uid)), transitions(&before.conditions, &after.conditions));
     // Our own write does not require another reconcile.
     let _ = context.index.apply_link(&stored, Source::Response, context.clock.now());
-    if depends_on_neighbors_now(before, after) {
+    // The post may have been changed while its activity was created, or a link restored to a changed post.
+    let post_changed = context.index.post_changed(key) && !snapshot.facts.post_changed;
+    if post_changed || depends_on_neighbors_now(before, after) {
         context.queue.add(key.clone());
     }
     Ok(true)

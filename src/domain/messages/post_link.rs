@@ -74,6 +74,11 @@ pub fn duplicate_post(other: &str, linked: bool) -> String {
     )
 }
 
+/// §2, of a linked post.
+pub fn post_changed() -> String {
+    "The post was linked, and then spec.post.source or spec.post.id was changed. The link and its social activity are about the former post; the one that spec.post names now is not linked. If that is another post, restore the former source and id, and create another PostLink for it. To give up the link instead, set unlink: true without spec.link; once Linked is False, remove unlink and set spec.link.".to_owned()
+}
+
 /// Of a post that nothing asks to link.
 /// `too_old`, if a rule matches: why it does not apply.
 pub fn not_requested(too_old: Option<&str>) -> String {

@@ -1,8 +1,14 @@
 //! §2: which PostLinks are about the same post, which of them counts, and the id of the post's social activity.
 
-use crate::{api::Post, domain::matching::fold};
+use crate::{
+    api::{LinkState, Post},
+    domain::matching::fold,
+};
 use jiff::Timestamp;
 use uuid::Uuid;
+
+/// After more attempts, a link counts as that of its post without a look, which would take long.
+const ATTEMPTS: i32 = 100;
 
 /// An id is unique within its source alone: a tweet and a review may have the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +31,14 @@ impl PostIdentity {
         // Unambiguous: a namespace contains no slash, and the length says where the source ends.
         let name = format!("{namespace}/{attempt}/{}/{source}/{id}", source.len());
         Uuid::new_v5(&organization, name.as_bytes())
+    }
+
+    /// Whether a link is about another post: `spec.post` was changed after it was linked. `attempt` is the current one; that
+    /// of a restored link is lower.
+    pub fn differs_from(&self, link: &LinkState, namespace: &str, attempt: i32) -> bool {
+        let own =
+            |attempt| self.activity_id(link.organization_id, namespace, attempt) == link.social_activity_id;
+        attempt <= ATTEMPTS && !(1..=attempt).rev().any(own)
     }
 }
 

@@ -83,7 +83,9 @@ pub(super) fn write(
             };
             let message = linked.availability_message;
             conditions.set(ConditionType::RecordAvailable, available, reason, message.clone());
-            if let Some(other) = view.duplicate_of(true) {
+            if view.post_link.post_changed {
+                Readiness::NotReady(Reason::PostChanged, messages::post_changed())
+            } else if let Some(other) = view.duplicate_of(true) {
                 Readiness::NotReady(Reason::DuplicatePost, messages::duplicate_post(&other.name, true))
             // A disabled connection is intended, and an instance that creates no records is not broken.
             } else if available || matches!(reason, Reason::RecordPending | Reason::ConnectionDisabled) {

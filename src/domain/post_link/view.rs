@@ -22,6 +22,8 @@ pub struct PostLinkFacts {
     pub first_seen: Timestamp,
     /// Whether a deletionTimestamp is set.
     pub deleting: bool,
+    /// Whether source or id of the post were changed after it was linked.
+    pub post_changed: bool,
     /// `spec.post.publishedAt`.
     pub published_at: Option<Timestamp>,
     pub desired: DesiredLink,

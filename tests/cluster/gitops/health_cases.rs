@@ -86,6 +86,7 @@ const CASES: &[Case] = &[
     case(POST, "other-table", ("False", "RecordTypeNotOffered"), STUCK),
     case(POST, "other-record", ("False", "RecordNotFound"), STUCK),
     case(POST, "same-post", ("False", "DuplicatePost"), STUCK),
+    case(POST, "changed-post", ("False", "PostChanged"), STUCK),
     case(POST, "no-default", ("False", "NoDefaultConnection"), UNDER_WAY),
 ];
 
@@ -196,13 +197,18 @@ fn tools_agree_on_health() {
     cluster.start_controller();
     let kubectl = |user, args: &[&str]| cluster.plane.kubectl(user, args).ok();
     let cell = Cell::new(&cluster, NAMESPACE.to_owned());
-    let afterwards = ["held-disabled", "held-deleted", "holds-disabled", "holds-deleted", "too-late"];
+    let afterwards =
+        ["held-disabled", "held-deleted", "holds-disabled", "holds-deleted", "too-late", "changed-post"];
     wait(&cell, |case| !afterwards.contains(&case.name));
     cell.wait("the rules that are to hold their connections", |seen| {
         let mut holders =
             seen.rules.iter().filter(|rule| afterwards.iter().any(|name| rule["metadata"]["name"] == *name));
         holders.all(|rule| condition(rule, "Active") == Some(("True", "Reserved"))).then_some(())
     });
+    let changed = "plink/changed-post";
+    kubectl(User::Alice, &["wait", "--for=condition=Linked", "--timeout=120s", changed, "-n", NAMESPACE]);
+    let another = r#"{"spec":{"post":{"id":"another"}}}"#;
+    kubectl(User::Alice, &["patch", changed, "-n", NAMESPACE, "--type=merge", "-p", another]);
     let disable = r#"{"spec":{"enabled":false}}"#;
     let patch = ["patch", "dconn", "held-disabled", "-n", NAMESPACE, "--type=merge", "-p", disable];
     kubectl(User::FluxKustomize, &patch);
