@@ -50,7 +50,8 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
     let mut conditions = Conditions::new(view.now, generation, &old.conditions);
     let readiness = match &activation {
         Activation::Active(_) => {
-            conditions.set(ConditionType::Active, true, Reason::Reserved, messages::reserved(connection));
+            let active = active_message(view.named, record_type, connection);
+            conditions.set(ConditionType::Active, true, Reason::Reserved, active.clone());
             let held = view.named.filter(|c| c.deleted_at.is_some() || !c.wants_enabled);
             if let Some(held) = held {
                 let message = messages::holds_connection(connection, held.deleted_at.is_some());
@@ -62,7 +63,7 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
                 );
                 Readiness::NotReady(Reason::HoldsConnection, message)
             } else {
-                Readiness::Ready(Reason::Reserved, messages::reserved(connection))
+                Readiness::Ready(Reason::Reserved, active)
             }
         }
         Activation::Inactive if !rule.spec.active => {
@@ -91,6 +92,20 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
         last_handled_reconcile_at: reconcile_requested(rule.metadata.annotations.as_ref())
             .map(str::to_owned)
             .or(old.last_handled_reconcile_at),
+    }
+}
+
+/// Whether links of an active rule can be made, as far as its record type decides.
+fn active_message(named: Option<&ConnectionFacts>, record_type: Option<&str>, connection: &str) -> String {
+    let offer = named.zip(record_type).map(|(connection, record_type)| connection.offer(record_type));
+    match (record_type.zip(offer), named) {
+        (Some((record_type, offer)), _) if !matches!(offer, Offer::Offered | Offer::Unread) => {
+            messages::reserved_in_vain(connection, Some((record_type, offer)))
+        }
+        (None, Some(named)) if named.default_record_type().is_none() => {
+            messages::reserved_in_vain(connection, None)
+        }
+        _ => messages::reserved(connection),
     }
 }
 

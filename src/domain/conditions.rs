@@ -96,7 +96,10 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
             continue;
         }
         let before = find(old, type_);
-        if before.is_some_and(|b| b.status == after.status && b.reason == after.reason) {
+        let same = |before: &Condition| before.status == after.status && before.reason == after.reason;
+        // It names the tables: another missing one is another event.
+        let names = type_ == ConditionType::RecordTypeNotOffered;
+        if before.is_some_and(|before| same(before) && !(names && before.message != after.message)) {
             continue;
         }
         let repeats = transitions.iter().any(|t: &Transition| t.reason == reason);

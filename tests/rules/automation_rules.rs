@@ -148,6 +148,22 @@ fn r04_rule_says_why_its_record_type_is_not_offered() {
 }
 
 #[test]
+fn r04_r09_active_rule_says_that_it_links_nothing() {
+    let said = |rule: Rule, contoso: &Connection| {
+        let conditions = status(&rule.active_on("contoso"), Some(contoso)).conditions;
+        assert_eq!(condition_text(&conditions, ConditionType::Active), "True/Reserved");
+        message(&conditions, ConditionType::Active)
+    };
+    let text = said(rule("any"), &connection("contoso").lacks("lead"));
+    assert!(text.starts_with("The rule is active and links matching posts"), "{text}");
+    let text = said(rule("any"), &connection("contoso").lacks("lead").lacks("incident"));
+    assert!(text.contains("links nothing. Connection contoso offers no record type"), "{text}");
+    let kept = connection("contoso").lacks("lead").offers(&["incident", "lead"]);
+    let text = said(rule("leads").record_type("lead"), &kept);
+    assert!(text.contains("links nothing. Connection contoso does not offer record type lead"), "{text}");
+}
+
+#[test]
 fn downtime_does_not_make_a_rule_inactive() {
     for contoso in [
         connection("contoso").state(ConnectionState::Downtime),

@@ -54,3 +54,17 @@ fn r03_default_conflict_is_a_warning() {
     let new = list(&[(Default, false, Reason::DefaultConflict), (Ready, true, Reason::Connected)]);
     assert!(events(&[], &new).contains(&"Warning DefaultConflict".to_owned()));
 }
+
+#[test]
+fn r04_another_missing_table_is_another_event() {
+    let missing = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let message = postlink::domain::messages::record_types_not_offered(&names, &[], &[]);
+        let mut list = Conditions::new(crate::fixtures::at(0), 1, &[]);
+        list.set(ConditionType::RecordTypeNotOffered, true, Reason::TableNotFound, message);
+        list.finish()
+    };
+    assert_eq!(events(&missing(&["incidnet"]), &missing(&["incidnet"])), [""; 0]);
+    let both = missing(&["incidnet", "laed"]);
+    assert_eq!(events(&missing(&["incidnet"]), &both), ["Warning TableNotFound"]);
+}

@@ -343,6 +343,15 @@ fn r04_connection_names_the_tables_it_cannot_use() {
     let (text, status) = said(probe_result().has_only(&[]).unsupported("lead"));
     assert_eq!(status, "True/TableNotFound");
     assert!(text.contains("no tables incident, lead"), "{text}");
+
+    let ready = |probe: ProbeResult| {
+        let conditions = view(&connection("contoso")).observation(probe).decide().status.conditions;
+        message(&conditions, ConditionType::Ready)
+    };
+    let text = ready(probe_result().has_only(&["incident"]));
+    assert!(text.ends_with("accepts new links."), "{text}");
+    let text = ready(probe_result().has_only(&[]));
+    assert!(text.contains("nothing can be linked: it has none of the tables"), "{text}");
 }
 
 #[test]

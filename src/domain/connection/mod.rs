@@ -216,7 +216,7 @@ fn conditions(
         let message = messages::record_types_not_offered(missing, unsupported, unread);
         conditions.set(ConditionType::RecordTypeNotOffered, true, reason, message);
     }
-    let readiness = readiness(view, disabled, health, old);
+    let readiness = readiness(view, disabled, health, &reserved.types, old);
     kstatus::write(&mut conditions, ignore_downtime_when_disabling(readiness, disabling, &holders));
     conditions.finish()
 }

@@ -2,6 +2,7 @@
 
 use super::{
     health::{Health, ProbeAnswer, ProbeFailure},
+    record_types::RecordTypes,
     view::{ConnectionView, host},
 };
 use crate::{
@@ -14,6 +15,7 @@ pub(super) fn readiness(
     view: &ConnectionView<'_>,
     disabled: bool,
     health: Option<&Health>,
+    types: &RecordTypes,
     old: &DynamicsConnectionStatus,
 ) -> Readiness {
     if disabled {
@@ -28,8 +30,13 @@ pub(super) fn readiness(
             let refuses = view.observation.is_some_and(|observation| {
                 matches!(observation.answer, ProbeAnswer::Organization { accepts_social_data: false, .. })
             });
-            let message =
-                if refuses { messages::connected_but_refuses(host) } else { messages::connected(host) };
+            let message = if refuses {
+                messages::connected_but_refuses(host)
+            } else if types.offered.is_empty() && types.unread.is_empty() {
+                messages::connected_but_offers_nothing(host)
+            } else {
+                messages::connected(host)
+            };
             Readiness::Ready(Reason::Connected, message)
         }
         // Throttled, or not probed yet: keep the stored condition, unless it is `Disabled` or a reason that connections

@@ -97,6 +97,13 @@ pub fn connected_but_refuses(host: &str) -> String {
     )
 }
 
+/// R4, of a connection none of whose record types can be used.
+pub fn connected_but_offers_nothing(host: &str) -> String {
+    format!(
+        "The instance at {host} is reachable, but nothing can be linked: it has none of the tables in spec.recordTypes, or social activities cannot refer to them. See the condition RecordTypeNotOffered."
+    )
+}
+
 /// Of a connection that has not been reached yet.
 pub fn connecting(host: &str) -> String {
     format!("Connecting to the instance at {host}.")

@@ -5,7 +5,7 @@ mod automation_rule;
 mod connection;
 mod post_link;
 
-pub use automation_rule::{holds_connection, inactive, reserved, rule_waits};
+pub use automation_rule::{holds_connection, inactive, reserved, reserved_in_vain, rule_waits};
 pub use connection::*;
 pub use post_link::*;
 
@@ -29,6 +29,13 @@ pub fn used_by(names: &[String]) -> String {
 fn first_of(names: &[String]) -> String {
     let text = names[..names.len().min(NAMES)].join(", ");
     if names.len() > NAMES { format!("{text} and {} more", names.len() - NAMES) } else { text }
+}
+
+/// R4, of a rule, or of a post that is to be linked, if neither names a record type.
+fn no_record_type_offered(connection: &str) -> String {
+    format!(
+        "Connection {connection} offers no record type: its instance has none of the tables in spec.recordTypes, or social activities cannot refer to them. Correct the connection's spec.recordTypes."
+    )
 }
 
 /// R4, R9, of a rule, or of a post that is to be linked, if the connection does not offer its record type.

@@ -1,6 +1,6 @@
 //! The messages of PostLinks.
 
-use super::{ACCEPT_SOCIAL_DATA, record_type_not_offered};
+use super::{ACCEPT_SOCIAL_DATA, no_record_type_offered, record_type_not_offered};
 use crate::{api::Reason, domain::facts::Offer};
 use jiff::Timestamp;
 
@@ -9,13 +9,6 @@ const LINK_AGAIN: &str = "To link the post again, change spec.link, or set the a
 
 /// Ends the messages of R16–R18 of a linked post.
 const ELSEWHERE: &str = "To link the post through another connection instead, set spec.link.connectionRef; the current link is then removed and never restored.";
-
-/// Of a post that names no record type.
-fn no_record_type_offered(connection: &str) -> String {
-    format!(
-        "Connection {connection} offers no record type: its instance has none of the tables in spec.recordTypes, or social activities cannot refer to them. Correct the connection's spec.recordTypes."
-    )
-}
 
 pub fn linked(reason: Reason, connection: &str, rule: Option<&str>, ignored_change: bool) -> String {
     let mut text = match (reason, rule) {
