@@ -263,8 +263,9 @@ fn is_manifest(document: &Document) -> bool {
     ["apiVersion", "kind"].iter().any(|field| !document.value[field].is_null())
 }
 
-/// Whether a document is for `local` and `simulate` only.
+/// Whether a document is for `local` and `simulate` only, or is meant to be: with a mistyped apiVersion, it would be ignored,
+/// and the instance that it describes made up.
 pub fn is_simulated(document: &Document) -> bool {
     let api_version = document.value["apiVersion"].as_str().unwrap_or_default();
-    api_version.split('/').next() == API_VERSION.split('/').next()
+    document.value["kind"] == KIND || api_version.split('/').next() == API_VERSION.split('/').next()
 }

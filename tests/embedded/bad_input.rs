@@ -258,9 +258,9 @@ pub const POST: &str = "apiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetad
     "apiVersion: local.postlink.dev/v1alpha1\nkind: SimulatedInstance\nmetadata: {name: bad}\nspec:\n  clientSecret: 12345678\n",
     "not-good.yaml:5:3: spec.clientSecret: must be a string; put it in quotes"
 )]
-#[case::simulated_version(
-    "apiVersion: local.postlink.dev/v1\nkind: SimulatedInstance\nmetadata: {name: bad}\n",
-    "not-good.yaml:1:1: local.postlink.dev/v1 SimulatedInstance is not known; use SimulatedInstance in local.postlink.dev/v1alpha1"
+#[case::simulated_group(
+    "apiVersion: simulator.postlink.dev/v1alpha1\nkind: SimulatedInstance\nmetadata: {name: bad}\n",
+    "not-good.yaml:1:1: simulator.postlink.dev/v1alpha1 SimulatedInstance is not known; use SimulatedInstance in local.postlink.dev/v1alpha1"
 )]
 fn bad_document_is_reported_with_its_place(#[case] bad: &str, #[case] expected: &str) {
     // Sorted after the good file: of two objects with one name the first counts.

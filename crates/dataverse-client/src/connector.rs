@@ -21,7 +21,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, crypto};
 
 use crate::config::{Config, ConfigError, InMemoryDial, Resolver, Transport};
 use crate::guard::{Guard, is_public};
@@ -36,7 +36,7 @@ pub(crate) enum ConnectError {
     AddressNotAllowed,
     #[error("the host name has no address")]
     Dns,
-    #[error("no address accepts a connection")]
+    #[error("no address accepts a connection, or it is closed at once")]
     Connect,
     #[error("the TLS handshake failed")]
     Tls,
@@ -96,10 +96,16 @@ impl Connector {
                 let _ = tcp.set_nodelay(true);
                 let name = ServerName::try_from(origin.host().to_owned())
                     .map_err(|_| ConnectError::HostNotAllowed)?;
-                tls.connect(name, tcp).await.map(HostStream::new).map_err(|_| ConnectError::Tls)
+                tls.connect(name, tcp).await.map(HostStream::new).map_err(|error| of_handshake(&error))
             }
         }
     }
+}
+
+/// A server that ends the connection during the handshake says nothing about its certificate.
+fn of_handshake(error: &io::Error) -> ConnectError {
+    let of_tls = error.get_ref().is_some_and(|inner| inner.is::<Error>());
+    if of_tls { ConnectError::Tls } else { ConnectError::Connect }
 }
 
 /// Resolves the name once and refuses it if *any* address is not public: a name with public and private addresses

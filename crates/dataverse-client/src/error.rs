@@ -242,7 +242,7 @@ pub enum Unreachable {
     /// The host name cannot be resolved.
     #[error("the host name cannot be resolved")]
     Dns,
-    /// No address accepts a connection.
+    /// No address accepts a connection, or it is closed before the TLS handshake is complete.
     #[error("no address accepts a connection")]
     Connect,
     /// The TLS handshake failed: the certificate is not trusted or for another name, or there is no common version.

@@ -91,6 +91,23 @@ async fn closed_port_is_unreachable() {
     assert_eq!(error.kind, ErrorKind::Unreachable(Unreachable::Connect));
 }
 
+/// A gateway that refuses everybody closes the connection. Its certificate was never seen.
+#[tokio::test]
+async fn connection_closed_before_the_handshake_is_no_fault_of_the_certificate() {
+    let server = Server::new(healthy);
+    let (login, roots) = tls_server(server.clone(), &[LOGIN]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closing = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            drop(tcp);
+        }
+    });
+    let client = Client::new(&config(&server, &roots, &[(HOST, closing), (LOGIN, login)])).unwrap();
+    let error = instance_at(&client, HOST).health().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable(Unreachable::Connect));
+}
+
 /// A client that resolves every name but that of the sign-in service to these addresses, and the number of lookups.
 async fn resolving(addresses: Vec<IpAddr>) -> (Client, Arc<AtomicUsize>) {
     let server = Server::new(healthy);
