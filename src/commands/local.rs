@@ -41,7 +41,8 @@ pub struct LocalArgs {
     /// Read numbered subdirectories as one tree, not as commits.
     #[arg(long)]
     no_commits: bool,
-    /// Make up each Secret that a connection refers to and that is not in the input, or is there encrypted with SOPS.
+    /// Make up each Secret and ServiceAccount that a connection refers to and that is not in the input, or is there encrypted
+    /// with SOPS.
     #[arg(long)]
     stub_secrets: bool,
     /// Do not simulate instances for connections whose hosts no `SimulatedInstance` has: they cannot be reached.

@@ -1,4 +1,5 @@
-//! Secrets that are not in the files as such: other controllers make them, or SOPS has encrypted them.
+//! Secrets that are not in the files as such: other controllers make them, or SOPS has encrypted them. And ServiceAccounts of
+//! workload identities, which often come with something else.
 
 use super::{
     simulated_defaults::host_of,
@@ -35,6 +36,7 @@ const STUB: [(&str, &str); 3] = [
     ("clientId", "00000000-0000-4000-8000-000000000002"),
     ("clientSecret", "stub"),
 ];
+const ACCOUNT: &str = "ServiceAccount";
 /// The keys of a certificate, which a stub has no use for.
 const CERTIFICATE: [&str; 2] = ["tls.crt", "tls.key"];
 
@@ -122,13 +124,39 @@ pub fn stub(tree: &mut Tree) -> Vec<String> {
             "stringData": values,
         });
         notes.push(format!("Secret {name} in {namespace} is a stub with invented values. {why}."));
-        let documents = manifests::parse(Path::new("--stub-secrets"), &secret.to_string()).documents;
-        let id = Id { api_version: "v1".to_owned(), kind: "Secret".to_owned(), namespace, name };
-        for document in documents {
-            tree.add(Item { id: id.clone(), document });
-        }
+        add(tree, &secret);
+    }
+    for (namespace, name) in missing_accounts(tree) {
+        notes.push(format!("ServiceAccount {name} in {namespace} is a stub. It is not in the input."));
+        let metadata = json!({"name": name, "namespace": namespace});
+        add(tree, &json!({"apiVersion": "v1", "kind": ACCOUNT, "metadata": metadata}));
     }
     notes
+}
+
+fn add(tree: &mut Tree, object: &Value) {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let id = Id {
+        api_version: text("/apiVersion"),
+        kind: text("/kind"),
+        namespace: text("/metadata/namespace"),
+        name: text("/metadata/name"),
+    };
+    for document in manifests::parse(Path::new("--stub-secrets"), &object.to_string()).documents {
+        tree.add(Item { id: id.clone(), document });
+    }
+}
+
+/// The ServiceAccounts that connections refer to and that are in no namespace of the files: one in another namespace is most
+/// likely the one that is meant.
+fn missing_accounts(tree: &Tree) -> BTreeSet<(String, String)> {
+    let connections = tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection");
+    let account = |item: &Item| {
+        let name = item.document.value.pointer("/spec/credentials/workloadIdentity/serviceAccountName")?;
+        Some((item.id.namespace.clone(), name.as_str().filter(|name| !name.is_empty())?.to_owned()))
+    };
+    let given = |name: &str| tree.items.iter().any(|item| item.id.kind == ACCOUNT && item.id.name == name);
+    connections.filter_map(account).filter(|(_, name)| !given(name)).collect()
 }
 
 /// Replaces the values of Secrets that only connections to these hosts use: their instances accept whatever a Secret holds.

@@ -234,3 +234,22 @@ fn password_in_an_address_is_not_printed() {
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("https://***@a.crm.dynamics.com") && !stderr.contains("canary"), "{stderr}");
 }
+
+/// The ServiceAccount of a workload identity often comes from elsewhere, too.
+#[rstest]
+#[case::not_in_the_input("", 0, "note: ServiceAccount dynamics in social is a stub. It is not in the input.")]
+#[case::in_another_namespace(
+    "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: dynamics, namespace: other}\n",
+    1,
+    "ServiceAccount dynamics does not exist in this namespace"
+)]
+fn service_account_is_made_up(#[case] more: &str, #[case] code: i32, #[case] expected: &str) {
+    let identity = "{workloadIdentity: {serviceAccountName: dynamics, tenantId: 5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c11, \
+                    clientId: 5f0c9a3e-6d2b-4c57-9f0e-0d9d5a1b7c12}}";
+    let connection = connection("a", "a.crm.dynamics.com", "s").replace("{secretRef: {name: s}}", identity);
+    let (exit, stderr) = local(&(connection.clone() + more), &["--stub-secrets"]);
+    assert_eq!(exit, Some(code), "{stderr}");
+    assert!(stderr.contains(expected), "{stderr}");
+    let (exit, stderr) = local(&(connection + more), &[]);
+    assert_eq!(exit, Some(1), "{stderr}");
+}

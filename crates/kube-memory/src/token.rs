@@ -1,4 +1,4 @@
-//! `serviceaccounts/token`: unsigned tokens. No real service accepts them.
+//! `serviceaccounts/token`: tokens of the right form, whose signature is none. No real service accepts them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -47,7 +47,9 @@ pub(crate) fn issue(server: &Server, route: &Route<'_>, body: &Bytes) -> ApiResu
             "serviceaccount": {"name": route.name, "uid": metadata::text(&account, "uid")}},
     });
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let token = format!("{}.{}.", part(&json!({"alg": "none"})), part(&claims));
+    // A simulated sign-in service refuses a token that is not signed at all, as a real one does.
+    let signature = URL_SAFE_NO_PAD.encode("not a signature");
+    let token = format!("{}.{}.{signature}", part(&json!({"alg": "RS256"})), part(&claims));
     request["kind"] = json!("TokenRequest");
     request["apiVersion"] = json!("authentication.k8s.io/v1");
     request["metadata"] = json!({
