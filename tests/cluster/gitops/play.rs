@@ -29,7 +29,7 @@ impl Outcome {
         match self {
             Self::Converges => "converges",
             Self::OnceMore => "once more",
-            Self::Refused => "refused",
+            Self::Refused => "denied",
             Self::Held => "held and explained",
             Self::NeedsPruneLast => "needs PruneLast",
         }
