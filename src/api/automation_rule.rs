@@ -78,7 +78,7 @@ fn yes() -> bool {
 }
 
 /// Filters of a rule.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Match {
     /// Sources, such as `Twitter`, `Reddit` or `Reviews`. Case-insensitive. A post without a source does not match.
@@ -144,7 +144,7 @@ pub struct Match {
 }
 
 /// A range of reach, inclusive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = ("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be greater than max"))]
 pub struct Reach {
     /// Lowest reach that matches.
@@ -158,7 +158,7 @@ pub struct Reach {
 }
 
 /// Values to include and to exclude.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct IncludeExclude {
     /// At least one of these values must be present.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -119,12 +119,37 @@ pub const NOT_BEFORE_STAR: [(char, char); 13] = [
 /// What a keyword must not start with: elsewhere it excludes a word.
 pub const DASHES: [char; 9] = ['-', '‐', '‑', '‒', '–', '—', '−', '﹣', '－'];
 
+/// Whether a keyword has operators, which other tools know: `refund|return`, `refund OR return`, `NOT refund`, `!refund`. Of
+/// these words, only those in capitals beside others in small letters.
+pub fn has_operators(keyword: &str) -> bool {
+    let words: Vec<&str> = keyword.split_ascii_whitespace().collect();
+    let operator = |(n, word): (usize, &&str)| match *word {
+        "NOT" => n + 1 < words.len(),
+        "OR" | "AND" => 0 < n && n + 1 < words.len(),
+        _ => false,
+    };
+    let letter = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii();
+    let small = keyword.contains(|c: char| c.is_ascii_lowercase());
+    let negated = keyword.strip_prefix('!').map(|rest| rest.strip_prefix(' ').unwrap_or(rest));
+    keyword.rsplit_once('|').is_some_and(|(before, _)| before.contains(letter))
+        || negated.is_some_and(|rest| rest.starts_with(letter))
+        || small && words.iter().enumerate().any(operator)
+}
+
+/// [`has_operators`] as a regular expression. `\s` would not be the same in all languages.
+fn operators() -> String {
+    let (space, word, letter) = (r"[\t\n\f\r ]", "(OR|AND|NOT)", r"[0-9A-Za-z\x{80}-\x{10FFFF}]");
+    format!(
+        r"(?s){letter}.*\||^! ?{letter}|^NOT{space}.*[a-z]|[a-z].*{space}{word}{space}|{space}{word}{space}.*[a-z]"
+    )
+}
+
 /// A list of keywords. What the API server admits is exactly what the domain can use.
 pub(super) fn keywords_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let unsearchable = class(UNSEARCHABLE);
     let stars = class(STARS.map(|c| (c, c)));
     let dashes = class(DASHES.map(|c| (c, c)));
-    let others = class(NOT_BEFORE_STAR);
+    let (others, operators) = (class(NOT_BEFORE_STAR), operators());
     let Value::Object(map) = json!({
         "type": "array", "maxItems": 128,
         "x-kubernetes-validations": [{"rule": NOT_EMPTY, "message": NOT_EMPTY_MESSAGE}],
@@ -143,6 +168,10 @@ pub(super) fn keywords_schema(_: &mut schemars::SchemaGenerator) -> schemars::Sc
                 "rule": format!(r"!self.trim().matches(r'(?s)[{stars}].|[0-9A-Za-z\x{{80}}-\x{{10FFFF}}].*[{others}][{stars}]$')"),
                 "message": "a keyword may have one *, at its end and directly after the beginning of a word, such as refund*; it \
                             stands for the rest of the word, and regular expressions are not supported",
+            }, {
+                "rule": format!("!self.trim().matches(r'{operators}')"),
+                "message": "a keyword has no operators such as | or OR; list each alternative as a keyword of its own, and what \
+                            must not be there under excludeKeywords",
             }],
         },
     }) else {

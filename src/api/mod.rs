@@ -21,7 +21,7 @@ pub use connection::{
     DynamicsConnectionStatus, Interval, MetadataStatus, Organization, SecretRef, WorkloadIdentity,
 };
 pub use decode::normal_url;
-pub use keywords::{DASHES, NOT_BEFORE_STAR, STARS, UNSEARCHABLE};
+pub use keywords::{DASHES, NOT_BEFORE_STAR, STARS, UNSEARCHABLE, has_operators};
 pub use post_link::{
     Author, Contributor, Intent, Intention, LinkRequest, LinkState, LinkedBy, ObjectRef, Post, PostLink,
     PostLinkSpec, PostLinkStatus, PostType, Record, RemovalCause, RemovedLink, Sentiment,

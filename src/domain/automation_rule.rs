@@ -97,13 +97,10 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
 
 /// Whether links of an active rule can be made, as far as its record type decides.
 fn active_message(named: Option<&ConnectionFacts>, record_type: Option<&str>, connection: &str) -> String {
-    let offer = named.zip(record_type).map(|(connection, record_type)| connection.offer(record_type));
-    match (record_type.zip(offer), named) {
-        (Some((record_type, offer)), _) if !matches!(offer, Offer::Offered | Offer::Unread) => {
-            messages::reserved_in_vain(connection, Some((record_type, offer)))
-        }
-        (None, Some(named)) if named.default_record_type().is_none() => {
-            messages::reserved_in_vain(connection, None)
+    let record_type = record_type.or_else(|| named?.default_record_type());
+    match named.zip(record_type).map(|(named, record_type)| (record_type, named.offer(record_type))) {
+        Some((record_type, offer)) if !matches!(offer, Offer::Offered | Offer::Unread) => {
+            messages::reserved_in_vain(connection, record_type, offer)
         }
         _ => messages::reserved(connection),
     }

@@ -102,7 +102,8 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
         if before.is_some_and(|before| same(before) && !(names && before.message != after.message)) {
             continue;
         }
-        let repeats = transitions.iter().any(|t: &Transition| t.reason == reason);
+        let repeats =
+            transitions.iter().any(|t: &Transition| t.reason == reason || t.message == after.message);
         if repeats || is_transient(reason) || (before.is_none() && is_initial(reason)) {
             continue;
         }
@@ -123,7 +124,7 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
 
 /// Reasons that are not worth an event on a new object.
 fn is_initial(reason: Reason) -> bool {
-    matches!(reason, Reason::NotRequested | Reason::NotDefault | Reason::Inactive)
+    matches!(reason, Reason::NotRequested | Reason::NotDefault | Reason::Inactive | Reason::Unlinked)
 }
 
 /// Reasons why a link waits that are states of its connection.

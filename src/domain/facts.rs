@@ -116,11 +116,10 @@ impl ConnectionFacts {
         }
     }
 
-    /// The record type of links that name none: the first in `spec.recordTypes`, without those that cannot be used. It may
-    /// be one that has not been read: otherwise the order of events would decide.
+    /// The record type of links that name none: the first, even if it cannot be used. With the next one, a typo would link
+    /// posts to a table that nobody asked for.
     pub fn default_record_type(&self) -> Option<&str> {
-        let usable = |t: &&str| matches!(self.offer(t), Offer::Offered | Offer::Unread);
-        self.listed.iter().map(String::as_str).find(usable)
+        self.listed.first().map(String::as_str)
     }
 
     /// Whether it has a reservation of this rule.

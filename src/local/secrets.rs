@@ -1,4 +1,4 @@
-//! Secrets that are not in the files as such: other controllers make them, or SOPS has encrypted them. And ServiceAccounts of
+//! Secrets that are not in the files as such: other controllers make them, or SOPS has encrypted them. And service accounts of
 //! workload identities, which often come with something else.
 
 use super::{
@@ -147,7 +147,7 @@ fn add(tree: &mut Tree, object: &Value) {
     }
 }
 
-/// The ServiceAccounts that connections refer to and that are in no namespace of the files: one in another namespace is most
+/// The service accounts that connections refer to and that are in no namespace of the files: one in another namespace is most
 /// likely the one that is meant.
 fn missing_accounts(tree: &Tree) -> BTreeSet<(String, String)> {
     let connections = tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection");

@@ -327,6 +327,7 @@ pub fn created() -> impl Strategy<Value = CreationResult> {
             connection: "uid-of-c".into(),
             rule: None,
             spec: None,
+            attempt: 1,
         }),
         (uid(), reason()).prop_map(|(connection, reason)| CreationResult::Failed { connection, reason }),
     ]

@@ -157,7 +157,7 @@ fn r04_r09_active_rule_says_that_it_links_nothing() {
     let text = said(rule("any"), &connection("contoso").lacks("lead"));
     assert!(text.starts_with("The rule is active and links matching posts"), "{text}");
     let text = said(rule("any"), &connection("contoso").lacks("lead").lacks("incident"));
-    assert!(text.contains("links nothing. Connection contoso offers no record type"), "{text}");
+    assert!(text.contains("links nothing. Connection contoso does not offer record type incident"), "{text}");
     let kept = connection("contoso").lacks("lead").offers(&["incident", "lead"]);
     let text = said(rule("leads").record_type("lead"), &kept);
     assert!(text.contains("links nothing. Connection contoso does not offer record type lead"), "{text}");

@@ -68,3 +68,17 @@ fn r04_another_missing_table_is_another_event() {
     let both = missing(&["incidnet", "laed"]);
     assert_eq!(events(&missing(&["incidnet"]), &both), ["Warning TableNotFound"]);
 }
+
+#[test]
+fn one_message_is_one_event() {
+    use ConditionType::{Linked, Ready};
+    let new = |reason| {
+        let mut list = Conditions::new(crate::fixtures::at(0), 1, &[]);
+        list.set(Linked, false, Reason::ConnectionDeleted, "the same");
+        list.set(Ready, false, reason, "the same");
+        list.finish()
+    };
+    assert_eq!(events(&[], &new(Reason::ConnectionNotFound)), ["Warning ConnectionDeleted"]);
+    let unlinked = list(&[(Linked, false, Reason::Unlinked), (Ready, true, Reason::Unlinked)]);
+    assert_eq!(events(&[], &unlinked), [""; 0], "nothing was unlinked");
+}

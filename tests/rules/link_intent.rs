@@ -9,9 +9,10 @@ use postlink::{
     api::{ConditionType, ConnectionState, LinkedBy, ObjectRef, RemovalCause},
     domain::{
         post_link::record::ActivityState,
-        post_link::{CreationResult, DesiredLink, LinkSpec, Step},
+        post_link::{ActivityCreation, CreationResult, DesiredLink, Found, LinkSpec, Step},
     },
 };
+use uuid::Uuid;
 
 const LINKED: &str = "True/LinkedByHand | True/RecordAvailable | - | True";
 const GONE: ActivityState = ActivityState::Gone { record_exists: None };
@@ -369,9 +370,36 @@ fn link_changed_while_being_created_is_decided_once() {
         connection: "uid-contoso".into(),
         rule: None,
         spec: Some(request_to("contoso")),
+        attempt: 1,
     };
     let decision = scene.decide(Some(&created));
     assert_eq!((&decision.step, &decision.status.link), (&Step::Write, &None));
     let removed = decision.status.removed_link.expect("the link was removed");
     assert_eq!((removed.cause, removed.link.connection.name.as_str()), (RemovalCause::Unlinked, "contoso"));
+}
+
+/// An activity under the id of a creation is adopted, unless it regards another record than the requested one.
+#[test]
+fn activity_that_regards_another_record_is_not_adopted() {
+    let creation = |record_id: Option<u128>| ActivityCreation {
+        connection: "uid-contoso".into(),
+        organization: ORG,
+        attempt: 1,
+        record_type: "incident".into(),
+        record_id: record_id.map(Uuid::from_u128),
+        rule: None,
+        spec: None,
+    };
+    let record = |id| Some(("incident".to_owned(), Uuid::from_u128(id)));
+    let exists = |regarding| ActivityState::Exists { regarding, record_exists: None };
+    assert_eq!(creation(None).found(&exists(record(1))), Found::Wanted(record(1)));
+    assert_eq!(creation(Some(1)).found(&exists(record(1))), Found::Wanted(record(1)));
+    assert_eq!(creation(Some(2)).found(&exists(record(1))), Found::Taken);
+    assert_eq!(
+        creation(Some(2)).found(&exists(None)),
+        Found::Wanted(record(2)),
+        "dissociated: the check says so"
+    );
+    let gone = ActivityState::Gone { record_exists: None };
+    assert_eq!(creation(None).found(&gone), Found::Refused, "a plug-in said that it exists");
 }

@@ -56,6 +56,10 @@ fn finds_itself(keyword: &str) -> bool {
 #[case::any_text(".*", "a keyword needs a letter, a digit or a symbol")]
 #[case::trademark("™", "a keyword needs a letter, a digit or a symbol")]
 #[case::footnote("②", "a keyword needs a letter, a digit or a symbol")]
+#[case::alternatives("refund|return", "a keyword has no operators")]
+#[case::alternatives_in_words("refund OR return", "a keyword has no operators")]
+#[case::negation("!refund", "what must not be there under excludeKeywords")]
+#[case::negation_in_words("NOT refund", "what must not be there under excludeKeywords")]
 #[case::wide_star("la＊te", "a keyword may have one *, at its end")]
 fn refused_with_what_to_do(#[case] keyword: &str, #[case] message: &str) {
     let found = refusals(&["late".into(), keyword.into()]);
@@ -77,6 +81,9 @@ fn refused_with_what_to_do(#[case] keyword: &str, #[case] message: &str) {
 #[case("refund＊")]
 #[case("#contoso_*")]
 #[case("e-mail")]
+#[case("TRUE OR FALSE")]
+#[case("gift AND")]
+#[case("Note or not")]
 #[case("C++")]
 #[case(".NET")]
 #[case("50%")]

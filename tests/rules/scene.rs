@@ -315,6 +315,7 @@ impl Scene {
             connection: create.connection.clone(),
             rule: create.rule.clone(),
             spec: create.spec.clone(),
+            attempt: create.attempt,
         }
     }
 

@@ -104,8 +104,10 @@ impl Connector {
 
 /// A server that ends the connection during the handshake says nothing about its certificate.
 fn of_handshake(error: &io::Error) -> ConnectError {
-    let of_tls = error.get_ref().is_some_and(|inner| inner.is::<Error>());
-    if of_tls { ConnectError::Tls } else { ConnectError::Connect }
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(_) => ConnectError::Tls,
+        None => ConnectError::Connect,
+    }
 }
 
 /// Resolves the name once and refuses it if *any* address is not public: a name with public and private addresses

@@ -160,15 +160,13 @@ impl Entry {
             desired,
             binding: match &status.link {
                 Some(link) => {
-                    let attempt = status.intent.as_ref().map_or(1, |intent| intent.attempt);
-                    let namespace = meta.namespace.as_deref().unwrap_or_default();
-                    let changed = identity.differs_from(link, namespace, attempt);
+                    let changed = post_changed(post_link, identity);
                     Binding::Linked(Box::new(CompactLink::of(link, changed, interner)))
                 }
                 None => Binding::Unlinked(matching),
             },
             conditions: compact_conditions(COMMON_CONDITIONS, &status.conditions),
-            rare: Rare::of(post_link, status, interner).map(Box::new),
+            rare: Rare::of(post_link, identity, status, interner).map(Box::new),
         }
     }
 
@@ -263,8 +261,9 @@ impl Entry {
         }
     }
 
+    /// The removed link of this post.
     fn removed(&self) -> Option<&CompactRemoved> {
-        self.rare.as_ref()?.removed.as_ref()
+        self.rare.as_ref()?.removed.as_ref().filter(|removed| !removed.link.post_changed)
     }
 
     /// Whether the change of a connection or rule can affect an unlinked post: it waits, matches a rule, or can be restored.
@@ -281,9 +280,15 @@ impl Entry {
             && self.removed().is_none_or(|removed| removed.relink_requested)
     }
 
-    /// Whether it has a link that is about another post.
+    /// Whether the link, or else the removed link, is about another post.
     pub fn post_changed(&self) -> bool {
-        matches!(&self.binding, Binding::Linked(link) if link.post_changed)
+        match &self.binding {
+            Binding::Linked(link) => link.post_changed,
+            Binding::Unlinked(_) => {
+                let removed = self.rare.as_ref().and_then(|rare| rare.removed.as_ref());
+                removed.is_some_and(|removed| removed.link.post_changed)
+            }
+        }
     }
 
     /// `None` if it has no link of this post and cannot get one: it is being deleted, or has a link of another post.
@@ -333,8 +338,23 @@ impl Entry {
     }
 }
 
+/// Whether the link, or else the removed link, is about another post than `spec.post`.
+pub(super) fn post_changed(post_link: &PostLink, identity: &PostIdentity) -> bool {
+    let Some(status) = &post_link.status else { return false };
+    let removed = status.removed_link.as_ref().map(|removed| &removed.link);
+    let attempt = status.intent.as_ref().map_or(1, |intent| intent.attempt);
+    let namespace = post_link.metadata.namespace.as_deref().unwrap_or_default();
+    let link = status.link.as_ref().or(removed);
+    link.is_some_and(|link| identity.differs_from(link, namespace, attempt))
+}
+
 impl Rare {
-    fn of(post_link: &PostLink, status: &PostLinkStatus, interner: &mut Interner) -> Option<Self> {
+    fn of(
+        post_link: &PostLink,
+        identity: &PostIdentity,
+        status: &PostLinkStatus,
+        interner: &mut Interner,
+    ) -> Option<Self> {
         let meta = &post_link.metadata;
         let rare = Self {
             deleting: meta.deletion_timestamp.is_some(),
@@ -343,7 +363,7 @@ impl Rare {
             handled: status.last_handled_reconcile_at.as_deref().map(Into::into),
             conditions: compact_conditions(RARE_CONDITIONS, &status.conditions),
             removed: status.removed_link.as_ref().map(|r| CompactRemoved {
-                link: CompactLink::of(&r.link, false, interner),
+                link: CompactLink::of(&r.link, post_changed(post_link, identity), interner),
                 removed_at: seconds(r.removed_at.0),
                 cause: r.cause,
                 connection_deleted_at: r.connection_deleted_at.as_ref().map(|t| seconds(t.0)),

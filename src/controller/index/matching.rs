@@ -163,9 +163,8 @@ impl IndexState {
 
 impl Namespace {
     fn filters(&mut self) -> Arc<Filters> {
-        let active = self.rules.values().filter(|r| r.facts.wants_active);
-        let filters =
-            self.filters.get_or_insert_with(|| Arc::new(Filters(active.map(|r| r.filter.clone()).collect())));
+        let active = self.rules.values().filter_map(|rule| rule.filter.clone());
+        let filters = self.filters.get_or_insert_with(|| Arc::new(Filters(active.collect())));
         filters.clone()
     }
 }
@@ -179,8 +178,10 @@ fn same_filters(before: Option<&Arc<Filters>>, now: Option<&Arc<Filters>>) -> bo
 
 /// Whether rules may link a post.
 fn is_open_to_rules(link: &PostLink) -> bool {
-    let status = link.status.as_ref();
-    let closed = status.is_some_and(|s| s.link.is_some() || !open_to_rules(s.removed_link.as_ref()));
+    let closed = link.status.as_ref().is_some_and(|status| {
+        let of_this_post = || !entry::post_changed(link, &PostIdentity::of(&link.spec.post));
+        status.link.is_some() || !open_to_rules(status.removed_link.as_ref()) && of_this_post()
+    });
     !closed && link.spec.link.is_none() && !link.spec.unlink
 }
 

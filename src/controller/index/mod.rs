@@ -24,13 +24,12 @@ use crate::{
     domain::{
         connection::DefaultClaim,
         facts::{ConnectionFacts, RuleFacts, created},
-        matching::Matcher,
         post_link::Tombstone,
     },
 };
 use entry::Entry;
 use kube::ResourceExt;
-use state::{Filter, RuleEntry};
+use state::RuleEntry;
 use std::{collections::HashSet, sync::Arc};
 
 impl Index {
@@ -91,20 +90,14 @@ impl Index {
         {
             return Affected::default();
         }
-        let facts = RuleFacts::of(&rule);
         let before = old.map(|o| o.facts.clone());
-        let same_filter =
-            old.filter(|o| o.object.spec.match_ == rule.spec.match_ && o.facts.uid == facts.uid);
-        let filter = match same_filter {
-            Some(old) => old.filter.clone(),
-            None => {
-                Arc::new(Filter { rule: facts.uid.clone(), matcher: Matcher::new(rule.spec.match_.as_ref()) })
-            }
-        };
+        let entry = RuleEntry::of(rule, old);
+        let facts = entry.facts.clone();
         let toggled = facts.wants_active != before.as_ref().is_some_and(|b| b.wants_active);
-        let filters_changed = toggled || same_filter.is_none();
+        let edited = old.is_none_or(|old| old.match_hash != entry.match_hash || old.facts.uid != facts.uid);
+        let filters_changed = toggled || edited;
         let rematch = facts.wants_active && filters_changed;
-        space.rules.insert(name.clone(), RuleEntry { object: Arc::new(rule), facts: facts.clone(), filter });
+        space.rules.insert(name.clone(), entry);
         if filters_changed {
             space.filters = None;
         }

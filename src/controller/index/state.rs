@@ -2,7 +2,7 @@
 
 use super::{entry::Entry, interner::Interner, links::Links};
 use crate::{
-    api::{AutomationRule, DynamicsConnection, LinkState, Post, Reason},
+    api::{AutomationRule, DynamicsConnection, LinkState, Post, Reason, names},
     controller::key::{Key, Kind},
     domain::{
         facts::{ConnectionFacts, RuleFacts},
@@ -10,9 +10,10 @@ use crate::{
         post_link::{PostClaim, PostLinkFacts, Tombstone},
     },
 };
-use kube::ResourceExt;
+use kube::{ResourceExt, core::ObjectMeta};
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use uuid::Uuid;
@@ -46,10 +47,55 @@ pub(super) struct Namespace {
     pub(super) filters: Option<Arc<Filters>>,
 }
 
+/// A rule without its filters: their text would be kept twice, and most of what a tenant can store is in them.
 pub(super) struct RuleEntry {
+    /// Without `spec.match`, and without what Postlink does not read of the metadata.
     pub(super) object: Arc<AutomationRule>,
     pub(super) facts: RuleFacts,
-    pub(super) filter: Arc<Filter>,
+    /// Hash of `spec.match`.
+    pub(super) match_hash: u64,
+    /// Only of a rule with `wants_active`.
+    pub(super) filter: Option<Arc<Filter>>,
+}
+
+impl RuleEntry {
+    /// `before` is the entry that it replaces.
+    pub(super) fn of(mut rule: AutomationRule, before: Option<&Self>) -> Self {
+        let filters = rule.spec.match_.take();
+        rule.metadata = ObjectMeta {
+            annotations: request_annotations(&rule.metadata),
+            name: rule.metadata.name.take(),
+            namespace: rule.metadata.namespace.take(),
+            uid: rule.metadata.uid.take(),
+            resource_version: rule.metadata.resource_version.take(),
+            generation: rule.metadata.generation,
+            creation_timestamp: rule.metadata.creation_timestamp.take(),
+            deletion_timestamp: rule.metadata.deletion_timestamp.take(),
+            ..ObjectMeta::default()
+        };
+        let facts = RuleFacts::of(&rule);
+        let mut hasher = DefaultHasher::new();
+        filters.hash(&mut hasher);
+        let match_hash = hasher.finish();
+        let same = before.filter(|old| old.match_hash == match_hash && old.facts.uid == facts.uid);
+        let filter = facts.wants_active.then(|| {
+            let compiled =
+                || Arc::new(Filter { rule: facts.uid.clone(), matcher: Matcher::new(filters.as_ref()) });
+            same.and_then(|old| old.filter.clone()).unwrap_or_else(compiled)
+        });
+        Self { object: Arc::new(rule), facts, match_hash, filter }
+    }
+}
+
+/// The annotations that request a reconcile, as far as they are read.
+fn request_annotations(metadata: &ObjectMeta) -> Option<BTreeMap<String, String>> {
+    let annotations = metadata.annotations.as_ref();
+    let requests = [names::RECONCILE_REQUESTED, names::FLUX_RECONCILE_REQUESTED];
+    let requests: BTreeMap<_, _> = requests
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), names::requested(annotations, name)?.to_owned())))
+        .collect();
+    (!requests.is_empty()).then_some(requests)
 }
 
 /// A PostLink whose link goes through a connection.

@@ -1,6 +1,9 @@
 //! R28: the fields of a post that are sent to the instance (the "payload properties" of the manual).
 
-use crate::api::{Post, PostType, Sentiment};
+use crate::{
+    api::{Post, PostType, Sentiment},
+    domain::matching::fold,
+};
 use dataverse_client::{Activity, AdditionalParams, Community, MessageType, RegardingTarget};
 
 /// The social activity of a post.
@@ -13,13 +16,13 @@ pub fn activity(
     let author = post.author.clone().unwrap_or_default();
     let content = readable(post.content.as_deref().unwrap_or_default());
     let title = post.title.as_deref().map(readable);
-    let source = post.source.as_deref().unwrap_or_default().to_lowercase();
+    let source = fold(post.source.as_deref().unwrap_or_default().trim());
     Activity {
         // Without a title, the content; the client truncates it to the column length.
         subject: title.filter(|t| !t.trim().is_empty()).unwrap_or_else(|| content.clone()),
         description: content,
         post_url: post.url.clone(),
-        post_id: post.id.clone(),
+        post_id: post.id.trim().to_owned(),
         posted_on: post.published_at.as_ref().map(|t| t.0),
         community: match source.as_str() {
             "facebook" => Community::Facebook,

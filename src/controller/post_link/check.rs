@@ -35,6 +35,17 @@ pub fn start(context: &Context, key: Key, check: ActivityCheck) {
     });
 }
 
+/// Checks one activity at once. `None` if the answer is not certain (R27).
+pub async fn one(context: &Context, instance: &Instance, check: &ActivityCheck) -> Option<ActivityState> {
+    let query = Query {
+        organization: check.organization,
+        activity: check.activity,
+        record: check.record.as_ref().map(|(type_, id)| (type_.as_str(), *id)),
+    };
+    let answers = run_queries(context, &check.connection, instance, vec![query]).await.ok()?;
+    activity_state(answers.first()?)
+}
+
 async fn run_batches(context: &Context, uid: &str) {
     loop {
         // Let the reconciles of other due links run first, so that they join the batch.

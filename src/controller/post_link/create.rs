@@ -1,7 +1,7 @@
 //! Creates the activity of a link, with a few concurrent creations per connection, after a live read, never twice, and
 //! never after the connection was closed or the lease is about to expire.
 
-use super::activity;
+use super::{activity, check};
 use crate::{
     api::{PostLink, Reason},
     controller::{
@@ -12,7 +12,7 @@ use crate::{
         patch,
         runtime::{Admission, CreationFailure, LinkGeneration, Table},
     },
-    domain::post_link::{ActivityCreation, CreationResult, PostIdentity},
+    domain::post_link::{ActivityCheck, ActivityCreation, CreationResult, Found, PostIdentity},
 };
 use dataverse_client::{Creation, ErrorClass, ErrorKind, Instance, RegardingTarget};
 use jiff::SignedDuration;
@@ -142,6 +142,9 @@ fn is_unchanged(live: &PostLink, precondition: &Precondition) -> bool {
         && live.metadata.deletion_timestamp.is_none()
 }
 
+/// An id that several attempts have taken is not looked at again: that would go on for ever.
+const ATTEMPTS: usize = 8;
+
 async fn send(
     context: &Context,
     key: &Key,
@@ -152,31 +155,57 @@ async fn send(
     regarding: Option<RegardingTarget>,
 ) -> Attempt {
     let post = &live.spec.post;
-    let id = PostIdentity::of(post).activity_id(creation.organization, &key.namespace, creation.attempt);
     let notes = match &creation.rule {
         Some(_) => precondition.notes.clone(),
         None => live.spec.link.as_ref().and_then(|l| l.notes.clone()),
     };
     let activity = activity::activity(post, &creation.record_type, notes.as_deref(), regarding);
-    match instance.create_activity(id, &activity).await {
-        Ok(Creation::Created | Creation::AlreadyExists) => Ok(CreationResult::Exists {
+    let identity = PostIdentity::of(post);
+    for attempt in (creation.attempt..).take(ATTEMPTS) {
+        let id = identity.activity_id(creation.organization, &key.namespace, attempt);
+        let exists = |record| CreationResult::Exists {
             activity: id,
-            record: creation.record_id.map(|record| (creation.record_type.clone(), record)),
+            record,
             connection: creation.connection.clone(),
             rule: creation.rule.clone(),
             spec: creation.spec.clone(),
-        }),
-        Err(error) => {
-            let (kind, uid) = (key.kind.as_str(), precondition.link.uid);
-            debug!(kind, namespace = %key.namespace, name = %key.name, %uid, %error, "failed to create an activity");
-            let connection_failures =
-                [ErrorClass::InstanceDown, ErrorClass::CredentialsUnusable, ErrorClass::SignInUnavailable];
-            if connection_failures.contains(&error.class()) {
-                probe::start_health(context, &key.namespace, &creation.connection);
+            attempt,
+        };
+        match instance.create_activity(id, &activity).await {
+            Ok(Creation::Created) => return Ok(exists(creation.record())),
+            Ok(Creation::AlreadyExists) => {
+                let check = ActivityCheck {
+                    connection: creation.connection.clone(),
+                    organization: creation.organization,
+                    activity: id,
+                    record: None,
+                };
+                // Without an answer, it is asked again: the id stays the same.
+                let Some(state) = check::one(context, instance, &check).await else {
+                    return failed(Reason::ConnectionNotReady);
+                };
+                match creation.found(&state) {
+                    Found::Wanted(record) => return Ok(exists(record)),
+                    Found::Taken => {}
+                    Found::Refused => return failed(Reason::PostRefused),
+                }
             }
-            Err(failure(&error))
+            Err(error) => {
+                let (kind, uid) = (key.kind.as_str(), precondition.link.uid);
+                debug!(kind, namespace = %key.namespace, name = %key.name, %uid, %error, "failed to create an activity");
+                let connection_failures = [
+                    ErrorClass::InstanceDown,
+                    ErrorClass::CredentialsUnusable,
+                    ErrorClass::SignInUnavailable,
+                ];
+                if connection_failures.contains(&error.class()) {
+                    probe::start_health(context, &key.namespace, &creation.connection);
+                }
+                return Err(failure(&error));
+            }
         }
     }
+    failed(Reason::PostRefused)
 }
 
 async fn regarding(

@@ -143,8 +143,11 @@ async fn write(
     let uid = snapshot.uid.to_string();
     context.record_transitions(key, &uid, &before.conditions, &after.conditions);
     context.events.publish(&reference(key, Some(uid)), transitions(&before.conditions, &after.conditions));
-    // Our own write does not require another reconcile.
-    let _ = context.index.apply_link(&stored, Source::Response, context.clock.now());
+    let mut affected = context.index.apply_link(&stored, Source::Response, context.clock.now());
+    // Our own write does not require another reconcile. It may concern other PostLinks of the post, and the watch, which
+    // delivers the same version, does not tell them.
+    affected.keys.retain(|other| other != key);
+    context.enqueue(affected);
     // The post may have been changed while its activity was created, or a link restored to a changed post.
     let post_changed = context.index.post_changed(key) && !snapshot.facts.post_changed;
     if post_changed || depends_on_neighbors_now(before, after) {

@@ -8,7 +8,7 @@ mod words;
 
 use crate::api::{IncludeExclude, Match, Post};
 pub use fold::fold;
-use phrase::{Phrase, Searched};
+use phrase::{Phrases, Searched};
 use std::cell::OnceCell;
 
 /// The filters of a rule, folded once for many posts.
@@ -16,8 +16,8 @@ use std::cell::OnceCell;
 pub struct Matcher {
     /// All but the keywords.
     filters: Match,
-    keywords: Option<Box<[Phrase]>>,
-    excluded: Box<[Phrase]>,
+    keywords: Option<Phrases>,
+    excluded: Phrases,
 }
 
 fn fold_all(values: &mut [String]) {
@@ -39,10 +39,9 @@ impl Matcher {
         for range in &mut filters.languages {
             *range = subtags(range);
         }
-        let phrases = |keywords: Vec<String>| keywords.iter().filter_map(|k| Phrase::of(k)).collect();
         let keywords = std::mem::take(&mut filters.keywords);
-        let keywords = (!keywords.is_empty()).then(|| phrases(keywords));
-        let excluded = phrases(std::mem::take(&mut filters.exclude_keywords));
+        let keywords = (!keywords.is_empty()).then(|| Phrases::of(&keywords));
+        let excluded = Phrases::of(&std::mem::take(&mut filters.exclude_keywords));
         Self { filters, keywords, excluded }
     }
 
@@ -105,10 +104,10 @@ impl<'a> Text<'a> {
     }
 
     /// A phrase does not span title and content.
-    fn has_one_of(&self, phrases: &[Phrase]) -> bool {
+    fn has_one_of(&self, phrases: &Phrases) -> bool {
         let text = |text: &Option<String>| Searched::of(text.as_deref().unwrap_or_default());
         let [title, content] = self.words.get_or_init(|| [text(&self.post.title), text(&self.post.content)]);
-        phrases.iter().any(|phrase| title.contains(phrase) || content.contains(phrase))
+        title.contains_one_of(phrases) || content.contains_one_of(phrases)
     }
 
     /// Whether the language is in a range, by basic filtering (RFC 4647): `en` contains `en-GB`.

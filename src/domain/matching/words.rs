@@ -41,6 +41,8 @@ enum Before {
     Hash,
     /// `@contoso`, but not `info@contoso.com`.
     At,
+    /// The second word of `info@contoso.com`.
+    AtWithin,
     /// `$9.99`.
     Dollar,
     /// The second word of `H&M` or `H & M`.
@@ -62,11 +64,19 @@ enum After {
     Percent,
 }
 
+/// A text as it is split into words.
+pub(super) fn folded(text: &str) -> String {
+    fold(&without_marks(text))
+}
+
 impl Words {
-    /// Splits a text at Unicode word boundaries, which also works for languages without spaces. In an open text, the last
-    /// word is only the beginning of a word.
-    pub(super) fn of(text: &str, open: bool) -> Self {
-        let text = fold(&without_marks(text));
+    pub(super) fn of(text: &str) -> Self {
+        Self::of_folded(folded(text), false)
+    }
+
+    /// Splits a folded text at Unicode word boundaries, which also works for languages without spaces. In an open text, the
+    /// last word is only the beginning of a word.
+    pub(super) fn of_folded(text: String, open: bool) -> Self {
         let mut words: Vec<Word> = Vec::new();
         for (at, segment) in text.split_word_bound_indices() {
             if !segment.chars().any(is_searchable) {
@@ -102,9 +112,14 @@ impl Words {
         &self.text[word.core_end as usize..word.end as usize]
     }
 
+    /// Where [`Self::core_and_ending`] is in the folded text.
+    pub(super) fn place(word: &Word) -> Range<usize> {
+        word.core as usize..word.end as usize
+    }
+
     /// The word without its article: what a prefix is compared with.
     pub(super) fn core_and_ending(&self, word: &Word) -> &str {
-        &self.text[word.core as usize..word.end as usize]
+        &self.text[Self::place(word)]
     }
 
     /// Whether a word of this text is the word that a keyword wants.
@@ -133,7 +148,7 @@ impl Words {
 
 /// The word at a place of a text. `last` is the word before it.
 fn word(text: &str, place: Range<usize>, last: Option<&Word>, open: bool) -> Word {
-    let before = sign_before(text, place.start, last);
+    let before = sign_before(text, place.clone(), last);
     let (mut start, mut end) = (place.start, place.end);
     if !matches!(before, Before::Hash | Before::At | Before::Dollar) {
         // Underscores emphasize: `_late_`.
@@ -163,8 +178,7 @@ fn word(text: &str, place: Range<usize>, last: Option<&Word>, open: bool) -> Wor
         end += 2;
     }
     let touched = last.is_some_and(|last| last.handle && last.continued && last.end as usize + 1 == start);
-    let mut rest = text[end..].chars();
-    let continued = matches!(rest.next(), Some('.' | '-')) && rest.next().is_some_and(is_searchable);
+    let continued = continues(&text[end..]);
     let mut hasher = DefaultHasher::new();
     text[core_start..core_end].hash(&mut hasher);
     Word {
@@ -178,6 +192,12 @@ fn word(text: &str, place: Range<usize>, last: Option<&Word>, open: bool) -> Wor
         handle: before == Before::At || touched,
         continued,
     }
+}
+
+/// Whether a dot or a hyphen and another word follow.
+fn continues(rest: &str) -> bool {
+    let mut rest = rest.chars();
+    matches!(rest.next(), Some('.' | '-')) && rest.next().is_some_and(is_searchable)
 }
 
 /// A folded text is far shorter than 4 GiB: the API server limits its length.
@@ -218,9 +238,9 @@ fn is_latin(c: char) -> bool {
 }
 
 /// French and Italian articles and particles that lose their vowel.
-const ELIDED: [&str; 22] = [
+const ELIDED: [&str; 24] = [
     "c", "d", "j", "l", "m", "n", "qu", "s", "t", "v", "un", "all", "coll", "dall", "dell", "nell", "sull",
-    "quell", "quest", "jusqu", "lorsqu", "puisqu",
+    "quell", "quest", "jusqu", "lorsqu", "puisqu", "presqu", "quoiqu",
 ];
 
 /// The lengths of a word's article, core and ending, which apostrophes separate: `l'|avion`, `contoso|'s`, `istanbul|'da`.
@@ -243,17 +263,19 @@ fn cut(word: &str) -> (usize, usize, usize) {
     if latin && word[..first].chars().count() > 1 { (0, first, word.len() - first) } else { whole }
 }
 
-fn sign_before(text: &str, start: usize, last: Option<&Word>) -> Before {
+fn sign_before(text: &str, Range { start, end }: Range<usize>, last: Option<&Word>) -> Before {
     let mut before = text[..start].chars().rev();
     let touches = last.is_some_and(|last| last.end as usize + 1 == start);
     match before.next() {
         Some('#') => Before::Hash,
         Some('$') => Before::Dollar,
-        // After a word, it is the sign of an e-mail address; after a handle, another handle or its server.
+        // Between a word and a name with a dot, it is the sign of an e-mail address; after a handle, another handle or its
+        // server. `RT@contoso` lacks a space.
         Some('@') => {
-            let in_address = before.next().is_some_and(|c| c.is_ascii_alphanumeric() || "_-+".contains(c));
+            let after_word = before.next().is_some_and(|c| c.is_ascii_alphanumeric() || "_-+".contains(c));
             let after_handle = touches && last.is_some_and(|last| last.handle);
-            if in_address && !after_handle { Before::Nothing } else { Before::At }
+            let address = after_word && !after_handle && continues(&text[end..]);
+            if address { Before::AtWithin } else { Before::At }
         }
         Some('.') if touches => Before::DotWithin,
         Some('.') if before.next() != Some('.') => Before::Dot,

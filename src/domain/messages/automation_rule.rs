@@ -1,6 +1,6 @@
 //! The messages of rules.
 
-use super::{no_record_type_offered, record_type_not_offered};
+use super::record_type_not_offered;
 use crate::{api::Reason, domain::facts::Offer};
 
 /// §4.6, of a rule.
@@ -15,12 +15,9 @@ pub fn reserved(connection: &str) -> String {
     format!("The rule is active and links matching posts through connection {connection}.")
 }
 
-/// Of an active rule whose record type cannot be used any more (R9), or that names none while its connection offers none.
-pub fn reserved_in_vain(connection: &str, record_type: Option<(&str, Offer)>) -> String {
-    let why = match record_type {
-        Some((record_type, offer)) => record_type_not_offered(offer, connection, record_type),
-        None => no_record_type_offered(connection),
-    };
+/// Of an active rule whose record type cannot be used (R4, R9); it may be the first of the connection.
+pub fn reserved_in_vain(connection: &str, record_type: &str, offer: Offer) -> String {
+    let why = record_type_not_offered(offer, connection, record_type);
     format!("The rule is active but links nothing. {why}")
 }
 

@@ -31,13 +31,6 @@ fn first_of(names: &[String]) -> String {
     if names.len() > NAMES { format!("{text} and {} more", names.len() - NAMES) } else { text }
 }
 
-/// R4, of a rule, or of a post that is to be linked, if neither names a record type.
-fn no_record_type_offered(connection: &str) -> String {
-    format!(
-        "Connection {connection} offers no record type: its instance has none of the tables in spec.recordTypes, or social activities cannot refer to them. Correct the connection's spec.recordTypes."
-    )
-}
-
 /// R4, R9, of a rule, or of a post that is to be linked, if the connection does not offer its record type.
 fn record_type_not_offered(offer: Offer, connection: &str, record_type: &str) -> String {
     match offer {
@@ -51,7 +44,7 @@ fn record_type_not_offered(offer: Offer, connection: &str, record_type: &str) ->
             "Whether the instance of connection {connection} has a table {record_type} has not been read yet; this is retried automatically. If it takes longer than a few minutes, see the conditions of the connection."
         ),
         Offer::NotListed => format!(
-            "Connection {connection} does not offer record type {record_type}, because it is not in the connection's spec.recordTypes. Add it there, or set spec.link.recordType to one of the connection's status.metadata.recordTypes."
+            "Connection {connection} does not offer record type {record_type}, because it is not in the connection's spec.recordTypes. Add it there, or set spec.link.recordType to one that is."
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! The messages of PostLinks.
 
-use super::{ACCEPT_SOCIAL_DATA, no_record_type_offered, record_type_not_offered};
+use super::{ACCEPT_SOCIAL_DATA, record_type_not_offered};
 use crate::{api::Reason, domain::facts::Offer};
 use jiff::Timestamp;
 
@@ -54,6 +54,12 @@ pub fn could_come_back(old: &str, again: &str) -> String {
     )
 }
 
+/// R26, of a post that never had a link.
+pub fn never_linked() -> String {
+    "spec.unlink is true, so the post is not linked. Remove it to let spec.link or a rule link the post."
+        .to_owned()
+}
+
 /// Follows [`lost`] if the deleted connection is still requested.
 pub fn link_elsewhere() -> String {
     "To link the post through another connection instead, set spec.link.connectionRef.".to_owned()
@@ -61,15 +67,19 @@ pub fn link_elsewhere() -> String {
 
 /// §2, of a PostLink whose post has another one that counts. `linked`: whether that one has a link.
 pub fn duplicate_post(other: &str, linked: bool) -> String {
-    let counts = if linked { "has a link" } else { "is older, so only that one can be linked" };
+    let counts = if linked {
+        "it has a link"
+    } else {
+        "it was created first, or at the same time and is first by name"
+    };
     format!(
-        "PostLink {other} is about the same post, because spec.post.source and spec.post.id are equal, and {counts}. Delete one of the two, or correct source and id."
+        "PostLink {other} is about the same post: spec.post.source and spec.post.id are equal, apart from case and surrounding spaces. Only {other} counts, because {counts}. Delete one of the two, or correct source and id."
     )
 }
 
 /// §2, of a linked post.
 pub fn post_changed() -> String {
-    "The post was linked, and then spec.post.source or spec.post.id was changed. The link and its social activity are about the former post; the one that spec.post names now is not linked. If that is another post, restore the former source and id, and create another PostLink for it. To give up the link instead, set unlink: true without spec.link; once Linked is False, remove unlink and set spec.link.".to_owned()
+    "The post was linked, and then spec.post.source or spec.post.id was changed. The link and its social activity are about the former post; the one that spec.post names now is not linked. If that is another post, restore the former source and id, and create another PostLink for it. To give up the link instead, set unlink: true without spec.link; once Linked is False, remove unlink, and the post can be linked like a new one.".to_owned()
 }
 
 /// Of a post that nothing asks to link.
@@ -129,7 +139,7 @@ pub fn link_waits(reason: Reason, connection: Option<&str>, record_type: Option<
                 record_type_not_offered(Offer::NoTable, connection, record_type)
             }
             Some((record_type, offer)) => record_type_not_offered(offer, connection, record_type),
-            None => no_record_type_offered(connection),
+            None => format!("Connection {connection} lists no record type. Add one to its spec.recordTypes."),
         },
         Reason::RecordNotFound => format!(
             "The instance of connection {connection} has no {} with the id in spec.link.recordId. Correct the id.",

@@ -36,8 +36,14 @@ impl PostIdentity {
     /// Whether a link is about another post: `spec.post` was changed after it was linked. `attempt` is the current one; that
     /// of a restored link is lower.
     pub fn differs_from(&self, link: &LinkState, namespace: &str, attempt: i32) -> bool {
-        let own =
-            |attempt| self.activity_id(link.organization_id, namespace, attempt) == link.social_activity_id;
+        // Made before the source was part of the identity.
+        let former = |attempt: i32| {
+            Uuid::new_v5(&link.organization_id, format!("{namespace}/{attempt}/{}", self.id).as_bytes())
+        };
+        let own = |attempt| {
+            let id = self.activity_id(link.organization_id, namespace, attempt);
+            id == link.social_activity_id || former(attempt) == link.social_activity_id
+        };
         attempt <= ATTEMPTS && !(1..=attempt).rev().any(own)
     }
 }

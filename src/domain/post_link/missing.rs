@@ -23,6 +23,11 @@ pub(super) fn evaluate(
     mut next: PostLinkStatus,
     created: Option<&CreationResult>,
 ) -> Next {
+    if view.post_link.post_changed && next.removed_link.is_some() {
+        // What became of that link says nothing about this post: it is like a new PostLink.
+        next.removed_link = None;
+        next.intent = None;
+    }
     take_relink_request(view, &mut next);
     if let Some(link) = created.and_then(|created| created_link(view, &mut next, created)) {
         return Next::HasLink(next, link);
@@ -101,7 +106,9 @@ fn created_link(
     next: &mut PostLinkStatus,
     created: &CreationResult,
 ) -> Option<LinkState> {
-    let CreationResult::Exists { activity, record, connection, rule, spec } = created else { return None };
+    let CreationResult::Exists { activity, record, connection, rule, spec, attempt } = created else {
+        return None;
+    };
     let connection = view.connections.iter().find(|c| c.uid == *connection)?;
     let link = LinkState {
         connection: ObjectRef { name: connection.name.clone(), uid: connection.uid.clone() },
@@ -115,6 +122,9 @@ fn created_link(
     };
     next.removed_link = None;
     use_intent(next, spec.as_ref());
+    if let Some(intent) = &mut next.intent {
+        intent.attempt = intent.attempt.max(*attempt);
+    }
     Some(link)
 }
 

@@ -16,8 +16,8 @@ mod view;
 pub use identity::{PostClaim, PostIdentity};
 pub use intent::open_to_rules;
 pub use view::{
-    ActivityCheck, ActivityCreation, CreationResult, DesiredLink, LinkSpec, NotBefore, PostLinkDecision,
-    PostLinkFacts, PostLinkView, Step, Tombstone,
+    ActivityCheck, ActivityCreation, CreationResult, DesiredLink, Found, LinkSpec, NotBefore,
+    PostLinkDecision, PostLinkFacts, PostLinkView, Step, Tombstone,
 };
 
 use super::messages;
@@ -37,7 +37,8 @@ pub fn decide(view: &PostLinkView<'_>) -> PostLinkDecision {
     if view.post_link.desired == DesiredLink::Unlink {
         intent::take_relink_request(view, &mut status);
         intent::unlink(view, &mut status);
-        let message = messages::lost(Reason::Unlinked, "");
+        let had_link = status.removed_link.is_some();
+        let message = if had_link { messages::lost(Reason::Unlinked, "") } else { messages::never_linked() };
         let unlinked = UnlinkedStatus { reason: Reason::Unlinked, message, waits: None };
         return write(view, status, unlinked.into(), None);
     }

@@ -83,7 +83,7 @@ pub(super) fn write(
             };
             let message = linked.availability_message;
             conditions.set(ConditionType::RecordAvailable, available, reason, message.clone());
-            if view.post_link.post_changed {
+            if view.linked_to_another_post() {
                 Readiness::NotReady(Reason::PostChanged, messages::post_changed())
             } else if let Some(other) = view.duplicate_of(true) {
                 Readiness::NotReady(Reason::DuplicatePost, messages::duplicate_post(&other.name, true))

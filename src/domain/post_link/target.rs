@@ -199,7 +199,8 @@ pub(super) fn create_or_wait(
     };
     let attempt = next.intent.as_ref().map_or(1, |i| i.attempt);
     let stored = view.post_link.status.intent.as_ref().map_or(1, |i| i.attempt);
-    if attempt != stored {
+    // That of another post begins with 1, as that of a new PostLink.
+    if attempt != stored && !view.post_link.post_changed {
         // §2: store the attempt before the call. Otherwise a crash right after it, followed by a changed spec, would leave
         // an activity that no status refers to.
         let linking = messages::linking(&connection.name);

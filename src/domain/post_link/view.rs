@@ -22,7 +22,7 @@ pub struct PostLinkFacts {
     pub first_seen: Timestamp,
     /// Whether a deletionTimestamp is set.
     pub deleting: bool,
-    /// Whether source or id of the post were changed after it was linked.
+    /// Whether the link, or else the removed link, is about another post: source or id were changed since.
     pub post_changed: bool,
     /// `spec.post.publishedAt`.
     pub published_at: Option<Timestamp>,
@@ -85,6 +85,11 @@ pub struct PostLinkView<'a> {
 }
 
 impl PostLinkView<'_> {
+    /// Whether the stored link is about another post (§2).
+    pub(super) fn linked_to_another_post(&self) -> bool {
+        self.post_link.post_changed && self.post_link.status.link.is_some()
+    }
+
     /// The PostLink of the same post that counts instead of this one (§2). `link`: whether this one has a link.
     pub(super) fn duplicate_of(&self, link: bool) -> Option<&PostClaim> {
         let own =
@@ -122,6 +127,8 @@ pub enum CreationResult {
         rule: Option<ObjectRef>,
         /// The `spec.link`, if it was created by hand.
         spec: Option<LinkSpec>,
+        /// The attempt that its id is derived from.
+        attempt: i32,
     },
     /// Nothing was created through the connection with this UID.
     Failed { connection: String, reason: Reason },
@@ -166,6 +173,37 @@ pub struct ActivityCreation {
     pub rule: Option<ObjectRef>,
     /// The `spec.link`, if it is created by hand.
     pub spec: Option<LinkSpec>,
+}
+
+/// An activity that exists under the id of a creation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is the wanted one: an earlier call created it, or an earlier PostLink of the post. With its record.
+    Wanted(Option<(String, Uuid)>),
+    /// It regards another record than the requested one. As after a changed `recordId`, the next attempt is for the requested
+    /// record.
+    Taken,
+    /// It does not exist after all: a plug-in refused it with the status of one that exists.
+    Refused,
+}
+
+impl ActivityCreation {
+    pub fn found(&self, activity: &ActivityState) -> Found {
+        match (activity, self.record_id) {
+            (ActivityState::Gone { .. }, _) => Found::Refused,
+            (ActivityState::Exists { regarding: Some((_, id)), .. }, Some(wanted)) if *id != wanted => {
+                Found::Taken
+            }
+            // Dissociated since. The next check of the link says so.
+            (ActivityState::Exists { regarding: None, .. }, Some(_)) => Found::Wanted(self.record()),
+            (ActivityState::Exists { regarding, .. }, _) => Found::Wanted(regarding.clone()),
+        }
+    }
+
+    /// The regarding record of a new activity: table and id.
+    pub fn record(&self) -> Option<(String, Uuid)> {
+        self.record_id.map(|id| (self.record_type.clone(), id))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -123,6 +123,7 @@ pub const CASES: &[Case] = &[
         "POST rules rule a + {spec: {match: {keywords: [late, '!!!', '#', ' ', \"\\ufe0f\", '＃ ・ 。', '🏽']}}}
          POST rules rule a + {spec: {match: {keywords: ['-late', ' – late', '−5', '－late']}}}
          POST rules rule a + {spec: {match: {keywords: ['*', '*late', 're*fund', 'late *', 'late**', \"la*\\nte\"]}}}
+         POST rules rule a + {spec: {match: {keywords: ['a|b', '!late', 'NOT late', \"late\tOR early\", 'a AND b']}}}
          POST rules rule a + {spec: {match: {excludeKeywords: ['!!!', '-late', 're*fund']}}}
          POST rules rule a + {spec: {match: {keywords: ['late*', ' late ', 'late＊ ', e-mail, C++, .NET, '50%', '😡', 退款, כסף, ไทย]}}}
          POST rules rule b + {spec: {match: {excludeKeywords: ['#ad', 'give*']}}}
