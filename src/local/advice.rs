@@ -35,7 +35,7 @@ pub(super) fn advice(field: &str, message: &str) -> String {
 }
 
 /// The last part of a field's path, without an index.
-fn name_of(field: &str) -> &str {
+pub(super) fn name_of(field: &str) -> &str {
     let name = field.rsplit('.').next().unwrap_or(field);
     name.split('[').next().unwrap_or(name)
 }

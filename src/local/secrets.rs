@@ -1,4 +1,4 @@
-//! Secrets that are not in the files as such: other controllers make them, or SOPS has encrypted them. And ServiceAccounts of
+//! Secrets that are not in the files as such: other controllers make them, or SOPS has encrypted them. And `ServiceAccount`s of
 //! workload identities, which often come with something else.
 
 use super::{
@@ -154,7 +154,7 @@ fn add(tree: &mut Tree, object: &Value) {
     }
 }
 
-/// The ServiceAccounts that connections refer to and that are in no namespace of the files: one in another namespace is most
+/// The `ServiceAccount`s that connections refer to and that are in no namespace of the files: one in another namespace is most
 /// likely the one that is meant.
 fn missing_accounts(tree: &Tree) -> BTreeSet<(String, String)> {
     let account = |item: &Item| {
@@ -327,7 +327,7 @@ fn missing(tree: &Tree) -> BTreeMap<(String, String), String> {
         let is = |item: &Item| {
             item.id.kind == "Secret" && (&item.id.namespace, &item.id.name) == (&secret.0, &secret.1)
         };
-        tree.items.iter().any(|item| is(item)) || refused(tree, &secret.0, &secret.1).is_some()
+        tree.items.iter().any(is) || refused(tree, &secret.0, &secret.1).is_some()
     };
     uses(tree).into_iter().filter(|(secret, _)| !stored(secret)).collect()
 }

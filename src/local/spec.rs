@@ -2,7 +2,7 @@
 //! unrendered templates in free text.
 
 use super::{
-    advice::{UNRENDERED, form_of},
+    advice::{UNRENDERED, form_of, name_of},
     tree::Item,
 };
 use crate::manifests::{Document, is_unrendered};
@@ -59,7 +59,7 @@ fn null(kind: &str, document: &Document, field: String) -> Finding {
     let link = kind == "PostLink" && field == "spec.link";
     let write = match form_of(&field) {
         _ if text => "put the text in quotes if it begins with #".to_owned(),
-        Some(form) => format!("write {form}"),
+        Some(form) => format!("write {}: {form}", name_of(&field)),
         None => "write a value".to_owned(),
     };
     let message = format!("null counts as absent; {write}, or remove the field");

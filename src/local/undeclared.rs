@@ -75,10 +75,9 @@ fn advice(
         return Some(format!("write {near}"));
     }
     let spec = root.properties.as_ref()?.get("spec")?.properties.as_ref()?;
-    let has = |schema: &JSONSchemaProps| schema.properties.as_ref().is_some_and(|it| it.contains_key(name));
-    let mut parents = spec.iter().filter(|(_, schema)| has(schema)).map(|(parent, _)| parent);
-    let parent = parents.next().filter(|_| parents.next().is_none())?;
-    Some(format!("write it under spec.{parent}"))
+    let mut elsewhere = spec.iter().filter_map(|(parent, schema)| Some((parent, near(schema, name)?)));
+    let (parent, near) = elsewhere.next().filter(|_| elsewhere.next().is_none())?;
+    Some(format!("write {near} under spec.{parent}"))
 }
 
 /// The field that is most likely meant.

@@ -118,17 +118,17 @@ fn hash_behind_a_name_prefix() {
 #[case::link(
     POST,
     "  link:\n",
-    "a.yaml:16:3: postlink/p: spec.link: null counts as absent; write {}, or remove the field"
+    "a.yaml:16:3: postlink/p: spec.link: null counts as absent; write link: {}, or remove the field"
 )]
 #[case::match_(
     RULE,
     "  match:\n",
-    "a.yaml:14:3: automationrule/r: spec.match: null counts as absent; write {languages: [en]}, or remove the field"
+    "a.yaml:14:3: automationrule/r: spec.match: null counts as absent; write match: {languages: [en]}, or remove the field"
 )]
 #[case::keywords(
     RULE,
     "  match:\n    languages: [en]\n    keywords:\n      # - refund\n",
-    "a.yaml:16:5: automationrule/r: spec.match.keywords: null counts as absent; write [refund*, gift card], or remove the field"
+    "a.yaml:16:5: automationrule/r: spec.match.keywords: null counts as absent; write keywords: [refund*, gift card], or remove the field"
 )]
 #[case::reach(
     RULE,
@@ -198,6 +198,7 @@ fn post_may_look_like_a_template() {
     "stringData: {tenantId: T, clientId: C, clientSecret: 'pre-{{ .Values.secret }}'}",
     "stringData.clientSecret"
 )]
+#[case::encoded("data: {tenantId: 'pre-${TENANT}', clientId: Qw==, clientSecret: Uw==}", "data.tenantId")]
 fn unrendered_secret(#[case] values: &str, #[case] field: &str) {
     let text = CONNECTION.to_owned() + &secret("northwind", values);
     one_error(
@@ -263,7 +264,12 @@ fn instance_that_no_connection_uses() {
 )]
 #[case(RULE, "  match: {keyword: [a]}\n", "spec.match.keyword: unknown field; write keywords")]
 #[case(RULE, "  match: {Keywords: [a]}\n", "spec.match.Keywords: unknown field; write keywords")]
-#[case(RULE, "  keywords: [a]\n", "spec.keywords: unknown field; write it under spec.match")]
+#[case(RULE, "  keywords: [a]\n", "spec.keywords: unknown field; write keywords under spec.match")]
+#[case(
+    POST,
+    "  conectionRef: {name: a}\n",
+    "spec.conectionRef: unknown field; write connectionRef under spec.link"
+)]
 #[case(RULE, "  enabled: true\n", "spec.enabled: unknown field; write active")]
 #[case(CONNECTION, "  recordType: incident\n", "spec.recordType: unknown field; write recordTypes")]
 #[case(CONNECTION, "  active: true\n", "spec.active: unknown field; write enabled")]
