@@ -39,8 +39,10 @@ pub struct Report {
     pub unchanged: usize,
     /// Errors, each beginning with its place in the files.
     pub problems: Vec<String>,
-    /// Warnings of the API server.
+    /// Warnings of the API server, and of what it accepts.
     pub warnings: Vec<String>,
+    /// Objects or kinds, and their fields, that `problems` and `warnings` name beyond the API server's own.
+    found: BTreeSet<(String, String)>,
 }
 
 impl Report {
@@ -52,12 +54,13 @@ impl Report {
                 .any(|(of, _)| !["", "spec"].contains(&of.as_str()) && field.starts_with(of.as_str()))
         };
         for finding in spec::findings(item).into_iter().filter(|finding| !said(&finding.field)) {
-            let lines = if finding.harmless { &mut self.warnings } else { &mut self.problems };
-            let line = item.says(&finding.field, &finding.message);
-            // An object can be applied twice.
-            if !lines.contains(&line) {
-                lines.push(line);
+            // An object can be applied twice; and what is harmless is said once for all objects of a kind.
+            let of = if finding.harmless { item.id.kind.clone() } else { item.id.to_string() };
+            if !self.found.insert((of, finding.field.clone())) {
+                continue;
             }
+            let lines = if finding.harmless { &mut self.warnings } else { &mut self.problems };
+            lines.push(item.says(&finding.field, &finding.message));
         }
     }
 }

@@ -168,6 +168,18 @@ fn harmless_null_is_a_warning(#[case] object: &str, #[case] field: &str, #[case]
     assert_eq!(code, Some(0), "{stderr}");
 }
 
+/// A template leaves out the same values of many posts.
+#[test]
+fn harmless_null_is_said_once_for_each_field() {
+    let post = |name: &str| {
+        let named = POST.replace("{name: p}", &format!("{{name: {name}}}"));
+        named.replace("id: p", &format!("id: {name}")) + "    title:\n    language:\n"
+    };
+    let (code, stderr) = check(&[&format!("{CONNECTION}{}{}", post("a"), post("b"))], STUBS);
+    assert_eq!((code, lines(&stderr, "warning").len()), (Some(0), 2), "{stderr}");
+    assert!(!stderr.contains("postlink/b"), "{stderr}");
+}
+
 #[rstest]
 #[case::helm(RULE, "  match: {keywords: [late, '{{ .Values.kw }}']}\n", "spec.match.keywords[1]")]
 #[case::flux(RULE, "  match: {keywords: ['${KEYWORD}']}\n", "spec.match.keywords[0]")]
