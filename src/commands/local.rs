@@ -162,9 +162,17 @@ fn prepare(args: &LocalArgs, commits: Vec<Commit>) -> Result<Preparation, Outcom
     }
     let mut valid = true;
     let mut simulated = BTreeSet::new();
+    let trees: Vec<&Tree> = prepared.iter().map(|commit| &commit.tree).collect();
+    for warning in simulated_defaults::unused(&trees) {
+        tell(format_args!("warning: {warning}"));
+    }
+    let unrendered: BTreeSet<String> = trees.iter().flat_map(|tree| secrets::unrendered(tree)).collect();
+    for error in unrendered {
+        valid = false;
+        tell(format_args!("error: {error}"));
+    }
     if !args.no_simulated_defaults {
-        let defaults =
-            simulated_defaults::of(&prepared.iter().map(|commit| &commit.tree).collect::<Vec<_>>());
+        let defaults = simulated_defaults::of(&trees);
         for note in &defaults.notes {
             tell(format_args!("note: {note}"));
         }

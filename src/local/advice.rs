@@ -2,6 +2,8 @@
 
 use crate::manifests::is_unrendered;
 
+pub(super) const UNRENDERED: &str = "it seems to be an unrendered template or variable: render it first";
+
 /// What to add to the API server's message about a field.
 pub(super) fn advice(field: &str, message: &str) -> String {
     let write = |what: &str| format!("; write {what}");
@@ -12,7 +14,7 @@ pub(super) fn advice(field: &str, message: &str) -> String {
     if let Some((_, value)) = message.split_once(": \"").filter(|_| message.starts_with("Invalid value: ")) {
         let value = value.split_once("\": ").map_or(value, |(value, _)| value);
         if is_unrendered(value) {
-            return "; it seems to be an unrendered template or variable: render it first".to_owned();
+            return format!("; {UNRENDERED}");
         }
     }
     let Some((_, types)) = message.rsplit_once("must be of type ") else { return String::new() };
@@ -33,13 +35,13 @@ pub(super) fn advice(field: &str, message: &str) -> String {
 }
 
 /// The last part of a field's path, without an index.
-fn name_of(field: &str) -> &str {
+pub(super) fn name_of(field: &str) -> &str {
     let name = field.rsplit('.').next().unwrap_or(field);
     name.split('[').next().unwrap_or(name)
 }
 
 /// What a text is, if it is no number or boolean in quotes.
-fn text_of(field: &str) -> Option<&'static str> {
+pub(super) fn text_of(field: &str) -> Option<&'static str> {
     Some(match name_of(field) {
         "interval" => "a duration, such as 24h",
         "since" | "publishedAt" => "a date and time, such as 2025-12-01T00:00:00Z",
@@ -50,7 +52,7 @@ fn text_of(field: &str) -> Option<&'static str> {
 }
 
 /// An example of a list or an object.
-fn form_of(field: &str) -> Option<&'static str> {
+pub(super) fn form_of(field: &str) -> Option<&'static str> {
     Some(match name_of(field) {
         "recordTypes" => "[incident]",
         "sources" => "[Twitter]",

@@ -1,15 +1,18 @@
 //! Applies a commit as a GitOps tool does: server-side apply of every object, then prune.
 
 use super::{
-    advice::advice,
+    api_errors,
     session::Session,
     settle::{Unsettled, settle},
     simulated_defaults::allowed_host_of,
+    spec,
     tree::{Id, Item, Tree},
 };
-use crate::manifests::Document;
-use base64::Engine;
 use dataverse_simulator::SimulatedInstance;
+use k8s_openapi::{
+    api::core::v1::{Namespace, ServiceAccount},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Api,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective},
@@ -36,8 +39,30 @@ pub struct Report {
     pub unchanged: usize,
     /// Errors, each beginning with its place in the files.
     pub problems: Vec<String>,
-    /// Warnings of the API server.
+    /// Warnings of the API server, and of what it accepts.
     pub warnings: Vec<String>,
+    /// Objects or kinds, and their fields, that `problems` and `warnings` name beyond the API server's own.
+    found: BTreeSet<(String, String)>,
+}
+
+impl Report {
+    /// What else is wrong with an object. `faults` are the API server's, which may be about the same fields.
+    fn add_findings(&mut self, item: &Item, faults: &[(String, String)]) {
+        let said = |field: &str| {
+            faults
+                .iter()
+                .any(|(of, _)| !["", "spec"].contains(&of.as_str()) && field.starts_with(of.as_str()))
+        };
+        for finding in spec::findings(item).into_iter().filter(|finding| !said(&finding.field)) {
+            // An object can be applied twice; and what is harmless is said once for all objects of a kind.
+            let of = if finding.harmless { item.id.kind.clone() } else { item.id.to_string() };
+            if !self.found.insert((of, finding.field.clone())) {
+                continue;
+            }
+            let lines = if finding.harmless { &mut self.warnings } else { &mut self.problems };
+            lines.push(item.says(&finding.field, &finding.message));
+        }
+    }
 }
 
 /// Applies commits, and remembers what to prune.
@@ -178,6 +203,10 @@ impl Applier {
         report.warnings.extend(warnings.map(|warning| format!("{place}: {id}: {warning}")));
         match answer {
             Ok(after) => {
+                if id.kind == "Namespace" {
+                    ensure_service_account(session, &id.name).await;
+                }
+                report.add_findings(item, &[]);
                 self.applied.insert(id.clone());
                 match before {
                     None => report.done.push((Did::Created, id.clone())),
@@ -191,7 +220,9 @@ impl Applier {
                 if before.is_some() {
                     self.applied.insert(id.clone());
                 }
-                report.problems.extend(error_messages(&item.document, id, &error));
+                let faults = api_errors::faults(&item.document, id, &error);
+                report.problems.extend(faults.iter().map(|(field, why)| item.says(field, why)));
+                report.add_findings(item, &faults);
                 match &error {
                     kube::Error::Api(status) if status.code == 403 => Applied::Denied,
                     _ => Applied::Invalid,
@@ -276,14 +307,23 @@ fn api(session: &Session, id: &Id) -> Api<DynamicObject> {
 
 /// Creates a namespace that the commit uses without declaring it.
 async fn ensure_namespace(session: &Session, name: &str) {
-    if session.api.get("Namespace", "", name).is_some() {
-        return;
+    if session.api.get("Namespace", "", name).is_none() {
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let api: Api<Namespace> = Api::all(session.administrator.clone());
+        // An error needs no report: the name is invalid, and applying the objects of the namespace fails.
+        let _ = api.create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() }).await;
     }
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-    let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(session.administrator.clone());
-    if let Ok(namespace) = serde_json::from_value(namespace) {
-        // An error needs no report: the namespace exists already, or its name is invalid and applying its objects fails.
-        let _ = api.create(&PostParams::default(), &namespace).await;
+    ensure_service_account(session, name).await;
+}
+
+/// Creates the ServiceAccount that every namespace of a cluster has.
+async fn ensure_service_account(session: &Session, namespace: &str) {
+    if session.api.get("ServiceAccount", namespace, "default").is_none() {
+        let metadata = ObjectMeta { name: Some("default".to_owned()), ..ObjectMeta::default() };
+        let api: Api<ServiceAccount> = Api::namespaced(session.administrator.clone(), namespace);
+        // An error needs no report, as above.
+        let account = ServiceAccount { metadata, ..ServiceAccount::default() };
+        let _ = api.create(&PostParams::default(), &account).await;
     }
 }
 
@@ -293,99 +333,4 @@ fn message_of(error: &kube::Error) -> String {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
     }
-}
-
-/// An API error as messages, each with file, line, column and field.
-fn error_messages(document: &Document, id: &Id, error: &kube::Error) -> Vec<String> {
-    let kube::Error::Api(status) = error else {
-        return vec![format!("{}: {id}: {error}", document.place(""))];
-    };
-    if id.kind == "Secret" {
-        let (field, why) = secret_error(&document.value, &status.message);
-        return vec![format!("{}: {id}: {why}", document.place(&field))];
-    }
-    let mut faults: Vec<(String, String)> = status
-        .details
-        .iter()
-        .flat_map(|details| &details.causes)
-        .filter(|cause| !cause.field.is_empty())
-        .map(|cause| (cause.field.trim_start_matches("<nil>").to_owned(), cause.message.clone()))
-        .collect();
-    if faults.iter().any(|(field, _)| !field.is_empty()) {
-        // Without a field: "some validation rules were not checked because…". The other errors have a place.
-        faults.retain(|(field, _)| !field.is_empty());
-    }
-    faults.extend(typed_patch_errors(&status.message));
-    if faults.is_empty() {
-        faults.push((String::new(), without_object(&status.message)));
-    }
-    let message = |(field, message): (String, String)| {
-        let shown = if field.is_empty() { String::new() } else { format!("{field}: ") };
-        let message = without_password(&format!("{message}{}", advice(&field, &message)));
-        format!("{}: {id}: {shown}{message}", document.place(&field))
-    };
-    faults.into_iter().map(message).collect()
-}
-
-/// A message that may quote an address, without the user and the password in it.
-fn without_password(message: &str) -> String {
-    let mut parts = message.split("://");
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(['/', '?', '#', '"', ' ']).unwrap_or(part.len());
-        text.push_str("://");
-        match part[..end].rfind('@') {
-            Some(at) => text.extend(["***", &part[at..]]),
-            None => text.push_str(part),
-        }
-    }
-    text
-}
-
-/// A message without the value, which for the root is the whole object with the text of the post.
-fn without_object(message: &str) -> String {
-    let quoted = message.split_once(": Invalid value: \"{").and_then(|(before, rest)| {
-        let (_, after) = rest.rsplit_once("}\": ")?;
-        Some(format!("{before}: {after}"))
-    });
-    quoted.unwrap_or_else(|| message.to_owned())
-}
-
-/// The fields of an apply patch that do not fit the schema, and why. The API server reports them in its message only:
-/// `failed to create typed patch object (NAME; KIND): .spec.foo: field not declared in schema`, or several of these
-/// after `errors:`, one per line.
-fn typed_patch_errors(message: &str) -> Vec<(String, String)> {
-    let Some((_, rest)) =
-        message.strip_prefix("failed to create typed patch object (").and_then(|rest| rest.split_once("): "))
-    else {
-        return Vec::new();
-    };
-    let fault = |line: &str| {
-        let (field, why) = line.trim().strip_prefix('.')?.split_once(": ")?;
-        let why = if why == "field not declared in schema" { "unknown field" } else { why };
-        Some((field.to_owned(), why.to_owned()))
-    };
-    rest.lines().filter_map(fault).collect()
-}
-
-/// The field of an invalid Secret and what is wrong with it. The API server's message may quote the value, so it is not
-/// passed on as it is.
-fn secret_error(secret: &Value, message: &str) -> (String, String) {
-    if let Some((field, why)) = typed_patch_errors(message).into_iter().next() {
-        // `expected string, got …` quotes the value.
-        let why = why.split(", got ").next().unwrap_or_default();
-        let advice = if why == "expected string" { "; put the value in quotes" } else { "" };
-        return (field.clone(), format!("{field}: {why}{advice}"));
-    }
-    let standard = base64::engine::general_purpose::STANDARD;
-    let entries = secret["data"].as_object().into_iter().flatten();
-    let not_base64 = |value: &Value| value.as_str().is_some_and(|text| standard.decode(text).is_err());
-    if let Some((key, _)) = entries.into_iter().find(|(_, value)| not_base64(value)) {
-        let field = format!("data.{key}");
-        let why = format!("{field}: must be base64; use stringData for plain text");
-        return (field, why);
-    }
-    // Other messages name fields and types before they quote a value.
-    let safe = message.split(": Invalid value: ").next().unwrap_or_default();
-    (String::new(), format!("the Secret is not valid: {safe}"))
 }

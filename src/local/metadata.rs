@@ -13,6 +13,17 @@ const TEXTS: [&str; 4] = ["name", "namespace", "generateName", "resourceVersion"
 /// Fields that hold texts by key.
 const MAPS: [&str; 2] = ["labels", "annotations"];
 
+/// Reads null labels and annotations as client-go does: as empty texts.
+pub fn fill(object: &mut Value) {
+    for field in MAPS {
+        let values =
+            object.get_mut("metadata").and_then(|it| it.get_mut(field)).and_then(Value::as_object_mut);
+        for value in values.into_iter().flat_map(serde_json::Map::values_mut).filter(|it| it.is_null()) {
+            *value = Value::String(String::new());
+        }
+    }
+}
+
 /// What is wrong, each with its field. `kind` is that of the object.
 pub fn faults(kind: &str, metadata: &Value) -> Vec<(String, String)> {
     let none = serde_json::Map::new();
@@ -32,7 +43,7 @@ pub fn faults(kind: &str, metadata: &Value) -> Vec<(String, String)> {
         match fields.get(field) {
             None | Some(Value::Null) => {}
             Some(Value::Object(values)) => {
-                let wrong = values.iter().filter(|(_, value)| !value.is_string() && !value.is_null());
+                let wrong = values.iter().filter(|(_, value)| !value.is_string());
                 found.extend(
                     wrong.map(|(key, _)| (format!("metadata.{field}[{key}]"), MUST_BE_TEXT.to_owned())),
                 );

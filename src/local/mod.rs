@@ -2,6 +2,7 @@
 //! feature `local`.
 
 mod advice;
+mod api_errors;
 pub mod apply;
 mod cel;
 pub mod editor_schemas;
@@ -16,5 +17,7 @@ pub mod session;
 pub mod settle;
 pub mod simulated_defaults;
 pub mod simulated_instance;
+mod spec;
 pub mod tree;
+mod undeclared;
 mod warnings;

@@ -56,11 +56,10 @@ enum Cause {
 pub fn not_ready(session: &Session, tree: &Tree) -> Vec<String> {
     let mut groups: Vec<Group> = Vec::new();
     let objects = waiting(session);
-    let refused = |item: &&Item| {
-        item.id.kind == KINDS[0].0
-            && session.api.get(&item.id.kind, &item.id.namespace, &item.id.name).is_none()
-    };
-    let refused: Vec<&Item> = tree.items.iter().filter(refused).collect();
+    let is_refused =
+        |item: &&Item| session.api.get(&item.id.kind, &item.id.namespace, &item.id.name).is_none();
+    let refused: Vec<&Item> =
+        connections(&tree.items).filter(is_refused).chain(connections(&tree.refused)).collect();
     let causes: Vec<Cause> = objects.iter().map(|object| cause(object, &objects, &refused)).collect();
     for (object, cause) in objects.into_iter().zip(causes) {
         match groups.iter_mut().find(|group| group.cause == cause) {
@@ -74,7 +73,6 @@ pub fn not_ready(session: &Session, tree: &Tree) -> Vec<String> {
 /// The record types that instances of the input lack, each with the place of its name. The connection is Ready without
 /// them. `made_up` are the hosts of the other instances, whose tables have been checked before.
 pub fn not_offered(session: &Session, tree: &Tree, made_up: &BTreeSet<String>) -> Vec<String> {
-    let connections = tree.items.iter().filter(|item| item.id.kind == KINDS[0].0);
     let line = |item: &Item| {
         let spec = &item.document.value["spec"];
         if host_of(spec["instanceUrl"].as_str()?).is_none_or(|host| made_up.contains(&host)) {
@@ -99,7 +97,11 @@ pub fn not_offered(session: &Session, tree: &Tree, made_up: &BTreeSet<String>) -
         let field = index.map_or("spec.recordTypes".to_owned(), |index| format!("spec.recordTypes[{index}]"));
         Some(format!("{}: {}: {message}", item.document.place(&field), item.id))
     };
-    connections.filter_map(line).collect()
+    connections(&tree.items).filter_map(line).collect()
+}
+
+fn connections(items: &[Item]) -> impl Iterator<Item = &Item> {
+    items.iter().filter(|item| item.id.kind == KINDS[0].0)
 }
 
 /// Connections first, because the others wait for them.
@@ -148,7 +150,7 @@ fn cause(object: &Waiting, all: &[Waiting], refused: &[&Item]) -> Cause {
     let default = || {
         let is_default = |item: &&&Item| {
             let default = &item.document.value["spec"]["default"];
-            item.id.namespace == object.namespace && !default.is_null() && *default != false
+            item.may_be_in(&object.namespace) && !default.is_null() && *default != false
         };
         refused.iter().find(is_default).map(|item| item.id.name.as_str())
     };
@@ -182,7 +184,7 @@ impl Waiting {
     }
 
     fn waits_for_secret(&self) -> bool {
-        matches!(self.reason, Some(Reason::SecretNotFound | Reason::SecretInvalid))
+        !self.terminating && matches!(self.reason, Some(Reason::SecretNotFound | Reason::SecretInvalid))
     }
 
     /// The connection that its spec names.
@@ -247,9 +249,9 @@ fn line(group: &Group, tree: &Tree) -> String {
         }
     }
     if let Cause::NoConnection { namespace, name } = &group.cause {
-        let same = |item: &&Item| item.id.kind == KINDS[0].0 && item.id.name == *name;
-        let named: Vec<&Item> = tree.items.iter().filter(same).collect();
-        if let Some(refused) = named.iter().find(|item| item.id.namespace == *namespace) {
+        let connections = connections(&tree.items).chain(connections(&tree.refused));
+        let named: Vec<&Item> = connections.filter(|item| item.id.name == *name).collect();
+        if let Some(refused) = named.iter().find(|item| item.may_be_in(namespace)) {
             sentence(&format!("It is in {}, but has been refused.", refused.document.place("")));
         } else if let Some(other) = named.first() {
             sentence(&format!(

@@ -2,11 +2,13 @@
 //! workload identities, which often come with something else.
 
 use super::{
+    advice::UNRENDERED,
     simulated_defaults::host_of,
     tree::{Id, Item, Tree},
 };
 use crate::manifests::{self, Document};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use kube_memory::validate_name;
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,6 +38,8 @@ const STUB: [(&str, &str); 3] = [
     ("clientId", "00000000-0000-4000-8000-000000000002"),
     ("clientSecret", "stub"),
 ];
+/// The letters of a hash of kustomize.
+const HASH: &str = "2456789bcdfghkmt";
 const ACCOUNT: &str = "ServiceAccount";
 /// The keys of a certificate, which a stub has no use for.
 const CERTIFICATE: [&str; 2] = ["tls.crt", "tls.key"];
@@ -97,11 +101,14 @@ impl Origin {
 }
 
 /// Makes up the Secrets that connections refer to and that are not in the files. Returns a note for each. One that seems to
-/// be in the wrong namespace is not made up: the stub would hide it.
+/// be in the wrong namespace, or to have a hash in its name, is not made up: the stub would hide it.
 pub fn stub(tree: &mut Tree) -> Vec<String> {
     let mut notes = Vec::new();
     for ((namespace, name), url) in missing(tree) {
-        if elsewhere(tree, &namespace, &name).is_some() {
+        if elsewhere(tree, &namespace, &name).is_some()
+            || hashed(tree, &namespace, &name).is_some()
+            || !validate_name("Secret", &name).is_empty()
+        {
             continue;
         }
         let origin = tree.origins.get(&(namespace.clone(), name.clone()));
@@ -150,13 +157,13 @@ fn add(tree: &mut Tree, object: &Value) {
 /// The service accounts that connections refer to and that are in no namespace of the files: one in another namespace is most
 /// likely the one that is meant.
 fn missing_accounts(tree: &Tree) -> BTreeSet<(String, String)> {
-    let connections = tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection");
     let account = |item: &Item| {
         let name = item.document.value.pointer("/spec/credentials/workloadIdentity/serviceAccountName")?;
-        Some((item.id.namespace.clone(), name.as_str().filter(|name| !name.is_empty())?.to_owned()))
+        let valid = |name: &&str| validate_name(ACCOUNT, name).is_empty() && *name != "default";
+        Some((item.id.namespace.clone(), name.as_str().filter(valid)?.to_owned()))
     };
     let given = |name: &str| tree.items.iter().any(|item| item.id.kind == ACCOUNT && item.id.name == name);
-    connections.filter_map(account).filter(|(_, name)| !given(name)).collect()
+    connections(tree).filter_map(account).filter(|(_, name)| !given(name)).collect()
 }
 
 /// Replaces the values of Secrets that only connections to these hosts use: their instances accept whatever a Secret holds.
@@ -205,16 +212,10 @@ pub fn advice(tree: &Tree, namespace: &str, name: &str, missing: bool) -> Option
     let same = |item: &&Item| {
         item.id.kind == "Secret" && (item.id.namespace.as_str(), item.id.name.as_str()) == (namespace, name)
     };
-    if let Some(refused) = tree.items.iter().find(same) {
+    if let Some(refused) = tree.items.iter().find(same).or_else(|| refused(tree, namespace, name)) {
         return Some(format!("It is in {}, but has been refused.", refused.document.place("")));
     }
-    let secrets = || tree.items.iter().filter(|item| item.id.kind == "Secret");
-    let hashed = |item: &&Item| {
-        let suffix = item.id.name.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
-        item.id.namespace == namespace
-            && suffix.is_some_and(|it| it.len() == 10 && it.chars().all(|c| c.is_ascii_alphanumeric()))
-    };
-    if let Some(hashed) = secrets().find(hashed) {
+    if let Some(hashed) = hashed(tree, namespace, name) {
         return Some(format!(
             "Secret {} has a hash in its name, and kustomize does not change the reference; set generatorOptions.disableNameSuffixHash.",
             hashed.id.name
@@ -227,6 +228,51 @@ pub fn advice(tree: &Tree, namespace: &str, name: &str, missing: bool) -> Option
         ),
         None => "If something else makes it, use --stub-secrets.".to_owned(),
     })
+}
+
+/// A Secret with a hash in its name, and with the prefix and the suffix that kustomize has also added to the name of a
+/// connection that uses it. Nothing of the sort if there is an origin for the name.
+fn hashed<'a>(tree: &'a Tree, namespace: &str, name: &str) -> Option<&'a Item> {
+    if tree.origins.contains_key(&(namespace.to_owned(), name.to_owned())) {
+        return None;
+    }
+    let users: Vec<&str> = connections(tree)
+        .filter(|it| it.id.namespace == namespace && secret_of(it) == Some(name))
+        .map(|it| it.id.name.as_str())
+        .collect();
+    let is_generated = |full: &str| {
+        let Some((base, hash)) = full.rsplit_once('-') else { return false };
+        let Some((before, after)) = base.split_once(name) else { return false };
+        hash.len() == 10
+            && hash.chars().all(|c| HASH.contains(c))
+            && (base == name || users.iter().any(|it| it.starts_with(before) && it.ends_with(after)))
+    };
+    let secrets = tree.items.iter().filter(|it| it.id.kind == "Secret" && it.id.namespace == namespace);
+    secrets.into_iter().find(|it| is_generated(&it.id.name))
+}
+
+/// A Secret, or what makes it, whose metadata is wrong.
+fn refused<'a>(tree: &'a Tree, namespace: &str, name: &str) -> Option<&'a Item> {
+    let makes = |item: &&Item| match Origin::of(&item.document) {
+        Some(origin) => origin.secret().1 == name,
+        None => item.id.kind == "Secret" && item.id.name == name,
+    };
+    tree.refused.iter().filter(makes).find(|item| item.may_be_in(namespace))
+}
+
+/// Texts of Secrets that connections use, and that are templates. The values are secrets, so they are not shown.
+pub fn unrendered(tree: &Tree) -> Vec<String> {
+    let used: BTreeSet<(String, String)> = uses(tree).into_iter().map(|(secret, _)| secret).collect();
+    let is_used = |item: &&Item| {
+        item.id.kind == "Secret" && used.contains(&(item.id.namespace.clone(), item.id.name.clone()))
+    };
+    let mut found = Vec::new();
+    for item in tree.items.iter().filter(is_used) {
+        let values = item.document.value["stringData"].as_object().into_iter().flatten();
+        let templates = values.filter(|(_, value)| value.as_str().is_some_and(manifests::is_unrendered));
+        found.extend(templates.map(|(key, _)| item.says(&format!("stringData.{key}"), UNRENDERED)));
+    }
+    found
 }
 
 /// A Secret of this name in another namespace, or what makes it, if no connection there uses it. Nothing of the sort if this
@@ -259,14 +305,21 @@ pub fn ignore_unused(tree: &mut Tree) {
 
 /// The Secrets that connections refer to, each with the address of the connection.
 fn uses(tree: &Tree) -> Vec<((String, String), String)> {
-    let connections = tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection");
     let secret = |item: &Item| {
-        let text =
-            |pointer: &str| item.document.value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let name = text("/spec/credentials/secretRef/name")?;
-        Some(((item.id.namespace.clone(), name), text("/spec/instanceUrl").unwrap_or_default()))
+        let url = item.document.value.pointer("/spec/instanceUrl").and_then(Value::as_str);
+        let secret = (item.id.namespace.clone(), secret_of(item)?.to_owned());
+        Some((secret, url.unwrap_or_default().to_owned()))
     };
-    connections.filter_map(secret).collect()
+    connections(tree).filter_map(secret).collect()
+}
+
+fn connections(tree: &Tree) -> impl Iterator<Item = &Item> {
+    tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection")
+}
+
+/// The name of the Secret that a connection refers to.
+fn secret_of(connection: &Item) -> Option<&str> {
+    connection.document.value.pointer("/spec/credentials/secretRef/name")?.as_str()
 }
 
 fn missing(tree: &Tree) -> BTreeMap<(String, String), String> {
@@ -274,7 +327,7 @@ fn missing(tree: &Tree) -> BTreeMap<(String, String), String> {
         let is = |item: &Item| {
             item.id.kind == "Secret" && (&item.id.namespace, &item.id.name) == (&secret.0, &secret.1)
         };
-        tree.items.iter().any(is)
+        tree.items.iter().any(is) || refused(tree, &secret.0, &secret.1).is_some()
     };
     uses(tree).into_iter().filter(|(secret, _)| !stored(secret)).collect()
 }

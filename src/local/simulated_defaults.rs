@@ -29,6 +29,9 @@ const STANDARD: [&str; 16] = [
     "site",
 ];
 
+/// Hosts that a warning names.
+const NAMED: usize = 3;
+
 #[derive(Default)]
 pub struct Defaults {
     pub instances: Vec<SimulatedInstance>,
@@ -67,6 +70,30 @@ pub fn of(trees: &[&Tree]) -> Defaults {
     let notes = hosts.iter().map(|(host, needed)| note(host, needed)).collect();
     let instances = hosts.iter().filter_map(|(host, needed)| instance(host, needed)).collect();
     Defaults { instances, notes, errors: errors.into_iter().collect() }
+}
+
+/// A warning for each instance in the files whose host no connection has: its host may be mistyped.
+pub fn unused(trees: &[&Tree]) -> Vec<String> {
+    let objects = trees.iter().flat_map(|tree| tree.items.iter().chain(&tree.refused));
+    let connections = objects.filter(|item| item.id.kind == "DynamicsConnection");
+    let hosts: BTreeSet<String> = connections
+        .filter_map(|item| host_of(item.document.value["spec"]["instanceUrl"].as_str()?))
+        .collect();
+    let shown: Vec<&str> = hosts.iter().take(NAMED).map(String::as_str).collect();
+    let more = if hosts.len() > NAMED { ", …" } else { "" };
+    // Each commit has the instance again.
+    let mut unused: BTreeMap<&str, String> = BTreeMap::new();
+    for (place, name, host) in trees.iter().flat_map(|tree| &tree.given) {
+        if !hosts.contains(&host.to_ascii_lowercase()) {
+            unused.entry(host).or_insert_with(|| {
+                format!(
+                    "{place}: no connection has the host of SimulatedInstance {name}, {host}; those of the connections are: {}{more}",
+                    shown.join(", ")
+                )
+            });
+        }
+    }
+    if hosts.is_empty() { Vec::new() } else { unused.into_values().collect() }
 }
 
 /// The host of a URL, in lower case.

@@ -66,8 +66,19 @@ pub struct Item {
 
 impl Item {
     /// Whether it is of a kind of Postlink.
-    fn is_ours(&self) -> bool {
+    pub fn is_ours(&self) -> bool {
         KINDS.iter().any(|(kind, _)| *kind == self.id.kind)
+    }
+
+    /// Also true of one whose namespace cannot be read.
+    pub fn may_be_in(&self, namespace: &str) -> bool {
+        self.id.namespace.is_empty() || self.id.namespace == namespace
+    }
+
+    /// A message about a field, or about the object if `field` is empty, with its place.
+    pub fn says(&self, field: &str, message: &str) -> String {
+        let shown = if field.is_empty() { String::new() } else { format!("{field}: ") };
+        format!("{}: {}: {shown}{message}", self.document.place(field), self.id)
     }
 }
 
@@ -77,6 +88,10 @@ pub struct Tree {
     /// Namespaces, Secrets and service accounts first, the rest in the order of the files.
     pub items: Vec<Item>,
     pub instances: Vec<SimulatedInstance>,
+    /// The place, the name and the host of each instance in the files.
+    pub given: Vec<(String, String, String)>,
+    /// Objects whose metadata is wrong. A namespace that is no text is empty.
+    pub refused: Vec<Item>,
     /// Errors, each beginning with its place in the files.
     pub problems: Vec<String>,
     /// How many documents there are of each kind that is not applied, such as `Deployment (apps/v1)`.
@@ -95,7 +110,8 @@ impl Tree {
         let mut seen: BTreeMap<Id, String> = BTreeMap::new();
         let with_manifests: BTreeSet<PathBuf> =
             documents.iter().filter(|it| is_manifest(it)).map(|it| it.file.clone()).collect();
-        for document in documents {
+        for mut document in documents {
+            metadata::fill(&mut document.value);
             let heads = heads::faults(&document);
             if !heads.is_empty() {
                 tree.problems.extend(heads);
@@ -132,28 +148,33 @@ impl Tree {
                 ));
                 continue;
             }
-            let built_in = api_version == "v1" && BUILT_IN.contains(&kind.as_str());
-            if let Some(origin) = Origin::of(&document) {
-                tree.origins.insert(origin.secret(), origin);
+            if let Some(meant) = misspelled(&api_version, &kind) {
+                let place = document.place(if kind == meant { "apiVersion" } else { "kind" });
+                tree.problems.push(format!("{place}: {api_version} {kind} is not known; use {meant} in v1"));
                 continue;
             }
-            if !ours_known && !built_in {
+            let built_in = api_version == "v1" && BUILT_IN.contains(&kind.as_str());
+            let origin = Origin::of(&document);
+            if !ours_known && !built_in && origin.is_none() {
                 tree.ignore(&document);
                 continue;
             }
+            let namespace = match (kind.as_str(), &document.value["metadata"]["namespace"]) {
+                ("Namespace", _) => String::new(),
+                (_, Value::Null) => "default".to_owned(),
+                (_, Value::String(given)) if given.is_empty() => "default".to_owned(),
+                (_, given) => given.as_str().unwrap_or_default().to_owned(),
+            };
+            let name = text("/metadata/name");
             let faults = metadata::faults(&kind, &document.value["metadata"]);
             if !faults.is_empty() {
                 let message =
                     |(field, why): (String, String)| format!("{}: {field}: {why}", document.place(&field));
                 tree.problems.extend(faults.into_iter().map(message));
+                let id = Id { api_version, kind, namespace, name };
+                tree.refused.push(Item { id, document });
                 continue;
             }
-            let name = text("/metadata/name");
-            let namespace = match (kind.as_str(), text("/metadata/namespace")) {
-                ("Namespace", _) => String::new(),
-                (_, given) if given.is_empty() => "default".to_owned(),
-                (_, given) => given,
-            };
             let id = Id { api_version, kind, namespace, name };
             if let Some(first) = seen.get(&id) {
                 tree.problems.push(format!(
@@ -163,7 +184,12 @@ impl Tree {
                 continue;
             }
             seen.insert(id.clone(), document.place(""));
-            tree.items.push(Item { id, document });
+            match origin {
+                Some(origin) => {
+                    tree.origins.insert(origin.secret(), origin);
+                }
+                None => tree.items.push(Item { id, document }),
+            }
         }
         tree.sort();
         tree
@@ -215,6 +241,7 @@ impl Tree {
             self.problems.push(format!("{place}: spec.host: {KIND} {first} already has the host {host}"));
             return;
         }
+        self.given.push((document.place("spec.host"), instance.name.clone(), host.clone()));
         self.instances.push(instance);
     }
 
@@ -256,6 +283,15 @@ impl Tree {
     pub fn namespaces(&self) -> BTreeSet<String> {
         self.items.iter().map(|i| i.id.namespace.clone()).filter(|n| !n.is_empty()).collect()
     }
+}
+
+/// The kind that is meant, if no API server has this one: no group without a dot has another kind of such a name.
+fn misspelled(api_version: &str, kind: &str) -> Option<&'static str> {
+    let lower = kind.to_lowercase();
+    let singular = lower.strip_suffix('s').unwrap_or(&lower);
+    let meant = BUILT_IN.into_iter().find(|known| known.to_lowercase() == singular)?;
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    (!group.contains('.') && (api_version, kind) != ("v1", meant)).then_some(meant)
 }
 
 /// Whether a document has at least one of the fields that every object has.

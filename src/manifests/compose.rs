@@ -64,7 +64,11 @@ impl ComposeError {
             if !self.message.contains("helm template") {
                 self.message.push_str(TEMPLATE);
             }
-        } else if self.message != TAB && recognize::is_unquoted(text, self.line) {
+        } else if recognize::is_indented_separator(text, self.line) {
+            self.message.push_str("; begin the line `---` without spaces");
+        } else if !NOT_FOR_WANT_OF_QUOTES.iter().any(|begin| self.message.starts_with(begin))
+            && recognize::is_unquoted(text, self.line)
+        {
             self.message.push_str(QUOTES);
         }
         self
@@ -81,6 +85,9 @@ impl ComposeError {
 }
 
 const TAB: &str = "a tab is not allowed here; indent with spaces";
+const DUPLICATE: &str = "duplicate key";
+/// How messages begin that have nothing to do with quotes.
+const NOT_FOR_WANT_OF_QUOTES: [&str; 3] = [TAB, DUPLICATE, recognize::MARK];
 const MAX_MESSAGE: usize = 300;
 const QUOTES: &str = "; put the value in quotes";
 const TEMPLATE: &str = "; if this is a Helm template, render it first: helm template";
@@ -346,7 +353,7 @@ impl<'text> Composer<'text> {
             let error = |message: String| Err(ComposeError::at(span.start, message));
             if is_merge {
                 if merge.is_some() {
-                    return error("duplicate key `<<`; write one `<<` with a list".to_owned());
+                    return error(format!("{DUPLICATE} `<<`; write one `<<` with a list"));
                 }
                 merge = Some((merged(value, from_alias, value_span)?, fields.clone(), span));
                 continue;
@@ -367,7 +374,10 @@ impl<'text> Composer<'text> {
                 );
             }
             if fields.contains_key(&name) {
-                return error(format!("duplicate key `{name}`; keep one of them"));
+                let joined = self.depth == 1 && ["apiVersion", "kind"].contains(&name.as_str());
+                let advice =
+                    if joined { "begin the next document with a line `---`" } else { "keep one of them" };
+                return error(format!("{DUPLICATE} `{name}`; {advice}"));
             }
             fields.insert(name, value);
         }

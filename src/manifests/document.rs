@@ -78,6 +78,15 @@ impl Document {
         Some((found, *first_line))
     }
 
+    /// Whether what follows a field on its line is a comment that is hardly meant as one, such as `#refund`.
+    pub fn is_before_hashtag(&self, path: &str) -> bool {
+        let Location { line, column } = self.locate(path);
+        let line = self.origin.text.lines().nth(line - 1).unwrap_or_default();
+        let field: String = line.chars().skip(column - 1).collect();
+        let comment = field.split_once(':').and_then(|(_, rest)| rest.trim_start().strip_prefix('#'));
+        comment.is_some_and(|text| text.starts_with(|c: char| !c.is_whitespace() && c != '#'))
+    }
+
     /// `file:line:column` of a field. In the output of `helm template`, also the template.
     pub fn place(&self, path: &str) -> String {
         let Location { line, column } = self.locate(path);

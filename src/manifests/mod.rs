@@ -21,5 +21,5 @@ pub use document::{Document, ManifestError};
 pub use emit::to_yaml;
 pub use folder::{Commit, LeftOut, commit_folders, load_commits, name_of};
 pub use load::{Documents, Loaded, documents, load, load_unread, parse, parse_bytes};
-pub use position::Location;
+pub use position::{Location, step_into};
 pub use recognize::is_unrendered;

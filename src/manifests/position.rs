@@ -109,7 +109,7 @@ impl<'text> Search<'text> {
 }
 
 /// The rest of `path` after the key `name`, which may contain dots; `None` if `path` does not begin with it. Both `labels.app` and `labels[app]` name the key `app`.
-fn step_into<'path>(path: &'path str, name: &str) -> Option<&'path str> {
+pub fn step_into<'path>(path: &'path str, name: &str) -> Option<&'path str> {
     let bracketed = path.strip_prefix('[').and_then(|inner| inner.strip_prefix(name));
     if let Some(rest) = bracketed.and_then(|rest| rest.strip_prefix(']')) {
         return Some(rest.strip_prefix('.').unwrap_or(rest));

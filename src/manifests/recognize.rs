@@ -6,6 +6,8 @@ use regex::Regex;
 
 use super::compose::ComposeError;
 
+pub(super) const MARK: &str = "a byte-order mark inside a document";
+
 /// The first character of a YAML text that kubectl rejects, or reads as the end of a line.
 pub(super) fn unreadable(text: &str) -> Option<ComposeError> {
     let mut previous = '\n';
@@ -23,7 +25,7 @@ pub(super) fn unreadable(text: &str) -> Option<ComposeError> {
     let number = u32::from(letter);
     let message = match letter {
         '\u{feff}' => {
-            "a byte-order mark inside a document (were files joined?); remove it, or put it below a line `---`".to_owned()
+            format!("{MARK} (were files joined?); remove it, or put it below a line `---`")
         }
         '\u{85}' | '\u{2028}' | '\u{2029}' => format!(
             "kubectl reads the character U+{number:04X} as the end of a line; write \\u{number:04x} in double quotes"
@@ -84,6 +86,12 @@ static UNQUOTED: LazyLock<Regex> = LazyLock::new(|| {
 pub(super) fn is_unquoted(text: &str, line: usize) -> bool {
     let lines = text.lines().skip(line.saturating_sub(2)).take(if line > 1 { 2 } else { 1 });
     lines.into_iter().any(|line| !line.trim_start().starts_with('#') && UNQUOTED.is_match(line))
+}
+
+/// Whether this line, or the one above it, is a separator of documents but for its indentation.
+pub(super) fn is_indented_separator(text: &str, line: usize) -> bool {
+    let mut lines = text.lines().skip(line.saturating_sub(2)).take(2);
+    lines.any(|line| line.starts_with([' ', '\t']) && line.trim() == "---")
 }
 
 /// Line and column of a byte, counted from 1.

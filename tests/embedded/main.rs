@@ -13,6 +13,7 @@ mod policies;
 mod program;
 mod readme;
 mod repositories;
+mod repository_mistakes;
 mod scenario_runner;
 mod scenarios;
 mod stand_ins;
