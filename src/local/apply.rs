@@ -97,25 +97,25 @@ impl Applier {
             self.applied.iter().rev().filter(|id| !wanted.contains(id)).cloned().collect();
         // Last what the others need: with its namespace, a connection would go although rules use it.
         unwanted.sort_by_key(|id| id.api_version == "v1");
+        keep_namespaces_in_use(&mut unwanted, tree, &mut report);
         if !tree.problems.is_empty() {
             keep(&mut unwanted, "cannot be read", &mut report);
         }
         if self.prune_first {
             self.prune(session, &std::mem::take(&mut unwanted), &mut report).await;
         }
-        let (mut unapplied, mut invalid) = (Vec::new(), false);
+        let (mut unapplied, mut refused) = (Vec::new(), None);
         for item in &tree.items {
-            match self.apply(session, item, &mut report).await {
-                Applied::Stored => {}
-                Applied::Denied => unapplied.push(item),
-                Applied::Invalid => {
-                    unapplied.push(item);
-                    invalid = true;
-                }
-            }
+            let why = match self.apply(session, item, &mut report).await {
+                Applied::Stored => continue,
+                Applied::Denied => "is denied",
+                Applied::Invalid => "is not valid",
+            };
+            unapplied.push(item);
+            refused = Some(why);
         }
-        if invalid {
-            keep(&mut unwanted, "is not valid", &mut report);
+        if let Some(why) = refused {
+            keep(&mut unwanted, why, &mut report);
         }
         self.warn_of_missing_instances(tree, &unapplied, &mut report);
         self.prune(session, &unwanted, &mut report).await;
@@ -281,6 +281,20 @@ fn keep(unwanted: &mut Vec<Id>, why: &str, report: &mut Report) {
     report.warnings.push(format!(
         "nothing is deleted, because part of this commit {why}; missing in the rest, and kept: {names}"
     ));
+}
+
+/// A Namespace that a commit no longer has, although it has objects in it. A tool deletes the Namespace with all of them.
+fn keep_namespaces_in_use(unwanted: &mut Vec<Id>, tree: &Tree, report: &mut Report) {
+    let in_use = tree.namespaces();
+    unwanted.retain(|id| {
+        let used = id.kind == "Namespace" && in_use.contains(&id.name);
+        if used {
+            report.problems.push(format!(
+                "{id} is no longer in the files, but objects in it are: a tool would delete the Namespace with all of them. Add it again, or remove the objects, too."
+            ));
+        }
+        !used
+    });
 }
 
 /// Whether an apply changed nothing that a user would see. The first apply of an unchanged Namespace, for one, changes its

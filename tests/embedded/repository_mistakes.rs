@@ -391,3 +391,40 @@ fn null_label_is_empty() {
     let (code, stderr) = check(&[&text], STUBS);
     assert_eq!(code, Some(0), "{stderr}");
 }
+
+/// A tool would delete the Namespace with everything in it.
+#[test]
+fn namespace_leaves_before_its_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: social}\n";
+    let post = "---\napiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: p, namespace: social}\n\
+                spec: {post: {url: 'https://social.example/p', id: p}}\n";
+    for (commit, text) in [("1-both", format!("{namespace}{post}")), ("2-one", post.to_owned())] {
+        fs::create_dir(dir.path().join(commit)).unwrap();
+        fs::write(dir.path().join(commit).join("all.yaml"), text).unwrap();
+    }
+    let output = postlink().current_dir(dir.path()).args(["local", "."]).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("namespace/social is no longer in the files, but objects in it are"), "{stderr}");
+    assert!(!stdout.contains("deleted") && !stdout.contains("deletion"), "{stdout}");
+}
+
+/// `kubectl apply --prune` stops at the first denial, and so do the tools.
+#[test]
+fn nothing_is_deleted_after_a_denial() {
+    let dir = tempfile::tempdir().unwrap();
+    let disabled = CONNECTION.to_owned() + "  enabled: false\n";
+    for (commit, text) in
+        [("1-all", format!("{CONNECTION}{RULE}{POST}")), ("2-denied", format!("{disabled}{RULE}"))]
+    {
+        fs::create_dir(dir.path().join(commit)).unwrap();
+        fs::write(dir.path().join(commit).join("all.yaml"), text).unwrap();
+    }
+    let arguments = ["local", ".", "--as-person", "--stub-secrets"];
+    let output = postlink().current_dir(dir.path()).args(arguments).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let kept = "nothing is deleted, because part of this commit is denied; missing in the rest, and kept: postlink/p";
+    assert!(stderr.contains(kept), "{stderr}");
+}
