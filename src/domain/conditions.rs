@@ -98,8 +98,8 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
         let before = find(old, type_);
         let same = |before: &Condition| before.status == after.status && before.reason == after.reason;
         // It names the tables: another missing one is another event.
-        let names = type_ == ConditionType::RecordTypeNotOffered;
-        if before.is_some_and(|before| same(before) && !(names && before.message != after.message)) {
+        let names_tables = type_ == ConditionType::RecordTypeNotOffered;
+        if before.is_some_and(|before| same(before) && !(names_tables && before.message != after.message)) {
             continue;
         }
         let repeats =

@@ -142,7 +142,7 @@ fn is_unchanged(live: &PostLink, precondition: &Precondition) -> bool {
         && live.metadata.deletion_timestamp.is_none()
 }
 
-/// An id that several attempts have taken is not looked at again: that would go on for ever.
+/// Attempts in one creation, if activities of the post exist that regard other records.
 const ATTEMPTS: usize = 8;
 
 async fn send(
@@ -186,7 +186,9 @@ async fn send(
                 };
                 match creation.found(&state) {
                     Found::Wanted(record) => return Ok(exists(record)),
-                    Found::Taken => {}
+                    Found::Taken if (context.may_create)() => {}
+                    // The lease is about to expire: the next leader goes on.
+                    Found::Taken => return failed(Reason::ConnectionNotReady),
                     Found::Refused => return failed(Reason::PostRefused),
                 }
             }

@@ -148,7 +148,7 @@ async fn write(
     // delivers the same version, does not tell them.
     affected.keys.retain(|other| other != key);
     context.enqueue(affected);
-    // The post may have been changed while its activity was created, or a link restored to a changed post.
+    // Source or id may have been changed while the activity was created.
     let post_changed = context.index.post_changed(key) && !snapshot.facts.post_changed;
     if post_changed || depends_on_neighbors_now(before, after) {
         context.queue.add(key.clone());
