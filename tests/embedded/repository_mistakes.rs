@@ -3,7 +3,7 @@
 
 use crate::program::postlink;
 use rstest::rstest;
-use std::fs;
+use std::{fs, process::Output};
 
 const CONNECTION: &str = "---\napiVersion: postlink.dev/v1alpha1\nkind: DynamicsConnection\nmetadata: {name: northwind}\nspec:\n  \
                           instanceUrl: https://northwind.crm.dynamics.com\n  credentials: {secretRef: {name: northwind}}\n";
@@ -22,8 +22,7 @@ fn other(api_version: &str, kind: &str, rest: &str) -> String {
     format!("---\napiVersion: {api_version}\nkind: {kind}\n{rest}\n")
 }
 
-/// Exit code and standard error.
-fn check(commits: &[&str], flags: &[&str]) -> (Option<i32>, String) {
+fn run(commits: &[&str], flags: &[&str]) -> Output {
     let dir = tempfile::tempdir().unwrap();
     for (index, text) in commits.iter().enumerate() {
         let folder = dir.path().join(if commits.len() > 1 { format!("{index}-a") } else { String::new() });
@@ -31,7 +30,12 @@ fn check(commits: &[&str], flags: &[&str]) -> (Option<i32>, String) {
         fs::write(folder.join("a.yaml"), text).unwrap();
     }
     let path = if commits.len() > 1 { "." } else { "a.yaml" };
-    let output = postlink().current_dir(dir.path()).args(["local", path]).args(flags).output().unwrap();
+    postlink().current_dir(dir.path()).args(["local", path]).args(flags).output().unwrap()
+}
+
+/// Exit code and standard error.
+fn check(commits: &[&str], flags: &[&str]) -> (Option<i32>, String) {
+    let output = run(commits, flags);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -395,15 +399,9 @@ fn null_label_is_empty() {
 /// A tool would delete the Namespace with everything in it.
 #[test]
 fn namespace_leaves_before_its_objects() {
-    let dir = tempfile::tempdir().unwrap();
     let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: social}\n";
-    let post = "---\napiVersion: postlink.dev/v1alpha1\nkind: PostLink\nmetadata: {name: p, namespace: social}\n\
-                spec: {post: {url: 'https://social.example/p', id: p}}\n";
-    for (commit, text) in [("1-both", format!("{namespace}{post}")), ("2-one", post.to_owned())] {
-        fs::create_dir(dir.path().join(commit)).unwrap();
-        fs::write(dir.path().join(commit).join("all.yaml"), text).unwrap();
-    }
-    let output = postlink().current_dir(dir.path()).args(["local", "."]).output().unwrap();
+    let post = POST.replace("{name: p}", "{name: p, namespace: social}");
+    let output = run(&[&format!("{namespace}{post}"), &post], &[]);
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("namespace/social is no longer in the files, but objects in it are"), "{stderr}");
@@ -413,18 +411,10 @@ fn namespace_leaves_before_its_objects() {
 /// `kubectl apply --prune` stops at the first denial, and so do the tools.
 #[test]
 fn nothing_is_deleted_after_a_denial() {
-    let dir = tempfile::tempdir().unwrap();
-    let disabled = CONNECTION.to_owned() + "  enabled: false\n";
-    for (commit, text) in
-        [("1-all", format!("{CONNECTION}{RULE}{POST}")), ("2-denied", format!("{disabled}{RULE}"))]
-    {
-        fs::create_dir(dir.path().join(commit)).unwrap();
-        fs::write(dir.path().join(commit).join("all.yaml"), text).unwrap();
-    }
-    let arguments = ["local", ".", "--as-person", "--stub-secrets"];
-    let output = postlink().current_dir(dir.path()).args(arguments).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let all = format!("{CONNECTION}{RULE}{POST}");
+    let denied = format!("{CONNECTION}  enabled: false\n{RULE}");
+    let (code, stderr) = check(&[&all, &denied], &["--as-person", "--stub-secrets"]);
+    assert_eq!(code, Some(1), "{stderr}");
     let kept = "nothing is deleted, because part of this commit is denied; missing in the rest, and kept: postlink/p";
     assert!(stderr.contains(kept), "{stderr}");
 }

@@ -37,12 +37,8 @@ pub fn start(context: &Context, key: Key, check: ActivityCheck) {
 
 /// Checks one activity at once. `None` if the answer is not certain (R27).
 pub async fn one(context: &Context, instance: &Instance, check: &ActivityCheck) -> Option<ActivityState> {
-    let query = Query {
-        organization: check.organization,
-        activity: check.activity,
-        record: check.record.as_ref().map(|(type_, id)| (type_.as_str(), *id)),
-    };
-    let answers = run_queries(context, &check.connection, instance, vec![query]).await.ok()?;
+    let query = vec![Query::of(check)];
+    let answers = run_queries(context, &check.connection, instance, query).await.ok()?;
     activity_state(answers.first()?)
 }
 
@@ -57,11 +53,7 @@ async fn run_batches(context: &Context, uid: &str) {
             // No probe since this process started. The connection's first probe checks all its links.
             continue;
         };
-        let queries = batch.iter().map(|(_, check)| Query {
-            organization: check.organization,
-            activity: check.activity,
-            record: check.record.as_ref().map(|(type_, id)| (type_.as_str(), *id)),
-        });
+        let queries = batch.iter().map(|(_, check)| Query::of(check));
         match run_queries(context, uid, &instance, queries.collect()).await {
             Ok(answers) => {
                 for ((key, check), answer) in batch.into_iter().zip(answers) {
@@ -108,6 +100,16 @@ struct Query<'a> {
     activity: Uuid,
     /// Table and id.
     record: Option<(&'a str, Uuid)>,
+}
+
+impl<'a> Query<'a> {
+    fn of(check: &'a ActivityCheck) -> Self {
+        Self {
+            organization: check.organization,
+            activity: check.activity,
+            record: check.record.as_ref().map(|(type_, id)| (type_.as_str(), *id)),
+        }
+    }
 }
 
 /// The results, in the order of the queries.
