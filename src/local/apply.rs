@@ -6,7 +6,7 @@ use super::{
     settle::{Unsettled, settle},
     simulated_defaults::allowed_host_of,
     spec,
-    tree::{Id, Item, Tree},
+    tree::{Id, Item, Tree, connections},
 };
 use dataverse_simulator::SimulatedInstance;
 use k8s_openapi::{
@@ -149,8 +149,7 @@ impl Applier {
     /// Warns once of each host that no simulated instance has: its connection looks as if the instance were down.
     fn warn_of_missing_instances(&mut self, tree: &Tree, unapplied: &[&Item], report: &mut Report) {
         let applied = |item: &&Item| !unapplied.iter().any(|other| other.id == item.id);
-        let connections = tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection");
-        for item in connections.filter(applied) {
+        for item in connections(&tree.items).filter(applied) {
             let url = item.document.value.pointer("/spec/instanceUrl").and_then(Value::as_str);
             let Some(host) = url.and_then(allowed_host_of) else { continue };
             if self.instances.iter().any(|instance| instance.spec.host.eq_ignore_ascii_case(&host)) {

@@ -5,7 +5,7 @@ use super::{
     secrets,
     session::Session,
     simulated_defaults::host_of,
-    tree::{Item, KINDS, Tree},
+    tree::{Item, KINDS, Tree, connections},
 };
 use crate::api::{Condition, ConditionStatus, ConditionType, Reason, conditions::find};
 use serde_json::Value;
@@ -98,10 +98,6 @@ pub fn not_offered(session: &Session, tree: &Tree, made_up: &BTreeSet<String>) -
         Some(format!("{}: {}: {message}", item.document.place(&field), item.id))
     };
     connections(&tree.items).filter_map(line).collect()
-}
-
-fn connections(items: &[Item]) -> impl Iterator<Item = &Item> {
-    items.iter().filter(|item| item.id.kind == KINDS[0].0)
 }
 
 /// Connections first, because the others wait for them.

@@ -4,7 +4,7 @@
 use super::{
     advice::UNRENDERED,
     simulated_defaults::host_of,
-    tree::{Id, Item, Tree},
+    tree::{Id, Item, Tree, connections},
 };
 use crate::manifests::{self, Document};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
@@ -163,7 +163,7 @@ fn missing_accounts(tree: &Tree) -> BTreeSet<(String, String)> {
         Some((item.id.namespace.clone(), name.as_str().filter(valid)?.to_owned()))
     };
     let given = |name: &str| tree.items.iter().any(|item| item.id.kind == ACCOUNT && item.id.name == name);
-    connections(tree).filter_map(account).filter(|(_, name)| !given(name)).collect()
+    connections(&tree.items).filter_map(account).filter(|(_, name)| !given(name)).collect()
 }
 
 /// Replaces the values of Secrets that only connections to these hosts use: their instances accept whatever a Secret holds.
@@ -236,7 +236,7 @@ fn hashed<'a>(tree: &'a Tree, namespace: &str, name: &str) -> Option<&'a Item> {
     if tree.origins.contains_key(&(namespace.to_owned(), name.to_owned())) {
         return None;
     }
-    let users: Vec<&str> = connections(tree)
+    let users: Vec<&str> = connections(&tree.items)
         .filter(|it| it.id.namespace == namespace && secret_of(it) == Some(name))
         .map(|it| it.id.name.as_str())
         .collect();
@@ -310,11 +310,7 @@ fn uses(tree: &Tree) -> Vec<((String, String), String)> {
         let secret = (item.id.namespace.clone(), secret_of(item)?.to_owned());
         Some((secret, url.unwrap_or_default().to_owned()))
     };
-    connections(tree).filter_map(secret).collect()
-}
-
-fn connections(tree: &Tree) -> impl Iterator<Item = &Item> {
-    tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection")
+    connections(&tree.items).filter_map(secret).collect()
 }
 
 /// The name of the Secret that a connection refers to.

@@ -1,7 +1,7 @@
 //! The instances of connections whose hosts no `SimulatedInstance` has: healthy, with the tables that Dynamics 365 has and
 //! the custom tables that the connections name.
 
-use super::tree::{Item, Tree};
+use super::tree::{Item, Tree, connections};
 use dataverse_simulator::SimulatedInstance;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +57,7 @@ pub fn of(trees: &[&Tree]) -> Defaults {
     let mut hosts: BTreeMap<String, Needed> = BTreeMap::new();
     let mut errors = BTreeSet::new();
     for tree in trees {
-        for connection in tree.items.iter().filter(|item| item.id.kind == "DynamicsConnection") {
+        for connection in connections(&tree.items) {
             let url = connection.document.value["spec"]["instanceUrl"].as_str().unwrap_or_default();
             let Some(host) = allowed_host_of(url).filter(|host| !given.contains(host.as_str())) else {
                 continue;
@@ -74,8 +74,8 @@ pub fn of(trees: &[&Tree]) -> Defaults {
 
 /// A warning for each instance in the files whose host no connection has: its host may be mistyped.
 pub fn unused(trees: &[&Tree]) -> Vec<String> {
-    let objects = trees.iter().flat_map(|tree| tree.items.iter().chain(&tree.refused));
-    let connections = objects.filter(|item| item.id.kind == "DynamicsConnection");
+    let connections =
+        trees.iter().flat_map(|tree| connections(&tree.items).chain(connections(&tree.refused)));
     let hosts: BTreeSet<String> = connections
         .filter_map(|item| host_of(item.document.value["spec"]["instanceUrl"].as_str()?))
         .collect();

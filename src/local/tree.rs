@@ -285,6 +285,11 @@ impl Tree {
     }
 }
 
+/// The connections among some objects.
+pub fn connections(items: &[Item]) -> impl Iterator<Item = &Item> {
+    items.iter().filter(|item| item.id.kind == KINDS[0].0)
+}
+
 /// The kind that is meant, if no API server has this one: no group without a dot has another kind of such a name.
 fn misspelled(api_version: &str, kind: &str) -> Option<&'static str> {
     let lower = kind.to_lowercase();
