@@ -296,7 +296,56 @@ pub async fn differences(client: &Client) -> Vec<String> {
             ask(field, value, None).await;
         }
     }
+    for (rule, words) in rules_by_size() {
+        let said = answer(client, "automationrules", &rule).await;
+        let expected: Vec<_> =
+            words.iter().map(|words| ("spec.match".to_owned(), (*words).to_owned())).collect();
+        let fine = said.len() == expected.len()
+            && said
+                .iter()
+                .zip(&expected)
+                .all(|(said, expected)| said.0 == expected.0 && said.1.ends_with(&expected.1));
+        if !fine {
+            found.push(format!("AutomationRule by its size: expected {expected:?}\n  answered {said:?}"));
+        }
+    }
     found
+}
+
+/// A rule with as many characters in its filters as are allowed, spread over all of them, and rules with one more.
+fn rules_by_size() -> Vec<(Value, Option<&'static str>)> {
+    const TOO_LARGE: &str = "the filters of a rule must not have more than 16,384 characters in total, because Postlink keeps them in memory; split the rule";
+    // Characters of four bytes: it is characters that count.
+    let values = |length: usize| json!(vec!["😀".repeat(length); 16]);
+    let fields = [
+        ("sources", 102),
+        ("keywords", 102),
+        ("excludeKeywords", 102),
+        ("locations", 102),
+        ("searchTopics", 102),
+        ("authors.include", 102),
+        ("authors.exclude", 102),
+        ("authorTags.include", 102),
+        ("authorTags.exclude", 102),
+    ];
+    let mut largest = smallest("AutomationRule");
+    for (field, length) in fields {
+        set(&mut largest, &format!("spec.match.{field}"), values(length));
+    }
+    // 14,688 so far.
+    let languages =
+        |length: usize| json!(vec!["a".repeat(3) + &"-abcdefgh".repeat(3) + &"-abcd"[..length]; 53]);
+    set(&mut largest, "spec.match.languages", languages(2));
+    let mut rules = vec![(largest.clone(), None)];
+    for (field, length) in fields {
+        let mut larger = largest.clone();
+        set(&mut larger, &format!("spec.match.{field}"), values(length + 1));
+        rules.push((larger, Some(TOO_LARGE)));
+    }
+    let mut larger = largest;
+    set(&mut larger, "spec.match.languages", languages(3));
+    rules.push((larger, Some(TOO_LARGE)));
+    rules
 }
 
 /// The schemas of our kinds as they were before: without rules, patterns and bounds.

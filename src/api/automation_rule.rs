@@ -77,9 +77,24 @@ fn yes() -> bool {
     true
 }
 
-/// Filters of a rule.
+/// The characters in all filters of a rule: one rule must not take memory like a thousand.
+const FILTERS_BOUNDED: &str = "(has(self.sources) ? self.sources.map(v, size(v)).sum() : 0) \
+    + (has(self.keywords) ? self.keywords.map(v, size(v)).sum() : 0) \
+    + (has(self.excludeKeywords) ? self.excludeKeywords.map(v, size(v)).sum() : 0) \
+    + (has(self.languages) ? self.languages.map(v, size(v)).sum() : 0) \
+    + (has(self.locations) ? self.locations.map(v, size(v)).sum() : 0) \
+    + (has(self.searchTopics) ? self.searchTopics.map(v, size(v)).sum() : 0) \
+    + (has(self.authors) && has(self.authors.include) ? self.authors.include.map(v, size(v)).sum() : 0) \
+    + (has(self.authors) && has(self.authors.exclude) ? self.authors.exclude.map(v, size(v)).sum() : 0) \
+    + (has(self.authorTags) && has(self.authorTags.include) ? self.authorTags.include.map(v, size(v)).sum() : 0) \
+    + (has(self.authorTags) && has(self.authorTags.exclude) ? self.authorTags.exclude.map(v, size(v)).sum() : 0) \
+    <= 16384";
+const FILTERS_BOUNDED_MESSAGE: &str = "the filters of a rule must not have more than 16,384 characters in total, because Postlink keeps them in memory; split the rule";
+
+/// Filters of a rule, with at most 16,384 characters in total.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(FILTERS_BOUNDED).message(FILTERS_BOUNDED_MESSAGE))]
 pub struct Match {
     /// Sources, such as `Twitter`, `Reddit` or `Reviews`. Case-insensitive. A post without a source does not match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -102,6 +102,8 @@ reasons! {
     ConnectionTerminating,
     /// The connection has 1,000 active rules, which is the limit.
     ConnectionFull,
+    /// The filters of the namespace's active rules take more memory than the limit allows, so this rule links nothing.
+    NamespaceFull,
     /// This active rule blocks the disabling or deletion of its connection (R8).
     HoldsConnection,
     // Of a DynamicsConnection.

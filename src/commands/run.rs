@@ -16,7 +16,7 @@ use crate::{
         election::{Acquired, Election, Timing},
         run::{self as leader, RunError, guarded_client, may_create},
     },
-    telemetry::{api_requests::ApiMetricsLayer, logs},
+    telemetry::{api_requests::ApiMetricsLayer, logs, process::watch_memory},
 };
 use dataverse_client::ConfigError;
 use kube::client::ClientBuilder;
@@ -135,6 +135,7 @@ async fn serve(args: &RunArgs) -> Result<(), Stop> {
         .serve(args.health_addr, args.metrics_addr)
         .await
         .map_err(|(address, error)| Stop::usage(format!("cannot listen on {address}: {error}")))?;
+    tokio::spawn(watch_memory());
     // Before any wait: process 1 of a container ignores SIGTERM until it has a handler.
     let mut signals = StopSignals::listen().map_err(Stop::usage)?;
     let elect = args.leader_elect.unwrap_or_else(|| cluster::is_in_cluster(args.kubeconfig.as_deref()));

@@ -2,7 +2,7 @@
 
 use super::{
     context::{Context, WATCH_BEHIND},
-    index::Source,
+    index::{Evaluation, Source},
     key::Key,
     patch::{self, ApiError},
 };
@@ -28,20 +28,41 @@ async fn exists(context: &Context, rule: &AutomationRule, namespace: &str) -> Re
     Ok(patch::read(&api, &rule.spec.connection_ref.name).await?.is_some())
 }
 
+/// Reads the filters of a rule that fit into the namespace's limit again.
+async fn read_again(
+    context: &Context,
+    api: &Api<AutomationRule>,
+    key: &Key,
+) -> Result<Option<Requeue>, ApiError> {
+    // If it is gone, the watch says so.
+    let Some(live) = patch::read(api, &key.name).await? else { return Ok(None) };
+    context.enqueue(context.index.apply_rule(live, Source::Response));
+    Ok(None)
+}
+
 pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, ApiError> {
-    let Some(rule) = context.index.rule(&key.namespace, &key.name) else { return Ok(None) };
+    let Some((rule, evaluation)) = context.index.rule(&key.namespace, &key.name) else { return Ok(None) };
+    let api: Api<AutomationRule> = Api::namespaced(context.client.clone(), &key.namespace);
+    if evaluation == Evaluation::ToRead {
+        return read_again(context, &api, key).await;
+    }
     let named = context.index.connection_facts(&key.namespace, &rule.spec.connection_ref.name);
     let now = context.clock.now();
     if named.is_none() && is_active(&rule) && exists(context, &rule, &key.namespace).await? {
         return Ok(Some(Requeue::awaited(now + WATCH_BEHIND)));
     }
-    let status =
-        decide(&AutomationRuleView { now, rule: &rule, named: named.as_ref(), clauses: &Clauses::KEPT });
+    let evaluated = evaluation == Evaluation::Evaluated;
+    let status = decide(&AutomationRuleView {
+        now,
+        rule: &rule,
+        named: named.as_ref(),
+        evaluated,
+        clauses: &Clauses::KEPT,
+    });
     let old = rule.status.clone().unwrap_or_default();
     if patch::is_same(&old, &status) {
         return Ok(None);
     }
-    let api: Api<AutomationRule> = Api::namespaced(context.client.clone(), &key.namespace);
     let version = rule.resource_version().unwrap_or_default();
     let written = patch::write_status(&api, &key.name, &version, &status).await;
     let stored = context.wrote(key, "status", written)?;

@@ -22,6 +22,8 @@ pub struct AutomationRuleView<'a> {
     pub rule: &'a AutomationRule,
     /// The connection named in `spec.connectionRef`, if it exists.
     pub named: Option<&'a ConnectionFacts>,
+    /// Whether its filters fit into the namespace's limit.
+    pub evaluated: bool,
     /// [`Clauses::KEPT`], except in tests of the clauses.
     pub clauses: &'a Clauses,
 }
@@ -50,7 +52,7 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
     let mut conditions = Conditions::new(view.now, generation, &old.conditions);
     let readiness = match &activation {
         Activation::Active(_) => {
-            let active = active_message(view.named, record_type, connection);
+            let active = active_message(view, record_type, connection);
             conditions.set(ConditionType::Active, true, Reason::Reserved, active.clone());
             let held = view.named.filter(|c| c.deleted_at.is_some() || !c.wants_enabled);
             if let Some(held) = held {
@@ -62,8 +64,10 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
                     message.clone(),
                 );
                 Readiness::NotReady(Reason::HoldsConnection, message)
-            } else {
+            } else if view.evaluated {
                 Readiness::Ready(Reason::Reserved, active)
+            } else {
+                Readiness::NotReady(Reason::NamespaceFull, active)
             }
         }
         Activation::Inactive if !rule.spec.active => {
@@ -95,8 +99,12 @@ pub fn decide(view: &AutomationRuleView<'_>) -> AutomationRuleStatus {
     }
 }
 
-/// Whether links of an active rule can be made, as far as its record type decides.
-fn active_message(named: Option<&ConnectionFacts>, record_type: Option<&str>, connection: &str) -> String {
+/// Whether an active rule can link anything, as far as its filters and record type decide.
+fn active_message(view: &AutomationRuleView<'_>, record_type: Option<&str>, connection: &str) -> String {
+    if !view.evaluated {
+        return messages::not_evaluated();
+    }
+    let named = view.named;
     let record_type = record_type.or_else(|| named?.default_record_type());
     match named.zip(record_type).map(|(named, record_type)| (record_type, named.offer(record_type))) {
         Some((record_type, offer)) if !matches!(offer, Offer::Offered | Offer::Unread) => {

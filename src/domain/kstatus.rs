@@ -23,6 +23,7 @@ fn requires_user_action(reason: Reason) -> bool {
             | Reason::AddressNotAllowed
             | Reason::OrganizationChanged
             | Reason::RecordTypeNotOffered
+            | Reason::NamespaceFull
             | Reason::RecordNotFound
             | Reason::DuplicatePost
             | Reason::PostChanged

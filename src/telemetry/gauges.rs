@@ -3,7 +3,7 @@
 use super::{
     metrics::{
         ConditionLabels, ConnectionLabels, HostLabels, InstanceLatencyLabels, InstanceRequestLabels,
-        KindLabels, Metrics, StateLabels, WorkqueueLabels, lock, number,
+        KindLabels, Metrics, NamespaceLabels, StateLabels, WorkqueueLabels, lock, number,
     },
     snapshot::{QueueSnapshot, Snapshot},
 };
@@ -20,6 +20,11 @@ impl Metrics {
         families.rules.clear();
         for (labels, count) in &now.rules {
             families.rules.get_or_create(labels).set(number(*count));
+        }
+        families.rule_memory.clear();
+        for (namespace, bytes) in &now.rule_memory {
+            let labels = NamespaceLabels { namespace: namespace.clone() };
+            families.rule_memory.get_or_create(&labels).set(number(*bytes));
         }
         for (family, counts) in [(&families.objects, &now.objects), (&families.undecodable, &now.undecodable)]
         {

@@ -64,6 +64,7 @@ label_sets! {
     pub(super) InstanceRequestLabels { host: String, operation: &'static str, outcome: &'static str }
     pub(super) InstanceLatencyLabels { host: String, operation: &'static str }
     pub(super) HostLabels { host: String }
+    pub(super) NamespaceLabels { namespace: String }
     pub(super) ConnectionLabels { namespace: String, connection: String }
     pub(super) StateLabels { namespace: String, connection: String, host: String, state: &'static str }
     pub(super) ConditionLabels {
@@ -127,6 +128,8 @@ metric_families! {
             "PostLinks by connection, status and reason of Linked (DuplicatePost or PostChanged if the link is not that of the post), and reason of RecordAvailable.";
         rules: Family<RuleLabels, Gauge>, "postlink_rules",
             "AutomationRules by connection, and status and reason of Active.";
+        rule_memory: Family<NamespaceLabels, Gauge>, "postlink_rule_filters_bytes",
+            "Memory of the filters of the active AutomationRules of a namespace, at most 16 MiB; see NamespaceFull.";
         pending_creations: Gauge, "postlink_pending_creations",
             "Links whose social activity is being created or waits to be.";
         connection_state: Family<StateLabels, Gauge>, "postlink_connection_state",

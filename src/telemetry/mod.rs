@@ -6,7 +6,7 @@ mod gauges;
 pub mod health;
 pub mod logs;
 pub mod metrics;
-mod process;
+pub mod process;
 pub mod server;
 pub mod snapshot;
 

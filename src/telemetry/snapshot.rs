@@ -10,6 +10,8 @@ pub struct Snapshot {
     pub connections: Vec<ConnectionSnapshot>,
     /// Number of automation rules by labels.
     pub rules: Vec<(RuleLabels, usize)>,
+    /// Bytes of memory that the filters of rules take, by namespace.
+    pub rule_memory: Vec<(String, usize)>,
     /// Objects in the index, by kind.
     pub objects: Vec<(&'static str, usize)>,
     /// Objects that cannot be decoded, by kind.

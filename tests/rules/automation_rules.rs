@@ -14,8 +14,18 @@ use postlink::{
 };
 
 fn status(rule: &Rule, named: Option<&Connection>) -> AutomationRuleStatus {
+    decided(rule, named, true)
+}
+
+fn decided(rule: &Rule, named: Option<&Connection>, evaluated: bool) -> AutomationRuleStatus {
     let facts = named.map(Connection::facts);
-    decide(&AutomationRuleView { now: at(0), rule: &rule.0, named: facts.as_ref(), clauses: &Clauses::KEPT })
+    decide(&AutomationRuleView {
+        now: at(0),
+        rule: &rule.0,
+        named: facts.as_ref(),
+        evaluated,
+        clauses: &Clauses::KEPT,
+    })
 }
 
 /// `Active | HoldsConnection | Ready | connectionUID`.
@@ -102,6 +112,23 @@ fn wanted_but_the_connection_is_full() {
     let moving = rule("late").active_on("fabrikam");
     expect(&moving, Some(&full), row);
     expect(&rule("rule-7").active_on("contoso"), Some(&full), RESERVED);
+}
+
+/// It keeps its reservation: the memory of other rules must not release a connection (R8).
+#[test]
+fn r08_rule_beyond_the_limit_of_its_namespace_stays_active_and_says_that_it_links_nothing() {
+    let named = connection("contoso").reserve("late", 1);
+    for rule in [rule("late"), rule("late").active_on("contoso")] {
+        let status = decided(&rule, Some(&named), false);
+        assert_eq!(row(&status), "True/Reserved | - | False+Stalled | uid-contoso");
+        assert_eq!(status.reason.as_deref(), Some("NamespaceFull"));
+        let active = message(&status.conditions, ConditionType::Active);
+        assert!(active.starts_with("The rule is active but links nothing: "), "{active}");
+    }
+    let holds = decided(&rule("late").active_on("contoso"), Some(&named.disable_refused(at(-9))), false);
+    assert_eq!(holds.reason.as_deref(), Some("HoldsConnection"));
+    let off = decided(&rule("late").deactivated(), Some(&connection("contoso")), false);
+    assert_eq!(off.reason.as_deref(), Some("Inactive"));
 }
 
 #[test]

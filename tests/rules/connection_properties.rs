@@ -158,7 +158,13 @@ fn rule_status(
     rule: &AutomationRule,
     named: Option<&ConnectionFacts>,
 ) -> AutomationRuleStatus {
-    automation_rule::decide(&AutomationRuleView { now, rule, named, clauses: &Clauses::KEPT })
+    automation_rule::decide(&AutomationRuleView {
+        now,
+        rule,
+        named,
+        evaluated: true,
+        clauses: &Clauses::KEPT,
+    })
 }
 
 proptest! {

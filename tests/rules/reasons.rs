@@ -25,10 +25,15 @@ fn failing(failure: ProbeFailure) -> Vec<Condition> {
 }
 
 fn rule_conditions(rule: &Rule, named: &Connection) -> Vec<Condition> {
+    conditions_of(rule, named, true)
+}
+
+fn conditions_of(rule: &Rule, named: &Connection, evaluated: bool) -> Vec<Condition> {
     let view = AutomationRuleView {
         now: at(0),
         rule: &rule.0,
         named: Some(&named.facts()),
+        evaluated,
         clauses: &Clauses::KEPT,
     };
     decide(&view).conditions
@@ -127,6 +132,7 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
             let full = (0..MAX_ACTIVE_RULES).fold(contoso(), |c, i| c.reserve(&format!("rule-{i}"), 1));
             (T::Active, rule_conditions(&rule("r"), &full))
         }
+        Reason::NamespaceFull => ready(conditions_of(&rule("r"), &contoso().reserve("r", 1), false)),
         Reason::HoldsConnection => {
             let active = rule("holder").active_on("contoso");
             (T::HoldsConnection, rule_conditions(&active, &contoso().disable_refused(at(0))))

@@ -54,6 +54,12 @@ impl CompactLink {
         }
     }
 
+    pub(super) fn symbols(&self) -> impl Iterator<Item = Symbol> {
+        let record = self.record.into_iter().flat_map(|(type_, _, origin)| [Some(type_), origin]).flatten();
+        let rule = self.rule.into_iter().flat_map(|(name, uid)| [name, uid]);
+        [self.connection_uid, self.connection_name, self.organization].into_iter().chain(record).chain(rule)
+    }
+
     pub(super) fn state(&self, interner: &Interner) -> LinkState {
         let text = |s: Symbol| interner.text(s).to_string();
         LinkState {

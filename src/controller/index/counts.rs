@@ -33,7 +33,7 @@ impl Index {
         let state = self.state();
         let mut counts: BTreeMap<RuleLabels, usize> = BTreeMap::new();
         for (namespace, space) in &state.namespaces {
-            for rule in space.rules.values() {
+            for rule in space.rules.all() {
                 let conditions =
                     rule.object.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
                 let active = find(conditions, ConditionType::Active);
@@ -47,6 +47,14 @@ impl Index {
             }
         }
         counts.into_iter().collect()
+    }
+
+    /// Bytes of memory that the filters of each namespace's rules take.
+    pub fn rule_memory(&self) -> Vec<(String, usize)> {
+        let state = self.state();
+        let sizes =
+            state.namespaces.iter().map(|(name, space)| (name.to_string(), space.rules.evaluated_size()));
+        sizes.filter(|(_, size)| *size > 0).collect()
     }
 
     pub fn uid(&self, key: &Key) -> Option<String> {

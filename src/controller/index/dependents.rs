@@ -22,7 +22,7 @@ impl IndexState {
         let rule_concerned = |r: &RuleFacts| {
             r.connection == name || r.active_on.as_deref().is_some_and(|uid| uids.contains(&uid))
         };
-        let rules = space.rules.values().filter(|r| rule_concerned(&r.facts));
+        let rules = space.rules.all().filter(|r| rule_concerned(&r.facts));
         affected.keys.extend(rules.map(|r| Key::new(Kind::AutomationRule, namespace, r.facts.name.as_str())));
         // All connections with `spec.default` depend on each other (R3).
         let claims = space.connections.values().filter(|c| c.spec.default && c.name_any() != name);

@@ -2,18 +2,19 @@
 //! values that most links lack are boxed.
 
 use super::{
-    compact::{Seconds, hex, seconds, time},
+    compact::{Seconds, seconds, time},
     compact_link::{CompactLink, CompactRemoved},
+    compact_request::{CompactDesired, CompactIntent},
     interner::{Interner, Symbol},
 };
 use crate::api::{
-    Condition, ConditionStatus, ConditionType, Intent, LinkState, PostLink, PostLinkStatus, Reason,
-    RemovalCause, RemovedLink,
+    Condition, ConditionStatus, ConditionType, LinkState, PostLink, PostLinkStatus, Reason, RemovalCause,
+    RemovedLink,
     names::{RELINK_REQUESTED, reconcile_requested, requested},
 };
 use crate::domain::{
     facts::created,
-    post_link::{DesiredLink, LinkSpec, PostClaim, PostIdentity, PostLinkFacts},
+    post_link::{PostClaim, PostIdentity, PostLinkFacts},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -62,19 +63,6 @@ enum Binding {
     Unlinked(Box<[Symbol]>),
 }
 
-enum CompactDesired {
-    ByRule,
-    Unlink,
-    ByHand(Box<CompactLinkSpec>),
-}
-
-struct CompactLinkSpec {
-    connection: Option<Symbol>,
-    record_type: Option<Symbol>,
-    record_id: Option<Box<Uuid>>,
-    hash: [u8; 16],
-}
-
 #[derive(Clone, Copy)]
 struct CompactCondition {
     transition: Seconds,
@@ -92,13 +80,6 @@ pub struct CountKey {
     pub linked: Option<(ConditionStatus, Reason)>,
     /// The reason of `RecordAvailable`.
     pub record: Option<Reason>,
-}
-
-/// `status.intent`. It nearly always equals `spec.link`, so the hash is not stored twice.
-enum CompactIntent {
-    None,
-    Plain { attempt: i32, of_spec: bool, connection: Option<Symbol> },
-    Other(Box<Intent>),
 }
 
 /// The condition types that most PostLinks have.
@@ -134,16 +115,7 @@ impl Entry {
         let default = PostLinkStatus::default();
         let status = post_link.status.as_ref().unwrap_or(&default);
         let meta = &post_link.metadata;
-        let desired = match (&post_link.spec.link, post_link.spec.unlink) {
-            (_, true) => CompactDesired::Unlink,
-            (None, false) => CompactDesired::ByRule,
-            (Some(request), false) => CompactDesired::ByHand(Box::new(CompactLinkSpec {
-                connection: request.connection_ref.as_ref().map(|r| interner.intern(&r.name)),
-                record_type: request.record_type.as_ref().map(|t| interner.intern(t)),
-                record_id: request.record_id.map(Box::new),
-                hash: link_spec_hash(request),
-            })),
-        };
+        let desired = CompactDesired::of(&post_link.spec, interner);
         Self {
             namespace: interner.intern(meta.namespace.as_deref().unwrap_or_default()),
             name: post_link.name_any().into(),
@@ -173,7 +145,6 @@ impl Entry {
     /// The input of a decision. Condition messages are not stored: a decision sets them again, and a changed status is
     /// detected by its hash.
     pub fn facts(&self, interner: &Interner) -> PostLinkFacts {
-        let text = |s: Symbol| interner.text(s).to_string();
         let rare = self.rare.as_deref();
         PostLinkFacts {
             name: self.name.to_string(),
@@ -183,16 +154,7 @@ impl Entry {
             deleting: rare.is_some_and(|r| r.deleting),
             post_changed: self.post_changed(),
             published_at: self.published.map(|at| time(at.get())),
-            desired: match &self.desired {
-                CompactDesired::ByRule => DesiredLink::ByRule,
-                CompactDesired::Unlink => DesiredLink::Unlink,
-                CompactDesired::ByHand(request) => DesiredLink::ByHand(LinkSpec {
-                    connection: request.connection.map(text),
-                    record_type: request.record_type.map(text),
-                    record_id: request.record_id.as_deref().copied(),
-                    hash: hex(&request.hash),
-                }),
-            },
+            desired: self.desired.desired(interner),
             relink_requested: rare.and_then(|r| r.relink.as_deref().map(str::to_owned)),
             reconcile_requested: rare.and_then(|r| r.reconcile.as_deref().map(str::to_owned)),
             status: self.status(interner),
@@ -230,6 +192,18 @@ impl Entry {
             intent: self.intent.intent(&self.desired, interner),
             last_handled_reconcile_at: rare.and_then(|r| r.handled.as_deref().map(str::to_owned)),
         }
+    }
+
+    /// All that it interned.
+    pub(super) fn symbols(&self) -> impl Iterator<Item = Symbol> {
+        let (link, matching) = match &self.binding {
+            Binding::Linked(link) => (Some(link.as_ref()), [].as_slice()),
+            Binding::Unlinked(rules) => (None, &**rules),
+        };
+        let removed = self.rare.as_ref().and_then(|rare| rare.removed.as_ref()).map(|removed| &removed.link);
+        let links = link.into_iter().chain(removed).flat_map(CompactLink::symbols);
+        let request = self.desired.symbols().chain(self.intent.symbols());
+        std::iter::once(self.namespace).chain(request).chain(matching.iter().copied()).chain(links)
     }
 
     pub fn link(&self, interner: &Interner) -> Option<LinkState> {
@@ -380,35 +354,6 @@ impl Rare {
     }
 }
 
-impl CompactIntent {
-    fn of(intent: Option<&Intent>, desired: &CompactDesired, interner: &mut Interner) -> Self {
-        let Some(intent) = intent else { return Self::None };
-        let of_spec =
-            matches!(desired, CompactDesired::ByHand(request) if intent.hash == Some(hex(&request.hash)));
-        if intent.relink_requested_at.is_some() || (intent.hash.is_some() && !of_spec) {
-            return Self::Other(Box::new(intent.clone()));
-        }
-        let connection = intent.connection.as_ref().map(|c| interner.intern(c));
-        Self::Plain { attempt: intent.attempt, of_spec, connection }
-    }
-
-    fn intent(&self, desired: &CompactDesired, interner: &Interner) -> Option<Intent> {
-        match self {
-            Self::None => None,
-            Self::Other(intent) => Some((**intent).clone()),
-            Self::Plain { attempt, of_spec, connection } => Some(Intent {
-                hash: match desired {
-                    CompactDesired::ByHand(request) if *of_spec => Some(hex(&request.hash)),
-                    _ => None,
-                },
-                connection: connection.map(|c| interner.text(c).to_string()),
-                attempt: *attempt,
-                relink_requested_at: None,
-            }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -419,13 +364,12 @@ mod tests {
             [
                 size_of::<Entry>(),
                 size_of::<CompactLink>(),
-                size_of::<CompactLinkSpec>(),
                 size_of::<CompactIntent>(),
                 size_of::<Binding>(),
                 size_of::<CompactDesired>(),
                 size_of::<[Option<CompactCondition>; 3]>()
             ],
-            [160, 72, 32, 16, 16, 16, 24]
+            [160, 72, 16, 16, 16, 24]
         );
     }
 }

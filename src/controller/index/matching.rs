@@ -4,7 +4,8 @@
 
 use super::{
     entry::{self, Entry},
-    state::{Affected, Filters, Index, IndexState, Namespace, Source},
+    rules::Filters,
+    state::{Affected, Index, IndexState, Source},
 };
 use crate::{
     api::PostLink,
@@ -60,6 +61,7 @@ impl Index {
         let mut state = self.state();
         let namespace: Arc<str> = link.namespace().unwrap_or_default().into();
         let name = link.name_any();
+        state.collect_garbage();
         let filters = state.filters(&namespace);
         let IndexState { interner, links, .. } = &mut *state;
         let old = interner.find(&namespace).and_then(|namespace| links.get(namespace, &name));
@@ -157,15 +159,7 @@ impl IndexState {
     }
 
     fn filters(&mut self, namespace: &str) -> Option<Arc<Filters>> {
-        Some(self.namespaces.get_mut(namespace)?.filters())
-    }
-}
-
-impl Namespace {
-    fn filters(&mut self) -> Arc<Filters> {
-        let active = self.rules.values().filter_map(|rule| rule.filter.clone());
-        let filters = self.filters.get_or_insert_with(|| Arc::new(Filters(active.collect())));
-        filters.clone()
+        Some(self.namespaces.get_mut(namespace)?.rules.filters())
     }
 }
 

@@ -5,17 +5,21 @@
 
 mod compact;
 mod compact_link;
+mod compact_request;
 mod counts;
 mod dependents;
 pub mod entry;
 mod interner;
 mod links;
 mod matching;
+mod rules;
 mod same_post;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trim;
 
+pub use rules::Evaluation;
 pub use state::{Affected, Index, LinkSnapshot, LinkThrough, Source};
 
 use crate::{
@@ -29,8 +33,9 @@ use crate::{
 };
 use entry::Entry;
 use kube::ResourceExt;
-use state::RuleEntry;
+use rules::RulesChange;
 use std::{collections::HashSet, sync::Arc};
+use trim::trimmed_with_manager;
 
 impl Index {
     /// Stores a connection. A version that is not newer is ignored and affects nothing.
@@ -47,6 +52,8 @@ impl Index {
         }
         let before = old.map(|o| ConnectionFacts::of(o));
         let replaced = old.filter(|o| o.uid() != connection.uid()).cloned();
+        let mut connection = connection;
+        connection.metadata = trimmed_with_manager(connection.metadata);
         let after = ConnectionFacts::of(&connection);
         space.connections.insert(name.clone(), Arc::new(connection));
         space.refresh();
@@ -85,34 +92,31 @@ impl Index {
         let name = rule.name_any();
         let space = state.namespaces.entry(namespace.clone()).or_default();
         let old = space.rules.get(&name);
-        if old.is_some_and(|o| !newer(o.object.metadata.resource_version.as_deref(), &rule.metadata))
+        // A rule that is to be read again arrives in the version that is known.
+        let known = |o: &rules::RuleEntry| {
+            let stored = o.object.metadata.resource_version.as_deref();
+            let same = stored == rule.metadata.resource_version.as_deref();
+            !newer(stored, &rule.metadata) && !(same && o.evaluation() == Evaluation::ToRead)
+        };
+        if old.is_some_and(known)
             || !source.may_store(old.and_then(|o| o.object.metadata.uid.as_ref()), rule.metadata.uid.as_ref())
         {
             return Affected::default();
         }
-        let before = old.map(|o| o.facts.clone());
-        let entry = RuleEntry::of(rule, old);
-        let facts = entry.facts.clone();
-        let toggled = facts.wants_active != before.as_ref().is_some_and(|b| b.wants_active);
-        let edited = old.is_none_or(|old| old.match_hash != entry.match_hash || old.facts.uid != facts.uid);
-        let filters_changed = toggled || edited;
-        let rematch = facts.wants_active && filters_changed;
-        space.rules.insert(name.clone(), entry);
-        if filters_changed {
-            space.filters = None;
-        }
-        let mut affected = state.affected_by_rule(&namespace, before.as_ref(), Some(&facts));
-        affected.rematch = rematch.then(|| namespace.clone());
+        let change = space.rules.insert(name.clone(), rule);
+        let mut affected = state.affected_by_rules(&namespace, change);
         affected.keys.push(Key::new(Kind::AutomationRule, namespace, name));
         affected
     }
 
     pub fn delete_rule(&self, namespace: &str, name: &str) -> Affected {
         let mut state = self.state();
-        let Some(space) = state.namespaces.get_mut(namespace) else { return Affected::default() };
-        let Some(old) = space.rules.remove(name) else { return Affected::default() };
-        space.filters = None;
-        state.affected_by_rule(namespace, Some(&old.facts), None)
+        let Some((namespace, _)) = state.namespaces.get_key_value(namespace) else {
+            return Affected::default();
+        };
+        let namespace = namespace.clone();
+        let change = state.namespaces.get_mut(&namespace).and_then(|space| space.rules.remove(name));
+        change.map(|change| state.affected_by_rules(&namespace, change)).unwrap_or_default()
     }
 
     pub fn connection(&self, namespace: &str, name: &str) -> Option<Arc<DynamicsConnection>> {
@@ -139,8 +143,11 @@ impl Index {
             .collect()
     }
 
-    pub fn rule(&self, namespace: &str, name: &str) -> Option<Arc<AutomationRule>> {
-        self.state().namespaces.get(namespace)?.rules.get(name).map(|r| r.object.clone())
+    /// A rule without its filters, and whether they are evaluated.
+    pub fn rule(&self, namespace: &str, name: &str) -> Option<(Arc<AutomationRule>, Evaluation)> {
+        let state = self.state();
+        let rule = state.namespaces.get(namespace)?.rules.get(name)?;
+        Some((rule.object.clone(), rule.evaluation()))
     }
 
     /// The rules that name a connection, are active on it or are reserved in it.
@@ -154,7 +161,7 @@ impl Index {
         };
         space
             .rules
-            .values()
+            .all()
             .map(|r| &r.facts)
             .filter(|r| {
                 r.connection == name
@@ -171,7 +178,7 @@ impl Index {
         let space = state.namespaces.get(&key.namespace);
         let matching: HashSet<&str> =
             entry.matching().iter().map(|uid| &**state.interner.text(*uid)).collect();
-        let rules = space.into_iter().flat_map(|s| s.rules.values());
+        let rules = space.into_iter().flat_map(|s| s.rules.all());
         let matching = rules.filter(|r| matching.contains(r.facts.uid.as_str())).map(|r| r.facts.clone());
         Some(LinkSnapshot {
             facts: entry.facts(&state.interner),
@@ -232,12 +239,24 @@ impl Index {
                 .flat_map(|(n, space)| {
                     let names: Vec<&String> = match kind {
                         Kind::DynamicsConnection => space.connections.keys().collect(),
-                        _ => space.rules.keys().collect(),
+                        _ => space.rules.names().collect(),
                     };
                     names.into_iter().map(|name| Key::new(kind, n.clone(), name.as_str())).collect::<Vec<_>>()
                 })
                 .collect(),
         }
+    }
+}
+
+impl state::IndexState {
+    fn affected_by_rules(&self, namespace: &Arc<str>, change: RulesChange) -> Affected {
+        let RulesChange { before, after, refitted, rematch } = change;
+        let mut affected = self.affected_by_rule(namespace, before.as_ref(), after.as_ref());
+        let refitted =
+            refitted.into_iter().map(|name| Key::new(Kind::AutomationRule, namespace.clone(), name));
+        affected.keys.extend(refitted);
+        affected.rematch = rematch.then(|| namespace.clone());
+        affected
     }
 }
 

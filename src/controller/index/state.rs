@@ -1,22 +1,23 @@
 //! The state of the index, and the types it returns.
 
-use super::{entry::Entry, interner::Interner, links::Links};
+use super::{entry::Entry, interner::Interner, links::Links, rules::Rules};
 use crate::{
-    api::{AutomationRule, DynamicsConnection, LinkState, Post, Reason, names},
+    api::{DynamicsConnection, LinkState, Reason},
     controller::key::{Key, Kind},
     domain::{
         facts::{ConnectionFacts, RuleFacts},
-        matching::{Matcher, Text},
         post_link::{PostClaim, PostLinkFacts, Tombstone},
     },
 };
-use kube::{ResourceExt, core::ObjectMeta};
+use kube::ResourceExt;
 use std::{
     collections::{BTreeMap, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use uuid::Uuid;
+
+/// Tombstones that are kept although no link may need them any more.
+const TOMBSTONE_SLACK: usize = 1024;
 
 /// Clones share the index.
 #[derive(Clone, Default)]
@@ -35,6 +36,8 @@ pub(super) struct IndexState {
     pub(super) namespaces: BTreeMap<Arc<str>, Namespace>,
     /// Deleted connections, by UID.
     pub(super) tombstones: HashMap<String, Tombstone>,
+    /// With this many tombstones, those of connections without links are dropped.
+    tombstones_full: usize,
     pub(super) links: Links,
 }
 
@@ -42,60 +45,7 @@ pub(super) struct IndexState {
 pub(super) struct Namespace {
     pub(super) connections: BTreeMap<String, Arc<DynamicsConnection>>,
     pub(super) connection_facts: Arc<Vec<ConnectionFacts>>,
-    pub(super) rules: BTreeMap<String, RuleEntry>,
-    /// Filters of the rules with `wants_active`; rebuilt on first use after a change.
-    pub(super) filters: Option<Arc<Filters>>,
-}
-
-/// A rule without its filters: their text would be kept twice, and most of what a tenant can store is in them.
-pub(super) struct RuleEntry {
-    /// Without `spec.match`, and without what Postlink does not read of the metadata.
-    pub(super) object: Arc<AutomationRule>,
-    pub(super) facts: RuleFacts,
-    /// Hash of `spec.match`.
-    pub(super) match_hash: u64,
-    /// Only of a rule with `wants_active`.
-    pub(super) filter: Option<Arc<Filter>>,
-}
-
-impl RuleEntry {
-    /// `before` is the entry that it replaces.
-    pub(super) fn of(mut rule: AutomationRule, before: Option<&Self>) -> Self {
-        let filters = rule.spec.match_.take();
-        rule.metadata = ObjectMeta {
-            annotations: request_annotations(&rule.metadata),
-            name: rule.metadata.name.take(),
-            namespace: rule.metadata.namespace.take(),
-            uid: rule.metadata.uid.take(),
-            resource_version: rule.metadata.resource_version.take(),
-            generation: rule.metadata.generation,
-            creation_timestamp: rule.metadata.creation_timestamp.take(),
-            deletion_timestamp: rule.metadata.deletion_timestamp.take(),
-            ..ObjectMeta::default()
-        };
-        let facts = RuleFacts::of(&rule);
-        let mut hasher = DefaultHasher::new();
-        filters.hash(&mut hasher);
-        let match_hash = hasher.finish();
-        let same = before.filter(|old| old.match_hash == match_hash && old.facts.uid == facts.uid);
-        let filter = facts.wants_active.then(|| {
-            let compiled =
-                || Arc::new(Filter { rule: facts.uid.clone(), matcher: Matcher::new(filters.as_ref()) });
-            same.and_then(|old| old.filter.clone()).unwrap_or_else(compiled)
-        });
-        Self { object: Arc::new(rule), facts, match_hash, filter }
-    }
-}
-
-/// The annotations that request a reconcile, as far as they are read.
-fn request_annotations(metadata: &ObjectMeta) -> Option<BTreeMap<String, String>> {
-    let annotations = metadata.annotations.as_ref();
-    let requests = [names::RECONCILE_REQUESTED, names::FLUX_RECONCILE_REQUESTED];
-    let requests: BTreeMap<_, _> = requests
-        .into_iter()
-        .filter_map(|name| Some((name.to_owned(), names::requested(annotations, name)?.to_owned())))
-        .collect();
-    (!requests.is_empty()).then_some(requests)
+    pub(super) rules: Rules,
 }
 
 /// A PostLink whose link goes through a connection.
@@ -151,24 +101,6 @@ pub struct Affected {
     pub rematch: Option<Arc<str>>,
 }
 
-pub(super) struct Filter {
-    /// The rule's UID.
-    pub(super) rule: String,
-    pub(super) matcher: Matcher,
-}
-
-/// The filters of all rules of a namespace with `wants_active`. Rebuilt when one changes, so the same pointer means that
-/// nothing has changed.
-pub(super) struct Filters(pub(super) Vec<Arc<Filter>>);
-
-impl Filters {
-    /// The UIDs of the rules that match a post.
-    pub(super) fn matching(&self, post: &Post) -> Vec<String> {
-        let text = Text::of(post);
-        self.0.iter().filter(|f| f.matcher.matches(&text)).map(|f| f.rule.clone()).collect()
-    }
-}
-
 impl Namespace {
     pub(super) fn refresh(&mut self) {
         self.connection_facts = Arc::new(self.connections.values().map(|c| ConnectionFacts::of(c)).collect());
@@ -178,6 +110,19 @@ impl Namespace {
 impl IndexState {
     pub(super) fn key(&self, entry: &Entry) -> Key {
         Key::new(Kind::PostLink, self.interner.text(entry.namespace).clone(), &*entry.name)
+    }
+
+    /// Drops strings and tombstones that no PostLink refers to any more.
+    pub(super) fn collect_garbage(&mut self) {
+        let tombstones_full = self.tombstones_full.max(TOMBSTONE_SLACK);
+        if !self.interner.is_full() && self.tombstones.len() < tombstones_full {
+            return;
+        }
+        let used = self.links.all().flat_map(Entry::symbols).collect();
+        self.interner.keep(&used);
+        // Without its tombstone, a deleted connection is confirmed by a live read.
+        self.tombstones.retain(|uid, _| self.interner.find(uid).is_some());
+        self.tombstones_full = 2 * self.tombstones.len() + TOMBSTONE_SLACK;
     }
 
     pub(super) fn mark_deleted(&mut self, connection: &DynamicsConnection) {

@@ -210,3 +210,85 @@ fn a_rule_change_during_matching_causes_a_rematch() {
     assert!(index.store_link(&edited, Source::Response, NOW, matched).keys.is_empty());
     assert_eq!(matching(&index), ["r1"]);
 }
+
+/// A rule whose filters take a third of the memory of its namespace, and more.
+fn large(name: &str, version: u32, created: u32) -> AutomationRule {
+    let keyword = "x".repeat(1 << 10);
+    let mut rule = rule(name, version, &keyword);
+    rule.metadata.name = Some(name.to_owned());
+    rule.metadata.creation_timestamp =
+        Some(serde_json::from_value(json!(format!("2026-01-01T00:00:{created:02}Z"))).unwrap());
+    let count = crate::domain::matching::budget::NAMESPACE_LIMIT / 3 / keyword.len();
+    rule.spec.match_.as_mut().unwrap().keywords = (0..count).map(|n| format!("{keyword} {n}")).collect();
+    rule
+}
+
+fn evaluations(index: &Index) -> String {
+    let evaluation = |key: Key| format!("{} {:?}", key.name, index.rule("n", &key.name).unwrap().1);
+    let rules = index.keys(Kind::AutomationRule, Some("n"));
+    rules.into_iter().map(evaluation).collect::<Vec<_>>().join(", ")
+}
+
+/// Filters that do not fit are dropped, and the rule is read again once they fit.
+#[test]
+fn rules_beyond_the_limit_of_their_namespace_are_not_evaluated() {
+    let index = Index::default();
+    let names = |affected: &Affected| {
+        let mut names: Vec<String> = affected.keys.iter().map(|key| key.name.to_string()).collect();
+        names.sort();
+        names.dedup();
+        names.join(" ")
+    };
+    index.apply_link(&post("p1", 1, "late 1"), Source::Watch, NOW);
+    index.apply_rule(rule("r", 2, "late"), Source::Watch);
+    index.apply_rule(large("b", 3, 20), Source::Watch);
+    index.apply_rule(large("c", 4, 30), Source::Watch);
+    assert_eq!(evaluations(&index), "b Evaluated, c Evaluated, r Evaluated");
+    // An older one takes the place of a newer one.
+    let affected = index.apply_rule(large("a", 5, 10), Source::Watch);
+    assert_eq!((names(&affected).as_str(), affected.rematch.is_some()), ("a c", true));
+    assert_eq!(evaluations(&index), "a Evaluated, b Evaluated, c OverLimit, r Evaluated");
+    assert!(index.rule_memory()[0].1 <= crate::domain::matching::budget::NAMESPACE_LIMIT);
+    // Its own status changes nothing.
+    let affected = index.apply_rule(large("c", 6, 30), Source::Watch);
+    assert_eq!((names(&affected).as_str(), affected.rematch.is_some()), ("c", false));
+    assert_eq!(evaluations(&index), "a Evaluated, b Evaluated, c OverLimit, r Evaluated");
+
+    let affected = index.delete_rule("n", "a");
+    assert!(affected.keys.iter().any(|key| *key.name == *"c"), "it fits now");
+    assert_eq!(evaluations(&index), "b Evaluated, c ToRead, r Evaluated");
+    let affected = index.apply_rule(large("c", 6, 30), Source::Response);
+    assert_eq!((names(&affected).as_str(), affected.rematch.is_some()), ("c", true));
+    assert_eq!(evaluations(&index), "b Evaluated, c Evaluated, r Evaluated");
+    // One that is switched off takes no memory.
+    index.apply_rule(large("d", 7, 40), Source::Watch);
+    assert_eq!(evaluations(&index), "b Evaluated, c Evaluated, d OverLimit, r Evaluated");
+    let mut off = large("b", 8, 20);
+    off.spec.active = false;
+    index.apply_rule(off, Source::Watch);
+    assert_eq!(evaluations(&index), "b Evaluated, c Evaluated, d ToRead, r Evaluated");
+}
+
+/// A tenant that edits names in a loop must not fill the memory.
+#[test]
+fn strings_and_tombstones_that_no_link_refers_to_are_dropped() {
+    let index = Index::default();
+    let linked = |version: u32, name: &str, connection: &str| -> PostLink {
+        let mut object = serde_json::to_value(post_of(name, version, "Twitter", name)).unwrap();
+        object["spec"]["link"] = json!({"connectionRef": {"name": connection}});
+        serde_json::from_value(object).unwrap()
+    };
+    let wanted = |name: &str| {
+        let snapshot = index.snapshot(&Key::new(Kind::PostLink, "n", name)).unwrap();
+        snapshot.facts.desired.spec().and_then(|spec| spec.connection.clone())
+    };
+    index.apply_link(&linked(1, "kept", "first"), Source::Watch, NOW);
+    for version in 2..10_000 {
+        index.apply_link(&linked(version, "edited", &format!("c{version}")), Source::Watch, NOW);
+        index.mark_deleted(&format!("uid-{version}"));
+    }
+    assert_eq!((wanted("kept").as_deref(), wanted("edited").as_deref()), (Some("first"), Some("c9999")));
+    let state = index.state();
+    assert!(state.interner.len() <= 2_100, "{} strings", state.interner.len());
+    assert!(state.tombstones.len() <= 2_100, "{} tombstones", state.tombstones.len());
+}

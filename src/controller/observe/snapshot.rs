@@ -64,6 +64,7 @@ impl Observer {
             links: self.index.link_counts(),
             connections,
             rules,
+            rule_memory: self.index.rule_memory(),
             queue: self.queue.snapshot(),
             retrying: self.failures.len(),
             creations: self.runtime.creations(),

@@ -1,70 +1,117 @@
 //! Matches posts against the filters of rules: AND across filters, OR within one. A filter on a field that the post lacks
 //! does not match. docs/matching.md shows how a keyword is compared.
 
+pub mod budget;
 mod fold;
 mod marks;
 mod phrase;
+mod values;
 mod words;
 
-use crate::api::{IncludeExclude, Match, Post};
+use crate::api::{Contributor, IncludeExclude, Intention, Match, Post, PostType, Reach, Sentiment};
 pub use fold::fold;
 use phrase::{Phrases, Searched};
 use std::cell::OnceCell;
+use values::Values;
 
-/// The filters of a rule, folded once for many posts.
+/// The filters of a rule, folded once for many posts, in the memory of their text and little more: a tenant can store
+/// thousands of rules.
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
-    /// All but the keywords.
-    filters: Match,
+    sources: Values,
+    languages: Values,
+    locations: Values,
+    topics: Values,
+    authors: Sides,
+    author_tags: Sides,
+    sentiments: Box<[Sentiment]>,
+    post_types: Box<[PostType]>,
+    contributors: Box<[Contributor]>,
+    intentions: Box<[Intention]>,
+    reach: Option<Reach>,
     keywords: Option<Phrases>,
     excluded: Phrases,
 }
 
-fn fold_all(values: &mut [String]) {
-    for value in values {
-        *value = fold(value.trim());
+/// An [`IncludeExclude`].
+#[derive(Clone, Debug, Default)]
+struct Sides {
+    include: Values,
+    exclude: Values,
+}
+
+impl Sides {
+    fn of(filter: Option<&IncludeExclude>) -> Self {
+        let Some(filter) = filter else { return Self::default() };
+        Self { include: folded(&filter.include), exclude: folded(&filter.exclude) }
     }
+
+    /// A post without values does not match, even with `exclude` alone.
+    fn matches(&self, values: &[String]) -> bool {
+        if self.include.is_empty() && self.exclude.is_empty() {
+            return true;
+        }
+        !values.is_empty()
+            && (self.include.is_empty() || values.iter().any(|v| self.include.contains(v)))
+            && !values.iter().any(|v| self.exclude.contains(v))
+    }
+}
+
+fn folded(values: &[String]) -> Values {
+    Values::of(values.iter().map(|value| fold(value.trim())))
 }
 
 impl Matcher {
     pub fn new(filters: Option<&Match>) -> Self {
-        let mut filters = filters.cloned().unwrap_or_default();
-        for list in [&mut filters.sources, &mut filters.locations, &mut filters.search_topics] {
-            fold_all(list);
+        let Some(filters) = filters else { return Self::default() };
+        let keywords = &filters.keywords;
+        Self {
+            sources: folded(&filters.sources),
+            languages: Values::of(filters.languages.iter().map(|range| subtags(range))),
+            locations: folded(&filters.locations),
+            topics: folded(&filters.search_topics),
+            authors: Sides::of(filters.authors.as_ref()),
+            author_tags: Sides::of(filters.author_tags.as_ref()),
+            sentiments: filters.sentiments.as_slice().into(),
+            post_types: filters.post_types.as_slice().into(),
+            contributors: filters.contributors.as_slice().into(),
+            intentions: filters.intentions.as_slice().into(),
+            reach: filters.reach.clone(),
+            keywords: (!keywords.is_empty()).then(|| Phrases::of(keywords)),
+            excluded: Phrases::of(&filters.exclude_keywords),
         }
-        for lists in [&mut filters.authors, &mut filters.author_tags].into_iter().flatten() {
-            fold_all(&mut lists.include);
-            fold_all(&mut lists.exclude);
-        }
-        for range in &mut filters.languages {
-            *range = subtags(range);
-        }
-        let keywords = std::mem::take(&mut filters.keywords);
-        let keywords = (!keywords.is_empty()).then(|| Phrases::of(&keywords));
-        let excluded = Phrases::of(&std::mem::take(&mut filters.exclude_keywords));
-        Self { filters, keywords, excluded }
+    }
+
+    /// Bytes of memory.
+    pub fn size(&self) -> usize {
+        let lists = [&self.sources, &self.languages, &self.locations, &self.topics];
+        let sides = [&self.authors, &self.author_tags].into_iter().flat_map(|s| [&s.include, &s.exclude]);
+        let phrases = self.keywords.iter().chain([&self.excluded]);
+        size_of::<Self>()
+            + lists.into_iter().chain(sides).map(Values::heap_size).sum::<usize>()
+            + phrases.map(Phrases::heap_size).sum::<usize>()
     }
 
     pub fn matches(&self, text: &Text<'_>) -> bool {
-        let f = &self.filters;
         let post = text.post;
-        one_of(&f.sources, text.source.as_ref())
-            && (f.languages.is_empty() || f.languages.iter().any(|range| text.is_in(range)))
-            && one_of(&f.locations, text.location.as_ref())
-            && (f.sentiments.is_empty() || post.sentiment.is_some_and(|s| f.sentiments.contains(&s)))
-            && (f.post_types.is_empty() || post.type_.is_some_and(|t| f.post_types.contains(&t)))
-            && (f.contributors.is_empty() || post.contributor.is_some_and(|c| f.contributors.contains(&c)))
-            && (f.intentions.is_empty() || post.intentions.iter().any(|i| f.intentions.contains(i)))
-            && (f.search_topics.is_empty() || text.topics.iter().any(|t| f.search_topics.contains(t)))
-            && f.reach.as_ref().is_none_or(|range| {
+        self.sources.admit(text.source.as_ref())
+            && (self.languages.is_empty() || self.languages.all().any(|range| text.is_in(range)))
+            && self.locations.admit(text.location.as_ref())
+            && (self.sentiments.is_empty() || post.sentiment.is_some_and(|s| self.sentiments.contains(&s)))
+            && (self.post_types.is_empty() || post.type_.is_some_and(|t| self.post_types.contains(&t)))
+            && (self.contributors.is_empty()
+                || post.contributor.is_some_and(|c| self.contributors.contains(&c)))
+            && (self.intentions.is_empty() || post.intentions.iter().any(|i| self.intentions.contains(i)))
+            && (self.topics.is_empty() || text.topics.iter().any(|t| self.topics.contains(t)))
+            && self.reach.as_ref().is_none_or(|range| {
                 let unbounded = range.min.is_none() && range.max.is_none();
                 unbounded
                     || post.reach.is_some_and(|reach| {
                         range.min.is_none_or(|min| reach >= min) && range.max.is_none_or(|max| reach <= max)
                     })
             })
-            && include_exclude(f.authors.as_ref(), &text.authors)
-            && include_exclude(f.author_tags.as_ref(), &text.tags)
+            && self.authors.matches(&text.authors)
+            && self.author_tags.matches(&text.tags)
             && self.keywords.as_ref().is_none_or(|keywords| text.has_one_of(keywords))
             && (self.excluded.is_empty() || !text.has_one_of(&self.excluded))
     }
@@ -122,24 +169,9 @@ fn subtags(language: &str) -> String {
     fold(language.trim()).replace('_', "-")
 }
 
-fn one_of(filter: &[String], value: Option<&String>) -> bool {
-    filter.is_empty() || value.is_some_and(|value| filter.contains(value))
-}
-
 /// A handle with and without its leading `@`.
 fn handles(name: &str) -> Vec<String> {
     let name = fold(name.trim());
     let bare = name.trim_start_matches('@').to_owned();
     if bare == name { vec![name.clone(), format!("@{name}")] } else { vec![name, bare] }
-}
-
-/// A post without values does not match, even with `exclude` alone.
-fn include_exclude(filter: Option<&IncludeExclude>, values: &[String]) -> bool {
-    let Some(filter) = filter else { return true };
-    if filter.include.is_empty() && filter.exclude.is_empty() {
-        return true;
-    }
-    !values.is_empty()
-        && (filter.include.is_empty() || values.iter().any(|v| filter.include.contains(v)))
-        && !values.iter().any(|v| filter.exclude.contains(v))
 }

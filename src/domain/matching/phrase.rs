@@ -58,6 +58,11 @@ impl Phrases {
         self.phrases.is_empty()
     }
 
+    /// Bytes on the heap.
+    pub(super) fn heap_size(&self) -> usize {
+        self.text.len() + size_of_val(&*self.phrases)
+    }
+
     /// Each phrase with its text.
     fn all(&self) -> impl Iterator<Item = (&Phrase, &str)> {
         let mut begin = 0;

@@ -1,7 +1,10 @@
 //! The messages of rules.
 
 use super::record_type_not_offered;
-use crate::{api::Reason, domain::facts::Offer};
+use crate::{
+    api::Reason,
+    domain::{facts::Offer, matching::budget::NAMESPACE_LIMIT},
+};
 
 /// §4.6, of a rule.
 pub fn holds_connection(connection: &str, deleting: bool) -> String {
@@ -19,6 +22,14 @@ pub fn reserved(connection: &str) -> String {
 pub fn reserved_in_vain(connection: &str, record_type: &str, offer: Offer) -> String {
     let why = record_type_not_offered(offer, connection, record_type);
     format!("The rule is active but links nothing. {why}")
+}
+
+/// Of an active rule beyond the limit of its namespace.
+pub fn not_evaluated() -> String {
+    format!(
+        "The rule is active but links nothing: the filters of the rules in this namespace take more than {} MiB of memory, which is the limit, and older rules come first. Deactivate, shorten or delete rules; this one is then evaluated automatically.",
+        NAMESPACE_LIMIT >> 20
+    )
 }
 
 /// Of a rule that is off.

@@ -5,7 +5,9 @@ mod automation_rule;
 mod connection;
 mod post_link;
 
-pub use automation_rule::{holds_connection, inactive, reserved, reserved_in_vain, rule_waits};
+pub use automation_rule::{
+    holds_connection, inactive, not_evaluated, reserved, reserved_in_vain, rule_waits,
+};
 pub use connection::*;
 pub use post_link::*;
 

@@ -93,7 +93,7 @@ const CASES: &[Case] = &[
 /// Reasons of `Ready` that cannot be produced here: they are transient, or need a change in Dynamics, a broken sign-in
 /// service, a name server or a thousand rules. Their health follows from `Ready`, `Reconciling` and `Stalled`, as in
 /// every case above.
-const NOT_HERE: [Reason; 11] = [
+const NOT_HERE: [Reason; 12] = [
     Reason::Restored,
     Reason::ConnectionDeleted,
     Reason::RecordDissociated,
@@ -103,6 +103,7 @@ const NOT_HERE: [Reason; 11] = [
     Reason::PostRefused,
     Reason::ReservationPending,
     Reason::ConnectionFull,
+    Reason::NamespaceFull,
     Reason::SignInUnavailable,
     Reason::AddressNotAllowed,
 ];

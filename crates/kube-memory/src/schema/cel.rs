@@ -24,6 +24,7 @@ thread_local! {
     static FUNCTIONS: Context<'static> = {
         let mut context = Context::default().with_all();
         context.add_function("matches", matches);
+        context.add_function("size", size);
         context
     };
     /// The patterns of `matches`, compiled: the interpreter's own function compiles its pattern at every call.
@@ -49,6 +50,19 @@ fn matches(
         }
         Ok(patterns.entry(pattern.as_str().to_owned()).or_insert(regex).is_match(&text))
     })
+}
+
+/// The size of a string is its number of characters; the interpreter's own function counts bytes.
+#[allow(clippy::needless_pass_by_value, reason = "the interpreter passes arguments by value")]
+fn size(context: &FunctionContext<'_, '_>, This(value): This<Cel>) -> Result<i64, ExecutionError> {
+    let size = match &value {
+        Cel::List(list) => list.len(),
+        Cel::Map(map) => map.map.len(),
+        Cel::String(text) => text.chars().count(),
+        Cel::Bytes(bytes) => bytes.len(),
+        other => return Err(context.error(format!("cannot determine the size of {other:?}"))),
+    };
+    Ok(i64::try_from(size).unwrap_or(i64::MAX))
 }
 
 /// Runs `body` in a new scope that has all functions.
