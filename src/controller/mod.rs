@@ -119,7 +119,9 @@ impl Controller {
 
     /// Starts nothing new; waits for the creations in flight and writes their results.
     pub async fn stop(mut self) {
-        self.context.runtime.stop();
+        for key in self.context.runtime.stop() {
+            self.context.queue.add_last(key);
+        }
         self.context.queue.drain();
         while self.context.runtime.is_creating_any() || !self.context.queue.is_idle() {
             tokio::time::sleep(Duration::from_millis(20)).await;

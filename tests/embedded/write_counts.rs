@@ -39,7 +39,11 @@ fn connection(name: &str, enabled: bool) -> String {
 
 /// The instance, these connections, and the links and rules of the connection contoso.
 fn of(connections: &str) -> Tree {
-    let mut text = format!("{INSTANCE}{connections}");
+    with_instance(INSTANCE, connections)
+}
+
+fn with_instance(instance: &str, connections: &str) -> Tree {
+    let mut text = format!("{instance}{connections}");
     for number in 0..RULES {
         let _ = write!(
             text,
@@ -97,6 +101,24 @@ fn requests(session: &Session) -> (usize, usize) {
     let all = session.world.requests();
     let batches = all.iter().filter(|r| r.host == HOST && r.path.ends_with("/$batch")).count();
     (all.iter().filter(|r| r.host == HOST).count() - batches, batches)
+}
+
+/// A new link is written once if its record is there at the first look, and otherwise once more when it appears.
+#[tokio::test(start_paused = true)]
+async fn new_link_is_written_once_or_twice() {
+    for (seconds, times) in [(0, 1), (20, 2)] {
+        let (session, log) = session().await;
+        let host = format!("host: {HOST}");
+        let instance = INSTANCE.replace(&host, &format!("{host}\n  convertsAfterSeconds: {seconds}"));
+        let tree = with_instance(&instance, &connection("contoso", true));
+        Applier::default().commit(&session, &tree).await.unwrap();
+        session.clock.move_to(session.clock.now() + SignedDuration::from_mins(5));
+        settle(&session).await.unwrap();
+        assert_eq!(availability(&session), BTreeSet::from(["RecordAvailable".to_owned()]));
+        assert_eq!(count_writes(&log, "postlinks"), times * LINKS, "the record is there after {seconds} s");
+        let (single, batches) = requests(&session);
+        assert!(batches <= LINKS / 4, "{batches} batches for {LINKS} links, and {single} requests");
+    }
 }
 
 /// R5, R16, R19: disabling a connection writes each of its links once, and enabling it once more.

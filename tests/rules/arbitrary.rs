@@ -328,6 +328,7 @@ pub fn created() -> impl Strategy<Value = CreationResult> {
             rule: None,
             spec: None,
             attempt: 1,
+            at: at(0),
         }),
         (uid(), reason()).prop_map(|(connection, reason)| CreationResult::Failed { connection, reason }),
     ]

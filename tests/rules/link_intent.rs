@@ -371,6 +371,7 @@ fn link_changed_while_being_created_is_decided_once() {
         rule: None,
         spec: Some(request_to("contoso")),
         attempt: 1,
+        at: at(0),
     };
     let decision = scene.decide(Some(&created));
     assert_eq!((&decision.step, &decision.status.link), (&Step::Write, &None));

@@ -47,6 +47,7 @@ impl View {
             activity: self.activity_state.as_ref(),
             created: self.created.as_ref(),
             not_before: self.not_before.as_ref(),
+            stopping: false,
         })
     }
 

@@ -42,6 +42,8 @@ pub struct Scene {
     pub activities: BTreeMap<Uuid, Regarding>,
     /// The table of the record that the instances create for a new activity; `None` if they create none.
     pub new_record_type: Option<&'static str>,
+    /// Whether the process is about to stop.
+    pub stopping: bool,
     /// Why the instances reject new activities; `None` if they accept them.
     pub creation_failure: Option<Reason>,
     pub not_before: Option<NotBefore>,
@@ -74,6 +76,7 @@ pub fn scene() -> Scene {
         deleted_connections: BTreeMap::new(),
         activities: BTreeMap::new(),
         new_record_type: Some("incident"),
+        stopping: false,
         creation_failure: None,
         not_before: None,
         same_post: None,
@@ -283,6 +286,7 @@ impl Scene {
             activity: self.activity_state.as_ref(),
             created,
             not_before: self.not_before.as_ref(),
+            stopping: self.stopping,
         })
     }
 
@@ -316,6 +320,7 @@ impl Scene {
             rule: create.rule.clone(),
             spec: create.spec.clone(),
             attempt: create.attempt,
+            at: self.now,
         }
     }
 

@@ -170,6 +170,7 @@ async fn send(
             rule: creation.rule.clone(),
             spec: creation.spec.clone(),
             attempt,
+            at: context.clock.now(),
         };
         match instance.create_activity(id, &activity).await {
             Ok(Creation::Created) => return Ok(exists(creation.record())),

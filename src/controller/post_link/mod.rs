@@ -67,6 +67,7 @@ fn decision(context: &Context, snapshot: &LinkSnapshot, results: &LinkResults) -
         activity: results.activity.as_ref(),
         created: results.created.as_ref(),
         not_before: results.not_before.as_ref(),
+        stopping: context.runtime.is_stopping(),
     })
 }
 

@@ -17,15 +17,20 @@ pub struct LinkResults {
 }
 
 impl Runtime {
-    /// The results about this PostLink, and about this activity.
+    /// The results about this PostLink, and about the activity that was created for it, or else about this one.
     pub fn link_results(&self, key: &Key, link: LinkGeneration, activity: Option<Uuid>) -> LinkResults {
         let state = self.state();
         let Some(entry) = state.links.get(key) else { return LinkResults::default() };
-        let of_activity = entry.activity.as_ref().filter(|(id, _)| Some(*id) == activity);
         let of_link = entry.created.as_ref().filter(|(by, created)| match created {
             CreationResult::Exists { .. } => by.uid == link.uid,
             CreationResult::Failed { .. } => *by == link,
         });
+        // The activity that was just created is not in the status yet.
+        let activity = match of_link {
+            Some((_, CreationResult::Exists { activity, .. })) => Some(*activity),
+            _ => activity,
+        };
+        let of_activity = entry.activity.as_ref().filter(|(id, _)| Some(*id) == activity);
         LinkResults {
             activity: of_activity.map(|(_, state)| state.clone()),
             created: of_link.map(|(_, created)| created.clone()),

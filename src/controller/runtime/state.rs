@@ -130,9 +130,17 @@ impl Runtime {
         self.state().held.take().map(|held| held.keys).unwrap_or_default()
     }
 
-    /// Begins no further creation.
-    pub fn stop(&self) {
-        self.state().stopping = true;
+    /// Begins no further creation. Returns the links whose activity was created and is not in their status yet.
+    pub fn stop(&self) -> Vec<Key> {
+        let mut state = self.state();
+        state.stopping = true;
+        let created =
+            |link: &PostLinkRuntime| matches!(link.created, Some((_, CreationResult::Exists { .. })));
+        state.links.iter().filter(|(_, link)| created(link)).map(|(key, _)| key.clone()).collect()
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.state().stopping
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     intent::{relink_request, remove, take_relink_request, use_intent},
-    record::{self, RecordState},
+    record::{self, ActivityState, RecordState},
     status::{LinkedStatus, write},
     view::{ActivityCheck, CreationResult, DesiredLink, Next, PostLinkDecision, PostLinkView, Step},
 };
@@ -145,17 +145,17 @@ fn availability(
         .iter()
         .find(|after| **after > age)
         .map(|after| saturating_add(link.linked_at.0, *after));
-    if let Some(activity) = view.activity {
+    let created = match view.created {
+        Some(CreationResult::Exists { at, .. }) => Some(*at),
+        _ => None,
+    };
+    // An activity that was created a moment ago and cannot be found is checked again later (R25).
+    let not_found_yet =
+        |state: &ActivityState| created.is_some() && matches!(state, ActivityState::Gone { .. });
+    if let Some(activity) = view.activity.filter(|state| !not_found_yet(state)) {
         let state = record::evaluate(link, activity, &connection.instance_url);
         let again = if state == RecordState::Pending { next_check } else { None };
         return Availability::Known(state, again);
-    }
-    // The activity was just created or found.
-    if matches!(view.created, Some(CreationResult::Exists { .. })) {
-        return match &link.record {
-            Some(record) => Availability::Known(RecordState::Available(record.clone()), None),
-            None => Availability::Known(RecordState::Pending, next_check),
-        };
     }
     let check = |again| {
         Availability::Check(
@@ -168,6 +168,18 @@ fn availability(
             again,
         )
     };
+    // The activity was just created or found.
+    if let Some(at) = created {
+        let look_until = saturating_add(at, CONFIRMATIONS[0]);
+        let may_look =
+            view.activity.is_none() && view.now < look_until && !connection.fenced() && !view.stopping;
+        return match &link.record {
+            Some(record) => Availability::Known(RecordState::Available(record.clone()), None),
+            // Most instances create the record at once: with a first look, the status is written once.
+            None if may_look => check(Some(Requeue::awaited(look_until))),
+            None => Availability::Known(RecordState::Pending, next_check),
+        };
+    }
     if check_requested {
         return check(Some(Requeue::awaited(saturating_add(view.now, CHECK_RETRY))));
     }

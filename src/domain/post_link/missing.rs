@@ -106,7 +106,7 @@ fn created_link(
     next: &mut PostLinkStatus,
     created: &CreationResult,
 ) -> Option<LinkState> {
-    let CreationResult::Exists { activity, record, connection, rule, spec, attempt } = created else {
+    let CreationResult::Exists { activity, record, connection, rule, spec, attempt, at } = created else {
         return None;
     };
     let connection = view.connections.iter().find(|c| c.uid == *connection)?;
@@ -115,7 +115,7 @@ fn created_link(
         organization_id: connection.organization?,
         social_activity_id: *activity,
         record: record.as_ref().map(|(type_, id)| record::record(type_, *id, &connection.instance_url)),
-        linked_at: Time(view.now),
+        linked_at: Time(*at),
         linked_by: if rule.is_some() { LinkedBy::Rule } else { LinkedBy::Hand },
         rule: rule.clone(),
         restored_at: None,

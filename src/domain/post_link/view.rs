@@ -82,6 +82,8 @@ pub struct PostLinkView<'a> {
     pub created: Option<&'a CreationResult>,
     /// After a failed creation.
     pub not_before: Option<&'a NotBefore>,
+    /// Whether the process is about to stop: a result that is not stored now is lost.
+    pub stopping: bool,
 }
 
 impl PostLinkView<'_> {
@@ -129,6 +131,7 @@ pub enum CreationResult {
         spec: Option<LinkSpec>,
         /// The attempt that its id is derived from.
         attempt: i32,
+        at: Timestamp,
     },
     /// Nothing was created through the connection with this UID.
     Failed { connection: String, reason: Reason },
