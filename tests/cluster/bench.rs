@@ -141,7 +141,7 @@ fn bench_bytes_per_postlink() {
     println!("{bytes} bytes per PostLink in the index ({LINKS} of them)");
 }
 
-fn linked_post(number: usize) -> PostLink {
+pub fn linked_post(number: usize) -> PostLink {
     let mut object = post_link(number);
     object["metadata"]["resourceVersion"] = (number + 1).to_string().into();
     let id = |kind: u32| format!("{kind:08x}-0000-5000-8000-{number:012x}");

@@ -4,6 +4,7 @@ mod admission;
 mod availability;
 mod bad_object;
 mod bench;
+mod bench_schema;
 mod chart;
 mod cluster;
 mod control_plane;
