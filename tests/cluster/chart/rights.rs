@@ -143,20 +143,6 @@ fn checks() -> BTreeSet<[String; 4]> {
     wanted
 }
 
-/// Two namespaced installs may have the same name; the roles that the administrator applies for one keep the other's.
-#[test]
-fn installation_role_is_bound_for_each_namespace() {
-    let binding = |namespace: &str| {
-        let rendered = render(&json!({"namespaceOverride": namespace}));
-        let found = of_kind(&rendered, "ClusterRoleBinding")
-            .find(|binding| binding["roleRef"]["name"] == "postlink-installation");
-        let binding = found.expect("it is bound").clone();
-        assert_eq!(binding["subjects"][0]["namespace"], namespace);
-        id(&binding)
-    };
-    assert_ne!(binding("social-tools"), binding("care-tools"));
-}
-
 #[test]
 fn only_the_controllers_roles_are_bound_to_it() {
     for rendered in installs() {
