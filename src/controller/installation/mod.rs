@@ -9,7 +9,7 @@ use crate::domain::installation::overlap::Watched;
 use read::Reader;
 use report::Report;
 use std::time::Duration;
-use tracing::debug;
+use tracing::warn;
 
 /// The time between two checks. A Lease that is renewed is seen to change from one to the next.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -19,15 +19,21 @@ pub async fn check(context: Context, namespace: Option<String>) {
     let own = Watched::of(context.namespaces.iter().flatten().cloned());
     let mut reader = Reader::new(context.client.clone(), namespace.clone(), own);
     let mut report = Report::new(context, namespace);
+    let mut warned = false;
     loop {
         // What was told stays true until a read says otherwise.
-        match reader.policies().await {
-            Ok(findings) => report.policies(findings).await,
-            Err(error) => debug!(%error, "failed to read the admission policies; retrying"),
+        let policies = reader.policies().await;
+        let overlaps = reader.overlaps().await;
+        let failed = policies.as_ref().err().or(overlaps.as_ref().err());
+        if let Some(error) = failed.filter(|_| !warned) {
+            warn!(%error, "failed to check the admission policies and other installations; retrying");
         }
-        match reader.overlaps().await {
-            Ok(overlaps) => report.overlaps(overlaps).await,
-            Err(error) => debug!(%error, "failed to list the Leases of other installations; retrying"),
+        warned = failed.is_some();
+        if let Ok(findings) = policies {
+            report.policies(findings).await;
+        }
+        if let Ok(overlaps) = overlaps {
+            report.overlaps(overlaps).await;
         }
         tokio::time::sleep(INTERVAL).await;
     }
