@@ -39,9 +39,9 @@ impl Watched {
     fn shared(&self, other: &Self) -> Option<Self> {
         match (self, other) {
             (Self::All, other) => Some(other.clone()),
-            (this, Self::All) => Some(this.clone()),
-            (Self::Only(these), Self::Only(those)) => {
-                let both: BTreeSet<String> = these.intersection(those).cloned().collect();
+            (own, Self::All) => Some(own.clone()),
+            (Self::Only(ours), Self::Only(others)) => {
+                let both: BTreeSet<String> = ours.intersection(others).cloned().collect();
                 (!both.is_empty()).then_some(Self::Only(both))
             }
         }

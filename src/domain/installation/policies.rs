@@ -144,8 +144,8 @@ fn normal_binding(name: &str, spec: &Value) -> Value {
         if actions.len() > 1 {
             actions.retain(|action| action != "Audit");
         }
-        let action = (actions.len() == 1).then(|| actions[0].clone()).unwrap_or_default();
-        if name == REFUSAL && (action == "Deny" || action == "Warn") {
+        let is_mode = |actions: &[Value]| *actions == [json!("Deny")] || *actions == [json!("Warn")];
+        if name == REFUSAL && is_mode(actions) {
             *actions = vec![json!(FILLED_IN)];
         }
     }
