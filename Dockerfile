@@ -8,6 +8,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock Makefile ./
 COPY src src
 COPY crates crates
+COPY charts/postlink/policies charts/postlink/policies
 # The same step runs outside of a container in CI.
 RUN make image-binary
 # The second name is for `kubectl postlink`. It is a link, so that the image contains the program only once.

@@ -8,6 +8,7 @@ mod decode;
 pub mod difference;
 mod keywords;
 pub mod names;
+pub mod policies;
 pub mod post_link;
 pub mod reasons;
 mod schemas;

@@ -186,6 +186,7 @@ async fn serve(args: &RunArgs) -> Result<(), Stop> {
     if elect {
         controller.warn_on_uninstall(namespace);
     }
+    controller.check_installation(elect.then_some(namespace));
     endpoints.works(&controller, leadership);
     info!("started");
     let stop = async {

@@ -86,7 +86,12 @@ impl Events {
         let note = format!(
             "The object cannot be decoded and is ignored: {why}. Correct the object, or apply it again from its file. Until then, its last valid version, if any, stays in effect."
         );
-        self.send(object, PendingEvent { warning: true, reason: "Undecodable", note });
+        self.report(object, true, "Undecodable", note);
+    }
+
+    /// Enqueues one event.
+    pub fn report(&self, object: &ObjectReference, warning: bool, reason: &'static str, note: String) {
+        self.send(object, PendingEvent { warning, reason, note });
     }
 
     fn send(&self, object: &ObjectReference, pending: PendingEvent) {

@@ -11,6 +11,7 @@ mod connection;
 mod context;
 mod events;
 pub mod index;
+mod installation;
 pub mod key;
 mod list;
 mod observe;
@@ -106,6 +107,12 @@ impl Controller {
     pub fn warn_on_uninstall(&mut self, namespace: &str) {
         let Context { client, index, sync, .. } = self.context.clone();
         self.tasks.spawn(uninstall_warning::keep(client, namespace.to_owned(), index, sync));
+    }
+
+    /// Checks the admission policies and, with the namespace of a Lease, for other installations of the same namespaces.
+    pub fn check_installation(&mut self, lease_namespace: Option<&str>) {
+        let namespace = lease_namespace.map(str::to_owned);
+        self.tasks.spawn(installation::check(self.context.clone(), namespace));
     }
 
     /// Runs until a task ends, which is always an error.

@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod conditions;
 pub mod connection;
 pub mod facts;
+pub mod installation;
 pub mod kstatus;
 pub mod matching;
 pub mod messages;

@@ -1,17 +1,7 @@
-//! The admission policies, from the manifests in `charts/postlink/policies/`. These are the only copy; the chart changes the
-//! same places.
+//! The admission policies with the places filled in that the chart fills in, too.
 
+use crate::api::policies::{GROUPS, REFUSAL, USERS, guard, refusal};
 use serde_json::{Value, json};
-
-const REFUSAL: &str = include_str!("../../charts/postlink/policies/refusal.yaml");
-const GUARD: &str = include_str!("../../charts/postlink/policies/guard.yaml");
-
-/// Variable of the refusal policies with the users that are tools.
-const USERS: &str = "gitOpsUsers";
-/// Variable of the refusal policies with the groups whose members are tools.
-const GROUPS: &str = "gitOpsGroups";
-/// The binding whose action applies to people.
-const PEOPLE: &str = "postlink-refusal";
 
 /// What happens when a person disables or deletes a connection that active rules use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -37,7 +27,7 @@ pub struct Principals {
 /// The lists of the shipped manifest.
 impl Default for Principals {
     fn default() -> Self {
-        let manifests = shipped(REFUSAL);
+        let manifests = refusal();
         let list = |name: &str| {
             let list = manifests
                 .iter()
@@ -53,12 +43,12 @@ impl Default for Principals {
 
 /// The policies and bindings to install: the guard always, the refusal unless the mode is [`Mode::Off`].
 pub fn render(mode: Mode, principals: &Principals) -> Vec<Value> {
-    let mut manifests = shipped(GUARD);
+    let mut manifests = guard();
     if mode == Mode::Off {
         return manifests;
     }
     let action = if mode == Mode::Deny { "Deny" } else { "Warn" };
-    for mut manifest in shipped(REFUSAL) {
+    for mut manifest in refusal() {
         if is_people_binding(&manifest) {
             manifest["spec"]["validationActions"] = json!([action]);
         }
@@ -78,11 +68,5 @@ pub fn render(mode: Mode, principals: &Principals) -> Vec<Value> {
 
 fn is_people_binding(manifest: &Value) -> bool {
     manifest.get("kind").and_then(Value::as_str) == Some("ValidatingAdmissionPolicyBinding")
-        && manifest.pointer("/metadata/name").and_then(Value::as_str) == Some(PEOPLE)
-}
-
-fn shipped(yaml: &str) -> Vec<Value> {
-    let list: Value =
-        serde_saphyr::from_str(yaml).expect("the shipped manifests are YAML; a test reads them");
-    list["items"].as_array().cloned().unwrap_or_default()
+        && manifest.pointer("/metadata/name").and_then(Value::as_str) == Some(REFUSAL)
 }

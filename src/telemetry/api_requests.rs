@@ -10,7 +10,7 @@ use std::{
 use tower::{Layer, Service};
 
 /// The resources that this process uses. Any other is counted as `other`, so that the number of series is bounded.
-const RESOURCES: [&str; 13] = [
+const RESOURCES: [&str; 16] = [
     "dynamicsconnections",
     "dynamicsconnections/status",
     "automationrules",
@@ -23,6 +23,9 @@ const RESOURCES: [&str; 13] = [
     "secrets",
     "serviceaccounts/token",
     "namespaces",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+    "selfsubjectaccessreviews",
     "openapi",
 ];
 

@@ -74,6 +74,7 @@ label_sets! {
         status: &'static str,
         reason: &'static str,
     }
+    pub(super) PolicyLabels { policy: &'static str, problem: &'static str }
     pub(super) BuildLabels { version: &'static str }
 }
 
@@ -146,6 +147,10 @@ metric_families! {
         ready: Gauge, "postlink_ready", "1 if /readyz passes.";
         schema_differences: Gauge, "postlink_schema_differences",
             "Differences between the installed CRDs and those of this version, found at startup.";
+        admission_policy_problems: Family<PolicyLabels, Gauge>, "postlink_admission_policy_problems",
+            "1 if an admission policy has the problem, 0 if not; none before the first check.";
+        overlapping_installs: Gauge, "postlink_overlapping_installs",
+            "Other installations with a leader that watch a namespace of this one; -1 if Postlink is not permitted to look.";
         build_info: Family<BuildLabels, Gauge>, "postlink_build_info",
             "Always 1; the label has the version of this program.";
     }
@@ -310,6 +315,17 @@ impl Metrics {
     /// Number of differences between the installed CRDs and those of this version.
     pub fn schema_differences(&self, count: usize) {
         self.0.families.schema_differences.set(number(count));
+    }
+
+    /// Whether an admission policy has a problem.
+    pub fn admission_policy_problem(&self, policy: &'static str, problem: &'static str, is_found: bool) {
+        let labels = PolicyLabels { policy, problem };
+        self.0.families.admission_policy_problems.get_or_create(&labels).set(i64::from(is_found));
+    }
+
+    /// Number of other installations that watch a namespace of this one; `None` if that is not known.
+    pub fn overlapping_installs(&self, count: Option<usize>) {
+        self.0.families.overlapping_installs.set(count.map_or(-1, number));
     }
 }
 

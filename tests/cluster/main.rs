@@ -14,6 +14,7 @@ mod gitops;
 mod harness;
 mod idle;
 mod in_flight;
+mod installation;
 mod kills;
 mod kubectl;
 mod many_links;

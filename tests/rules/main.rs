@@ -12,6 +12,7 @@ mod documented_tables;
 mod events;
 mod fixtures;
 mod generated_page;
+mod installation;
 mod instance_states;
 mod link_intent;
 mod link_properties;

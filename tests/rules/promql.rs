@@ -2,7 +2,8 @@
 //! renamed metric would silently leave an alert that never fires.
 
 use postlink::{
-    api::{ConditionType, Reason},
+    api::{ConditionType, Reason, policies},
+    domain::installation::policies::Problem,
     telemetry::{FamilyDescriptor, Metrics},
 };
 use promql_parser::parser::{self, Expr, LabelModifier, VectorSelector};
@@ -130,6 +131,8 @@ fn is_written(label: &str, word: &str) -> bool {
         "result" => ["success", "conflict", "not_found", "rejected", "error", "dropped"].contains(&word),
         "code" => word.chars().all(|c| c.is_ascii_digit() || "[]^.-".contains(c)) || word == "none",
         "outcome" => OUTCOMES.contains(&word),
+        "policy" => policies::NAMES.contains(&word),
+        "problem" => Problem::ALL.iter().any(|problem| problem.as_str() == word),
         _ => true,
     }
 }
@@ -187,6 +190,14 @@ fn errors_in_expressions_are_found() {
         ("{job=\"postlink\"}", "a selector without a metric"),
         ("sum(workqueue_depth)", "workqueue_depth without `name`"),
         ("workqueue_depth{name=\"postlink\"}", "workqueue_depth: name is never \"postlink\""),
+        (
+            "postlink_admission_policy_problems{policy=\"postlink-guards\"}",
+            "postlink_admission_policy_problems: policy is never \"postlink-guards\"",
+        ),
+        (
+            "postlink_admission_policy_problems{problem!=\"missing\"}",
+            "postlink_admission_policy_problems: problem is never \"missing\"",
+        ),
     ] {
         let (wrong, ..) = checked(expression);
         assert!(wrong.iter().any(|w| w.starts_with(complaint)), "{expression}: {wrong:?}");

@@ -136,3 +136,18 @@ rules:
 {{- end -}}
 {{- toYaml $object -}}
 {{- end -}}
+
+{{/*
+Fails if another release has a shared, cluster-scoped object: `--take-ownership` would take it over, and uninstalling this
+release would then delete it. `helm template` cannot look. Takes a dict: root, object.
+*/}}
+{{- define "postlink.notOfAnotherRelease" -}}
+{{- $release := .root.Release -}}
+{{- $found := lookup .object.apiVersion .object.kind "" .object.metadata.name | default dict -}}
+{{- $annotations := dig "metadata" "annotations" dict $found -}}
+{{- $name := get $annotations "meta.helm.sh/release-name" -}}
+{{- $namespace := get $annotations "meta.helm.sh/release-namespace" -}}
+{{- if and $name $namespace (or (ne $name $release.Name) (ne $namespace $release.Namespace)) -}}
+{{- printf "%s %s belongs to the release %s in the namespace %s. The CRDs and the admission policies exist once in a cluster. For a second installation, set namespaces (and in the first release as well), or set crds.install=false and admission.install=false. If that release no longer exists, see \"Several releases\" in the README of the chart." .object.kind .object.metadata.name $name $namespace | fail -}}
+{{- end -}}
+{{- end -}}

@@ -129,7 +129,12 @@ fn prefix_of_the_documented_overlay_keeps_all_references() {
     let note = find(&rendered, "ConfigMap", "postlink-in-use");
     let role = &find(&rendered, "Role", "team-postlink-in-use")["rules"][0];
     assert_eq!(role["resourceNames"], json!([note["metadata"]["name"]]));
-    let policy = find(&rendered, "ValidatingAdmissionPolicy", "team-postlink-uninstall");
+    let checked = &find(&rendered, "ClusterRole", "team-postlink-installation")["rules"][0]["resourceNames"];
+    assert_eq!(*checked, json!(postlink::api::policies::NAMES));
+    for name in postlink::api::policies::NAMES {
+        find(&rendered, "ValidatingAdmissionPolicy", name);
+    }
+    let policy = find(&rendered, "ValidatingAdmissionPolicy", "postlink-uninstall");
     let matched = &policy["spec"]["matchConstraints"]["resourceRules"][0]["resourceNames"];
     assert_eq!(*matched, role["resourceNames"]);
     let lease = &find(&rendered, "Role", "team-postlink-lease")["rules"][1]["resourceNames"];

@@ -150,6 +150,70 @@ fn rendered_chart_is_applied_by_kubectl() {
     }
 }
 
+/// `--take-ownership` would take them over, and the uninstall of the second release would delete them.
+fn second_release_takes_nothing_over(major: u8) {
+    let plane = ControlPlane::start();
+    let chart = chart();
+    let helm = |args: &[&str], more: &[&str]| plane.helm(major, User::Alice, [args, more].concat());
+    let first = ["install", "postlink", path(&chart), "-n", NAMESPACE, "--create-namespace"];
+    helm(&first, &[]).ok();
+    let before = cluster_scoped(&plane);
+    assert_eq!(owners(&plane), ["Helm, postlink"]);
+
+    let second = ["upgrade", "--install", "other", path(&chart), "-n", "second", "--create-namespace"];
+    let force = if major == 3 { "--force" } else { "--force-replace" };
+    let conflicts = ["--take-ownership", "--force-conflicts"];
+    let mut attempts = vec![vec![], vec!["--take-ownership"], vec!["--take-ownership", force]];
+    attempts.extend((major == 4).then(|| conflicts.to_vec()));
+    let without = |what: &'static str| vec!["--take-ownership", "--set", what];
+    for (what, more) in [
+        ("", attempts),
+        ("ValidatingAdmissionPolicy postlink-guard ", vec![without("crds.install=false")]),
+        ("CustomResourceDefinition automationrules.postlink.dev ", vec![without("admission.install=false")]),
+    ] {
+        for more in more {
+            let message = helm(&second, &more).refused();
+            let named = format!("{what}belongs to the release postlink in the namespace {NAMESPACE}.");
+            for part in [&named, "set namespaces", "crds.install=false and admission.install=false"] {
+                assert!(message.contains(part), "Helm {major} {more:?}: {message}");
+            }
+        }
+    }
+    assert_eq!(cluster_scoped(&plane), before, "nothing has changed");
+
+    // The same name in another namespace is another release, too.
+    let same_name = ["install", "postlink", path(&chart), "-n", "second", "--take-ownership"];
+    assert!(helm(&same_name, &[]).refused().contains("belongs to the release postlink in the namespace"));
+    for values in ["namespaces={social}", "crds.install=false,admission.install=false"] {
+        plane.kubectl(User::Alice, ["create", "namespace", "social"]);
+        helm(&second, &["--set", values]).ok();
+        helm(&["uninstall", "other", "-n", "second"], &[]).ok();
+        assert_eq!(cluster_scoped(&plane), before, "{values}: the uninstall removed nothing of the first");
+    }
+    helm(&["upgrade", "postlink", path(&chart), "-n", NAMESPACE], &[]).ok();
+
+    // A release that is gone leaves the CRDs; another one takes them over as documented.
+    helm(&["uninstall", "postlink", "-n", NAMESPACE], &[]).ok();
+    let message = helm(&second, &["--take-ownership"]).refused();
+    assert!(message.contains("belongs to the release postlink"), "Helm {major}: {message}");
+    let crds = repository("charts/postlink/files/crds");
+    let annotations = ["meta.helm.sh/release-name-", "meta.helm.sh/release-namespace-"];
+    let annotate = [&["annotate", "-f", path(&crds)][..], &annotations].concat();
+    plane.kubectl(User::Alice, annotate).ok();
+    helm(&second, if major == 4 { &conflicts } else { &conflicts[..1] }).ok();
+    assert_eq!(owners(&plane), ["Helm, other"]);
+}
+
+#[test]
+fn second_release_of_helm_3_takes_nothing_over() {
+    second_release_takes_nothing_over(3);
+}
+
+#[test]
+fn second_release_of_helm_4_takes_nothing_over() {
+    second_release_takes_nothing_over(4);
+}
+
 /// `ClusterRoles` are named after the release.
 #[test]
 fn second_release_needs_a_name_of_its_own() {

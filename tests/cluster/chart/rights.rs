@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use postlink::api::{names::CONTROLLER, policies};
 use serde_json::{Value, json};
 
 use super::{everything, find, id, of_kind, render, render_of};
@@ -107,10 +108,11 @@ fn controller_has_the_least_rights() {
     let rendered = render(&json!({}));
     assert_eq!(rights(find(&rendered, "ClusterRole", "postlink")), wanted);
     let lease = ["create", "get", "update"].map(|verb| {
-        let name = if verb == "create" { "" } else { postlink::api::names::CONTROLLER };
+        let name = if verb == "create" { "" } else { CONTROLLER };
         ["coordination.k8s.io", "leases", verb, name].map(str::to_owned)
     });
     assert_eq!(rights(find(&rendered, "Role", "postlink-lease")), BTreeSet::from(lease));
+    assert_eq!(rights(find(&rendered, "ClusterRole", "postlink-installation")), checks());
     let note = ["get", "patch"].map(|verb| ["", "configmaps", verb, "postlink-in-use"].map(str::to_owned));
     assert_eq!(rights(find(&rendered, "Role", "postlink-in-use")), BTreeSet::from(note));
 
@@ -122,6 +124,23 @@ fn controller_has_the_least_rights() {
             .unwrap_or_else(|| panic!("no Role postlink in {namespace}"));
         assert_eq!(rights(role), wanted, "{namespace}");
     }
+    assert_eq!(of_kind(&namespaced, "ClusterRole").count(), 0, "the cluster administrator applies it");
+    // The Lease's namespace need not be a watched one.
+    let events = ["create", "patch"].map(|verb| ["events.k8s.io", "events", verb, ""].map(str::to_owned));
+    let lease = rights(find(&rendered, "Role", "postlink-lease")).into_iter().chain(events).collect();
+    assert_eq!(rights(find(&namespaced, "Role", "postlink-lease")), lease);
+}
+
+/// What the leader reads to check its installation.
+fn checks() -> BTreeSet<[String; 4]> {
+    let mut wanted =
+        BTreeSet::from([["coordination.k8s.io", "leases", "list", CONTROLLER].map(str::to_owned)]);
+    for name in policies::NAMES {
+        for kind in ["validatingadmissionpolicies", "validatingadmissionpolicybindings"] {
+            wanted.insert(["admissionregistration.k8s.io", kind, "get", name].map(str::to_owned));
+        }
+    }
+    wanted
 }
 
 #[test]

@@ -1,0 +1,164 @@
+//! Reads the admission policies and the Leases of other installations.
+//!
+//! An installation may lack these permissions. A request without permission would be counted as forbidden and alerted, so
+//! the API server is asked first what is permitted, once, and again only after a request was rejected.
+
+use crate::{
+    api::{
+        names::{CONTROLLER, WATCHED_NAMESPACES},
+        policies::{GUARD, Shipped, shipped},
+    },
+    controller::patch::{ApiError, within},
+    domain::installation::{
+        overlap::{OtherLease, OtherLeases, Overlap, Watched},
+        policies::{Finding, Installed, Observed, findings},
+    },
+};
+use k8s_openapi::{
+    Resource,
+    api::{
+        admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+        authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+        coordination::v1::Lease,
+    },
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, DynamicObject, ListParams, PostParams},
+};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+pub struct Reader {
+    client: Client,
+    /// The namespace of the own Lease.
+    namespace: Option<String>,
+    own: Watched,
+    shipped: Vec<Shipped>,
+    others: OtherLeases,
+    begin: Instant,
+    may_read_policies: bool,
+    may_list_leases: bool,
+}
+
+impl Reader {
+    pub fn new(client: Client, namespace: Option<String>, own: Watched) -> Self {
+        Self {
+            client,
+            namespace,
+            own,
+            shipped: shipped(),
+            others: OtherLeases::default(),
+            begin: Instant::now(),
+            may_read_policies: false,
+            may_list_leases: false,
+        }
+    }
+
+    /// The problems of the admission policies.
+    pub async fn policies(&mut self) -> Result<Vec<Finding>, ApiError> {
+        let observed = match self.read_policies().await {
+            Ok(Some(installed)) => Observed::Read(installed),
+            Ok(None) => Observed::NotPermitted,
+            Err(ApiError::Refused(_)) => {
+                self.may_read_policies = false;
+                Observed::NotPermitted
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(findings(&self.shipped, &observed))
+    }
+
+    /// The other installations that watch a namespace of this one; `None` if it is not permitted to look.
+    pub async fn overlaps(&mut self) -> Result<Option<Vec<Overlap>>, ApiError> {
+        let Some(namespace) = self.namespace.clone() else { return Ok(Some(Vec::new())) };
+        match self.list_leases(&namespace).await {
+            Ok(leases) => {
+                Ok(leases.map(|leases| self.others.observe(&self.own, &leases, self.begin.elapsed())))
+            }
+            Err(ApiError::Refused(_)) => {
+                self.may_list_leases = false;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_policies(&mut self) -> Result<Option<BTreeMap<&'static str, Installed>>, ApiError> {
+        if !self.may_read_policies {
+            let policies = self.may::<ValidatingAdmissionPolicy>("get", GUARD);
+            let bindings = self.may::<ValidatingAdmissionPolicyBinding>("get", GUARD);
+            if !policies.await? || !bindings.await? {
+                return Ok(None);
+            }
+            self.may_read_policies = true;
+        }
+        let mut installed = BTreeMap::new();
+        for one in &self.shipped {
+            let policy = self.spec::<ValidatingAdmissionPolicy>(one.name).await?;
+            let binding = self.spec::<ValidatingAdmissionPolicyBinding>(one.name).await?;
+            installed.insert(one.name, Installed { policy, binding });
+        }
+        Ok(Some(installed))
+    }
+
+    /// As JSON: a field that is newer than this version may weaken a policy, too.
+    async fn spec<K>(&self, name: &str) -> Result<Option<Value>, ApiError>
+    where
+        K: kube::Resource<DynamicType = ()>,
+    {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &ApiResource::erase::<K>(&()));
+        Ok(within(api.get_opt(name)).await?.map(|object| object.data["spec"].clone()))
+    }
+
+    async fn list_leases(&mut self, namespace: &str) -> Result<Option<Vec<OtherLease>>, ApiError> {
+        if !self.may_list_leases {
+            if !self.may::<Lease>("list", CONTROLLER).await? {
+                return Ok(None);
+            }
+            self.may_list_leases = true;
+        }
+        // From the API server's cache: every node has a Lease as well.
+        let params = ListParams::default().fields(&format!("metadata.name={CONTROLLER}")).match_any();
+        let leases = within(Api::<Lease>::all(self.client.clone()).list(&params)).await?;
+        let others = leases.items.iter().filter(|lease| lease.namespace().as_deref() != Some(namespace));
+        Ok(Some(others.filter_map(other).collect()))
+    }
+
+    async fn may<K: Resource>(&self, verb: &str, name: &str) -> Result<bool, ApiError> {
+        let attributes = ResourceAttributes {
+            group: Some(K::GROUP.to_owned()),
+            resource: Some(K::URL_PATH_SEGMENT.to_owned()),
+            verb: Some(verb.to_owned()),
+            name: Some(name.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let review = SelfSubjectAccessReview {
+            spec: SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(attributes),
+                ..SelfSubjectAccessReviewSpec::default()
+            },
+            ..SelfSubjectAccessReview::default()
+        };
+        let api: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
+        let review = within(api.create(&PostParams::default(), &review)).await?;
+        Ok(review.status.is_some_and(|status| status.allowed))
+    }
+}
+
+/// A Lease of this name without the annotation is not one of Postlink.
+fn other(lease: &Lease) -> Option<OtherLease> {
+    let watched = lease.annotations().get(WATCHED_NAMESPACES)?;
+    let spec = lease.spec.clone().unwrap_or_default();
+    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    Some(OtherLease {
+        namespace: lease.namespace()?,
+        holder: spec.holder_identity.unwrap_or_default(),
+        renewed: spec.renew_time.map(|time| time.0),
+        duration: Duration::from_secs(seconds.unwrap_or_default()),
+        watched: Watched::of(watched.split(',').map(|name| name.trim().to_owned())),
+    })
+}
