@@ -22,6 +22,9 @@ pub const RELINK_REQUESTED: &str = "postlink.dev/relink-requested-at";
 pub const IN_USE: &str = "postlink-in-use";
 /// Annotation of [`IN_USE`] with the number.
 pub const CONNECTIONS: &str = "postlink.dev/connections";
+/// Annotation of the Lease: the namespaces that the leader watches, sorted and separated by commas; empty if it watches
+/// all.
+pub const WATCHED_NAMESPACES: &str = "postlink.dev/watched-namespaces";
 
 /// Characters of a request's value that the status fields can hold.
 const MAX_REQUEST_LENGTH: usize = 1024;
