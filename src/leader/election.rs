@@ -2,7 +2,7 @@
 //! clock, and every write carries the resourceVersion it was decided on. Losing the lease ends the process.
 
 use super::{
-    holder::{MAX_SECONDS, News, Observed, holder, shown},
+    holder::{MAX_LEASE_SECONDS, News, Observed, holder, shown},
     loss::{Failures, Loss, watched},
 };
 use crate::{
@@ -173,15 +173,16 @@ impl Election {
                     conflicted = false;
                     self.tell_of_the_holder();
                 }
-                // Another candidate was faster.
-                Err(ApiError::Conflict) if !conflicted => {
-                    leadership.set_read();
-                    conflicted = true;
-                }
                 Err(error) => {
+                    let conflict = matches!(error, ApiError::Conflict);
+                    if conflict {
+                        leadership.set_read();
+                    }
+                    // Another candidate was faster, unless it happens again.
+                    let raced = conflict && !std::mem::replace(&mut conflicted, conflict);
                     // This runs every two seconds: log an error only when it changes.
                     let error = error.to_string();
-                    if error != last_error {
+                    if !raced && error != last_error {
                         warn!(%error, lease = CONTROLLER, "failed to acquire the lease; retrying");
                         last_error = error;
                     }
@@ -201,7 +202,7 @@ impl Election {
             warn!(
                 lease = CONTROLLER,
                 "the Lease of {holder} has a duration of {seconds} s, which Postlink does not write; it expires after \
-                 {MAX_SECONDS} s at the latest. If no process with that identity runs, delete it: \
+                 {MAX_LEASE_SECONDS} s at the latest. If no process with that identity runs, delete it: \
                  kubectl -n {namespace} delete lease {CONTROLLER}"
             );
         }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// The longest lease, in seconds: the upper bound of `--lease-duration`. A Lease with a longer duration was not written by
 /// Postlink. Its holder may not exist, and must not block every candidate for ever.
-pub const MAX_SECONDS: u16 = 300;
+pub const MAX_LEASE_SECONDS: u16 = 300;
 
 /// Longest identity in the log. Anyone who may write the Lease chooses it.
 const MAX_SHOWN: usize = 300;
@@ -61,7 +61,7 @@ impl Observed {
             return None;
         }
         let is_new = known.is_none_or(|(known, _)| known != holder);
-        let foreign = seconds.filter(|seconds| !(1..=i32::from(MAX_SECONDS)).contains(seconds));
+        let foreign = seconds.filter(|seconds| !(1..=i32::from(MAX_LEASE_SECONDS)).contains(seconds));
         (is_new || foreign.is_some()).then(|| News { holder: shown(&holder), is_new, foreign })
     }
 }
@@ -70,7 +70,7 @@ impl Observed {
 /// different one.
 fn lasts(spec: &LeaseSpec, own: Duration) -> Duration {
     match spec.lease_duration_seconds.map(u64::try_from) {
-        Some(Ok(seconds @ 1..)) => Duration::from_secs(seconds.min(MAX_SECONDS.into())),
+        Some(Ok(seconds @ 1..)) => Duration::from_secs(seconds.min(MAX_LEASE_SECONDS.into())),
         _ => own,
     }
 }
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn no_lease_lasts_longer_than_postlink_writes() {
-        let longest = Duration::from_secs(MAX_SECONDS.into());
+        let longest = Duration::from_secs(MAX_LEASE_SECONDS.into());
         for (seconds, expected) in [
             (Some(2_000_000_000), longest),
             (Some(301), longest),
