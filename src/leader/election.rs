@@ -179,7 +179,8 @@ impl Election {
                         leadership.set_read();
                     }
                     // Another candidate was faster, unless it happens again.
-                    let raced = conflict && !std::mem::replace(&mut conflicted, conflict);
+                    let raced = conflict && !conflicted;
+                    conflicted = conflict;
                     // This runs every two seconds: log an error only when it changes.
                     let error = error.to_string();
                     if !raced && error != last_error {
