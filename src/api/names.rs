@@ -22,7 +22,8 @@ pub const RELINK_REQUESTED: &str = "postlink.dev/relink-requested-at";
 pub const IN_USE: &str = "postlink-in-use";
 /// Annotation of [`IN_USE`] with the number.
 pub const CONNECTIONS: &str = "postlink.dev/connections";
-/// Annotation of the leader's Lease with the namespaces it watches: sorted, joined by commas; empty means all.
+/// Annotation of the Lease: the namespaces that the leader watches, sorted and separated by commas; empty if it watches
+/// all.
 pub const WATCHED_NAMESPACES: &str = "postlink.dev/watched-namespaces";
 
 /// Characters of a request's value that the status fields can hold.

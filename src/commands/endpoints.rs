@@ -65,6 +65,8 @@ impl Endpoints {
     /// would never be available.
     pub fn stands_by(&self, leadership: &Leadership) {
         let leadership = leadership.clone();
+        let stalled = leadership.clone();
+        self.metrics.on_scrape("stalled", move |metrics| metrics.set_stalled(stalled.stalled()));
         self.health.add_readyz_check("process", move || match leadership.since_last_read() {
             Some(ago) if ago < STANDBY => Ok("standby: waiting for the lease".to_owned()),
             Some(ago) => Err(format!("standby: the lease was last read {} s ago", ago.as_secs())),

@@ -13,8 +13,10 @@ use super::{
 use crate::{
     controller::{Controller, Settings, clock::Clock, observe},
     leader::{
+        MAX_LEASE_SECONDS,
         election::{Acquired, Election, Timing},
         run::{self as leader, RunError, guarded_client, may_create},
+        thread::{LeaseThread, StartError},
     },
     telemetry::{api_requests::ApiMetricsLayer, logs, process::watch_memory},
 };
@@ -56,7 +58,7 @@ pub struct RunArgs {
     lease_namespace: Option<String>,
     /// Duration of the leader lease, in seconds: a standby can acquire a lease that was not renewed for this long. A leader
     /// that cannot renew it for two thirds of this time exits.
-    #[arg(long, env = "POSTLINK_LEASE_DURATION", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(5..=300))]
+    #[arg(long, env = "POSTLINK_LEASE_DURATION", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(5..=i64::from(MAX_LEASE_SECONDS)))]
     lease_duration: u16,
     /// Allowed hosts of instances; a suffix such as `.example.com` allows every host below it. Defaults to the public
     /// Dynamics 365 hosts. Can be repeated.
@@ -118,6 +120,15 @@ impl From<RunError> for Stop {
     }
 }
 
+impl From<StartError> for Stop {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Client(error) => cluster::client_error(&error),
+            error @ StartError::Thread(_) => Self::usage(error),
+        }
+    }
+}
+
 async fn serve(args: &RunArgs) -> Result<(), Stop> {
     let config = cluster::config(args.kubeconfig.as_deref()).await?;
     let (own_namespace, server) = (config.default_namespace.clone(), config.cluster_url.clone());
@@ -148,25 +159,34 @@ async fn serve(args: &RunArgs) -> Result<(), Stop> {
     };
     endpoints.metrics.schema_differences(differences);
 
+    // An environment variable that is set to nothing is not set.
+    let namespaces: Vec<String> =
+        args.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect();
     let namespace = args.lease_namespace.as_deref().unwrap_or(&own_namespace);
     let timing = Timing::of(Duration::from_secs(args.lease_duration.into()));
-    let mut election = None;
+    let mut lease = None;
     let mut leadership = None;
     let mut acquired = Acquired::Taken;
     if elect {
-        let own = ClientBuilder::try_from(without_retries.clone())
-            .map_err(|error| cluster::client_error(&error))?;
-        let mut candidate = Election::new(own.with_layer(&counted).build(), namespace, identity(), timing);
-        endpoints.stands_by(&candidate.leadership());
-        let Some(how) = leader::acquire(&mut candidate, signals.received()).await else {
+        let candidate = LeaseThread::start(candidate(
+            without_retries.clone(),
+            counted.clone(),
+            namespace.to_owned(),
+            timing,
+            namespaces.clone(),
+        ))
+        .await?;
+        let held = candidate.leadership();
+        endpoints.stands_by(&held);
+        let Some((leader, how)) = leader::acquire(candidate, signals.received()).await? else {
             info!("stopped");
             return Ok(());
         };
         acquired = how;
-        client = guarded_client(without_retries, candidate.leadership(), &counted)
+        client = guarded_client(without_retries, held.clone(), &counted)
             .map_err(|error| cluster::client_error(&error))?;
-        leadership = Some(candidate.leadership());
-        election = Some(candidate);
+        leadership = Some(held);
+        lease = Some(leader);
     }
     let predecessor = match acquired {
         Acquired::Taken => Some(dataverse.request_timeout()),
@@ -176,8 +196,7 @@ async fn serve(args: &RunArgs) -> Result<(), Stop> {
         client,
         dataverse,
         clock: Clock::System,
-        // An environment variable that is set to nothing is not set.
-        namespaces: args.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect(),
+        namespaces,
         concurrency: usize::from(args.concurrency),
         may_create: may_create(leadership.clone(), timing),
         predecessor,
@@ -193,11 +212,25 @@ async fn serve(args: &RunArgs) -> Result<(), Stop> {
         signals.received().await;
         endpoints.stops();
     };
-    let ended = leader::run(controller, election, stop).await;
+    let ended = leader::run(controller, lease, stop).await;
     if let Err(RunError::Controller(error)) = &ended {
         endpoints.failed(&error.to_string());
     }
     Ok(ended?)
+}
+
+/// Makes the candidate for the lease, with a client of its own that does not retry.
+fn candidate(
+    config: kube::Config,
+    counted: ApiMetricsLayer,
+    namespace: String,
+    timing: Timing,
+    watched: Vec<String>,
+) -> impl FnOnce() -> Result<Election, kube::Error> + Send {
+    move || {
+        let client = ClientBuilder::try_from(config)?.with_layer(&counted).build();
+        Ok(Election::new(client, &namespace, identity(), timing, &watched))
+    }
 }
 
 fn identity() -> String {

@@ -1,8 +1,12 @@
 //! Leader election as in client-go: another holder's lease expires by the time since *we* saw it change, never by its
 //! clock, and every write carries the resourceVersion it was decided on. Losing the lease ends the process.
 
+use super::{
+    holder::{MAX_LEASE_SECONDS, News, Observed, holder, shown},
+    loss::{Failures, Loss, watched},
+};
 use crate::{
-    api::names::CONTROLLER,
+    api::names::{CONTROLLER, WATCHED_NAMESPACES},
     controller::patch::{ApiError, within},
 };
 use jiff::Timestamp;
@@ -10,11 +14,12 @@ use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
-use kube::{Api, ResourceExt, api::PostParams, core::ObjectMeta};
+use kube::{Api, api::PostParams, core::ObjectMeta};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 /// Lease duration, renew deadline and retry period, in client-go's default proportions.
@@ -46,10 +51,12 @@ const RELEASED_DURATION: i32 = 1;
 /// A candidate for the leader lease.
 pub struct Election {
     api: Api<Lease>,
-    name: String,
+    namespace: String,
     identity: String,
     timing: Timing,
-    observed: Option<(String, Instant)>,
+    /// The value of [`WATCHED_NAMESPACES`].
+    watched: String,
+    observed: Observed,
     leadership: Leadership,
 }
 
@@ -62,15 +69,22 @@ pub enum Acquired {
     Taken,
 }
 
+/// What an attempt to acquire or renew the lease came to.
+enum Attempt {
+    Leading(Acquired),
+    HeldBy(String),
+}
+
 /// Until when this process certainly holds the lease; clones share it.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Leadership(Arc<Mutex<LeadershipState>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct LeadershipState {
     until: Option<Instant>,
     /// When the lease was last read while another process held it.
     last_read: Option<Instant>,
+    stalled: Duration,
 }
 
 impl Leadership {
@@ -85,12 +99,21 @@ impl Leadership {
         self.state().last_read.map(|at| at.elapsed())
     }
 
+    /// For how long this process stood still so far: it was paused or starved of CPU.
+    pub fn stalled(&self) -> Duration {
+        self.state().stalled
+    }
+
     fn state(&self) -> MutexGuard<'_, LeadershipState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_read(&self) {
         self.state().last_read = Some(Instant::now());
+    }
+
+    pub(super) fn add_stalled(&self, stalled: Duration) {
+        self.state().stalled += stalled;
     }
 
     pub(super) fn until(&self, end: Instant) {
@@ -103,14 +126,25 @@ impl Leadership {
 }
 
 impl Election {
-    /// The client must not retry: while a renewal is being retried, the lease could expire unnoticed.
-    pub fn new(client: kube::Client, namespace: &str, identity: String, timing: Timing) -> Self {
+    /// A candidate for an installation that watches `watched`; all namespaces if empty. The client must not retry: while a
+    /// renewal is being retried, the lease could expire unnoticed.
+    pub fn new(
+        client: kube::Client,
+        namespace: &str,
+        identity: String,
+        timing: Timing,
+        watched: &[String],
+    ) -> Self {
+        let mut watched = watched.to_vec();
+        watched.sort_unstable();
+        watched.dedup();
         Self {
             api: Api::namespaced(client, namespace),
-            name: CONTROLLER.to_owned(),
+            namespace: namespace.to_owned(),
             identity,
             timing,
-            observed: None,
+            watched: watched.join(","),
+            observed: Observed::default(),
             leadership: Leadership::default(),
         }
     }
@@ -122,60 +156,98 @@ impl Election {
     /// Waits until this process is the leader.
     pub async fn acquire(&mut self) -> Acquired {
         info!(identity = %self.identity, "waiting for the lease");
-        let mut last_error = String::new();
+        let leadership = self.leadership();
+        let (mut last_error, mut conflicted) = (String::new(), false);
         loop {
             let before = Instant::now();
-            match self.try_acquire_or_renew().await {
-                Ok(Some(how)) => {
+            match watched(&leadership, self.try_acquire_or_renew()).await {
+                Ok(Attempt::Leading(how)) => {
                     // Counted from before the request: the lease may have been stored long before the response arrived.
-                    self.leadership.until(before + self.timing.renew_deadline);
+                    leadership.until(before + self.timing.renew_deadline);
                     info!(identity = %self.identity, "became the leader");
                     return how;
                 }
-                // Another candidate was faster, or holds the lease.
-                Ok(None) | Err(ApiError::Conflict) => {
-                    self.leadership.set_read();
+                Ok(Attempt::HeldBy(_)) => {
+                    leadership.set_read();
                     last_error.clear();
+                    conflicted = false;
+                    self.tell_of_the_holder();
                 }
                 Err(error) => {
+                    let conflict = matches!(error, ApiError::Conflict);
+                    if conflict {
+                        leadership.set_read();
+                    }
+                    // Another candidate was faster, unless it happens again.
+                    let raced = conflict && !conflicted;
+                    conflicted = conflict;
                     // This runs every two seconds: log an error only when it changes.
                     let error = error.to_string();
-                    if error != last_error {
-                        warn!(%error, lease = %self.name, "failed to acquire the lease; retrying");
+                    if !raced && error != last_error {
+                        warn!(%error, lease = CONTROLLER, "failed to acquire the lease; retrying");
                         last_error = error;
                     }
                 }
             }
-            tokio::time::sleep(self.timing.retry).await;
+            watched(&leadership, tokio::time::sleep(self.timing.retry)).await;
+        }
+    }
+
+    fn tell_of_the_holder(&mut self) {
+        let Some(News { holder, is_new, foreign }) = self.observed.news() else { return };
+        if is_new {
+            info!(lease = CONTROLLER, "waiting: {holder} holds the lease");
+        }
+        if let Some(seconds) = foreign {
+            let namespace = &self.namespace;
+            warn!(
+                lease = CONTROLLER,
+                "the Lease of {holder} has a duration of {seconds} s, which Postlink does not write; it expires after \
+                 {MAX_LEASE_SECONDS} s at the latest. If no process with that identity runs, delete it: \
+                 kubectl -n {namespace} delete lease {CONTROLLER}"
+            );
         }
     }
 
     /// Renews the lease until that fails for too long; then this process is no longer the leader and must exit.
-    pub async fn keep(&mut self) {
+    pub async fn keep(&mut self) -> Loss {
+        let loss = self.renew().await;
+        self.leadership.lost();
+        loss
+    }
+
+    async fn renew(&mut self) -> Loss {
+        let leadership = self.leadership();
+        let deadline = self.timing.renew_deadline;
+        let (mut failures, mut stalled_before) = (Failures::default(), leadership.stalled());
         loop {
-            tokio::time::sleep(self.timing.retry).await;
-            let left = self.leadership.remaining();
+            watched(&leadership, tokio::time::sleep(self.timing.retry)).await;
+            let left = leadership.remaining();
             // Check before the request: a process that was paused must not renew too late, because another leader may have
             // acquired and released the lease meanwhile.
             if left.is_zero() {
-                warn!("this process was paused past the renew deadline; the lease may have expired");
                 break;
             }
-            let before = Instant::now();
-            match tokio::time::timeout(left, self.try_acquire_or_renew()).await {
-                Ok(Ok(Some(_))) => self.leadership.until(before + self.timing.renew_deadline),
-                Ok(Ok(None)) => {
-                    warn!(identity = %self.identity, "another process holds the lease");
-                    break;
+            let (before, stalled) = (Instant::now(), leadership.stalled());
+            let attempt = tokio::time::timeout(left, self.try_acquire_or_renew());
+            match watched(&leadership, attempt).await {
+                Ok(Ok(Attempt::Leading(_))) => {
+                    leadership.until(before + deadline);
+                    (failures, stalled_before) = (Failures::default(), stalled);
                 }
-                Ok(Err(error)) => warn!(%error, "failed to renew the lease; retrying"),
+                Ok(Ok(Attempt::HeldBy(holder))) => return Loss::Taken { holder: shown(&holder) },
+                Ok(Err(error)) => {
+                    let error = error.to_string();
+                    warn!(error, "failed to renew the lease; retrying");
+                    failures.add(error);
+                }
                 Err(_) => {
-                    warn!("failed to renew the lease before the deadline: the API server did not respond");
+                    failures.add(format!("no answer for {} s", left.as_secs()));
                     break;
                 }
             }
         }
-        self.leadership.lost();
+        failures.loss(deadline, leadership.stalled().saturating_sub(stalled_before))
     }
 
     /// Releases the lease, so that the next leader does not have to wait for it to expire.
@@ -186,7 +258,7 @@ impl Election {
                 Ok(()) => return,
                 Err(ApiError::Conflict) => {}
                 Err(error) => {
-                    warn!(%error, lease = %self.name, "failed to release the lease; the next leader waits until it expires");
+                    warn!(%error, lease = CONTROLLER, "failed to release the lease; the next leader waits until it expires");
                     return;
                 }
             }
@@ -194,7 +266,7 @@ impl Election {
     }
 
     async fn try_release(&self) -> Result<(), ApiError> {
-        let Some(mut lease) = within(self.api.get_opt(&self.name)).await? else { return Ok(()) };
+        let Some(mut lease) = within(self.api.get_opt(CONTROLLER)).await? else { return Ok(()) };
         if holder(&lease) != Some(self.identity.as_str()) {
             return Ok(());
         }
@@ -202,58 +274,55 @@ impl Election {
             spec.holder_identity = None;
             spec.lease_duration_seconds = Some(RELEASED_DURATION);
         }
-        within(self.api.replace(&self.name, &PostParams::default(), &lease)).await.map(drop)
+        within(self.api.replace(CONTROLLER, &PostParams::default(), &lease)).await.map(drop)
     }
 
-    /// `None`: another process is the leader.
-    async fn try_acquire_or_renew(&mut self) -> Result<Option<Acquired>, ApiError> {
+    async fn try_acquire_or_renew(&mut self) -> Result<Attempt, ApiError> {
         let now = MicroTime(Timestamp::now());
         let params = PostParams { field_manager: Some(CONTROLLER.to_owned()), ..PostParams::default() };
-        let Some(lease) = within(self.api.get_opt(&self.name)).await? else {
-            let lease = Lease {
-                metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
-                spec: Some(self.spec(&now, now.clone(), 0)),
-            };
+        let Some(lease) = within(self.api.get_opt(CONTROLLER)).await? else {
+            let metadata = ObjectMeta { name: Some(CONTROLLER.to_owned()), ..ObjectMeta::default() };
+            let lease = self.next(metadata, &now, now.clone(), 0);
             within(self.api.create(&params, &lease)).await?;
-            return Ok(Some(Acquired::Taken));
+            return Ok(Attempt::Leading(Acquired::Taken));
         };
-        let version = lease.resource_version().unwrap_or_default();
-        let ours = holder(&lease) == Some(self.identity.as_str());
-        if self.observed.as_ref().is_none_or(|(known, _)| *known != version) {
-            self.observed = Some((version, Instant::now()));
-        }
-        let free = holder(&lease).is_none_or(str::is_empty);
-        // The holder's own duration counts: it may have been started with a different one.
-        let duration = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
-        let duration = duration.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-        let duration = duration.unwrap_or(self.timing.duration);
-        let expired = self.observed.as_ref().is_some_and(|(_, at)| at.elapsed() >= duration);
-        if !ours && !free && !expired {
-            return Ok(None);
-        }
         let old = lease.spec.clone().unwrap_or_default();
+        let other = holder(&lease).filter(|holder| *holder != self.identity);
+        if let Some(other) = other {
+            let seen = Instant::now();
+            self.observed.see(&old, seen);
+            if !self.observed.has_expired(self.timing.duration, seen) {
+                return Ok(Attempt::HeldBy(other.to_owned()));
+            }
+        }
+        let free = holder(&lease).is_none();
+        let ours = other.is_none() && !free;
         let acquired =
             if ours { old.acquire_time.clone().unwrap_or_else(|| now.clone()) } else { now.clone() };
         let transitions = old.lease_transitions.unwrap_or(0).saturating_add(i32::from(!ours));
-        let next = Lease { metadata: lease.metadata, spec: Some(self.spec(&now, acquired, transitions)) };
-        let stored = within(self.api.replace(&self.name, &params, &next)).await?;
-        self.observed = stored.resource_version().map(|v| (v, Instant::now()));
+        let next = self.next(lease.metadata, &now, acquired, transitions);
+        within(self.api.replace(CONTROLLER, &params, &next)).await?;
         let released = free && old.lease_duration_seconds == Some(RELEASED_DURATION);
-        Ok(Some(if released { Acquired::HandedOver } else { Acquired::Taken }))
+        Ok(Attempt::Leading(if released { Acquired::HandedOver } else { Acquired::Taken }))
     }
 
-    fn spec(&self, now: &MicroTime, acquired: MicroTime, transitions: i32) -> LeaseSpec {
-        LeaseSpec {
+    fn next(
+        &self,
+        mut metadata: ObjectMeta,
+        now: &MicroTime,
+        acquired: MicroTime,
+        transitions: i32,
+    ) -> Lease {
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(WATCHED_NAMESPACES.to_owned(), self.watched.clone());
+        let spec = LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(self.timing.duration.as_secs()).ok(),
             acquire_time: Some(acquired),
             renew_time: Some(now.clone()),
             lease_transitions: Some(transitions),
             ..LeaseSpec::default()
-        }
+        };
+        Lease { metadata, spec: Some(spec) }
     }
-}
-
-fn holder(lease: &Lease) -> Option<&str> {
-    lease.spec.as_ref()?.holder_identity.as_deref()
 }

@@ -2,7 +2,9 @@
 //! nothing is in flight any more.
 
 use super::{
-    election::{Acquired, Election, Leadership, Timing},
+    election::{Acquired, Leadership, Timing},
+    loss::Loss,
+    thread::LeaseThread,
     write_guard::WriteGuard,
 };
 use crate::{
@@ -21,21 +23,37 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Why a run ended other than on request.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("lost the leader lease; exiting")]
-    LeaseLost,
+    #[error("lost the leader lease; exiting: {0}")]
+    LeaseLost(Loss),
     #[error(transparent)]
     Controller(Stopped),
 }
 
-/// Waits for the lease. `None` if `stop` came first.
-pub async fn acquire(election: &mut Election, stop: impl Future<Output = ()>) -> Option<Acquired> {
+/// Waits for the lease. `None` if `stop` came first: then what may have been acquired is released.
+///
+/// # Errors
+/// When the lease is lost at once.
+pub async fn acquire(
+    mut lease: LeaseThread,
+    stop: impl Future<Output = ()>,
+) -> Result<Option<(LeaseThread, Acquired)>, RunError> {
     tokio::select! {
-        acquired = election.acquire() => return Some(acquired),
+        acquired = lease.acquire() => {
+            let how = acquired.map_err(RunError::LeaseLost)?;
+            return Ok(Some((lease, how)));
+        }
         () = stop => {}
     }
-    // The request that was just canceled may have acquired the lease.
-    election.release().await;
-    None
+    lease.release().await;
+    Ok(None)
+}
+
+/// Waits until the lease is lost; for ever without leader election.
+async fn lost(lease: &mut Option<LeaseThread>) -> RunError {
+    match lease {
+        Some(lease) => RunError::LeaseLost(lease.lost().await),
+        None => std::future::pending().await,
+    }
 }
 
 /// A client for the controller. It retries as kube's own client does, and its [`WriteGuard`] is below the retries: a
@@ -62,7 +80,7 @@ pub fn may_create(leadership: Option<Leadership>, timing: Timing) -> MayCreate {
 /// At once when the lease is lost or a task of the controller ends.
 pub async fn run(
     mut controller: Controller,
-    election: Option<Election>,
+    mut lease: Option<LeaseThread>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let observer = controller.observer();
@@ -72,28 +90,9 @@ pub async fn run(
         }
         info!("ready: everything has been listed");
     });
-    let (hand_over, handing_over) = tokio::sync::oneshot::channel::<()>();
-    // Ends when the lease is lost, or after `hand_over`.
-    let leading = async {
-        match election {
-            Some(mut election) => {
-                let stopped = tokio::select! {
-                    () = election.keep() => false,
-                    _ = handing_over => true,
-                };
-                if stopped {
-                    election.release().await;
-                }
-            }
-            None => {
-                let _ = handing_over.await;
-            }
-        }
-    };
-    tokio::pin!(leading);
     tokio::select! {
         stopped = controller.run() => return Err(RunError::Controller(stopped)),
-        () = &mut leading => return Err(RunError::LeaseLost),
+        lost = lost(&mut lease) => return Err(lost),
         () = stop => {}
     }
     info!("stopping: waiting for requests and reconciles in flight");
@@ -105,10 +104,11 @@ pub async fn run(
             warn!("requests are still in flight after {} s; the lease is not released", DRAIN_TIMEOUT.as_secs());
             return Ok(());
         },
-        () = &mut leading => return Err(RunError::LeaseLost),
+        lost = lost(&mut lease) => return Err(lost),
     }
-    let _ = hand_over.send(());
-    leading.await;
+    if let Some(lease) = lease {
+        lease.release().await;
+    }
     info!("stopped");
     Ok(())
 }

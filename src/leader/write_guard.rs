@@ -59,10 +59,8 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        convert::Infallible,
-        time::{Duration, Instant},
-    };
+    use std::{convert::Infallible, time::Duration};
+    use tokio::time::Instant;
     use tower::{ServiceExt, service_fn};
 
     async fn answer(leadership: &Leadership, method: Method) -> Result<(), BoxError> {

@@ -21,7 +21,10 @@ use prometheus_client::{
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -144,6 +147,8 @@ metric_families! {
         leader: Gauge, "postlink_leader", "1 if this process is the leader or runs without leader election, 0 if it is a standby.";
         lease_remaining: SecondsGauge, "postlink_lease_remaining_seconds",
             "Time for which this process is certain to stay leader; 0 without leader election.";
+        stalled: Counter<f64, AtomicU64>, "postlink_stalled_seconds_total",
+            "Time for which this process was not running (paused or starved of CPU), in seconds; 0 without leader election.";
         ready: Gauge, "postlink_ready", "1 if /readyz passes.";
         schema_differences: Gauge, "postlink_schema_differences",
             "Differences between the installed CRDs and those of this version, found at startup.";
@@ -305,6 +310,11 @@ impl Metrics {
     pub fn set_leader(&self, leader: bool, remaining: Duration) {
         self.0.families.leader.set(i64::from(leader));
         self.0.families.lease_remaining.set(remaining.as_secs_f64());
+    }
+
+    /// For how long this process has stood still so far.
+    pub fn set_stalled(&self, stalled: Duration) {
+        self.0.families.stalled.inner().store(stalled.as_secs_f64().to_bits(), Ordering::Relaxed);
     }
 
     /// Whether `/readyz` passes.

@@ -9,7 +9,8 @@ use postlink::api::PostLink;
 use serde_json::{Value, json};
 
 use crate::cluster::{
-    Cluster, DEFAULT_LEASE, NAMESPACE, SOON, condition, quickstart_instance, received, text_of, writes,
+    Cluster, DEFAULT_LEASE, Lease, NAMESPACE, SOON, SYSTEM, condition, quickstart_instance, received,
+    text_of, writes,
 };
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
@@ -288,7 +289,8 @@ fn paused_leader_writes_nothing_after_waking() {
     pair.leader.process.signal("CONT");
     let ended = pair.leader.process.wait_for_exit(SOON);
     assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
-    assert!(pair.leader.process.stderr().contains("lost the leader lease; exiting"));
+    let lost = "lost the leader lease; exiting: this process was not running for ";
+    assert!(pair.leader.process.stderr().contains(lost), "{}", pair.leader.process.tail());
     let late = writes(pair.sent_by_the_first_since(woken));
     assert!(late.is_empty(), "written after waking: {late:#?}");
     pair.serves("after-the-pause");
@@ -316,7 +318,10 @@ fn unreachable_api_server_is_reported_and_waited_for() {
     assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
     let log = pair.leader.process.stderr();
     assert!(log.contains("failed to renew the lease"), "{log}");
-    assert!(log.contains("lost the leader lease"), "{log}");
+    assert!(
+        log.contains("lost the leader lease; exiting: the API server stored no renewal within 10 s"),
+        "{log}"
+    );
     pair.standby.process.wait_for_log(SOON, |line| line.contains("failed to acquire the lease; retrying"));
     // The restarted container finds no API server, logs its address, and keeps trying.
     pair.leader.restart();
@@ -334,4 +339,38 @@ fn unreachable_api_server_is_reported_and_waited_for() {
     assert_eq!(pair.standby.process.exited(), None, "{}", pair.standby.process.tail());
     let broken = oracle::broken_rules(&pair.cluster.plane.history("/registry/"), CANARY);
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// The leader exits when it finds the forged holder; the log says how to recover without waiting for the lease to expire.
+#[test]
+fn deleting_a_lease_with_a_forged_holder_restores_a_leader() {
+    let mut pair = Pair::with(&json!({"leaseDuration": DEFAULT_LEASE}));
+    let waits = format!("waiting: {}", pair.leader.name);
+    pair.standby.process.wait_for_log(SOON, |line| line.contains(&waits));
+    let forged =
+        json!({"spec": {"holderIdentity": "nobody", "leaseDurationSeconds": 2_000_000_000}}).to_string();
+    let patch = ["patch", "lease", "postlink", "-n", SYSTEM, "--type=merge", "-p", &forged];
+    pair.cluster.plane.kubectl(User::Admin, patch).ok();
+    let ended = pair.leader.process.wait_for_exit(SOON);
+    assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
+    let log = pair.leader.process.stderr();
+    assert!(log.contains("lost the leader lease; exiting: another process holds the lease: nobody"), "{log}");
+    let delete = format!("kubectl -n {SYSTEM} delete lease postlink");
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("nobody") && line.contains(&delete));
+    pair.cluster.plane.kubectl(User::Admin, delete.split(' ').skip(1)).ok();
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("became the leader"));
+    pair.serves("after-the-forged-holder");
+    pair.nothing_is_broken();
+}
+
+#[test]
+fn lease_requests_have_the_priority_of_leader_elections() {
+    let cluster = Cluster::quickstart(Lease::Elected);
+    let dispatched = "apiserver_flowcontrol_dispatched_requests_total{";
+    let labels = ["flow_schema=\"postlink-lease\"", "priority_level=\"leader-election\""];
+    wait_for("renewals to be classified", SOON, || {
+        let page = cluster.plane.kubectl(User::Admin, ["get", "--raw", "/metrics"]).ok();
+        let mut lines = page.lines().filter(|line| line.starts_with(dispatched));
+        lines.any(|line| labels.iter().all(|label| line.contains(label))).then_some(())
+    });
 }

@@ -42,7 +42,8 @@ fn expiring_lease_blocks_new_instance_requests() {
     pair.cluster.instances().signal("CONT");
     let ended = pair.leader.process.wait_for_exit(SOON);
     assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
-    assert!(pair.leader.process.stderr().contains("lost the leader lease"), "{}", pair.leader.process.tail());
+    let lost = "lost the leader lease; exiting: the API server stored no renewal";
+    assert!(pair.leader.process.stderr().contains(lost), "{}", pair.leader.process.tail());
 
     let sent = pair.sent_by_the_first_since(short);
     let again = sent.iter().filter(|event| read(event)).count();

@@ -153,6 +153,10 @@ fn prefix_of_the_documented_overlay_keeps_all_references() {
             );
             find(&rendered, "ServiceAccount", object["subjects"][0]["name"].as_str().unwrap());
         }
+        if kind == "FlowSchema" {
+            let account = &object["spec"]["rules"][0]["subjects"][0]["serviceAccount"];
+            find(&rendered, "ServiceAccount", account["name"].as_str().unwrap());
+        }
     }
     let pod = &find(&rendered, "Deployment", "team-postlink")["spec"]["template"]["spec"];
     assert_eq!(pod["serviceAccountName"], "team-postlink");
@@ -195,18 +199,22 @@ fn labels_of_an_overlay_match_in_every_selector() {
 #[test]
 fn kustomize_renders_the_chart() {
     let binaries = Binaries::find().unwrap_or_else(|error| panic!("{error}"));
+    // kustomize takes them for objects of a namespace.
+    let without_namespace = ["ValidatingAdmissionPolicy", "FlowSchema"];
     let wanted = compared(render(&json!({"namespaceOverride": "crm"})));
     let inflated =
         "helmCharts:\n- {name: postlink, releaseName: postlink, namespace: crm, kubeVersion: 1.33.1-gke.1}\n";
+    let moving = "resources: [rendered.yaml]\nnamespace: crm\nconfigurations: [kustomizeconfig.yaml]\n";
+    let config = text_of("charts/postlink/kustomizeconfig.yaml");
     for (major, program) in HELMS.into_iter().zip([&binaries.helm3, &binaries.helm4]) {
         let rendered = helm(major, &["template", "postlink", path(&chart()), "-n", NAMESPACE]).unwrap();
-        let moved =
-            overlay("resources: [rendered.yaml]\nnamespace: crm\n", &[("rendered.yaml", &rendered)], &[]);
+        let moved = overlay(moving, &[("rendered.yaml", &rendered), ("kustomizeconfig.yaml", &config)], &[]);
         let helm_charts = overlay(inflated, &[], &["--enable-helm", "--helm-command", path(program)]);
         for text in [moved, helm_charts] {
             let mut got = objects(&text);
-            for object in
-                got.iter_mut().filter(|object| id(object).0.starts_with("ValidatingAdmissionPolicy"))
+            for object in got
+                .iter_mut()
+                .filter(|object| without_namespace.iter().any(|kind| id(object).0.starts_with(kind)))
             {
                 object["metadata"].as_object_mut().unwrap().remove("namespace");
             }

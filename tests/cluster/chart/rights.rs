@@ -170,6 +170,32 @@ fn only_the_controllers_roles_are_bound_to_it() {
     }
 }
 
+/// Only requests for leases, and only those of the controller.
+#[test]
+fn flow_schema_matches_the_controllers_lease_requests() {
+    for rendered in &installs()[..2] {
+        let account = of_kind(rendered, "ServiceAccount").next().unwrap();
+        let schema = find(rendered, "FlowSchema", "postlink-lease");
+        let rules = schema["spec"]["rules"].as_array().unwrap();
+        assert_eq!(rules.len(), 1);
+        let (name, namespace) = (&account["metadata"]["name"], &account["metadata"]["namespace"]);
+        let account = json!([{
+            "kind": "ServiceAccount",
+            "serviceAccount": {"name": name, "namespace": namespace},
+        }]);
+        assert_eq!(rules[0]["subjects"], account);
+        let requests = json!([{
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "verbs": ["get", "create", "update"],
+            "namespaces": ["*"],
+        }]);
+        assert_eq!(rules[0]["resourceRules"], requests);
+    }
+    let off = render(&json!({"flowSchema": {"enabled": false}}));
+    assert_eq!(of_kind(&off, "FlowSchema").count(), 0);
+}
+
 #[test]
 fn r01_managing_connections_needs_its_own_role() {
     let rendered = render(&json!({}));

@@ -51,6 +51,7 @@ fn everything_off() {
     insta::assert_snapshot!(written(render(&json!({
         "crds": {"install": false},
         "admission": {"install": false},
+        "flowSchema": off,
         "serviceAccount": {"create": false, "name": "mine"},
         "podDisruptionBudget": off,
         "networkPolicy": off,

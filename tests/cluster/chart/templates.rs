@@ -10,10 +10,11 @@ use super::{
 use crate::cluster::text_of;
 
 /// Cluster-scoped kinds that a chart could contain.
-const CLUSTER_SCOPED: [&str; 9] = [
+const CLUSTER_SCOPED: [&str; 10] = [
     "ClusterRole",
     "ClusterRoleBinding",
     "CustomResourceDefinition",
+    "FlowSchema",
     "MutatingWebhookConfiguration",
     "Namespace",
     "PriorityClass",

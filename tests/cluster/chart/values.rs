@@ -84,6 +84,7 @@ fn schema_rejects_mistakes_and_names_the_place() {
         (json!({"metrics": null}), "missing property 'metrics'"),
         (json!({"metrics": {"serviceMonitor": null}}), "at '/metrics': missing property 'serviceMonitor'"),
         (json!({"metrics": {"dashboard": {"labels": null}}}), "at '/metrics/dashboard'"),
+        (json!({"flowSchema": {"enable": false}}), "at '/flowSchema'"),
         (json!({"leaseDuration": null}), "missing property 'leaseDuration'"),
     ];
     for (values, place) in slips {

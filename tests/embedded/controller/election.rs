@@ -9,10 +9,15 @@ use kube::{
 };
 use kube_memory::{Fault, FaultInjector, MemoryApi, Options, UserInfo, serve};
 use postlink::{
-    api::{crds, names::CONTROLLER},
+    api::{
+        crds,
+        names::{CONTROLLER, WATCHED_NAMESPACES},
+    },
     leader::{
+        Loss,
         election::{Acquired, Election, Timing},
-        run::may_create,
+        run::{acquire, may_create},
+        thread::LeaseThread,
     },
 };
 use serde_json::{Value, json};
@@ -76,7 +81,7 @@ async fn lease_expiry_counts_from_the_last_observed_change() {
     let line = recording(&requests, &Arc::default());
     let client = api.client_with_faults(UserInfo::new("us"), &line);
     let mut candidate =
-        Election::new(client, "default", "us".to_owned(), Timing::of(Duration::from_millis(1500)));
+        Election::new(client, "default", "us".to_owned(), Timing::of(Duration::from_millis(1500)), &[]);
     let acquired = tokio::spawn(async move { candidate.acquire().await });
     until("the lease has been read several times", || {
         acquired.is_finished() || requests.lock().unwrap().len() >= 5
@@ -161,7 +166,8 @@ async fn failed_renewal_is_not_retried_without_a_read() {
 async fn creations_need_a_lease_that_lasts() {
     let api = MemoryApi::new(&[], Options::default()).unwrap();
     let timing = |seconds| Timing::of(Duration::from_secs(seconds));
-    let mut election = Election::new(api.client(UserInfo::admin()), "default", "us".to_owned(), timing(300));
+    let mut election =
+        Election::new(api.client(UserInfo::admin()), "default", "us".to_owned(), timing(300), &[]);
     let held = election.leadership();
     assert!(!may_create(Some(held.clone()), timing(300))(), "it is not held yet");
     election.acquire().await;
@@ -170,4 +176,156 @@ async fn creations_need_a_lease_that_lasts() {
     assert!(held.remaining() < timing(1200).margin());
     assert!(!may_create(Some(held), timing(1200))());
     assert!(may_create(None, timing(300))(), "without leader election");
+}
+
+fn memory() -> MemoryApi {
+    MemoryApi::new(&[], Options::default()).unwrap()
+}
+
+/// Writes the lease as `kubectl` would: the holder need not exist.
+async fn forge(api: &MemoryApi, spec: Value) {
+    let leases: Api<Lease> = Api::default_namespaced(api.client(UserInfo::admin()));
+    let forged = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": CONTROLLER}, "spec": spec,
+    });
+    let params = PatchParams::apply("kubectl").force();
+    leases.patch(CONTROLLER, &params, &Patch::Apply(forged)).await.unwrap();
+}
+
+fn candidate(api: &MemoryApi, line: &FaultInjector, seconds: u64) -> Election {
+    let client = api.client_with_faults(UserInfo::new("us"), line);
+    Election::new(client, "default", "us".to_owned(), Timing::of(Duration::from_secs(seconds)), &[])
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_holder_blocks_no_longer_than_the_longest_lease() {
+    let api = memory();
+    forge(&api, json!({"holderIdentity": "nobody", "leaseDurationSeconds": 2_000_000_000})).await;
+    let begin = tokio::time::Instant::now();
+    let acquired = candidate(&api, &FaultInjector::default(), 15).acquire().await;
+    assert_eq!(acquired, Acquired::Taken);
+    let (took, longest) = (begin.elapsed(), Duration::from_secs(300));
+    assert!((longest..longest + Duration::from_secs(5)).contains(&took), "by the paused clock: {took:?}");
+}
+
+/// A tool that labels every object must not keep a dead holder's lease alive.
+#[tokio::test(start_paused = true)]
+async fn labels_and_annotations_do_not_renew_a_lease() {
+    let api = memory();
+    forge(&api, json!({"holderIdentity": "dead", "leaseDurationSeconds": 15})).await;
+    let mut candidate = candidate(&api, &FaultInjector::default(), 15);
+    let leases: Api<Lease> = Api::default_namespaced(api.client(UserInfo::admin()));
+    let touched = async {
+        for number in 0.. {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let touch = Patch::Merge(json!({"metadata": {"labels": {"touched": number.to_string()}}}));
+            leases.patch(CONTROLLER, &PatchParams::default(), &touch).await.unwrap();
+            assert!(number < 100, "the lease does not expire");
+        }
+    };
+    tokio::select! {
+        acquired = candidate.acquire() => assert_eq!(acquired, Acquired::Taken),
+        () = touched => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn leader_gives_up_when_another_holder_is_written() {
+    let api = memory();
+    let mut leader = candidate(&api, &FaultInjector::default(), 15);
+    leader.acquire().await;
+    forge(&api, json!({"holderIdentity": "nobody", "leaseDurationSeconds": 15})).await;
+    assert_eq!(leader.keep().await, Loss::Taken { holder: "nobody".to_owned() });
+    assert!(leader.leadership().remaining().is_zero());
+}
+
+#[tokio::test(start_paused = true)]
+async fn loss_says_what_the_api_server_answered() {
+    let api = memory();
+    let (requests, failing) = (Requests::default(), Arc::new(AtomicBool::new(false)));
+    let mut leader = candidate(&api, &recording(&requests, &failing), 15);
+    leader.acquire().await;
+    failing.store(true, Ordering::SeqCst);
+    let loss = leader.keep().await;
+    let Loss::NotRenewed { attempts, last_error, stalled, .. } = &loss else { panic!("{loss:?}") };
+    assert!(*attempts > 1 && stalled.is_zero() && last_error.contains("no usable response"), "{loss:?}");
+}
+
+async fn lease_thread(api: &MemoryApi, seconds: u64, watched: &'static [&'static str]) -> LeaseThread {
+    let api = api.clone();
+    let watched: Vec<String> = watched.iter().map(ToString::to_string).collect();
+    let election = move || {
+        let timing = Timing::of(Duration::from_secs(seconds));
+        let client = api.client(UserInfo::new("us"));
+        Ok(Election::new(client, "default", "us".to_owned(), timing, &watched))
+    };
+    LeaseThread::start(election).await.unwrap()
+}
+
+/// All of the controller blocked at once.
+#[tokio::test]
+async fn blocked_runtime_delays_no_renewal() {
+    let api = memory();
+    let mut lease = lease_thread(&api, 5, &[]).await;
+    lease.acquire().await.unwrap();
+    let renewed = || api.get("Lease", "default", CONTROLLER).unwrap()["spec"]["renewTime"].clone();
+    let mut times = vec![renewed()];
+    let begin = std::time::Instant::now();
+    // Beyond the renew deadline, counted in retry periods.
+    while times.len() < 8 {
+        assert!(begin.elapsed() < DEADLINE, "it was not renewed: {times:?}");
+        std::thread::sleep(Duration::from_millis(10));
+        let time = renewed();
+        if times.last() != Some(&time) {
+            times.push(time);
+        }
+    }
+    assert!(!lease.leadership().remaining().is_zero());
+    lease.release().await;
+    assert_eq!(holder(&api), Value::Null);
+}
+
+#[tokio::test]
+async fn only_a_release_gives_the_lease_away() {
+    let api = memory();
+    let mut lease = lease_thread(&api, 300, &[]).await;
+    lease.acquire().await.unwrap();
+    let held = lease.leadership();
+    drop(lease);
+    until("it leads no more", || held.remaining().is_zero()).await;
+    assert_eq!(holder(&api), "us", "requests may be in flight");
+}
+
+/// The request that is canceled may have been stored.
+#[tokio::test]
+async fn stop_while_acquiring_releases_the_lease() {
+    let api = memory();
+    for _ in 0..20 {
+        let lease = lease_thread(&api, 300, &[]).await;
+        // Before, during or after the write, and it is seen before or after the stop.
+        if let Some((lease, _)) = acquire(lease, tokio::task::yield_now()).await.unwrap() {
+            lease.release().await;
+        }
+        assert_eq!(holder(&api), Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn lease_names_the_watched_namespaces() {
+    let api = memory();
+    let annotation = || {
+        let lease = api.get("Lease", "default", CONTROLLER).unwrap();
+        lease["metadata"]["annotations"][WATCHED_NAMESPACES].clone()
+    };
+    for (watched, expected) in [(&["social", "care", "social"][..], "care,social"), (&[], "")] {
+        let mut lease = lease_thread(&api, 5, watched).await;
+        lease.acquire().await.unwrap();
+        assert_eq!(annotation(), expected);
+        let leases: Api<Lease> = Api::default_namespaced(api.client(UserInfo::admin()));
+        let removed = Patch::Merge(json!({"metadata": {"annotations": {WATCHED_NAMESPACES: null}}}));
+        leases.patch(CONTROLLER, &PatchParams::default(), &removed).await.unwrap();
+        until("a renewal writes it again", || annotation() == expected).await;
+        lease.release().await;
+        assert_eq!((annotation(), holder(&api)), (json!(expected), Value::Null));
+    }
 }
