@@ -13,7 +13,7 @@ use super::{
 use crate::{
     controller::{Controller, Settings, clock::Clock, observe},
     leader::{
-        MAX_LEASE_SECONDS,
+        MAX_LEASE_SECONDS, MIN_LEASE_SECONDS,
         election::{Acquired, Election, Timing},
         run::{self as leader, RunError, guarded_client, may_create},
         thread::{LeaseThread, StartError},
@@ -58,7 +58,7 @@ pub struct RunArgs {
     lease_namespace: Option<String>,
     /// Duration of the leader lease, in seconds: a standby can acquire a lease that was not renewed for this long. A leader
     /// that cannot renew it for two thirds of this time exits.
-    #[arg(long, env = "POSTLINK_LEASE_DURATION", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(5..=i64::from(MAX_LEASE_SECONDS)))]
+    #[arg(long, env = "POSTLINK_LEASE_DURATION", default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(i64::from(MIN_LEASE_SECONDS)..=i64::from(MAX_LEASE_SECONDS)))]
     lease_duration: u16,
     /// Allowed hosts of instances; a suffix such as `.example.com` allows every host below it. Defaults to the public
     /// Dynamics 365 hosts. Can be repeated.

@@ -221,7 +221,9 @@ impl Election {
         let deadline = self.timing.renew_deadline;
         let (mut failures, mut stalled_before) = (Failures::default(), leadership.stalled());
         loop {
-            watched(&leadership, tokio::time::sleep(self.timing.retry)).await;
+            // After a slow renewal, less than a retry period may be left.
+            let pause = self.timing.retry.min(leadership.remaining() / 2);
+            watched(&leadership, tokio::time::sleep(pause)).await;
             let left = leadership.remaining();
             // Check before the request: a process that was paused must not renew too late, because another leader may have
             // acquired and released the lease meanwhile.
@@ -229,7 +231,9 @@ impl Election {
                 break;
             }
             let (before, stalled) = (Instant::now(), leadership.stalled());
-            let attempt = tokio::time::timeout(left, self.try_acquire_or_renew());
+            // As client-go does: one connection that is dead must not cost the lease.
+            let limit = left.min(deadline / 2);
+            let attempt = tokio::time::timeout(limit, self.try_acquire_or_renew());
             match watched(&leadership, attempt).await {
                 Ok(Ok(Attempt::Leading(_))) => {
                     leadership.until(before + deadline);
@@ -242,8 +246,9 @@ impl Election {
                     failures.add(error);
                 }
                 Err(_) => {
-                    failures.add(format!("no answer for {} s", left.as_secs()));
-                    break;
+                    let error = format!("no answer for {} s", limit.as_secs());
+                    warn!(error, "failed to renew the lease; retrying");
+                    failures.add(error);
                 }
             }
         }

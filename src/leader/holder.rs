@@ -8,6 +8,10 @@ use tokio::time::Instant;
 /// Postlink. Its holder may not exist, and must not block every candidate for ever.
 pub const MAX_LEASE_SECONDS: u16 = 300;
 
+/// The shortest lease, in seconds: the lower bound of `--lease-duration`. With a shorter duration in the Lease, a candidate
+/// would take it from a leader that renews it in time.
+pub const MIN_LEASE_SECONDS: u16 = 5;
+
 /// Longest identity in the log. Anyone who may write the Lease chooses it.
 const MAX_SHOWN: usize = 300;
 
@@ -61,7 +65,9 @@ impl Observed {
             return None;
         }
         let is_new = known.is_none_or(|(known, _)| known != holder);
-        let foreign = seconds.filter(|seconds| !(1..=i32::from(MAX_LEASE_SECONDS)).contains(seconds));
+        let foreign = seconds.filter(|seconds| {
+            !(i32::from(MIN_LEASE_SECONDS)..=i32::from(MAX_LEASE_SECONDS)).contains(seconds)
+        });
         (is_new || foreign.is_some()).then(|| News { holder: shown(&holder), is_new, foreign })
     }
 }
@@ -70,7 +76,9 @@ impl Observed {
 /// different one.
 fn lasts(spec: &LeaseSpec, own: Duration) -> Duration {
     match spec.lease_duration_seconds.map(u64::try_from) {
-        Some(Ok(seconds @ 1..)) => Duration::from_secs(seconds.min(MAX_LEASE_SECONDS.into())),
+        Some(Ok(seconds)) if seconds >= MIN_LEASE_SECONDS.into() => {
+            Duration::from_secs(seconds.min(MAX_LEASE_SECONDS.into()))
+        }
         _ => own,
     }
 }
@@ -97,6 +105,8 @@ mod tests {
             (Some(301), longest),
             (Some(300), longest),
             (Some(60), Duration::from_secs(60)),
+            (Some(5), Duration::from_secs(5)),
+            (Some(4), OWN),
             (Some(0), OWN),
             (Some(-1), OWN),
             (None, OWN),

@@ -63,7 +63,7 @@ impl Failures {
     /// Why there was no renewal within `deadline`, `stalled` of which this process did not run.
     pub fn loss(self, deadline: Duration, stalled: Duration) -> Loss {
         // Attempts in the few moments in which the process ran say nothing about the API server.
-        if self.attempts == 0 || stalled >= deadline / 2 {
+        if !stalled.is_zero() && (self.attempts == 0 || stalled >= deadline / 2) {
             return Loss::Stalled(stalled);
         }
         Loss::NotRenewed { deadline, attempts: self.attempts, last_error: self.last_error, stalled }

@@ -7,5 +7,5 @@ pub mod run;
 pub mod thread;
 pub mod write_guard;
 
-pub use holder::MAX_LEASE_SECONDS;
+pub use holder::{MAX_LEASE_SECONDS, MIN_LEASE_SECONDS};
 pub use loss::Loss;

@@ -321,15 +321,7 @@ pub fn activity() -> impl Strategy<Value = ActivityState> {
 /// Possible results of a creation.
 pub fn created() -> impl Strategy<Value = CreationResult> {
     prop_oneof![
-        (id(), regarding()).prop_map(|(activity, record)| CreationResult::Exists {
-            activity,
-            record,
-            connection: "uid-of-c".into(),
-            rule: None,
-            spec: None,
-            attempt: 1,
-            at: at(0),
-        }),
+        (link_state(), 1..3).prop_map(|(link, attempt)| CreationResult::Exists { link, spec: None, attempt }),
         (uid(), reason()).prop_map(|(connection, reason)| CreationResult::Failed { connection, reason }),
     ]
 }

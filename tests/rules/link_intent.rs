@@ -2,7 +2,7 @@
 
 use crate::{
     fixtures::{ORG, OTHER_ORG, at, connection, rule},
-    scene::{CASE, Scene, activity, link_through, linked, request, request_to, scene},
+    scene::{CASE, Scene, link_through, linked, request, request_to, scene},
 };
 use jiff::SignedDuration;
 use postlink::{
@@ -29,6 +29,7 @@ fn with_notes(request: LinkSpec) -> LinkSpec {
 }
 
 fn broken(mut scene: Scene) -> Scene {
+    scene.now += jiff::SignedDuration::from_mins(1);
     scene.activity_state = Some(GONE);
     scene.expect("False/SocialActivityDeleted | - | SocialActivityDeleted | True");
     scene
@@ -365,13 +366,9 @@ fn link_changed_while_being_created_is_decided_once() {
     let scene =
         scene().with(connection("contoso")).with(connection("fabrikam")).requests(request_to("fabrikam"));
     let created = CreationResult::Exists {
-        activity: activity(ORG, 1),
-        record: None,
-        connection: "uid-contoso".into(),
-        rule: None,
+        link: link_through("contoso"),
         spec: Some(request_to("contoso")),
         attempt: 1,
-        at: at(0),
     };
     let decision = scene.decide(Some(&created));
     assert_eq!((&decision.step, &decision.status.link), (&Step::Write, &None));
@@ -384,6 +381,8 @@ fn link_changed_while_being_created_is_decided_once() {
 fn activity_that_regards_another_record_is_not_adopted() {
     let creation = |record_id: Option<u128>| ActivityCreation {
         connection: "uid-contoso".into(),
+        name: "contoso".into(),
+        instance_url: "https://contoso.crm.dynamics.com".into(),
         organization: ORG,
         attempt: 1,
         record_type: "incident".into(),

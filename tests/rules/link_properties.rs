@@ -81,6 +81,10 @@ prop_compose! {
         same_post in option::weighted(0.2, claim()),
     ) -> View {
         let (connections, rules) = facts(&connections, &rules);
+        // Nothing is created for a post that has a link.
+        let created = created.filter(|created| {
+            link.status.link.is_none() || matches!(created, CreationResult::Failed { .. })
+        });
         // They are results of different steps, so there is at most one.
         let activity_state =
             activity_state.filter(|_| created.is_none()).map(|state| possible(&link.status, state));
@@ -238,10 +242,17 @@ fn check_step(view: &View, step: &Step) -> Result<(), TestCaseError> {
         }
         Step::Check(check) => {
             let status = &view.link.status;
-            let link = status.link.as_ref().or(status.removed_link.as_ref().map(|r| &r.link));
+            let created = match &view.created {
+                Some(CreationResult::Exists { link, .. }) => Some(link),
+                _ => None,
+            };
             let through = by_uid(&check.connection);
             prop_assert!(through.is_some_and(usable), "R27: only an Enabled instance is contacted");
-            let same = through.and_then(|c| c.organization) == link.map(|l| l.organization_id);
+            let removed = status.removed_link.as_ref().map(|removed| &removed.link);
+            let links = [status.link.as_ref(), created, removed].into_iter().flatten();
+            let mut asked = links.filter(|link| link.social_activity_id == check.activity);
+            let organization = through.and_then(|c| c.organization);
+            let same = asked.any(|link| organization == Some(link.organization_id));
             prop_assert!(same, "R27: only the link's organization is contacted");
         }
         Step::ConfirmGone(object) => {
@@ -274,6 +285,10 @@ proptest! {
         let mut then = view.clone();
         then.link.status = first.status.clone();
         then.link.first_seen = Timestamp::UNIX_EPOCH;
+        // The new link is about this post.
+        then.link.post_changed &= view.link.status.link.is_some() || first.status.link.is_none();
+        // What was written is dropped.
+        then.created = view.created.filter(|created| matches!(created, CreationResult::Failed { .. }));
         let second = then.decide();
         if second.step == Step::Write {
             prop_assert_eq!(second.status, first.status);

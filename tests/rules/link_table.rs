@@ -1,12 +1,12 @@
 //! §3, "Post link": one test per row of its table. Columns: Linked | `RecordAvailable` | `removedLink` | Ready.
 
 use crate::{
-    fixtures::{ORG, OTHER_ORG, UNAVAILABLE, at, connection, rule},
-    scene::{CASE, Scene, activity, link_through, request, request_to, scene},
+    fixtures::{OTHER_ORG, UNAVAILABLE, at, connection, rule},
+    scene::{CASE, Scene, link_through, request, request_to, scene},
 };
 use postlink::{
     api::{ConnectionState, Reason, RemovalCause},
-    domain::post_link::{CreationResult, DesiredLink, LinkSpec, PostClaim, Step, record::ActivityState},
+    domain::post_link::{DesiredLink, LinkSpec, PostClaim, Step, record::ActivityState},
 };
 use rstest::rstest;
 
@@ -51,50 +51,6 @@ fn the_instance_has_made_no_record() {
         ("lead", CASE),
         "the record that the instance created, whatever was requested"
     );
-}
-
-/// Most instances create the record at once: with a first look at the activity, the status is written once.
-#[test]
-fn new_link_is_looked_at_before_it_is_written() {
-    let scene = wanted().with(connection("contoso"));
-    let created = CreationResult::Exists {
-        activity: activity(ORG, 1),
-        record: None,
-        connection: "uid-contoso".into(),
-        rule: None,
-        spec: scene.post.desired.spec().cloned(),
-        attempt: 1,
-        at: scene.now,
-    };
-    let decided = |change: &dyn Fn(&mut Scene)| {
-        let mut scene = scene.clone();
-        change(&mut scene);
-        let decision = scene.decide(Some(&created));
-        match decision.step {
-            Step::Write => Scene::row_of(&decision.status),
-            step => format!("{step:?}"),
-        }
-    };
-    let looks = scene.decide(Some(&created));
-    assert!(
-        matches!(&looks.step, Step::Check(check) if check.activity == activity(ORG, 1)),
-        "{:?}",
-        looks.step
-    );
-    let two_seconds = jiff::SignedDuration::from_secs(2);
-    assert_eq!(looks.requeue.map(|again| again.at), Some(scene.now + two_seconds));
-
-    let regarding = |regarding| Some(ActivityState::Exists { regarding, record_exists: None });
-    let pending = "True/LinkedByHand | False/RecordPending | - | True";
-    assert_eq!(decided(&|scene| scene.activity_state = regarding(Some(("incident".into(), CASE)))), LINKED);
-    assert_eq!(decided(&|scene| scene.activity_state = regarding(None)), pending);
-    assert_eq!(decided(&|scene| scene.now += two_seconds), pending, "there was no answer");
-    // R25 is for a link that was there: a replica may not have the row yet.
-    let gone = Some(ActivityState::Gone { record_exists: None });
-    assert_eq!(decided(&|scene| scene.activity_state = gone.clone()), pending);
-    assert_eq!(decided(&|scene| scene.stopping = true), pending, "what is not stored now is lost");
-    let disable = |scene: &mut Scene| scene.connections = vec![connection("contoso").disable_refused(at(-9))];
-    assert_eq!(decided(&disable), pending, "the change waits for it");
 }
 
 #[test]

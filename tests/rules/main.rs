@@ -24,6 +24,7 @@ mod matching_keywords;
 mod matching_page;
 #[path = "../mistakes.rs"]
 mod mistakes;
+mod new_links;
 mod operations_page;
 mod promql;
 mod reasons;

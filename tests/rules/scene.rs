@@ -314,13 +314,9 @@ impl Scene {
         let record = create.record_id.map(|id| ("incident".to_owned(), id)).or(table);
         let record = self.activities.entry(activity).or_insert(record).clone();
         CreationResult::Exists {
-            activity,
-            record,
-            connection: create.connection.clone(),
-            rule: create.rule.clone(),
+            link: create.link(activity, record, self.now),
             spec: create.spec.clone(),
             attempt: create.attempt,
-            at: self.now,
         }
     }
 

@@ -52,8 +52,7 @@ impl Index {
     /// Bytes of memory that the filters of each namespace's rules take.
     pub fn rule_memory(&self) -> Vec<(String, usize)> {
         let state = self.state();
-        let sizes =
-            state.namespaces.iter().map(|(name, space)| (name.to_string(), space.rules.evaluated_size()));
+        let sizes = state.namespaces.iter().map(|(name, space)| (name.to_string(), space.rules.size()));
         sizes.filter(|(_, size)| *size > 0).collect()
     }
 

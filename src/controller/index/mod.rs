@@ -77,12 +77,16 @@ impl Index {
         space.refresh();
         state.mark_deleted(&old);
         let before = ConnectionFacts::of(&old);
-        state.affected_by_connection(namespace, name, Some(&before), None)
+        let affected = state.affected_by_connection(namespace, name, Some(&before), None);
+        state.drop_empty(namespace);
+        affected
     }
 
     /// Adds a tombstone after a live read found that no connection has this UID.
     pub fn mark_deleted(&self, uid: &str) {
-        self.state().tombstones.entry(uid.to_owned()).or_insert(Tombstone { deleted_at: None });
+        let mut state = self.state();
+        state.collect_garbage();
+        state.tombstones.entry(uid.to_owned()).or_insert(Tombstone { deleted_at: None });
     }
 
     /// Stores a rule. A version that is not newer is ignored and affects nothing.
@@ -116,7 +120,9 @@ impl Index {
         };
         let namespace = namespace.clone();
         let change = state.namespaces.get_mut(&namespace).and_then(|space| space.rules.remove(name));
-        change.map(|change| state.affected_by_rules(&namespace, change)).unwrap_or_default()
+        let affected = change.map(|change| state.affected_by_rules(&namespace, change));
+        state.drop_empty(&namespace);
+        affected.unwrap_or_default()
     }
 
     pub fn connection(&self, namespace: &str, name: &str) -> Option<Arc<DynamicsConnection>> {
@@ -179,7 +185,10 @@ impl Index {
         let matching: HashSet<&str> =
             entry.matching().iter().map(|uid| &**state.interner.text(*uid)).collect();
         let rules = space.into_iter().flat_map(|s| s.rules.all());
-        let matching = rules.filter(|r| matching.contains(r.facts.uid.as_str())).map(|r| r.facts.clone());
+        // Until the posts are matched again, a rule that does not fit any more may be among them.
+        let matching = rules
+            .filter(|r| r.evaluation() == Evaluation::Evaluated && matching.contains(r.facts.uid.as_str()))
+            .map(|r| r.facts.clone());
         Some(LinkSnapshot {
             facts: entry.facts(&state.interner),
             uid: entry.uid,

@@ -5,9 +5,10 @@ use crate::{
     api::{AutomationRule, Post},
     domain::{
         facts::RuleFacts,
-        matching::{Matcher, Text, budget},
+        matching::{Matcher, Text, budget::Budget},
     },
 };
+use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, btree_map},
     hash::{DefaultHasher, Hash, Hasher},
@@ -89,6 +90,19 @@ impl RuleEntry {
         Self { object: Arc::new(rule), facts, match_hash, size, filters }
     }
 
+    fn is_compiled(&self) -> bool {
+        matches!(self.filters, RuleFilters::Compiled(_))
+    }
+
+    /// Keeps the filters if they fit into the namespace's limit.
+    fn evaluate(&mut self, fits: bool) {
+        match (&self.filters, fits) {
+            (RuleFilters::OverLimit, true) => self.filters = RuleFilters::ToRead,
+            (RuleFilters::Compiled(_) | RuleFilters::ToRead, false) => self.filters = RuleFilters::OverLimit,
+            _ => {}
+        }
+    }
+
     pub(super) fn evaluation(&self) -> Evaluation {
         match &self.filters {
             RuleFilters::Off | RuleFilters::Compiled(_) => Evaluation::Evaluated,
@@ -108,14 +122,21 @@ pub(super) struct RulesChange {
     pub(super) rematch: bool,
 }
 
+/// The order in which rules are evaluated: by creation, then by name.
+type Place = (Timestamp, String);
+
+impl RuleEntry {
+    /// Of a rule that is on.
+    fn place(&self) -> Option<Place> {
+        self.facts.wants_active.then(|| (self.facts.created, self.facts.name.clone()))
+    }
+}
+
 /// The rules of a namespace, by name.
 #[derive(Default)]
 pub(super) struct Rules {
     entries: BTreeMap<String, RuleEntry>,
-    /// The size of all filters, including those that do not fit.
-    size: usize,
-    /// Whether some do not fit, or did not.
-    over_limit: bool,
+    budget: Budget<Place>,
     /// Rebuilt on first use after a change.
     filters: Option<Arc<Filters>>,
 }
@@ -133,25 +154,39 @@ impl Rules {
         self.entries.keys()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(super) fn insert(&mut self, name: String, rule: AutomationRule) -> RulesChange {
         let old = self.entries.remove(&name);
-        let entry = RuleEntry::of(rule, old.as_ref());
+        let mut entry = RuleEntry::of(rule, old.as_ref());
+        let (left, place) = (old.as_ref().and_then(RuleEntry::place), entry.place());
+        let mut told = match &left {
+            Some(left) if Some(left) != place.as_ref() => self.budget.remove(left),
+            _ => Vec::new(),
+        };
+        if let Some(place) = &place {
+            told.extend(self.budget.set(place.clone(), entry.size));
+            entry.evaluate(self.budget.evaluates(place));
+        }
         let after = entry.facts.clone();
-        let toggled = after.wants_active != old.as_ref().is_some_and(|old| old.facts.wants_active);
-        let edited = old.as_ref().is_none_or(|old| {
-            old.match_hash != entry.match_hash
+        let changed = old.as_ref().is_none_or(|old| {
+            old.facts.wants_active != after.wants_active
+                || old.match_hash != entry.match_hash
                 || old.facts.uid != after.uid
                 || old.evaluation() != entry.evaluation()
         });
-        self.size = self.size - old.as_ref().map_or(0, |old| old.size) + entry.size;
-        self.entries.insert(name, entry);
-        if toggled || edited {
+        let was_compiled = old.as_ref().is_some_and(RuleEntry::is_compiled);
+        let is_compiled = entry.is_compiled();
+        if changed && (was_compiled || is_compiled) {
             self.filters = None;
         }
-        let (refitted, dropped) = self.fit();
+        self.entries.insert(name, entry);
+        let (refitted, dropped) = self.apply(told);
         RulesChange {
             before: old.map(|old| old.facts),
-            rematch: dropped || after.wants_active && (toggled || edited),
+            rematch: dropped || changed && (is_compiled || was_compiled && after.wants_active),
             after: Some(after),
             refitted,
         }
@@ -159,9 +194,9 @@ impl Rules {
 
     pub(super) fn remove(&mut self, name: &str) -> Option<RulesChange> {
         let old = self.entries.remove(name)?;
-        self.size -= old.size;
         self.filters = None;
-        let (refitted, rematch) = self.fit();
+        let told = old.place().map(|place| self.budget.remove(&place)).unwrap_or_default();
+        let (refitted, rematch) = self.apply(told);
         Some(RulesChange { before: Some(old.facts), after: None, refitted, rematch })
     }
 
@@ -176,43 +211,26 @@ impl Rules {
     }
 
     /// Bytes of memory that the filters take.
-    pub(super) fn evaluated_size(&self) -> usize {
-        if !self.over_limit {
-            return self.size;
-        }
-        let compiled = |rule: &&RuleEntry| matches!(rule.filters, RuleFilters::Compiled(_));
-        self.entries.values().filter(compiled).map(|rule| rule.size).sum()
+    pub(super) fn size(&self) -> usize {
+        self.budget.used()
     }
 
-    /// Drops filters that do not fit into the namespace's limit. Returns the rules that began or ceased to fit, and whether
-    /// filters were dropped.
-    fn fit(&mut self) -> (Vec<String>, bool) {
-        let over_limit = self.size > budget::NAMESPACE_LIMIT;
-        if !over_limit && !self.over_limit {
-            return (Vec::new(), false);
-        }
-        self.over_limit = over_limit;
-        let mut rules: Vec<(&String, &mut RuleEntry)> =
-            self.entries.iter_mut().filter(|(_, rule)| rule.facts.wants_active).collect();
-        rules.sort_by(|(_, a), (_, b)| {
-            let order = |rule: &RuleEntry| (rule.facts.created, rule.facts.name.clone());
-            order(a).cmp(&order(b))
-        });
-        let fits = budget::evaluated(rules.iter().map(|(_, rule)| rule.size));
-        let (mut changed, mut dropped) = (Vec::new(), false);
-        for ((name, rule), fits) in rules.into_iter().zip(fits) {
-            let next = match (&rule.filters, fits) {
-                (RuleFilters::OverLimit, true) => RuleFilters::ToRead,
-                (RuleFilters::Compiled(_) | RuleFilters::ToRead, false) => RuleFilters::OverLimit,
-                _ => continue,
-            };
-            dropped |= matches!(rule.filters, RuleFilters::Compiled(_));
-            rule.filters = next;
-            changed.push(name.clone());
+    /// Drops filters that do not fit into the namespace's limit any more. Returns the rules that began or ceased to fit, and
+    /// whether filters were dropped.
+    fn apply(&mut self, told: Vec<Place>) -> (Vec<String>, bool) {
+        let (mut refitted, mut dropped) = (Vec::new(), false);
+        for place in told {
+            let Some(rule) = self.entries.get_mut(&place.1) else { continue };
+            let before = (rule.evaluation(), rule.is_compiled());
+            rule.evaluate(self.budget.evaluates(&place));
+            if rule.evaluation() != before.0 {
+                dropped |= before.1;
+                refitted.push(place.1);
+            }
         }
         if dropped {
             self.filters = None;
         }
-        (changed, dropped)
+        (refitted, dropped)
     }
 }

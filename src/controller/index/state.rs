@@ -112,6 +112,14 @@ impl IndexState {
         Key::new(Kind::PostLink, self.interner.text(entry.namespace).clone(), &*entry.name)
     }
 
+    /// Drops a namespace that has neither connections nor rules any more.
+    pub(super) fn drop_empty(&mut self, namespace: &str) {
+        let empty = |space: &Namespace| space.connections.is_empty() && space.rules.is_empty();
+        if self.namespaces.get(namespace).is_some_and(empty) {
+            self.namespaces.remove(namespace);
+        }
+    }
+
     /// Drops strings and tombstones that no PostLink refers to any more.
     pub(super) fn collect_garbage(&mut self) {
         let tombstones_full = self.tombstones_full.max(TOMBSTONE_SLACK);
@@ -126,6 +134,7 @@ impl IndexState {
     }
 
     pub(super) fn mark_deleted(&mut self, connection: &DynamicsConnection) {
+        self.collect_garbage();
         let deleted_at = connection.metadata.deletion_timestamp.as_ref().map(|t| t.0);
         self.tombstones.insert(connection.uid().unwrap_or_default(), Tombstone { deleted_at });
     }

@@ -244,7 +244,7 @@ fn rules_beyond_the_limit_of_their_namespace_are_not_evaluated() {
     index.apply_rule(large("b", 3, 20), Source::Watch);
     index.apply_rule(large("c", 4, 30), Source::Watch);
     assert_eq!(evaluations(&index), "b Evaluated, c Evaluated, r Evaluated");
-    // An older one takes the place of a newer one.
+    // An older one takes the place of a newer one, of which there are two.
     let affected = index.apply_rule(large("a", 5, 10), Source::Watch);
     assert_eq!((names(&affected).as_str(), affected.rematch.is_some()), ("a c", true));
     assert_eq!(evaluations(&index), "a Evaluated, b Evaluated, c OverLimit, r Evaluated");
@@ -269,6 +269,24 @@ fn rules_beyond_the_limit_of_their_namespace_are_not_evaluated() {
     assert_eq!(evaluations(&index), "b Evaluated, c Evaluated, d ToRead, r Evaluated");
 }
 
+/// A PostLink with every field that is interned. `place`: where its link is.
+fn full(name: &str, version: u32, place: &str) -> PostLink {
+    let id = "00000000-0000-4000-8000-000000000001";
+    let mut object = serde_json::to_value(post_of(name, version, "Twitter", name)).unwrap();
+    object["spec"]["link"] = json!({"connectionRef": {"name": "asked"}, "recordType": "lead"});
+    object["status"] = json!({
+        "observedGeneration": 1,
+        "intent": {"attempt": 2, "connection": "acted-on"},
+        place: {
+            "connection": {"name": "was", "uid": "uid-gone"}, "organizationId": id, "socialActivityId": id,
+            "record": {"type": "incident", "id": id, "url": format!("https://x.example/main.aspx?etn=incident&id={id}&pagetype=entityrecord")},
+            "linkedAt": "2026-01-01T00:00:00Z", "linkedBy": "Rule", "rule": {"name": "by", "uid": "uid-by"},
+            "removedAt": "2026-01-01T00:00:00Z", "cause": "ConnectionDeleted",
+        },
+    });
+    serde_json::from_value(object).unwrap()
+}
+
 /// A tenant that edits names in a loop must not fill the memory.
 #[test]
 fn strings_and_tombstones_that_no_link_refers_to_are_dropped() {
@@ -283,11 +301,20 @@ fn strings_and_tombstones_that_no_link_refers_to_are_dropped() {
         snapshot.facts.desired.spec().and_then(|spec| spec.connection.clone())
     };
     index.apply_link(&linked(1, "kept", "first"), Source::Watch, NOW);
+    let facts = |name: &str| index.snapshot(&Key::new(Kind::PostLink, "n", name)).unwrap().facts;
+    let all = [full("linked", 1, "link"), full("removed", 1, "removedLink")];
+    for post in &all {
+        index.apply_link(post, Source::Watch, NOW);
+    }
+    let before = [facts("linked"), facts("removed")];
+    index.mark_deleted("uid-gone");
     for version in 2..10_000 {
         index.apply_link(&linked(version, "edited", &format!("c{version}")), Source::Watch, NOW);
         index.mark_deleted(&format!("uid-{version}"));
     }
     assert_eq!((wanted("kept").as_deref(), wanted("edited").as_deref()), (Some("first"), Some("c9999")));
+    assert_eq!([facts("linked"), facts("removed")], before, "all that a PostLink refers to is kept");
+    assert!(index.tombstone("uid-gone").is_some(), "the removed link is of this connection (R13)");
     let state = index.state();
     assert!(state.interner.len() <= 2_100, "{} strings", state.interner.len());
     assert!(state.tombstones.len() <= 2_100, "{} tombstones", state.tombstones.len());

@@ -4,6 +4,7 @@
 use crate::api::names::{
     CONTROLLER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED, requested,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::ObjectMeta;
 use std::collections::BTreeMap;
 
@@ -18,16 +19,22 @@ pub(super) fn trimmed(metadata: ObjectMeta) -> ObjectMeta {
         generation: metadata.generation,
         creation_timestamp: metadata.creation_timestamp,
         deletion_timestamp: metadata.deletion_timestamp,
-        finalizers: metadata.finalizers,
         ..ObjectMeta::default()
     }
 }
 
 /// The metadata of a connection. It says whether Postlink owns the finalizer.
 pub(super) fn trimmed_with_manager(mut metadata: ObjectMeta) -> ObjectMeta {
-    let mut managers = metadata.managed_fields.take().unwrap_or_default();
-    managers.retain(|entry| entry.manager.as_deref() == Some(CONTROLLER));
-    ObjectMeta { managed_fields: Some(managers), ..trimmed(metadata) }
+    let managers = metadata.managed_fields.take().unwrap_or_default();
+    let is_managed = !managers.is_empty();
+    let mut kept: Vec<_> =
+        managers.into_iter().filter(|entry| entry.manager.as_deref() == Some(CONTROLLER)).collect();
+    // That there are other managers counts: without any, nobody would ever own the finalizer.
+    if kept.is_empty() && is_managed {
+        kept.push(ManagedFieldsEntry::default());
+    }
+    let finalizers = metadata.finalizers.take();
+    ObjectMeta { managed_fields: Some(kept), finalizers, ..trimmed(metadata) }
 }
 
 /// The annotations that request something, as far as they are read.
@@ -38,4 +45,23 @@ fn requests(metadata: &ObjectMeta) -> Option<BTreeMap<String, String>> {
         .filter_map(|name| Some((name.to_owned(), requested(annotations, name)?.to_owned())))
         .collect();
     (!requests.is_empty()).then_some(requests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn other_managers_still_count() {
+        let managers = |managers: &[&str]| {
+            let fields: Vec<_> = managers.iter().map(|name| json!({"manager": name})).collect();
+            let metadata: ObjectMeta = serde_json::from_value(json!({"managedFields": fields})).unwrap();
+            let kept = trimmed_with_manager(metadata).managed_fields.unwrap_or_default();
+            kept.into_iter().map(|entry| entry.manager.unwrap_or_default()).collect::<Vec<_>>()
+        };
+        assert_eq!(managers(&[]), [""; 0]);
+        assert_eq!(managers(&["kubectl", CONTROLLER, "flux"]), [CONTROLLER]);
+        assert_eq!(managers(&["kubectl", "flux"]), [""], "the finalizer is theirs, and not nobody's");
+    }
 }

@@ -16,8 +16,7 @@ use kube::{Api, ResourceExt};
 use tracing::{debug, info, warn};
 
 /// What to do about a policy.
-const ADVICE: &str =
-    "Install the policies of this version again: helm upgrade, or kubectl apply -f charts/postlink/policies.";
+const ADVICE: &str = "Install the policies of this version again, the way they were installed before; see PostlinkGuardMissing in docs/operations.md.";
 
 pub struct Report {
     context: Context,

@@ -164,13 +164,9 @@ async fn send(
     for attempt in (creation.attempt..).take(ATTEMPTS) {
         let id = identity.activity_id(creation.organization, &key.namespace, attempt);
         let exists = |record| CreationResult::Exists {
-            activity: id,
-            record,
-            connection: creation.connection.clone(),
-            rule: creation.rule.clone(),
+            link: creation.link(id, record, context.clock.now()),
             spec: creation.spec.clone(),
             attempt,
-            at: context.clock.now(),
         };
         match instance.create_activity(id, &activity).await {
             Ok(Creation::Created) => return Ok(exists(creation.record())),

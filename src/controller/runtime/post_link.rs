@@ -27,7 +27,7 @@ impl Runtime {
         });
         // The activity that was just created is not in the status yet.
         let activity = match of_link {
-            Some((_, CreationResult::Exists { activity, .. })) => Some(*activity),
+            Some((_, CreationResult::Exists { link, .. })) => Some(link.social_activity_id),
             _ => activity,
         };
         let of_activity = entry.activity.as_ref().filter(|(id, _)| Some(*id) == activity);

@@ -10,6 +10,15 @@ use std::{
 /// A renewal may be this much later than the duration of its Lease.
 const SLACK: Duration = Duration::from_secs(10);
 
+/// Namespaces that a message names; the rest is a number.
+const SHOWN: usize = 10;
+
+/// Whether a text can be the name of a namespace.
+fn is_namespace(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&text.len()) && text.chars().all(allowed)
+}
+
 /// The Lease of another installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherLease {
@@ -31,7 +40,8 @@ pub enum Watched {
 impl Watched {
     /// From names; none means all.
     pub fn of(names: impl IntoIterator<Item = String>) -> Self {
-        let names: BTreeSet<String> = names.into_iter().filter(|name| !name.is_empty()).collect();
+        // Anyone who may write a Lease chooses them.
+        let names: BTreeSet<String> = names.into_iter().filter(|name| is_namespace(name)).collect();
         if names.is_empty() { Self::All } else { Self::Only(names) }
     }
 
@@ -53,7 +63,12 @@ impl fmt::Display for Watched {
         match self {
             Self::All => f.write_str("all namespaces"),
             Self::Only(names) => {
-                f.write_str(&names.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+                let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+                f.write_str(&shown.join(", "))?;
+                match names.len().saturating_sub(SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
             }
         }
     }

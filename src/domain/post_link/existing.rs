@@ -145,14 +145,15 @@ fn availability(
         .iter()
         .find(|after| **after > age)
         .map(|after| saturating_add(link.linked_at.0, *after));
-    let created = match view.created {
-        Some(CreationResult::Exists { at, .. }) => Some(*at),
-        _ => None,
-    };
-    // An activity that was created a moment ago and cannot be found is checked again later (R25).
-    let not_found_yet =
-        |state: &ActivityState| created.is_some() && matches!(state, ActivityState::Gone { .. });
-    if let Some(activity) = view.activity.filter(|state| !not_found_yet(state)) {
+    let as_created =
+        || link.record.as_ref().map_or(RecordState::Pending, |record| RecordState::Available(record.clone()));
+    // An activity that was created a moment ago and is not found is checked again later (R25): the answer may be from
+    // before its creation.
+    let too_early = age < CONFIRMATIONS[1] && link.restored_at.is_none() && !check_requested;
+    if too_early && matches!(view.activity, Some(ActivityState::Gone { .. })) {
+        return Availability::Known(as_created(), next_check);
+    }
+    if let Some(activity) = view.activity {
         let state = record::evaluate(link, activity, &connection.instance_url);
         let again = if state == RecordState::Pending { next_check } else { None };
         return Availability::Known(state, again);
@@ -169,10 +170,9 @@ fn availability(
         )
     };
     // The activity was just created or found.
-    if let Some(at) = created {
-        let look_until = saturating_add(at, CONFIRMATIONS[0]);
-        let may_look =
-            view.activity.is_none() && view.now < look_until && !connection.fenced() && !view.stopping;
+    if matches!(view.created, Some(CreationResult::Exists { .. })) {
+        let look_until = saturating_add(link.linked_at.0, CONFIRMATIONS[0]);
+        let may_look = view.now < look_until && !connection.fenced() && !view.stopping;
         return match &link.record {
             Some(record) => Availability::Known(RecordState::Available(record.clone()), None),
             // Most instances create the record at once: with a first look, the status is written once.

@@ -3,14 +3,14 @@
 use super::{
     existing::CHECK_RETRY,
     intent::{take_relink_request, use_intent},
-    record::{self, ActivityState},
+    record::ActivityState,
     restore,
     status::{UnlinkedStatus, lost, removal_reason, write},
     target::{create_or_wait, target, too_old},
     view::{ActivityCheck, CreationResult, DesiredLink, Next, PostLinkDecision, PostLinkView, Step},
 };
 use crate::{
-    api::{LinkState, LinkedBy, ObjectRef, PostLinkStatus, Reason, RemovalCause},
+    api::{LinkState, ObjectRef, PostLinkStatus, Reason, RemovalCause, RemovedLink},
     domain::{
         messages,
         requeue::{Requeue, SETTLE, saturating_add},
@@ -29,7 +29,7 @@ pub(super) fn evaluate(
         next.intent = None;
     }
     take_relink_request(view, &mut next);
-    if let Some(link) = created.and_then(|created| created_link(view, &mut next, created)) {
+    if let Some(link) = created.and_then(|created| created_link(&mut next, created)) {
         return Next::HasLink(next, link);
     }
     if let Some(other) = view.duplicate_of(false) {
@@ -100,32 +100,21 @@ fn restore(view: &PostLinkView<'_>, mut next: PostLinkStatus) -> Restore {
     }
 }
 
-/// The activity exists, so the post is linked through the connection it was created through, even if `spec` has changed.
-fn created_link(
-    view: &PostLinkView<'_>,
-    next: &mut PostLinkStatus,
-    created: &CreationResult,
-) -> Option<LinkState> {
-    let CreationResult::Exists { activity, record, connection, rule, spec, attempt, at } = created else {
+/// The activity exists, so the post is linked through the connection it was created through, even if `spec` has changed or
+/// the connection is gone.
+pub(super) fn created_link(next: &mut PostLinkStatus, created: &CreationResult) -> Option<LinkState> {
+    let CreationResult::Exists { link, spec, attempt } = created else { return None };
+    let is_same = |removed: &RemovedLink| removed.link.social_activity_id == link.social_activity_id;
+    if next.removed_link.as_ref().is_some_and(is_same) {
+        // It was removed already.
         return None;
-    };
-    let connection = view.connections.iter().find(|c| c.uid == *connection)?;
-    let link = LinkState {
-        connection: ObjectRef { name: connection.name.clone(), uid: connection.uid.clone() },
-        organization_id: connection.organization?,
-        social_activity_id: *activity,
-        record: record.as_ref().map(|(type_, id)| record::record(type_, *id, &connection.instance_url)),
-        linked_at: Time(*at),
-        linked_by: if rule.is_some() { LinkedBy::Rule } else { LinkedBy::Hand },
-        rule: rule.clone(),
-        restored_at: None,
-    };
+    }
     next.removed_link = None;
     use_intent(next, spec.as_ref());
     if let Some(intent) = &mut next.intent {
         intent.attempt = intent.attempt.max(*attempt);
     }
-    Some(link)
+    Some(link.clone())
 }
 
 /// Neither `spec.link` nor a rule asks for a link.

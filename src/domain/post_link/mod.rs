@@ -35,6 +35,10 @@ pub fn decide(view: &PostLinkView<'_>) -> PostLinkDecision {
         return PostLinkDecision::step(Step::Wait, status, None);
     }
     if view.post_link.desired == DesiredLink::Unlink {
+        // Otherwise the activity would be adopted by a later link, and R26 says that the old link is never restored.
+        if status.link.is_none() {
+            status.link = view.created.and_then(|created| missing::created_link(&mut status, created));
+        }
         intent::take_relink_request(view, &mut status);
         intent::unlink(view, &mut status);
         let had_link = status.removed_link.is_some();

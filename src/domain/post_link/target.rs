@@ -213,6 +213,8 @@ pub(super) fn create_or_wait(
     }
     let creation = ActivityCreation {
         connection: connection.uid.clone(),
+        name: connection.name.clone(),
+        instance_url: connection.instance_url.clone(),
         organization,
         attempt,
         record_type: record_type.to_owned(),

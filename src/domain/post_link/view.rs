@@ -1,14 +1,18 @@
 //! The input and the result of the decision about a PostLink.
 
-use super::{identity::PostClaim, record::ActivityState};
+use super::{
+    identity::PostClaim,
+    record::{self, ActivityState},
+};
 use crate::{
-    api::{LinkState, ObjectRef, PostLinkStatus, Reason},
+    api::{LinkState, LinkedBy, ObjectRef, PostLinkStatus, Reason},
     domain::{
         facts::{ConnectionFacts, RuleFacts},
         requeue::Requeue,
     },
 };
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use uuid::Uuid;
 
 /// The fields of a PostLink that decisions need; no post text.
@@ -120,18 +124,12 @@ pub struct Tombstone {
 pub enum CreationResult {
     /// The activity was created, or found under its id (§2).
     Exists {
-        activity: Uuid,
-        /// Its regarding record: table and id.
-        record: Option<(String, Uuid)>,
-        /// The UID of the connection it was created through: the default may have changed since.
-        connection: String,
-        /// The rule, if it was created by one.
-        rule: Option<ObjectRef>,
+        /// The link as it was created: the default connection may have changed since, or the connection may be gone.
+        link: LinkState,
         /// The `spec.link`, if it was created by hand.
         spec: Option<LinkSpec>,
         /// The attempt that its id is derived from.
         attempt: i32,
-        at: Timestamp,
     },
     /// Nothing was created through the connection with this UID.
     Failed { connection: String, reason: Reason },
@@ -166,6 +164,10 @@ pub struct ActivityCheck {
 pub struct ActivityCreation {
     /// The UID of the connection.
     pub connection: String,
+    /// The name of the connection.
+    pub name: String,
+    /// `spec.instanceUrl` of the connection.
+    pub instance_url: String,
     pub organization: Uuid,
     /// Counts the activities of the post, from 1.
     pub attempt: i32,
@@ -200,6 +202,20 @@ impl ActivityCreation {
             // Dissociated since. The next check of the link says so.
             (ActivityState::Exists { regarding: None, .. }, Some(_)) => Found::Wanted(self.record()),
             (ActivityState::Exists { regarding, .. }, _) => Found::Wanted(regarding.clone()),
+        }
+    }
+
+    /// The link that an activity of this creation makes. `record`: the regarding record, table and id.
+    pub fn link(&self, activity: Uuid, record: Option<(String, Uuid)>, at: Timestamp) -> LinkState {
+        LinkState {
+            connection: ObjectRef { name: self.name.clone(), uid: self.connection.clone() },
+            organization_id: self.organization,
+            social_activity_id: activity,
+            record: record.map(|(type_, id)| record::record(&type_, id, &self.instance_url)),
+            linked_at: Time(at),
+            linked_by: if self.rule.is_some() { LinkedBy::Rule } else { LinkedBy::Hand },
+            rule: self.rule.clone(),
+            restored_at: None,
         }
     }
 
