@@ -211,7 +211,7 @@ pub struct AutomationRuleStatus {
     /// Conditions: `Ready`, `Active`, `HoldsConnection`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub conditions: Vec<Condition>,
     /// Reason of the condition `Ready`, as a field for `kubectl get --field-selector`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

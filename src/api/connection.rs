@@ -162,7 +162,7 @@ pub struct DynamicsConnectionStatus {
     /// Conditions: `Ready`, `Default`, `DisableRefused`, `DeletionRefused`, `RecordTypeInUse`, `RecordTypeNotOffered`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub conditions: Vec<Condition>,
     /// Reason of the condition `Ready`, as a field for `kubectl get --field-selector`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

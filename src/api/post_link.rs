@@ -234,7 +234,7 @@ pub struct PostLinkStatus {
     /// Conditions: `Ready`, `Linked`, `RecordAvailable`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub conditions: Vec<Condition>,
     /// Reason of the condition `Ready`, as a field for `kubectl get --field-selector`. The column REASON shows that of `Linked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -61,7 +61,7 @@ impl Index {
         let space = state.namespaces.get(&key.namespace);
         match key.kind {
             Kind::DynamicsConnection => space?.connections.get(&*key.name)?.uid(),
-            Kind::AutomationRule => space?.rules.get(&*key.name).map(|rule| rule.facts.uid.clone()),
+            Kind::AutomationRule => space?.rules.get(&key.name).map(|rule| rule.facts.uid.clone()),
             Kind::PostLink => {
                 let namespace = state.interner.find(&key.namespace)?;
                 state.links.get(namespace, &key.name).map(|entry| entry.uid.to_string())

@@ -100,7 +100,7 @@ impl Index {
         let known = |o: &rules::RuleEntry| {
             let stored = o.object.metadata.resource_version.as_deref();
             let same = stored == rule.metadata.resource_version.as_deref();
-            !newer(stored, &rule.metadata) && !(same && o.evaluation() == Evaluation::ToRead)
+            !(newer(stored, &rule.metadata) || same && o.evaluation() == Evaluation::ToRead)
         };
         if old.is_some_and(known)
             || !source.may_store(old.and_then(|o| o.object.metadata.uid.as_ref()), rule.metadata.uid.as_ref())

@@ -167,7 +167,7 @@ impl Rules {
             _ => Vec::new(),
         };
         if let Some(place) = &place {
-            told.extend(self.budget.set(place.clone(), entry.size));
+            told.extend(self.budget.set(place, entry.size));
             entry.evaluate(self.budget.evaluates(place));
         }
         let after = entry.facts.clone();

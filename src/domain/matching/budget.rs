@@ -35,9 +35,9 @@ impl<K: Ord + Clone> Budget<K> {
     }
 
     /// Adds a rule, or changes its size. Returns the rules that may begin or cease to be evaluated.
-    pub fn set(&mut self, rule: K, size: usize) -> Vec<K> {
+    pub fn set(&mut self, rule: &K, size: usize) -> Vec<K> {
         let before = self.sizes.insert(rule.clone(), size);
-        if self.evaluates(&rule) {
+        if self.evaluates(rule) {
             self.used = self.used - before.unwrap_or(0) + size;
         }
         self.balance()
@@ -106,7 +106,7 @@ mod tests {
                 let told = match size {
                     Some(size) => {
                         sizes.insert(rule, size);
-                        budget.set(rule, size)
+                        budget.set(&rule, size)
                     }
                     None => {
                         sizes.remove(&rule);
