@@ -1,6 +1,6 @@
 //! Writes events in the background, on transitions only. An event that cannot be written is dropped.
 
-use super::{clock::Clock, key::Key, workqueue::WorkQueue};
+use super::{clock::Clock, event_queue::EventQueue, key::Key, workqueue::WorkQueue};
 use crate::{
     api::names::{CONTROLLER, GROUP, VERSION},
     domain::conditions::Transition,
@@ -19,12 +19,10 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use std::{collections::HashMap, time::Duration};
-use tokio::sync::mpsc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::task::JoinHandle;
 use tracing::debug;
 
-/// Events queued at most; the rest of a larger burst is dropped.
-const QUEUE_LENGTH: usize = 1024;
 /// With more keys due than this, events are delayed: each costs the API server as much as a status.
 const BUSY_DEPTH: usize = 64;
 /// How long a busy queue delays one event at most.
@@ -45,8 +43,19 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The queue of events to write; clones share it.
 #[derive(Clone)]
 pub struct Events {
-    sender: mpsc::Sender<(PendingEvent, ObjectReference)>,
+    waiting: EventQueue<(PendingEvent, ObjectReference)>,
+    /// Ends with the last clone.
+    _writer: Arc<Writer>,
     metrics: Metrics,
+}
+
+/// The task that writes the events.
+struct Writer(JoinHandle<()>);
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 struct PendingEvent {
@@ -58,11 +67,12 @@ struct PendingEvent {
 impl Events {
     /// Starts the task that writes the events.
     pub fn start(client: Client, clock: Clock, queue: WorkQueue, metrics: Metrics) -> Self {
-        let (sender, mut receiver) = mpsc::channel::<(PendingEvent, ObjectReference)>(QUEUE_LENGTH);
-        let task_metrics = metrics.clone();
-        tokio::spawn(async move {
+        let waiting = EventQueue::default();
+        let (to_write, task_metrics) = (waiting.clone(), metrics.clone());
+        let writer = tokio::spawn(async move {
             let mut recorder = Recorder { client, clock, written: HashMap::new() };
-            while let Some((pending, object)) = receiver.recv().await {
+            loop {
+                let (pending, object): (PendingEvent, ObjectReference) = to_write.next().await;
                 let _ = tokio::time::timeout(MAX_DELAY, until_not_busy(&queue)).await;
                 match tokio::time::timeout(DEADLINE, recorder.publish(pending, &object)).await {
                     Ok(Ok(())) => task_metrics.event("success"),
@@ -71,7 +81,7 @@ impl Events {
                 }
             }
         });
-        Self { sender, metrics }
+        Self { waiting, _writer: Arc::new(Writer(writer)), metrics }
     }
 
     /// Enqueues one event per transition of an object.
@@ -95,16 +105,17 @@ impl Events {
     }
 
     fn send(&self, object: &ObjectReference, pending: PendingEvent) {
-        if self.sender.try_send((pending, object.clone())).is_err() {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        if !self.waiting.push(namespace, (pending, object.clone())) {
             self.metrics.event("dropped");
             let (kind, namespace, name, uid) = identity(object);
-            debug!(kind, namespace, name, uid, "dropped an event: the event queue is full");
+            debug!(kind, namespace, name, uid, "dropped an event: too many are waiting");
         }
     }
 
     /// Whether no event is queued. One may still be in flight.
     pub fn is_idle(&self) -> bool {
-        self.sender.capacity() == self.sender.max_capacity()
+        self.waiting.is_empty()
     }
 }
 

@@ -9,6 +9,7 @@ mod background;
 pub mod clock;
 mod connection;
 mod context;
+mod event_queue;
 mod events;
 pub mod index;
 mod installation;

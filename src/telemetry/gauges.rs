@@ -173,6 +173,19 @@ mod tests {
     }
 
     #[test]
+    fn hosts_beyond_the_limit_share_a_series() {
+        let metrics = Metrics::new();
+        for number in 0..1_100 {
+            metrics.instance_request(&format!("h{number}.example.com"), "read", "success", Duration::ZERO);
+            metrics.instance_throttled(&format!("h{number}.example.com"));
+        }
+        let page = metrics.encode();
+        let other =
+            r#"postlink_instance_requests_total{host="other",operation="read",outcome="success"} 100"#;
+        assert!(page.contains(other) && !page.contains("h1050.example.com"));
+    }
+
+    #[test]
     fn scrape_hook_replaces_the_one_of_its_name() {
         let metrics = Metrics::new();
         metrics.on_scrape("lease", |metrics| metrics.set_leader(false, Duration::ZERO));

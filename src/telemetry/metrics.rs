@@ -81,6 +81,11 @@ label_sets! {
     pub(super) BuildLabels { version: &'static str }
 }
 
+/// Hosts with series of their own.
+const MAX_HOSTS: usize = 1_000;
+/// The label of all others.
+const OTHER_HOSTS: &str = "other";
+
 pub(super) type SecondsGauge = Gauge<f64, AtomicU64>;
 
 metric_families! {
@@ -283,6 +288,15 @@ impl Metrics {
         families.api_latency.get_or_create(&ApiLatencyLabels { verb, resource }).observe(took.as_secs_f64());
     }
 
+    /// The host as a label, and remembers its series. Hosts that nobody has scraped away are counted as `other`: a tenant
+    /// that edits `instanceUrl` in a loop would otherwise fill the memory.
+    fn host_label<'a>(&self, host: &'a str, series: Option<(&'static str, &'static str)>) -> &'a str {
+        let mut hosts = lock(&self.0.hosts);
+        let host = if hosts.len() < MAX_HOSTS || hosts.contains_key(host) { host } else { OTHER_HOSTS };
+        hosts.entry(host.to_owned()).or_default().extend(series);
+        host
+    }
+
     /// A request to an instance, or to its sign-in or discovery service, ended.
     pub fn instance_request(
         &self,
@@ -291,7 +305,7 @@ impl Metrics {
         outcome: &'static str,
         took: Duration,
     ) {
-        lock(&self.0.hosts).entry(host.to_owned()).or_default().insert((operation, outcome));
+        let host = self.host_label(host, Some((operation, outcome)));
         let (families, host) = (&self.0.families, || host.to_owned());
         let labels = InstanceRequestLabels { host: host(), operation, outcome };
         families.instance_requests.get_or_create(&labels).inc();
@@ -302,7 +316,7 @@ impl Metrics {
 
     /// An instance throttled a request.
     pub fn instance_throttled(&self, host: &str) {
-        lock(&self.0.hosts).entry(host.to_owned()).or_default();
+        let host = self.host_label(host, None);
         self.0.families.instance_throttled.get_or_create(&HostLabels { host: host.to_owned() }).inc();
     }
 

@@ -180,6 +180,44 @@ pub fn linked_post(number: usize) -> PostLink {
     link
 }
 
+/// Memory of AutomationRules in the controller's index: typical ones, and the largest that one namespace can have
+/// evaluated.
+#[test]
+#[ignore = "a measurement, not a test; run by `make bench`"]
+fn bench_memory_of_rules() {
+    let (words, long) = (["late", "lost luggage", "refund*", "#delayed", "rude staff"], "漢字".repeat(126));
+    let typical = |number: usize| {
+        (0..15).map(|k| format!("{} {number} {k}", words[k % 5].trim_end_matches('*'))).collect()
+    };
+    let largest = |number: usize| (0..64).map(|k| format!("{long}{:02}{k:02}", number % 100)).collect();
+    println!("{:>8} {:>10} {:>12} {:>12} {:>12}", "rules", "", "text", "bytes", "÷ text");
+    let kinds: [(&str, usize, &dyn Fn(usize) -> Vec<String>); 3] =
+        [("typical", 10_000, &typical), ("largest", 250, &largest), ("largest", 1_000, &largest)];
+    for (what, count, keywords) in kinds {
+        let (index, own) = (Index::default(), std::process::id());
+        let before = resident(own);
+        let mut text = 0;
+        for number in 0..count {
+            let keywords = keywords(number);
+            text += keywords.iter().map(String::len).sum::<usize>();
+            let rule = json!({
+                "apiVersion": "postlink.dev/v1alpha1", "kind": "AutomationRule",
+                "metadata": {
+                    "name": format!("rule-{number:06}"), "namespace": NAMESPACE, "generation": 1,
+                    "uid": format!("00000000-0000-4000-8000-{number:012}"), "resourceVersion": (number + 1).to_string(),
+                    "creationTimestamp": "2026-01-01T00:00:00Z",
+                },
+                "spec": {"connectionRef": {"name": "northwind"}, "match": {"keywords": keywords}},
+            });
+            index.apply_rule(serde_json::from_value(rule).expect("a rule"), Source::Watch);
+        }
+        let bytes = resident(own).saturating_sub(before);
+        let ratio = f64::from(u32::try_from(bytes).unwrap_or(u32::MAX))
+            / f64::from(u32::try_from(text).unwrap_or(u32::MAX));
+        println!("{count:>8} {what:>10} {text:>12} {bytes:>12} {ratio:>12.2}");
+    }
+}
+
 /// Links of the installations whose memory is measured.
 const INSTALLATIONS: [usize; 3] = [1_000, 10_000, 100_000];
 

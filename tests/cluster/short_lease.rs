@@ -17,6 +17,9 @@ const LEASE: u32 = 20;
 /// Concurrent creations per connection.
 const AT_ONCE: usize = 8;
 
+/// A renewal of the lease, as the beginning of its request.
+const RENEWAL: &str = "PUT /apis/coordination.k8s.io/v1/namespaces/postlink-system/leases/postlink";
+
 #[test]
 fn expiring_lease_blocks_new_instance_requests() {
     let (mut pair, relay) = relayed(&json!({"leaseDuration": LEASE, "instanceTimeout": 60}));
@@ -31,7 +34,7 @@ fn expiring_lease_blocks_new_instance_requests() {
         let read = pair.sent_by_the_first_since(begin).iter().filter(|event| read(event)).count();
         (read >= AT_ONCE).then_some(())
     });
-    relay.hold("PUT /apis/coordination.k8s.io/v1/namespaces/postlink-system/leases/postlink", "");
+    relay.hold_every(RENEWAL);
     relay.wait_until_held(SOON);
     let metrics = pair.leader.address("metrics");
     wait_for("the lease to run short", SOON, || {
@@ -53,4 +56,21 @@ fn expiring_lease_blocks_new_instance_requests() {
     println!("{} of {links} links were made, and {again} posts were read for nothing", made.len());
     assert!((1..=AT_ONCE).contains(&made.len()), "{AT_ONCE} were under way: {made:#?}");
     assert!(again <= links, "{again} posts were read for nothing");
+}
+
+/// One connection that is dead must not cost the lease: another attempt is made on a new one.
+#[test]
+fn renewal_that_hangs_does_not_cost_the_lease() {
+    let (mut pair, relay) = relayed(&json!({"leaseDuration": LEASE}));
+    relay.hold(RENEWAL, "");
+    relay.wait_until_held(SOON);
+    let line =
+        pair.leader.process.wait_for_log(SOON, |line| line.contains("failed to renew the lease; retrying"));
+    assert!(line.contains("no answer for"), "{line}");
+    let metrics = pair.leader.address("metrics");
+    wait_for("the lease to be renewed", SOON, || {
+        let left = Page::of(&metrics).sum("postlink_lease_remaining_seconds", &[])?;
+        (left > f64::from(LEASE) * 2.0 / 3.0 * 0.6).then_some(())
+    });
+    assert!(pair.leader.process.exited().is_none(), "{}", pair.leader.process.tail());
 }

@@ -210,16 +210,27 @@ impl Index {
         self.state().tombstones.get(uid).copied()
     }
 
-    /// The links through a connection, with their activities.
-    pub fn links_through(&self, uid: &str) -> Vec<LinkThrough> {
+    /// The PostLinks that are linked through a connection.
+    pub fn keys_through(&self, uid: &str) -> Vec<Key> {
         let state = self.state();
         let Some(symbol) = state.interner.find(uid) else { return Vec::new() };
-        state
-            .links
-            .of_connection(symbol)
-            .filter_map(|entry| {
+        state.links.of_connection(symbol).map(|entry| state.key(entry)).collect()
+    }
+
+    /// Those of `keys` that are still linked through the connection, with their activities. One has some hundred bytes, so
+    /// not all of a connection are taken at once.
+    pub fn links_through(&self, uid: &str, keys: &[Key]) -> Vec<LinkThrough> {
+        let state = self.state();
+        let Some(symbol) = state.interner.find(uid) else { return Vec::new() };
+        let through = |key: &Key| {
+            let entry = state.link(&key.namespace, &key.name)?;
+            (entry.connection() == Some(symbol)).then_some(entry)
+        };
+        keys.iter()
+            .filter_map(|key| {
+                let entry = through(key)?;
                 Some(LinkThrough {
-                    key: state.key(entry),
+                    key: key.clone(),
                     link: entry.link(&state.interner)?,
                     available: entry.condition(ConditionType::RecordAvailable).map(|(_, reason)| reason),
                 })

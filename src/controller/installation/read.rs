@@ -6,7 +6,7 @@
 use crate::{
     api::{
         names::{CONTROLLER, WATCHED_NAMESPACES},
-        policies::{GUARD, Shipped, shipped},
+        policies::{Shipped, shipped},
     },
     controller::patch::{ApiError, within},
     domain::installation::{
@@ -89,10 +89,12 @@ impl Reader {
 
     async fn read_policies(&mut self) -> Result<Option<BTreeMap<&'static str, Installed>>, ApiError> {
         if !self.may_read_policies {
-            let policies = self.may::<ValidatingAdmissionPolicy>("get", GUARD);
-            let bindings = self.may::<ValidatingAdmissionPolicyBinding>("get", GUARD);
-            if !policies.await? || !bindings.await? {
-                return Ok(None);
+            // Each of them: a refusal of one, again and again, would be counted as a missing permission.
+            for one in &self.shipped {
+                let policy = self.may::<ValidatingAdmissionPolicy>("get", one.name).await?;
+                if !policy || !self.may::<ValidatingAdmissionPolicyBinding>("get", one.name).await? {
+                    return Ok(None);
+                }
             }
             self.may_read_policies = true;
         }

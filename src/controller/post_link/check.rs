@@ -72,8 +72,12 @@ async fn run_batches(context: &Context, uid: &str) {
 
 /// Checks all links of a connection after a successful probe.
 pub async fn check_all(context: &Context, uid: &str) {
-    let links = context.index.links_through(uid);
-    for chunk in links.chunks(BATCH) {
+    let keys = context.index.keys_through(uid);
+    for keys in keys.chunks(BATCH) {
+        let chunk = context.index.links_through(uid, keys);
+        if chunk.is_empty() {
+            continue;
+        }
         let Some(instance) = context.runtime.handle(uid) else { return };
         let queries = chunk.iter().map(|LinkThrough { link, .. }| Query {
             organization: link.organization_id,

@@ -14,11 +14,15 @@ use crate::{
 use jiff::SignedDuration;
 use kube::{Api, api::ListParams, core::DeserializeGuard};
 use std::{collections::HashMap, sync::Arc};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tracing::{info, warn};
 
 /// Backoff of a list that fails. Short, because `postlink local` gives up when nothing happens for twenty seconds.
 const RETRY: Backoff = Backoff { first: SignedDuration::from_secs(1), max: SignedDuration::from_secs(10) };
+
+/// A namespace is listed again only after so many times as long as the last list took: a tenant that edits a rule in a loop
+/// must not occupy the controller.
+const REST: u32 = 4;
 
 /// The namespaces that are being listed, and the request that arrived meanwhile.
 #[derive(Default)]
@@ -64,8 +68,11 @@ pub async fn run(context: Context, mut requests: mpsc::UnboundedReceiver<Rematch
         if let Some(task) = task {
             let context = context.clone();
             tasks.spawn(async move {
-                let _task = task;
+                let begin = Instant::now();
                 read(&context, &namespace).await;
+                let took = begin.elapsed();
+                drop(task);
+                tokio::time::sleep(took * REST).await;
                 namespace
             });
         }

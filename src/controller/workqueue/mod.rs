@@ -26,6 +26,9 @@ use tokio::{sync::Notify, time::Instant};
 /// After this many connections and rules in a row, a link is handed out.
 const MAX_PRIORITY_IN_A_ROW: usize = 3;
 
+/// Keys for which an empty queue keeps memory.
+const KEYS_KEPT: usize = 1024;
+
 /// The queue; clones share it.
 #[derive(Clone)]
 pub struct WorkQueue {
@@ -115,6 +118,10 @@ impl QueueState {
         self.priority_in_a_row = if key.kind == Kind::PostLink { 0 } else { self.priority_in_a_row + 1 };
         let now = self.now();
         self.queued.remove(&key);
+        if self.queued.is_empty() {
+            // After a hundred thousand keys, an empty set would keep megabytes.
+            self.queued.shrink_to(KEYS_KEPT);
+        }
         self.last.remove(&key);
         self.processing.insert(key.clone(), now);
         self.last_progress = now;

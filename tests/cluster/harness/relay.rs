@@ -30,6 +30,8 @@ pub struct Relay {
 struct Post {
     /// The start of its first line, and a text it contains.
     wanted: Mutex<Option<(String, String)>>,
+    /// The start of the first line of requests that are all delayed.
+    every: Mutex<Option<String>>,
     caught: watch::Sender<bool>,
     released: watch::Sender<bool>,
 }
@@ -50,6 +52,7 @@ impl Relay {
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         let post = Arc::new(Post {
             wanted: Mutex::new(None),
+            every: Mutex::new(None),
             caught: watch::Sender::new(false),
             released: watch::Sender::new(false),
         });
@@ -75,6 +78,11 @@ impl Relay {
             Some((line.to_owned(), text.to_owned()));
     }
 
+    /// Delays every request whose first line begins with `line`.
+    pub fn hold_every(&self, line: &str) {
+        *self.post.every.lock().expect("no thread panics while holding the lock") = Some(line.to_owned());
+    }
+
     /// Waits until a request is delayed.
     pub fn wait_until_held(&self, limit: Duration) {
         wait_for("a request to keep back", limit, || self.post.caught.borrow().then_some(()));
@@ -87,15 +95,17 @@ impl Relay {
 }
 
 impl Post {
-    /// Whether this is the request to delay. Only the first match is; later ones pass.
+    /// Whether this is a request to delay. Of `wanted`, only the first match is; later ones pass.
     fn catches(&self, request: &[u8]) -> bool {
         let mut wanted = self.wanted.lock().expect("no thread panics while holding the lock");
+        let every = self.every.lock().expect("no thread panics while holding the lock");
         let request = String::from_utf8_lossy(request);
         let found = wanted.take_if(|(line, text)| request.starts_with(&*line) && request.contains(&*text));
-        if found.is_some() {
+        let found = found.is_some() || every.as_ref().is_some_and(|line| request.starts_with(line));
+        if found {
             self.caught.send_replace(true);
         }
-        found.is_some()
+        found
     }
 }
 
