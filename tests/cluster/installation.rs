@@ -183,5 +183,5 @@ fn namespaced_install_checks_what_it_is_permitted_to() {
     assert!(!cluster.controller().stderr().contains("apart/postlink"));
     wait_for_event(&cluster, "Warning", "OverlappingInstalls", "other/postlink");
     let log = cluster.controller().stderr();
-    assert_eq!(log.matches("not permitted to").count(), 2, "each is told once:\n{log}");
+    assert_eq!(log.matches("not permitted to").count(), 2, "each is logged once:\n{log}");
 }

@@ -222,14 +222,10 @@ impl Index {
     pub fn links_through(&self, uid: &str, keys: &[Key]) -> Vec<LinkThrough> {
         let state = self.state();
         let Some(symbol) = state.interner.find(uid) else { return Vec::new() };
-        let through = |key: &Key| {
-            let entry = state.link(&key.namespace, &key.name)?;
-            (entry.connection() == Some(symbol)).then_some(entry)
-        };
         keys.iter()
             .filter_map(|key| {
-                let entry = through(key)?;
-                Some(LinkThrough {
+                let entry = state.link(&key.namespace, &key.name)?;
+                (entry.connection() == Some(symbol)).then_some(LinkThrough {
                     key: key.clone(),
                     link: entry.link(&state.interner)?,
                     available: entry.condition(ConditionType::RecordAvailable).map(|(_, reason)| reason),

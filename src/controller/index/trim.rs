@@ -62,6 +62,6 @@ mod tests {
         };
         assert_eq!(managers(&[]), [""; 0]);
         assert_eq!(managers(&["kubectl", CONTROLLER, "flux"]), [CONTROLLER]);
-        assert_eq!(managers(&["kubectl", "flux"]), [""], "the finalizer is theirs, and not nobody's");
+        assert_eq!(managers(&["kubectl", "flux"]), [""], "another manager owns the finalizer");
     }
 }

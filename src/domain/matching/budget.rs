@@ -119,7 +119,7 @@ mod tests {
                 prop_assert_eq!(budget.used(), now.iter().map(|rule| sizes[rule]).sum::<usize>());
                 for other in sizes.keys().filter(|other| **other != rule) {
                     let changed = before.contains(other) != now.contains(other);
-                    prop_assert!(!changed || told.contains(other), "nobody is told of {}", other);
+                    prop_assert!(!changed || told.contains(other), "the change of {} is not returned", other);
                 }
             }
         }
