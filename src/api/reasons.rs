@@ -142,6 +142,9 @@ reasons! {
     HostNotAllowed,
     /// The host resolves to a private, loopback, or link-local address, which is not contacted unless `--connect-to` names it.
     AddressNotAllowed,
+    // Ready and Stalled, of every kind.
+    /// A field of the object cannot be decoded: it was stored by another version, or not through the API server.
+    Undecodable,
     // Reconciling and Stalled, of every kind.
     /// A change is in progress.
     Progressing,

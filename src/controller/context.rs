@@ -6,8 +6,9 @@ use super::{
     events::Events,
     index::{Affected, Index},
     key::Key,
-    observe::{sync::WatchSync, undecodable::Undecodable},
+    observe::sync::WatchSync,
     runtime::Runtime,
+    undecodable::Undecodable,
     workqueue::WorkQueue,
 };
 use crate::{

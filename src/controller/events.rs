@@ -2,8 +2,11 @@
 
 use super::{clock::Clock, event_queue::EventQueue, key::Key, workqueue::WorkQueue};
 use crate::{
-    api::names::{CONTROLLER, GROUP, VERSION},
-    domain::conditions::Transition,
+    api::{
+        Reason,
+        names::{CONTROLLER, GROUP, VERSION},
+    },
+    domain::{conditions::Transition, messages},
     telemetry::Metrics,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -91,12 +94,9 @@ impl Events {
         }
     }
 
-    /// Reports an object that cannot be decoded, and so has no conditions to report it.
+    /// Reports an object that cannot be decoded.
     pub fn undecodable(&self, object: &ObjectReference, why: &str) {
-        let note = format!(
-            "The object cannot be decoded and is ignored: {why}. Correct the object, or apply it again from its file. Until then, its last valid version, if any, stays in effect."
-        );
-        self.report(object, true, "Undecodable", note);
+        self.report(object, true, Reason::Undecodable.as_str(), messages::undecodable(why));
     }
 
     /// Enqueues one event.

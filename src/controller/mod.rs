@@ -19,7 +19,9 @@ mod observe;
 pub mod patch;
 pub mod post_link;
 mod quiescence;
+mod received;
 mod runtime;
+mod undecodable;
 mod uninstall_warning;
 mod watch;
 mod worker;
@@ -36,10 +38,11 @@ use context::{Context, Failures};
 use events::Events;
 use index::Index;
 use key::Kind;
-use observe::{sync::WatchSync, undecodable::Undecodable};
+use observe::sync::WatchSync;
 use runtime::Runtime;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::{sync::mpsc, task::JoinSet};
+use undecodable::Undecodable;
 use workqueue::WorkQueue;
 
 pub struct Settings {

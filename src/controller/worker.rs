@@ -6,7 +6,7 @@ use super::{
     key::{Key, Kind},
     observe::record,
     patch::ApiError,
-    post_link,
+    post_link, undecodable,
 };
 use crate::domain::requeue::Requeue;
 use std::{sync::Arc, time::Instant};
@@ -52,6 +52,7 @@ pub async fn work(context: Context, concurrency: usize) {
 async fn reconcile(context: &Context, key: &Key) -> Option<Requeue> {
     let begin = Instant::now();
     let result = match key.kind {
+        _ if context.undecodable.contains(key) => undecodable::reconcile(context, key).await,
         Kind::DynamicsConnection => connection::reconcile(context, key).await,
         Kind::AutomationRule => automation_rule::reconcile(context, key).await,
         Kind::PostLink => post_link::reconcile(context, key).await,

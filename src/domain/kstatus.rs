@@ -28,6 +28,7 @@ fn requires_user_action(reason: Reason) -> bool {
             | Reason::DuplicatePost
             | Reason::PostChanged
             | Reason::InstanceExpired
+            | Reason::Undecodable
     )
 }
 

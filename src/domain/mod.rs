@@ -17,3 +17,4 @@ pub mod messages;
 pub mod post_link;
 pub mod requeue;
 pub mod reservations;
+pub mod undecodable;

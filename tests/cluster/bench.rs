@@ -245,12 +245,12 @@ async fn bench_memory() {
 }
 
 /// Resident memory of a process, in bytes.
-fn resident(pid: u32) -> usize {
+pub fn resident(pid: u32) -> usize {
     memory(pid, "VmRSS:")
 }
 
 /// A line of `/proc/PID/status`, in bytes.
-fn memory(pid: u32, line: &str) -> usize {
+pub fn memory(pid: u32, line: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux says how a process is");
     let line = status.lines().find_map(|found| found.strip_prefix(line)).expect("it has this line");
     let kilobytes: usize = line.trim().trim_end_matches(" kB").trim().parse().expect("a number of kB");

@@ -191,6 +191,12 @@ impl Cluster {
         controller.stderr()
     }
 
+    /// Sends SIGTERM and waits until the lease is released and the process has ended.
+    pub fn stop_controller(&mut self) {
+        let mut controller = self.controller.take().expect("a controller runs").process;
+        controller.terminate(SOON);
+    }
+
     /// The running controller.
     pub fn controller(&mut self) -> &mut Postlink {
         &mut self.leader().process

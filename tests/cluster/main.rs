@@ -4,6 +4,8 @@ mod admission;
 mod availability;
 mod bad_object;
 mod bench;
+mod bench_neighbors;
+mod bench_scale;
 mod bench_schema;
 mod chart;
 mod cluster;

@@ -13,8 +13,10 @@ use postlink::{
         post_link::record::ActivityState,
         post_link::{DesiredLink, PostClaim},
         reservations::Clauses,
+        undecodable,
     },
 };
+use serde_json::json;
 
 fn connection_conditions(contoso: &Connection, result: ProbeResult) -> Vec<Condition> {
     view(contoso).observation(result).decide().status.conditions
@@ -181,6 +183,11 @@ fn written(reason: Reason) -> (T, Vec<Condition>) {
         Reason::AccessDenied => ready(failing(ProbeFailure::AccessDenied)),
         Reason::HostNotAllowed => ready(failing(ProbeFailure::HostNotAllowed)),
         Reason::AddressNotAllowed => ready(failing(ProbeFailure::AddressNotAllowed)),
+        Reason::Undecodable => {
+            let object = json!({"metadata": {"generation": 1}});
+            let status = undecodable::status(&object, "spec.post: missing field `url`", at(0));
+            ready(serde_json::from_value(status["conditions"].clone()).unwrap())
+        }
         Reason::Progressing => {
             (T::Reconciling, view(&contoso().never_reconciled()).decide().status.conditions)
         }

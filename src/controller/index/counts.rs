@@ -1,6 +1,9 @@
 //! The numbers of links and rules by metric labels, and the connections.
 
-use super::state::{Index, Namespace};
+use super::{
+    entry::version,
+    state::{Index, Namespace},
+};
 use crate::{
     api::{ConditionType, DynamicsConnection, Reason, conditions::find, conditions::reason},
     controller::key::{Key, Kind},
@@ -67,6 +70,13 @@ impl Index {
                 state.links.get(namespace, &key.name).map(|entry| entry.uid.to_string())
             }
         }
+    }
+
+    /// Whether this version of a PostLink is stored.
+    pub fn has_link(&self, key: &Key, resource_version: Option<&str>) -> bool {
+        let state = self.state();
+        let stored = state.link(&key.namespace, &key.name).map(|entry| entry.version);
+        key.kind == Kind::PostLink && stored == Some(version(resource_version))
     }
 
     pub fn connections(&self) -> Vec<Arc<DynamicsConnection>> {

@@ -3,4 +3,3 @@
 pub mod record;
 pub mod snapshot;
 pub mod sync;
-pub mod undecodable;

@@ -19,6 +19,13 @@ const NAMES: usize = 3;
 /// What to do about an instance that does not accept social data.
 const ACCEPT_SOCIAL_DATA: &str = "Set \"Disable Social Engagement\" to No in its system settings";
 
+/// Why an object is ignored until it is corrected.
+pub fn undecodable(fault: &str) -> String {
+    format!(
+        "The object cannot be decoded ({fault}). Correct the field, or apply the object again from its file. Until then, its last valid version, if any, stays in effect."
+    )
+}
+
 /// "used by 12 active rules: a, b, c and 9 more".
 pub fn used_by(names: &[String]) -> String {
     let count = names.len();

@@ -93,7 +93,7 @@ const CASES: &[Case] = &[
 /// Reasons of `Ready` that cannot be produced here: they are transient, or need a change in Dynamics, a broken sign-in
 /// service, a name server or a thousand rules. Their health follows from `Ready`, `Reconciling` and `Stalled`, as in
 /// every case above.
-const NOT_HERE: [Reason; 12] = [
+const NOT_HERE: [Reason; 13] = [
     Reason::Restored,
     Reason::ConnectionDeleted,
     Reason::RecordDissociated,
@@ -106,6 +106,7 @@ const NOT_HERE: [Reason; 12] = [
     Reason::NamespaceFull,
     Reason::SignInUnavailable,
     Reason::AddressNotAllowed,
+    Reason::Undecodable,
 ];
 
 /// Reasons of other conditions only.

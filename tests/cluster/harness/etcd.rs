@@ -102,6 +102,13 @@ impl Gateway {
             .ok_or_else(|| unreadable(path, "no revision in it"))
     }
 
+    /// Deletes a key, bypassing the API server, whose watches see it.
+    pub async fn delete(&self, key: &str) -> Result<(), GatewayError> {
+        let path = "/v3/kv/deleterange";
+        let answer = self.open(path, &json!({"key": BASE64.encode(key)})).await?;
+        within(path, answer.collect()).await?.map(drop).map_err(|error| unreadable(path, error))
+    }
+
     /// Whether any key under `prefix` was last written before `revision`. Cheap enough during a benchmark: no values
     /// are read.
     pub async fn any_older(&self, prefix: &str, revision: u64) -> Result<bool, GatewayError> {

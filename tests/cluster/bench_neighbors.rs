@@ -1,0 +1,126 @@
+//! How long a link of a quiet namespace takes while a neighbor keeps the controller busy. Ignored in a normal run;
+//! `make bench` runs it.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::ApiResource;
+use kube::{Api, Client};
+use postlink::api::{AutomationRule, PostLink};
+use serde_json::{Value, json};
+
+use crate::cluster::text_of;
+use crate::harness::users::User;
+use crate::many_links::{ManyLinks, post_link};
+
+/// The namespace whose links are timed.
+const QUIET: &str = "quiet";
+
+/// The namespace of the rules and posts that are written in loops.
+const LOUD: &str = "loud";
+
+/// Links timed in each situation.
+const SAMPLES: usize = 40;
+
+/// Links that are written after the neighbor's connection is disabled or enabled.
+const FAN_OUT: usize = 10_000;
+
+/// Overrides the size of the fan-out.
+const FAN_OUT_VARIABLE: &str = "POSTLINK_BENCH_LINKS";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test; run by `make bench`"]
+async fn bench_quiet_neighbor() {
+    let links = std::env::var(FAN_OUT_VARIABLE)
+        .map_or(FAN_OUT, |links| links.parse().unwrap_or_else(|error| panic!("{FAN_OUT_VARIABLE}: {error}")));
+    let many = ManyLinks::start(links);
+    for file in ["00-namespace", "secret", "connection"] {
+        let text = text_of(&format!("examples/quickstart/{file}.yaml"));
+        for namespace in [QUIET, LOUD] {
+            // The name of the namespace is also a part of its own manifest.
+            let text = text.replace("namespace: social", &format!("namespace: {namespace}"));
+            let text = text.replace("name: social", &format!("name: {namespace}"));
+            many.cluster.plane.kubectl_apply_text(User::Admin, &text).ok();
+        }
+    }
+    let client = many.cluster.plane.client(User::Admin).await;
+    println!("{:>44} {:>8} {:>8} {:>8}", "seconds until a link is stored:", "median", "p99", "longest");
+    report("nothing else", &mut times(&client, 0).await);
+
+    let rules = tokio::spawn(edit_rules(client.clone()));
+    let posts = tokio::spawn(create_posts(client.clone()));
+    report("rules and posts of a neighbor in loops", &mut times(&client, 1).await);
+    rules.abort();
+    posts.abort();
+
+    many.link_all().await;
+    let (flip, times) = tokio::join!(many.flip(false), times(&client, 2));
+    report(&format!("{links} links of a neighbor in {:.0} s", flip.seconds), &mut times.clone());
+}
+
+fn report(what: &str, times: &mut [Duration]) {
+    times.sort();
+    let of = |share: usize| times[(times.len() * share).div_ceil(100) - 1].as_secs_f64();
+    println!("{what:>44} {:>8.2} {:>8.2} {:>8.2}", of(50), of(99), of(100));
+}
+
+/// Creates links by hand, two a second, and measures each until its link is stored.
+async fn times(client: &Client, round: usize) -> Vec<Duration> {
+    let api: Api<PostLink> = Api::namespaced(client.clone(), QUIET);
+    join_all((0..SAMPLES).map(|number| {
+        let api = api.clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(500) * u32::try_from(number).unwrap()).await;
+            let name = format!("quiet-{round}-{number}");
+            let mut object = post_link(number);
+            object["metadata"] = json!({"name": name, "namespace": QUIET});
+            object["spec"]["post"]["id"] = name.clone().into();
+            let object: PostLink = serde_json::from_value(object).unwrap();
+            let begin = Instant::now();
+            api.create(&PostParams::default(), &object).await.unwrap();
+            loop {
+                let stored = api.get(&name).await.unwrap();
+                if stored.status.is_some_and(|status| status.link.is_some()) {
+                    return begin.elapsed();
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }))
+    .await
+}
+
+/// Edits ten rules, each as large as a rule may be, one after the other.
+async fn edit_rules(client: Client) {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client, LOUD, &ApiResource::erase::<AutomationRule>(&()));
+    for edit in 0.. {
+        let name = format!("loud-{}", edit % 10);
+        let keywords: Vec<Value> =
+            (0..64).map(|k| format!("{edit:08}{k:04}{}", "漢字".repeat(120)).into()).collect();
+        let rule = json!({
+            "apiVersion": "postlink.dev/v1alpha1", "kind": "AutomationRule",
+            "metadata": {"name": name, "namespace": LOUD},
+            "spec": {"connectionRef": {"name": "northwind"}, "match": {"keywords": keywords}},
+        });
+        api.patch(&name, &PatchParams::apply("loud").force(), &Patch::Apply(rule)).await.unwrap();
+    }
+}
+
+/// Creates posts as large as a post may be, one after the other, and deletes the oldest.
+async fn create_posts(client: Client) {
+    let api: Api<PostLink> = Api::namespaced(client, LOUD);
+    for number in 0.. {
+        let mut object = post_link(number);
+        object["metadata"] = json!({"name": format!("loud-{number}"), "namespace": LOUD});
+        object["spec"]["post"]["id"] = format!("loud-{number}").into();
+        object["spec"]["post"]["content"] = "𝔞 ".repeat(16_384).into();
+        object["spec"].as_object_mut().unwrap().remove("link");
+        let object: PostLink = serde_json::from_value(object).unwrap();
+        api.create(&PostParams::default(), &object).await.unwrap();
+        if number % 500 == 499 {
+            api.delete_collection(&Default::default(), &ListParams::default()).await.unwrap();
+        }
+    }
+}

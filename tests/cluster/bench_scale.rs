@@ -1,0 +1,184 @@
+//! Start, memory and takeover with many linked PostLinks, generated straight into etcd. Ignored in a normal run;
+//! `make bench` runs it.
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use http::Request;
+use kube::Client;
+use kube::core::ListMeta;
+use serde_json::Value;
+
+use crate::bench::{memory, resident};
+use crate::cluster::SOON;
+use crate::harness::pod::Pod;
+use crate::harness::users::User;
+use crate::harness::waiting::wait_for;
+use crate::many_links::{ManyLinks, post_link, stored};
+use crate::operations::Page;
+
+/// Links of the installations measured.
+const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+
+/// Overrides the sizes with one.
+const SIZE_VARIABLE: &str = "POSTLINK_BENCH_LINKS";
+
+/// Times that a start is measured; the median counts.
+const ROUNDS: usize = 3;
+
+/// Longest wait for a start or a takeover.
+const AT_MOST: Duration = Duration::from_secs(900);
+
+/// Page size of the list that a start is compared with: that of client-go.
+const PAGE: usize = 500;
+
+/// Time from the start of the process until all objects are in its index ÷ a bare list of them; memory of the process
+/// then, and after all are deleted; time until a standby has taken over from a leader that was killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test; run by `make bench`"]
+async fn bench_scale() {
+    let sizes = match std::env::var(SIZE_VARIABLE) {
+        Ok(size) => vec![size.parse().unwrap_or_else(|error| panic!("{SIZE_VARIABLE}: {error}"))],
+        Err(_) => SIZES.to_vec(),
+    };
+    for links in sizes {
+        measure(links).await;
+    }
+}
+
+async fn measure(links: usize) {
+    let mut many = ManyLinks::start(1);
+    many.link_all().await;
+    // Nothing is asked of the instance, which knows one activity only, and no status changes.
+    many.flip(false).await;
+    let template: Value = many.cluster.get("plink/post-000000");
+    let empty = resident(many.cluster.controller().id());
+    many.cluster.stop_controller();
+    store(&many, &template, links).await;
+    many.links = links;
+
+    let client = many.cluster.plane.client(User::Admin).await;
+    let mut lists = Vec::new();
+    for _ in 0..ROUNDS {
+        lists.push(bare_list(&client).await);
+    }
+    let mut starts = Vec::new();
+    for round in 0..ROUNDS {
+        if round > 0 {
+            many.cluster.stop_controller();
+        }
+        let begin = Instant::now();
+        many.cluster.begin_controller();
+        many.cluster
+            .controller()
+            .wait_for_log(AT_MOST, |line| line.contains("ready: everything has been listed"));
+        starts.push(begin.elapsed());
+    }
+    let (list, start) = (median(&mut lists), median(&mut starts));
+    println!(
+        "{links:>8} links: list {:.2} s ({:.2}–{:.2}), ready after {:.2} s ({:.2}–{:.2}), ÷ list {:.2}",
+        list.as_secs_f64(),
+        lists[0].as_secs_f64(),
+        lists[ROUNDS - 1].as_secs_f64(),
+        start.as_secs_f64(),
+        starts[0].as_secs_f64(),
+        starts[ROUNDS - 1].as_secs_f64(),
+        start.as_secs_f64() / list.as_secs_f64()
+    );
+    let report = |what: &str, pid: u32| {
+        let (now, most) = (resident(pid), memory(pid, "VmHWM:"));
+        println!(
+            "{links:>8} links: {what}: {} MiB, at most {} MiB, {} bytes per link beyond an empty controller",
+            now >> 20,
+            most >> 20,
+            now.saturating_sub(empty) / links
+        );
+    };
+    report("listed", many.cluster.controller().id());
+
+    settle(many.cluster.leader());
+    report("leading, all decided", many.cluster.controller().id());
+    let mut standby = many.cluster.pod();
+    standby.process.wait_for_log(AT_MOST, |line| line.contains("waiting for the lease"));
+    let duration = many.cluster.lease()["leaseDurationSeconds"].as_u64().unwrap_or_default();
+    let begin = Instant::now();
+    many.cluster.kill_controller();
+    standby.process.wait_for_log(AT_MOST, |line| line.contains("ready: everything has been listed"));
+    println!(
+        "{links:>8} links: standby is ready {:.1} s after the leader was killed, lease {duration} s",
+        begin.elapsed().as_secs_f64()
+    );
+    settle(&standby);
+    report("after the takeover", standby.process.id());
+
+    let gateway = many.cluster.plane.etcd().gateway();
+    stream::iter(0..links)
+        .map(|number| {
+            let gateway = gateway.clone();
+            async move { gateway.delete(&stored(number)).await }
+        })
+        .buffer_unordered(16)
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap();
+    let metrics = standby.address("metrics");
+    wait_for("all to be gone", AT_MOST, || {
+        (Page::of(&metrics).sum("postlink_index_objects", &[("kind", "PostLink")]) == Some(0.0)).then_some(())
+    });
+    report("all deleted", standby.process.id());
+}
+
+/// Waits until nothing is queued.
+fn settle(pod: &Pod) {
+    let metrics = pod.address("metrics");
+    wait_for("the queue to be empty", SOON, || {
+        (Page::of(&metrics).sum("workqueue_depth", &[]) == Some(0.0)).then_some(())
+    });
+}
+
+/// Stores PostLinks 1 to `links` with the status of the first.
+async fn store(many: &ManyLinks, template: &Value, links: usize) {
+    let gateway = many.cluster.plane.etcd().gateway();
+    stream::iter(1..links)
+        .map(|number| {
+            let gateway = gateway.clone();
+            let mut object = post_link(number);
+            object["metadata"]["managedFields"] = template["metadata"]["managedFields"].clone();
+            object["status"] = template["status"].clone();
+            object["status"]["link"]["socialActivityId"] =
+                format!("00000000-0000-5000-8000-{number:012x}").into();
+            object["status"]["link"]["record"]["id"] =
+                format!("00000000-0000-4000-9000-{number:012x}").into();
+            async move { gateway.put(&stored(number), object.to_string().as_bytes()).await }
+        })
+        .buffer_unordered(16)
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap();
+}
+
+/// Lists all PostLinks in pages, reads the answers and decodes nothing but the token of the next page.
+async fn bare_list(client: &Client) -> Duration {
+    #[derive(serde::Deserialize)]
+    struct Page {
+        metadata: ListMeta,
+    }
+    let begin = Instant::now();
+    let mut token = String::new();
+    loop {
+        let path = format!("/apis/postlink.dev/v1alpha1/postlinks?limit={PAGE}&continue={token}");
+        let request = Request::get(path).body(Vec::new()).unwrap();
+        let text = client.request_text(request).await.unwrap();
+        let page: Page = serde_json::from_str(&text).unwrap();
+        match page.metadata.continue_ {
+            Some(next) if !next.is_empty() => token = next,
+            _ => return begin.elapsed(),
+        }
+    }
+}
+
+/// Sorts, too.
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
