@@ -4,7 +4,7 @@
 use super::{
     context::Context,
     events::reference,
-    index::{Affected, Source},
+    index::{Affected, Source, entry},
     key::{Key, Kind},
     list::{PAGE, api},
     received::Received,
@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use std::{collections::HashSet, fmt::Debug, time::Duration};
 use tokio::{sync::oneshot, task::JoinSet};
 use tracing::warn;
+use uuid::Uuid;
 
 /// The timeout of a watch request in seconds. A silently broken connection goes unnoticed until then.
 const WATCH_TIMEOUT: u32 = 25;
@@ -112,7 +113,9 @@ where
     let config = watcher::Config::default().timeout(WATCH_TIMEOUT).page_size(PAGE);
     let mut events = watcher(api, config).boxed();
     let mut first = true;
-    let mut found: HashSet<Key> = HashSet::new();
+    // UIDs take a tenth of the memory of keys.
+    let mut found: HashSet<Uuid> = HashSet::new();
+    let mut undecodable: HashSet<Key> = HashSet::new();
     let mut failures = 0;
     while let Some(event) = events.next().await {
         // kube's own backoff resets with each attempt to list, so a missing permission would be retried every second.
@@ -120,18 +123,26 @@ where
             failures = 0;
         }
         match event {
-            Ok(Event::Init) => found.clear(),
+            Ok(Event::Init) => {
+                found.clear();
+                undecodable.clear();
+            }
             Ok(Event::InitApply(object)) => {
-                found.insert(apply(&context, &object));
+                found.insert(entry::uid(object.uid().as_deref().unwrap_or_default()));
+                let key = apply(&context, &object);
+                if context.undecodable.contains(&key) {
+                    undecodable.insert(key);
+                }
             }
             Ok(Event::InitDone) => {
-                for key in context.index.keys(K::KIND, namespace.as_deref()) {
-                    if !found.contains(&key) {
+                for key in context.index.missing(K::KIND, namespace.as_deref(), &found) {
+                    if !undecodable.contains(&key) {
                         delete::<K>(&context, &key);
                     }
                 }
-                context.undecodable.keep(K::KIND, namespace.as_deref(), &found);
-                found.clear();
+                context.undecodable.keep(K::KIND, namespace.as_deref(), &undecodable);
+                found = HashSet::new();
+                undecodable.clear();
                 if first {
                     first = false;
                     context.sync.set_listed(K::KIND);

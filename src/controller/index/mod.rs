@@ -36,6 +36,7 @@ use kube::ResourceExt;
 use rules::RulesChange;
 use std::{collections::HashSet, sync::Arc};
 use trim::trimmed_with_manager;
+use uuid::Uuid;
 
 impl Index {
     /// Stores a connection. A version that is not newer is ignored and affects nothing.
@@ -239,28 +240,30 @@ impl Index {
         self.state().links.len()
     }
 
-    /// The keys of one kind in one namespace, or in all, to find objects deleted while a watch was interrupted.
-    pub fn keys(&self, kind: Kind, namespace: Option<&str>) -> Vec<Key> {
+    /// The keys of one kind in one namespace, or in all, whose UIDs are not among `found`: after a complete list, the objects
+    /// that were deleted while a watch was interrupted.
+    pub fn missing(&self, kind: Kind, namespace: Option<&str>, found: &HashSet<Uuid>) -> Vec<Key> {
         let state = self.state();
-        let in_scope = |n: &str| namespace.is_none_or(|wanted| wanted == n);
-        match kind {
-            Kind::PostLink => {
-                let entries = state.links.all();
-                entries.map(|e| state.key(e)).filter(|k| in_scope(&k.namespace)).collect()
-            }
-            _ => state
-                .namespaces
-                .iter()
-                .filter(|(n, _)| in_scope(n))
-                .flat_map(|(n, space)| {
-                    let names: Vec<&String> = match kind {
-                        Kind::DynamicsConnection => space.connections.keys().collect(),
-                        _ => space.rules.names().collect(),
-                    };
-                    names.into_iter().map(|name| Key::new(kind, n.clone(), name.as_str())).collect::<Vec<_>>()
-                })
-                .collect(),
+        let in_scope = |key: &Key| namespace.is_none_or(|wanted| wanted == &*key.namespace);
+        if kind == Kind::PostLink {
+            let missing = state.links.all().filter(|entry| !found.contains(&entry.uid));
+            return missing.map(|entry| state.key(entry)).filter(in_scope).collect();
         }
+        let mut keys = Vec::new();
+        for (namespace, space) in &state.namespaces {
+            let connections = space.connections.iter().map(|(name, c)| (name, c.uid().unwrap_or_default()));
+            let rules = space.rules.named().map(|(name, rule)| (name, rule.facts.uid.clone()));
+            let missing = |uid: &str| !found.contains(&entry::uid(uid));
+            let key = |name: &str| Key::new(kind, namespace.clone(), name);
+            match kind {
+                Kind::DynamicsConnection => {
+                    keys.extend(connections.filter(|(_, uid)| missing(uid)).map(|(name, _)| key(name)));
+                }
+                _ => keys.extend(rules.filter(|(_, uid)| missing(uid)).map(|(name, _)| key(name))),
+            }
+        }
+        keys.retain(in_scope);
+        keys
     }
 }
 

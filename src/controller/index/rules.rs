@@ -150,8 +150,8 @@ impl Rules {
         self.entries.values()
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
-        self.entries.keys()
+    pub(super) fn named(&self) -> impl Iterator<Item = (&String, &RuleEntry)> {
+        self.entries.iter()
     }
 
     pub(super) fn is_empty(&self) -> bool {
