@@ -88,10 +88,16 @@ pub struct RunArgs {
     concurrency: u16,
 }
 
+/// Each thread has a stack and a heap arena of its own: one for each CPU of a large node would take more than the memory
+/// limit of the chart.
+const MAX_THREADS: usize = 4;
+
 pub fn run(args: &RunArgs) -> Outcome {
     logs::start(args.log_format, "info,kube=warn,kube_runtime::watcher=off,hyper=warn");
     end_on_panic();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let threads = std::thread::available_parallelism().map_or(1, |cpus| cpus.get().min(MAX_THREADS));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             tell(format_args!("error: cannot start the async runtime: {error}"));

@@ -207,6 +207,11 @@ impl Cluster {
         self.controller.as_mut().expect("a controller runs")
     }
 
+    /// The address of a port of the running controller.
+    pub fn leader_address(&self, port: &str) -> String {
+        self.controller.as_ref().expect("a controller runs").address(port)
+    }
+
     /// The process of the simulated instances.
     pub fn instances(&mut self) -> &mut Postlink {
         &mut self.instances

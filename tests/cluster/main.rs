@@ -20,6 +20,7 @@ mod installation;
 mod kills;
 mod kubectl;
 mod many_links;
+mod memory_limit;
 mod missing_prerequisites;
 #[path = "../mistakes.rs"]
 mod mistakes;

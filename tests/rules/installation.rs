@@ -26,7 +26,7 @@ fn stored() -> Policies {
         Some(spec)
     };
     let one = |one: postlink::api::policies::Shipped| {
-        (one.name, Installed { policy: complete(one.policy), binding: Some(one.binding) })
+        (one.name, Installed { policy: complete(one.policy), binding: Some(one.binding), version: None })
     };
     shipped().into_iter().map(one).collect()
 }
@@ -34,7 +34,7 @@ fn stored() -> Policies {
 fn found(change: impl FnOnce(&mut Policies)) -> Vec<Finding> {
     let mut installed = stored();
     change(&mut installed);
-    findings(&shipped(), &Observed::Read(installed))
+    findings(&shipped(), VERSION, &Observed::Read(installed))
 }
 
 fn problems(change: impl FnOnce(&mut Policies)) -> Vec<(&'static str, Problem)> {
@@ -56,6 +56,8 @@ fn set(name: &'static str, path: &'static str, value: Value) -> impl FnOnce(&mut
         policy(installed, name).pointer_mut(parent).unwrap()[field] = value;
     }
 }
+
+const VERSION: &str = "1.2.3";
 
 /// Sets a field of the binding's spec.
 fn bound(name: &'static str, field: &'static str, value: Value) -> impl FnOnce(&mut Policies) {
@@ -79,10 +81,10 @@ fn shipped_policies_are_complete() {
 fn policies_of_this_version_are_no_problem() {
     assert_eq!(found(|_| {}), []);
     let as_shipped = |one: postlink::api::policies::Shipped| {
-        (one.name, Installed { policy: Some(one.policy), binding: Some(one.binding) })
+        (one.name, Installed { policy: Some(one.policy), binding: Some(one.binding), version: None })
     };
     let installed = shipped().into_iter().map(as_shipped).collect();
-    assert_eq!(findings(&shipped(), &Observed::Read(installed)), []);
+    assert_eq!(findings(&shipped(), VERSION, &Observed::Read(installed)), []);
 }
 
 /// What an administrator fills in, what an API server or a tool writes differently, and mode Off.
@@ -126,6 +128,29 @@ fn equivalent_policies_are_no_problem() {
 #[case::newer_field("/enforcement", json!("Never"))]
 fn altered_policy_is_reported(#[case] path: &'static str, #[case] value: Value) {
     assert_eq!(problems(set(GUARD, path, value)), [(GUARD, Problem::Altered)]);
+}
+
+/// Releases of several versions share the policies of one of them.
+#[test]
+fn policy_of_another_version_is_told_apart() {
+    let labeled = |version: &'static str| {
+        move |installed: &mut Policies| {
+            set(GUARD, "/failurePolicy", json!("Ignore"))(installed);
+            installed.get_mut(GUARD).unwrap().version = Some(version.to_owned());
+        }
+    };
+    assert_eq!(problems(labeled(VERSION)), [(GUARD, Problem::Altered)]);
+    assert_eq!(problems(labeled("9.9.9")), [(GUARD, Problem::OtherVersion)]);
+    let message = found(labeled("9.9.9"))[0].message();
+    assert!(
+        message.starts_with(
+            "postlink-guard is not that of this version: it is that of version 9.9.9; spec.failurePolicy is"
+        ),
+        "{message}"
+    );
+    let same =
+        |installed: &mut Policies| installed.get_mut(GUARD).unwrap().version = Some("9.9.9".to_owned());
+    assert_eq!(found(same), [], "the same policy is as good");
 }
 
 #[test]
@@ -174,7 +199,7 @@ fn absent_and_unbound_policies_are_reported() {
 
 #[test]
 fn unread_policies_are_not_called_absent() {
-    let unread = findings(&shipped(), &Observed::NotPermitted);
+    let unread = findings(&shipped(), VERSION, &Observed::NotPermitted);
     assert_eq!(unread.len(), NAMES.len());
     assert!(unread.iter().all(|one| one.problem == Problem::NotRead));
 }

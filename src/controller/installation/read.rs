@@ -26,11 +26,13 @@ use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject, ListParams, PostParams},
 };
-use serde_json::Value;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
+
+/// The label of the chart with the version of the program that a policy belongs to.
+const VERSION_LABEL: &str = "app.kubernetes.io/version";
 
 pub struct Reader {
     client: Client,
@@ -69,7 +71,7 @@ impl Reader {
             }
             Err(error) => return Err(error),
         };
-        Ok(findings(&self.shipped, &observed))
+        Ok(findings(&self.shipped, env!("CARGO_PKG_VERSION"), &observed))
     }
 
     /// The other installations that watch a namespace of this one; `None` if it is not permitted to look.
@@ -100,20 +102,25 @@ impl Reader {
         }
         let mut installed = BTreeMap::new();
         for one in &self.shipped {
-            let policy = self.spec::<ValidatingAdmissionPolicy>(one.name).await?;
-            let binding = self.spec::<ValidatingAdmissionPolicyBinding>(one.name).await?;
-            installed.insert(one.name, Installed { policy, binding });
+            let policy = self.object::<ValidatingAdmissionPolicy>(one.name).await?;
+            let binding = self.object::<ValidatingAdmissionPolicyBinding>(one.name).await?;
+            let spec = |object: DynamicObject| object.data["spec"].clone();
+            let version = policy.as_ref().and_then(|policy| policy.labels().get(VERSION_LABEL).cloned());
+            installed.insert(
+                one.name,
+                Installed { policy: policy.map(spec), binding: binding.map(spec), version },
+            );
         }
         Ok(Some(installed))
     }
 
     /// As JSON: a field that is newer than this version may weaken a policy, too.
-    async fn spec<K>(&self, name: &str) -> Result<Option<Value>, ApiError>
+    async fn object<K>(&self, name: &str) -> Result<Option<DynamicObject>, ApiError>
     where
         K: kube::Resource<DynamicType = ()>,
     {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &ApiResource::erase::<K>(&()));
-        Ok(within(api.get_opt(name)).await?.map(|object| object.data["spec"].clone()))
+        within(api.get_opt(name)).await
     }
 
     async fn list_leases(&mut self, namespace: &str) -> Result<Option<Vec<OtherLease>>, ApiError> {

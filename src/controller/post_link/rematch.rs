@@ -8,11 +8,12 @@ use crate::{
         context::{Context, RematchRequest},
         list::{PAGE, api},
         patch::within,
+        received::Received,
     },
     domain::backoff::Backoff,
 };
 use jiff::SignedDuration;
-use kube::{Api, api::ListParams, core::DeserializeGuard};
+use kube::{Api, api::ListParams};
 use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tracing::{info, warn};
@@ -80,7 +81,7 @@ pub async fn run(context: Context, mut requests: mpsc::UnboundedReceiver<Rematch
 }
 
 async fn read(context: &Context, namespace: &Arc<str>) {
-    let api: Api<DeserializeGuard<PostLink>> = api(&context.client, Some(namespace));
+    let api: Api<Received<PostLink>> = api(&context.client, Some(namespace));
     let (mut params, mut failures) = (ListParams::default().limit(PAGE), 0);
     loop {
         let page = match within(api.list(&params)).await {
@@ -93,10 +94,9 @@ async fn read(context: &Context, namespace: &Arc<str>) {
                 continue;
             }
         };
-        let posts = page.items.iter().filter_map(|post| post.0.as_ref().ok());
-        context
-            .queue
-            .extend(posts.filter_map(|post| context.index.rematch(namespace, post)).collect::<Vec<_>>());
+        let posts = page.items.iter().filter_map(|post| post.decode().ok());
+        let affected: Vec<_> = posts.filter_map(|post| context.index.rematch(namespace, &post)).collect();
+        context.queue.extend(affected);
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
         if params.continue_token.is_none() {
             info!(%namespace, "matched posts against changed rules");

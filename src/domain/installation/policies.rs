@@ -18,6 +18,9 @@ pub enum Problem {
     Absent,
     /// The policy or its binding is not that of this version.
     Altered,
+    /// The same, and the label of the policy says that it belongs to another version: of another release, or during an
+    /// upgrade.
+    OtherVersion,
     /// The binding does not exist, or binds another policy.
     Unbound,
     /// Postlink is not permitted to read the policy or its binding.
@@ -25,24 +28,28 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub const ALL: [Self; 4] = [Self::Absent, Self::Altered, Self::Unbound, Self::NotRead];
+    pub const ALL: [Self; 5] =
+        [Self::Absent, Self::Altered, Self::OtherVersion, Self::Unbound, Self::NotRead];
 
     /// The word in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Absent => "absent",
             Self::Altered => "altered",
+            Self::OtherVersion => "other_version",
             Self::Unbound => "unbound",
             Self::NotRead => "not_read",
         }
     }
 }
 
-/// The `spec` of a policy and of its binding in the cluster; `None` if there is no such object.
+/// The `spec` of a policy and of its binding in the cluster; `None` if there is no such object. And the label that the
+/// chart gives the policy, `app.kubernetes.io/version`.
 #[derive(Clone, Debug, Default)]
 pub struct Installed {
     pub policy: Option<Value>,
     pub binding: Option<Value>,
+    pub version: Option<String>,
 }
 
 /// What was read of the policies.
@@ -68,16 +75,18 @@ impl Finding {
         let Self { policy, problem, details } = self;
         match problem {
             Problem::Absent => format!("{policy} is absent"),
-            Problem::Altered => format!("{policy} is not that of this version: {}", details.join("; ")),
+            Problem::Altered | Problem::OtherVersion => {
+                format!("{policy} is not that of this version: {}", details.join("; "))
+            }
             Problem::Unbound => format!("{policy} is not bound"),
             Problem::NotRead => format!("{policy} cannot be read"),
         }
     }
 }
 
-/// The problems of the installed policies. The refusal policies may be absent together (mode Off); what an administrator
+/// The problems of the installed policies for the program of this `version`. The refusal policies may be absent together (mode Off); what an administrator
 /// fills in may be anything.
-pub fn findings(shipped: &[Shipped], observed: &Observed) -> Vec<Finding> {
+pub fn findings(shipped: &[Shipped], version: &str, observed: &Observed) -> Vec<Finding> {
     let finding = |policy, problem, details| Finding { policy, problem, details };
     let installed = match observed {
         Observed::Read(installed) => installed,
@@ -94,7 +103,7 @@ pub fn findings(shipped: &[Shipped], observed: &Observed) -> Vec<Finding> {
         if is_off && [REFUSAL, REFUSAL_TOOLS].contains(&one.name) {
             continue;
         }
-        let Installed { policy, binding } = of(one.name);
+        let Installed { policy, binding, version: label } = of(one.name);
         let Some(policy) = policy else {
             found.push(finding(one.name, Problem::Absent, Vec::new()));
             continue;
@@ -109,7 +118,12 @@ pub fn findings(shipped: &[Shipped], observed: &Observed) -> Vec<Finding> {
         }
         if !details.is_empty() {
             details.truncate(MAX_DETAILS);
-            found.push(finding(one.name, Problem::Altered, details));
+            let other = label.as_deref().filter(|label| *label != version);
+            if let Some(label) = other {
+                details.insert(0, format!("it is that of version {label}"));
+            }
+            let problem = if other.is_some() { Problem::OtherVersion } else { Problem::Altered };
+            found.push(finding(one.name, problem, details));
         }
     }
     found.sort();

@@ -88,14 +88,14 @@ impl Pod {
         fs::write(&kubeconfig, config.to_string()).expect("a folder of ours is writable");
         // In place of the files that the kubelet mounts and the variables that it sets.
         environment.insert("KUBECONFIG".to_owned(), kubeconfig.display().to_string());
-        let process = run(&arguments, &environment);
+        let process = run(&container, &arguments, &environment);
         Self { process, name, ip, credential: credential(token), container, arguments, environment }
     }
 
     /// Restarts an ended container, as the kubelet does, with a new log.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = run(&self.arguments, &self.environment);
+        self.process = run(&self.container, &self.arguments, &self.environment);
     }
 
     /// Whether an event of the audit log is a request of this pod.
@@ -119,9 +119,12 @@ impl Pod {
     }
 }
 
-fn run(arguments: &[String], environment: &BTreeMap<String, String>) -> Postlink {
+/// Within the memory limit of the container.
+fn run(container: &Value, arguments: &[String], environment: &BTreeMap<String, String>) -> Postlink {
     let environment: Vec<_> = environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    Postlink::run(arguments, &environment)
+    let limit = text(&container["resources"]["limits"]["memory"]);
+    let mebibytes: u64 = limit.trim_end_matches("Mi").parse().expect("the chart's limit is in Mi");
+    Postlink::run_within(mebibytes << 20, arguments, &environment)
 }
 
 /// The mounted ConfigMaps as files: the path in the container, and the folder here.

@@ -207,8 +207,31 @@ pub struct Postlink(Process);
 impl Postlink {
     /// Starts `postlink ARGS` with `env`, isolated from the caller's environment.
     pub fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>, env: &[(&str, &str)]) -> Self {
+        Self::spawn(&mut Self::command(args, env))
+    }
+
+    /// The same with at most `memory` bytes for heap and stacks. An allocation beyond it fails, which ends the process.
+    pub fn run_within<A: AsRef<OsStr>>(
+        memory: u64,
+        args: impl IntoIterator<Item = A>,
+        env: &[(&str, &str)],
+    ) -> Self {
+        let program = Self::command(args, env);
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"ulimit -d "$0" && exec "$@""#, &(memory / 1024).to_string()]);
+        command.arg(program.get_program()).args(program.get_args());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self::spawn(&mut command)
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let folder = new_folder("postlink");
-        let process = Process::spawn(&folder, "postlink", Self::command(args, env).current_dir(&folder))
+        let process = Process::spawn(&folder, "postlink", command.current_dir(&folder))
             .unwrap_or_else(|error| panic!("{error}"));
         Self(process)
     }

@@ -1,0 +1,115 @@
+//! What tenants may store does not end the controller, which runs with the memory limit of the chart.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, text_of};
+use crate::harness::users::User;
+use crate::harness::waiting::{block_on, wait_for};
+use crate::many_links::post_link;
+use crate::operations::Page;
+use crate::oracle::OURS;
+
+/// What one tenant stores.
+#[derive(Clone, Copy)]
+struct Tenant {
+    /// Rules of the largest size; every second one is inactive.
+    rules: usize,
+    /// PostLinks of the largest size.
+    posts: usize,
+}
+
+/// A rule with as many characters in its filters as a rule may have, three bytes each.
+fn largest_rule(namespace: &str, number: usize) -> Value {
+    let keywords: Vec<Value> =
+        (0..64).map(|k| format!("{number:06}{k:04} {}", "漢字".repeat(122)).into()).collect();
+    json!({
+        "apiVersion": "postlink.dev/v1alpha1", "kind": "AutomationRule",
+        "metadata": metadata(namespace, &format!("rule-{number:06}"), 1, number),
+        "spec": {
+            "connectionRef": {"name": "northwind"}, "active": number.is_multiple_of(2), "match": {"keywords": keywords},
+        },
+    })
+}
+
+/// A PostLink with the longest text and the most annotations that an API server accepts.
+fn largest_post(namespace: &str, number: usize) -> Value {
+    let mut object = post_link(number);
+    object["metadata"] = metadata(namespace, &format!("post-{number:06}"), 2, number);
+    object["metadata"]["annotations"] = json!({"example.com/notes": "x".repeat(255 * 1024)});
+    object["spec"]["post"]["content"] = "𝔞 ".repeat(16_384).into();
+    object["spec"].as_object_mut().expect("it is an object").remove("link");
+    object
+}
+
+fn metadata(namespace: &str, name: &str, kind: u8, number: usize) -> Value {
+    let tenant: usize = namespace.bytes().map(usize::from).sum();
+    json!({
+        "name": name, "namespace": namespace, "generation": 1,
+        "uid": format!("{kind:08}-{tenant:04}-4000-8000-{number:012}"),
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    })
+}
+
+fn store(cluster: &Cluster, namespace: &str, tenant: Tenant) {
+    for file in ["00-namespace", "secret", "connection"] {
+        let text = text_of(&format!("examples/quickstart/{file}.yaml"));
+        let text = text.replace("namespace: social", &format!("namespace: {namespace}"));
+        let text = text.replace("name: social", &format!("name: {namespace}"));
+        cluster.plane.kubectl_apply_text(User::Alice, &text).ok();
+    }
+    let rules = (0..tenant.rules).map(|n| ("automationrules", largest_rule(namespace, n)));
+    let posts = (0..tenant.posts).map(|n| ("postlinks", largest_post(namespace, n)));
+    block_on(async {
+        let gateway = cluster.plane.etcd().gateway();
+        stream::iter(rules.chain(posts))
+            .map(|(resource, object)| {
+                let gateway = gateway.clone();
+                let name = object["metadata"]["name"].as_str().expect("it has a name").to_owned();
+                let key = format!("{OURS}{resource}/{namespace}/{name}");
+                async move { gateway.put(&key, object.to_string().as_bytes()).await }
+            })
+            .buffer_unordered(4)
+            .try_collect::<Vec<_>>()
+            .await
+    })
+    .unwrap();
+}
+
+/// Stores what the tenants may, and links a post of another namespace; then the same after a restart.
+fn tenants_store(tenants: usize, each: Tenant) {
+    let mut cluster = Cluster::quickstart(Lease::None);
+    cluster.apply_quickstart(&["00-namespace", "secret", "connection", "rule"]);
+    cluster.wait("condition=Ready", &["dconn/northwind"]);
+    for tenant in 0..tenants {
+        store(&cluster, &format!("tenant-{tenant}"), each);
+    }
+    cluster.apply_quickstart(&["posts"]);
+    cluster.wait("condition=Linked", &["plink/suitcase-day-four"]);
+
+    let log = cluster.kill_controller();
+    assert!(!log.contains("memory allocation"), "{log}");
+    cluster.start_controller();
+    cluster.plane.kubectl(User::Alice, ["delete", "-n", NAMESPACE, "plink/suitcase-day-four"]).ok();
+    cluster.apply_quickstart(&["posts"]);
+    cluster.wait("condition=Linked", &["plink/suitcase-day-four"]);
+
+    let page = || Page::of(&cluster.leader_address("metrics"));
+    let full = |page: &Page| page.sum("postlink_index_objects", &[("kind", "PostLink")]);
+    let posts = f64::from(u32::try_from(tenants * each.posts).expect("not that many"));
+    wait_for("all posts to be in the index", SOON, || (full(&page()) >= Some(posts)).then_some(()));
+    let limit = page().sum("postlink_memory_limit_bytes", &[]);
+    let resident = page().sum("process_resident_memory_bytes", &[]);
+    eprintln!("{tenants} tenants: {resident:?} bytes resident, limit {limit:?}");
+}
+
+#[test]
+fn tenants_do_not_exhaust_the_memory() {
+    tenants_store(2, Tenant { rules: 400, posts: 300 });
+}
+
+#[test]
+#[ignore = "large; run by `make soak`"]
+fn soak_tenants_do_not_exhaust_the_memory() {
+    tenants_store(5, Tenant { rules: 1_500, posts: 1_000 });
+}
