@@ -1,11 +1,13 @@
 //! Reads and writes of single objects. A write is one JSON patch with a `test` of the resourceVersion the decision was
 //! made on. Each call has a deadline. A conflict is not a failure: the object is reconciled again.
 
+use super::{key::Key, received::Received};
 use crate::api::names::{CONTROLLER, FINALIZER};
+use http::{HeaderValue, header};
 use json_patch::{AddOperation, PatchOperation, RemoveOperation, TestOperation, jsonptr::PointerBuf};
 use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams, Request},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -13,6 +15,10 @@ use std::{fmt::Debug, time::Duration};
 
 /// Timeout of one call to the API server.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Asks for an answer without spec and status.
+const METADATA_ONLY: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
 
 /// Why a call to the API server failed. After `Unanswered` the write may have been stored.
 #[derive(Debug, thiserror::Error)]
@@ -80,14 +86,39 @@ pub async fn write_status<K>(
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
+    let patch = status_patch(version, status)?;
+    within(api.patch_status(name, &fields_of_postlink(), &patch)).await
+}
+
+/// The same, and returns only the metadata as stored: the API server does not encode the rest, and nobody decodes it.
+pub async fn write_status_only<K>(
+    client: &Client,
+    key: &Key,
+    version: &str,
+    status: &impl Serialize,
+) -> Result<Received<K>, ApiError>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let patch = status_patch(version, status)?;
+    let request = Request::new(K::url_path(&(), Some(&key.namespace)));
+    let mut request = request
+        .patch_subresource("status", &key.name, &fields_of_postlink(), &patch)
+        .map_err(|error| ApiError::Refused(error.to_string()))?;
+    request.headers_mut().insert(header::ACCEPT, METADATA_ONLY);
+    within(client.request(request)).await
+}
+
+fn status_patch(version: &str, status: &impl Serialize) -> Result<Patch<Value>, ApiError> {
     let value = serde_json::to_value(status).map_err(|e| ApiError::Refused(e.to_string()))?;
-    let patch = json_patch::Patch(vec![
+    Ok(Patch::Json(json_patch::Patch(vec![
         test_version(version),
         PatchOperation::Add(AddOperation { path: pointer(&["status"]), value }),
-    ]);
-    let patch: Patch<Value> = Patch::Json(patch);
-    let params = PatchParams { field_manager: Some(CONTROLLER.into()), ..PatchParams::default() };
-    within(api.patch_status(name, &params, &patch)).await
+    ])))
+}
+
+fn fields_of_postlink() -> PatchParams {
+    PatchParams { field_manager: Some(CONTROLLER.into()), ..PatchParams::default() }
 }
 
 /// Server-side apply of the finalizer alone: Postlink owns it even if a manifest in git has it as well, so that a tool whose
@@ -117,8 +148,7 @@ where
     let version = object.resource_version().unwrap_or_default();
     let remove = PatchOperation::Remove(RemoveOperation { path });
     let operations: Patch<Value> = Patch::Json(json_patch::Patch(vec![test_version(&version), remove]));
-    let params = PatchParams { field_manager: Some(CONTROLLER.into()), ..PatchParams::default() };
-    match within(api.patch(&object.name_any(), &params, &operations)).await {
+    match within(api.patch(&object.name_any(), &fields_of_postlink(), &operations)).await {
         Ok(object) => Ok(Some(object)),
         Err(ApiError::Gone) => Ok(None),
         Err(error) => Err(error),

@@ -138,8 +138,21 @@ impl Entry {
                 None => Binding::Unlinked(matching),
             },
             conditions: compact_conditions(COMMON_CONDITIONS, &status.conditions),
-            rare: Rare::of(post_link, identity, status, interner).map(Box::new),
+            rare: Rare::of(post_link, identity, status, interner),
         }
+    }
+
+    /// Stores another status with the same link as the present one.
+    pub(super) fn set_status(&mut self, version: u64, status: &PostLinkStatus, interner: &mut Interner) {
+        self.version = version;
+        self.status_hash = hash(status);
+        self.observed_generation = i32::try_from(status.observed_generation).unwrap_or(-1);
+        self.intent = CompactIntent::of(status.intent.as_ref(), &self.desired, interner);
+        self.conditions = compact_conditions(COMMON_CONDITIONS, &status.conditions);
+        let mut rare = self.rare.take().unwrap_or_default();
+        rare.handled = status.last_handled_reconcile_at.as_deref().map(Into::into);
+        rare.conditions = compact_conditions(RARE_CONDITIONS, &status.conditions);
+        self.rare = rare.or_none();
     }
 
     /// The input of a decision. Condition messages are not stored: a decision sets them again, and a changed status is
@@ -328,7 +341,7 @@ impl Rare {
         identity: &PostIdentity,
         status: &PostLinkStatus,
         interner: &mut Interner,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         let meta = &post_link.metadata;
         let rare = Self {
             deleting: meta.deletion_timestamp.is_some(),
@@ -344,13 +357,17 @@ impl Rare {
                 relink_requested: r.relink_requested,
             }),
         };
-        let any = rare.deleting
-            || rare.relink.is_some()
-            || rare.reconcile.is_some()
-            || rare.handled.is_some()
-            || rare.conditions.iter().any(Option::is_some)
-            || rare.removed.is_some();
-        any.then_some(rare)
+        Box::new(rare).or_none()
+    }
+
+    fn or_none(self: Box<Self>) -> Option<Box<Self>> {
+        let any = self.deleting
+            || self.relink.is_some()
+            || self.reconcile.is_some()
+            || self.handled.is_some()
+            || self.conditions.iter().any(Option::is_some)
+            || self.removed.is_some();
+        any.then_some(self)
     }
 }
 

@@ -66,10 +66,14 @@ impl Links {
     }
 
     pub(super) fn set_matching(&mut self, namespace: Symbol, name: &str, rules: Box<[Symbol]>) {
+        self.change(namespace, name, |entry| entry.set_matching(rules));
+    }
+
+    pub(super) fn change(&mut self, namespace: Symbol, name: &str, change: impl FnOnce(&mut Entry)) {
         let Some(slot) = self.find(namespace, name) else { return };
         self.remove_from_indexes(slot);
         if let Some(entry) = &mut self.slab[slot as usize] {
-            entry.set_matching(rules);
+            change(entry);
         }
         self.add_to_indexes(slot);
     }

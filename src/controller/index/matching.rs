@@ -5,10 +5,10 @@
 use super::{
     entry::{self, Entry},
     rules::Filters,
-    state::{Affected, Index, IndexState, Source},
+    state::{Affected, Index, IndexState, LinkSnapshot, Source},
 };
 use crate::{
-    api::PostLink,
+    api::{PostLink, PostLinkStatus},
     controller::key::{Key, Kind},
     domain::post_link::{PostIdentity, open_to_rules},
 };
@@ -32,6 +32,19 @@ impl Index {
     pub fn apply_link(&self, link: &PostLink, source: Source, now: Timestamp) -> Affected {
         let matched = self.matched(link);
         self.store_link(link, source, now, matched)
+    }
+
+    /// Stores the status that was written over the version of the snapshot as the version `written`; it has the same link.
+    /// If another version has arrived meanwhile, nothing is stored: the watch delivers the written one as well.
+    pub fn apply_status(&self, key: &Key, over: &LinkSnapshot, written: u64, status: &PostLinkStatus) {
+        let mut state = self.state();
+        let IndexState { interner, links, .. } = &mut *state;
+        let Some(namespace) = interner.find(&key.namespace) else { return };
+        links.change(namespace, &key.name, |entry| {
+            if entry.uid == over.uid && entry.version == over.version {
+                entry.set_status(written, status, interner);
+            }
+        });
     }
 
     pub(super) fn matched(&self, link: &PostLink) -> Matched {

@@ -319,3 +319,50 @@ fn strings_and_tombstones_that_no_link_refers_to_are_dropped() {
     assert!(state.interner.len() <= 2_100, "{} strings", state.interner.len());
     assert!(state.tombstones.len() <= 2_100, "{} tombstones", state.tombstones.len());
 }
+
+/// A status that keeps the link needs no post: it is stored as if the whole object had arrived.
+#[test]
+fn written_status_is_stored_like_the_whole_object() {
+    let conditions = |reason: &str, more: &str| {
+        let condition = |type_: &str, status: &str, reason: &str| json!({"type": type_, "status": status, "reason": reason, "message": "x", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let mut all = vec![condition("Ready", "True", reason), condition("RecordAvailable", "False", reason)];
+        if !more.is_empty() {
+            all.push(condition(more, "True", reason));
+        }
+        all
+    };
+    let link = |version: u32, conditions: Vec<Value>, handled: Option<&str>| -> PostLink {
+        let mut link = json!(post("u", version, "late"));
+        link["spec"]["link"] = json!({"connectionRef": {"name": "c"}});
+        link["status"] = json!({
+            "observedGeneration": 1, "conditions": conditions, "lastHandledReconcileAt": handled,
+            "link": {
+                "connection": {"name": "c", "uid": "c1"}, "organizationId": Uuid::from_u128(1),
+                "socialActivityId": Uuid::from_u128(2), "linkedAt": "2026-01-01T00:00:05Z", "linkedBy": "Hand",
+            },
+            "intent": {"attempt": 1},
+        });
+        serde_json::from_value(link).unwrap()
+    };
+    let key = Key::new(Kind::PostLink, "n", "p");
+    let first = link(1, conditions("RecordAvailable", ""), None);
+    let second = link(2, conditions("InstanceDowntime", "Stalled"), Some("now"));
+    let third = link(3, conditions("RecordAvailable", ""), None);
+    let [written, delivered] = [Index::default(), Index::default()];
+    for index in [&written, &delivered] {
+        index.apply_link(&first, Source::Watch, NOW);
+    }
+    for (version, object) in [(2, &second), (3, &third)] {
+        let over = written.snapshot(&key).unwrap();
+        written.apply_status(&key, &over, version, object.status.as_ref().unwrap());
+        delivered.apply_link(object, Source::Watch, NOW);
+        let [one, other] = [&written, &delivered].map(|index| index.snapshot(&key).unwrap());
+        assert_eq!(one.facts, other.facts);
+        assert_eq!((one.version, one.status_hash), (other.version, other.status_hash));
+        assert_eq!(written.link_counts(), delivered.link_counts());
+        assert!(written.has_link(&key, object.resource_version().as_deref()));
+        // The same answer late: a newer version has arrived.
+        written.apply_status(&key, &over, version, first.status.as_ref().unwrap());
+        assert_eq!(written.snapshot(&key).unwrap().facts, other.facts);
+    }
+}

@@ -12,9 +12,10 @@ use crate::{
     controller::{
         context::{Context, WATCH_BEHIND},
         events::reference,
-        index::{LinkSnapshot, Source, entry},
+        index::{Affected, LinkSnapshot, Source, entry},
         key::Key,
         patch::{self, ApiError},
+        received::Received,
         runtime::{LinkGeneration, LinkResults},
     },
     domain::{
@@ -124,8 +125,14 @@ async fn write(
     status: &PostLinkStatus,
 ) -> Result<bool, ApiError> {
     let api: Api<PostLink> = Api::namespaced(context.client.clone(), &key.namespace);
+    let (before, after) = (&snapshot.facts.status, status);
     let version = snapshot.version.to_string();
-    let stored = patch::write_status(&api, &key.name, &version, status).await;
+    let stored = if keeps_link(before, after) {
+        let stored = patch::write_status_only::<PostLink>(&context.client, key, &version, status).await;
+        stored.map(Stored::Metadata)
+    } else {
+        patch::write_status(&api, &key.name, &version, status).await.map(|link| Stored::Whole(Box::new(link)))
+    };
     let stored = match context.wrote(key, "status", stored) {
         Err(ApiError::Conflict) => {
             // Read the newer version, so that the next reconcile does not conflict again.
@@ -140,11 +147,17 @@ async fn write(
         }
         other => other?,
     };
-    let (before, after) = (&snapshot.facts.status, status);
     let uid = snapshot.uid.to_string();
     context.record_transitions(key, &uid, &before.conditions, &after.conditions);
     context.events.publish(&reference(key, Some(uid)), transitions(&before.conditions, &after.conditions));
-    let mut affected = context.index.apply_link(&stored, Source::Response, context.clock.now());
+    let mut affected = match stored {
+        Stored::Whole(link) => context.index.apply_link(&link, Source::Response, context.clock.now()),
+        Stored::Metadata(written) => {
+            let written = entry::version(written.resource_version().as_deref());
+            context.index.apply_status(key, snapshot, written, status);
+            Affected::default()
+        }
+    };
     // Our own write does not require another reconcile. It may concern other PostLinks of the post, and the watch, which
     // delivers the same version, does not tell them.
     affected.keys.retain(|other| other != key);
@@ -155,6 +168,20 @@ async fn write(
         context.queue.add(key.clone());
     }
     Ok(true)
+}
+
+/// What the API server answered to a write.
+enum Stored {
+    Whole(Box<PostLink>),
+    Metadata(Received<PostLink>),
+}
+
+/// Whether nothing changes that the index compares with the post: then it needs only the status that was written.
+fn keeps_link(before: &PostLinkStatus, after: &PostLinkStatus) -> bool {
+    let attempt = |status: &PostLinkStatus| status.intent.as_ref().map(|intent| intent.attempt);
+    before.link == after.link
+        && before.removed_link == after.removed_link
+        && attempt(before) == attempt(after)
 }
 
 /// Whether a write made the link depend on neighbors it did not depend on before. Their changes while the write was in
