@@ -1,6 +1,5 @@
 //! What tenants may store does not end the controller, which runs with the memory limit of the chart.
 
-use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, text_of};
@@ -60,20 +59,11 @@ fn store(cluster: &Cluster, namespace: &str, tenant: Tenant) {
     }
     let rules = (0..tenant.rules).map(|n| ("automationrules", largest_rule(namespace, n)));
     let posts = (0..tenant.posts).map(|n| ("postlinks", largest_post(namespace, n)));
-    block_on(async {
-        let gateway = cluster.plane.etcd().gateway();
-        stream::iter(rules.chain(posts))
-            .map(|(resource, object)| {
-                let gateway = gateway.clone();
-                let name = object["metadata"]["name"].as_str().expect("it has a name").to_owned();
-                let key = format!("{OURS}{resource}/{namespace}/{name}");
-                async move { gateway.put(&key, object.to_string().as_bytes()).await }
-            })
-            .buffer_unordered(4)
-            .try_collect::<Vec<_>>()
-            .await
-    })
-    .unwrap();
+    for (resource, object) in rules.chain(posts) {
+        let name = object["metadata"]["name"].as_str().expect("it has a name");
+        let (key, text) = (format!("{OURS}{resource}/{namespace}/{name}"), object.to_string());
+        block_on(async { cluster.plane.etcd().gateway().put(&key, text.as_bytes()).await }).unwrap();
+    }
 }
 
 /// Stores what the tenants may, and links a post of another namespace; then the same after a restart.
