@@ -34,3 +34,4 @@ mod short_lease;
 mod storm;
 mod story;
 mod streams;
+mod watches;

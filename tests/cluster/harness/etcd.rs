@@ -1,6 +1,6 @@
 //! etcd, and direct access to it through its JSON gateway.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -45,10 +45,15 @@ impl Etcd {
         ] {
             command.arg(format!("--{flag}={value}"));
         }
-        command.arg("--unsafe-no-fsync").arg("--data-dir").arg(folder.join("etcd-data"));
+        command.arg("--unsafe-no-fsync").arg("--data-dir").arg(Self::data(folder));
         let process = Process::spawn(folder, "etcd", &mut command)
             .map_err(|source| StartError::Spawn { program: "etcd", source })?;
         Ok(Self { process, url: client })
+    }
+
+    /// Where its data is.
+    pub fn data(folder: &Path) -> PathBuf {
+        folder.join("etcd-data")
     }
 
     pub fn gateway(&self) -> Gateway {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine as _;
@@ -14,7 +14,7 @@ use super::process::Postlink;
 use super::run_folder::new_folder;
 use super::users::User;
 
-/// A kubelet renews tokens within the hour; these are not renewed, and a test may last for hours.
+/// A kubelet renews tokens within the hour; these are renewed only by [`Pod::renew_token`], and a test may last for hours.
 const LIFE: &str = "--duration=24h";
 
 /// A pod with one running container.
@@ -24,8 +24,11 @@ pub struct Pod {
     pub name: String,
     /// A loopback address of its own, so that pods of one Deployment can share a port number as in a cluster.
     pub ip: String,
-    /// The id of its token in the audit log.
-    credential: String,
+    /// The ids of its tokens in the audit log.
+    credentials: Vec<String>,
+    token_file: PathBuf,
+    /// Its ServiceAccount and the namespace of that.
+    account: [String; 2],
     container: Value,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -49,8 +52,6 @@ impl Pod {
         let container = spec["containers"][0].clone();
         assert_ne!(spec["automountServiceAccountToken"], false, "the container would have no identity");
         let account = text(&spec["serviceAccountName"]);
-        let token = plane.kubectl(User::Admin, ["create", "token", account, "-n", namespace, LIFE]).ok();
-        let token = token.trim();
         let folder = new_folder(&name);
 
         let known = |path: &str| match path {
@@ -77,19 +78,42 @@ impl Pod {
             .collect();
 
         let kubeconfig = folder.join("kubeconfig");
+        let token_file = folder.join("token");
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "pod",
             "clusters": [{"name": "pod", "cluster": {"server": server, "certificate-authority": plane.ca_file()}}],
-            "users": [{"name": "pod", "user": {"token": token}}],
+            "users": [{"name": "pod", "user": {"tokenFile": token_file}}],
             "contexts": [{"name": "pod", "context": {"cluster": "pod", "user": "pod", "namespace": namespace}}],
         });
         fs::write(&kubeconfig, config.to_string()).expect("a folder of ours is writable");
         // In place of the files that the kubelet mounts and the variables that it sets.
         environment.insert("KUBECONFIG".to_owned(), kubeconfig.display().to_string());
+        let account = [account, namespace].map(str::to_owned);
+        let credential = write_token(plane, &account, &name, &token_file);
         let process = run(&container, &arguments, &environment);
-        Self { process, name, ip, credential: credential(token), container, arguments, environment }
+        let credentials = vec![credential];
+        Self { process, name, ip, credentials, token_file, account, container, arguments, environment }
+    }
+
+    /// Replaces its token by a new one, as the kubelet does. Returns the old one, valid until
+    /// [`Pod::revoke_old_token`].
+    pub fn renew_token(&mut self, plane: &ControlPlane) -> String {
+        let old = fs::read_to_string(&self.token_file).expect("a file of ours can be read");
+        let bound = format!("{}-renewed", self.name);
+        self.credentials.push(write_token(plane, &self.account, &bound, &self.token_file));
+        old
+    }
+
+    /// Invalidates its first token, as if it had expired.
+    pub fn revoke_old_token(&self, plane: &ControlPlane) {
+        plane.kubectl(User::Admin, ["delete", "secret", &self.name, "-n", &self.account[1]]).ok();
+    }
+
+    /// Whether an event of the audit log is a request of this pod with its newest token.
+    pub fn sent_with_new_token(&self, event: &Value) -> bool {
+        self.credentials.last().is_some_and(|credential| has_credential(event, credential))
     }
 
     /// Restarts an ended container, as the kubelet does, with a new log.
@@ -100,8 +124,7 @@ impl Pod {
 
     /// Whether an event of the audit log is a request of this pod.
     pub fn sent(&self, event: &Value) -> bool {
-        let credential = &event["user"]["extra"]["authentication.kubernetes.io/credential-id"];
-        list(credential).iter().any(|id| *id == *self.credential)
+        self.credentials.iter().any(|credential| has_credential(event, credential))
     }
 
     /// The address of a port by the name it has in the container.
@@ -133,7 +156,7 @@ fn mounted(
     namespace: &str,
     spec: &Value,
     container: &Value,
-    folder: &std::path::Path,
+    folder: &Path,
 ) -> Vec<(String, String)> {
     let mount = |mount: &Value| {
         let volume = list(&spec["volumes"]).iter().find(|volume| volume["name"] == mount["name"]);
@@ -155,6 +178,21 @@ fn mounted(
 /// Expands `$(NAME)` as the kubelet does: from variables defined before it, otherwise not at all.
 fn expand(text: &str, environment: &BTreeMap<String, String>) -> String {
     environment.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("$({name})"), value))
+}
+
+/// Writes a token that is valid until the Secret `bound` is deleted. Returns its id.
+fn write_token(plane: &ControlPlane, [account, namespace]: &[String; 2], bound: &str, file: &Path) -> String {
+    plane.kubectl(User::Admin, ["create", "secret", "generic", bound, "-n", namespace]).ok();
+    let (kind, name) = ("--bound-object-kind=Secret", format!("--bound-object-name={bound}"));
+    let args = ["create", "token", account, "-n", namespace, LIFE, kind, &name];
+    let token = plane.kubectl(User::Admin, args).ok();
+    fs::write(file, token.trim()).expect("a folder of ours is writable");
+    credential(token.trim())
+}
+
+fn has_credential(event: &Value, credential: &str) -> bool {
+    let ids = &event["user"]["extra"]["authentication.kubernetes.io/credential-id"];
+    list(ids).iter().any(|id| *id == *credential)
 }
 
 /// The `authentication.kubernetes.io/credential-id` of this token.

@@ -1,12 +1,14 @@
-//! A relay between one pod and the API server that delays a chosen request, as a network may.
+//! A relay between one pod and the API server that delays or refuses chosen requests, and cuts or slows down answers, as a
+//! network may.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -34,6 +36,13 @@ struct Post {
     every: Mutex<Option<String>>,
     caught: watch::Sender<bool>,
     released: watch::Sender<bool>,
+    /// A text in the first line of requests whose connections are closed.
+    refused: watch::Sender<Option<String>>,
+    /// The answer that contains this ends with it.
+    cut: Mutex<Option<Vec<u8>>>,
+    was_cut: watch::Sender<bool>,
+    /// The delay of each part of an answer.
+    delay: watch::Sender<Duration>,
 }
 
 impl Relay {
@@ -55,6 +64,10 @@ impl Relay {
             every: Mutex::new(None),
             caught: watch::Sender::new(false),
             released: watch::Sender::new(false),
+            refused: watch::Sender::new(None),
+            cut: Mutex::new(None),
+            was_cut: watch::Sender::new(false),
+            delay: watch::Sender::new(Duration::ZERO),
         });
         let held = post.clone();
         runtime.spawn(async move {
@@ -92,6 +105,32 @@ impl Relay {
     pub fn release(&self) {
         self.post.released.send_replace(true);
     }
+
+    /// Closes the connections of requests whose first line contains `text`, now and later.
+    pub fn refuse(&self, text: &str) {
+        self.post.refused.send_replace(Some(text.to_owned()));
+    }
+
+    /// Refuses nothing any more.
+    pub fn accept(&self) {
+        self.post.refused.send_replace(None);
+    }
+
+    /// Closes the connection of the next answer that contains `text` right after it.
+    pub fn cut_after(&self, text: &[u8]) {
+        self.post.was_cut.send_replace(false);
+        *self.post.cut.lock().expect("no thread panics while holding the lock") = Some(text.to_owned());
+    }
+
+    /// Waits until an answer was cut.
+    pub fn wait_until_cut(&self, limit: Duration) {
+        wait_for("an answer to cut", limit, || self.post.was_cut.borrow().then_some(()));
+    }
+
+    /// Delays each part of an answer by this much.
+    pub fn slow_down(&self, delay: Duration) {
+        self.post.delay.send_replace(delay);
+    }
 }
 
 impl Post {
@@ -107,6 +146,19 @@ impl Post {
         }
         found
     }
+
+    fn refuses(&self, line: &str) -> bool {
+        self.refused.borrow().as_ref().is_some_and(|text| line.contains(text))
+    }
+
+    /// Where this part of an answer ends if it is to be cut.
+    fn cuts(&self, part: &[u8]) -> Option<usize> {
+        let mut cut = self.cut.lock().expect("no thread panics while holding the lock");
+        let text = cut.as_ref()?;
+        let end = part.windows(text.len()).position(|found| found == text)? + text.len();
+        *cut = None;
+        Some(end)
+    }
 }
 
 async fn relay(pod: TcpStream, server: &str, tls: &TlsConnector, post: &Post) -> std::io::Result<()> {
@@ -114,6 +166,8 @@ async fn relay(pod: TcpStream, server: &str, tls: &TlsConnector, post: &Post) ->
     let server = tls.connect(name, TcpStream::connect(server).await?).await?;
     let (mut from_pod, mut to_pod) = pod.into_split();
     let (mut from_server, mut to_server) = split(server);
+    // The first line of the last request.
+    let line = Mutex::new(String::new());
     let up = async {
         let mut part = vec![0; 1 << 20];
         loop {
@@ -122,6 +176,12 @@ async fn relay(pod: TcpStream, server: &str, tls: &TlsConnector, post: &Post) ->
             if length == 0 {
                 return to_server.shutdown().await;
             }
+            let request = String::from_utf8_lossy(&part[..length]);
+            let first = request.lines().next().unwrap_or_default().to_owned();
+            if post.refuses(&first) {
+                return Err(ErrorKind::ConnectionReset.into());
+            }
+            *line.lock().expect("no thread panics while holding the lock") = first;
             if post.catches(&part[..length]) {
                 // An Err means that the relay was dropped.
                 drop(post.released.subscribe().wait_for(|released| *released).await);
@@ -130,6 +190,37 @@ async fn relay(pod: TcpStream, server: &str, tls: &TlsConnector, post: &Post) ->
             to_server.flush().await?;
         }
     };
-    let down = copy(&mut from_server, &mut to_pod);
-    tokio::try_join!(up, down).map(drop)
+    let down = async {
+        let mut part = vec![0; 1 << 20];
+        loop {
+            let length = from_server.read(&mut part).await?;
+            if length == 0 {
+                return to_pod.shutdown().await;
+            }
+            let delay = *post.delay.borrow();
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            if let Some(end) = post.cuts(&part[..length]) {
+                to_pod.write_all(&part[..end]).await?;
+                // Sends what was written and then the end: a reset could drop it.
+                to_pod.shutdown().await?;
+                post.was_cut.send_replace(true);
+                return Err(ErrorKind::ConnectionAborted.into());
+            }
+            to_pod.write_all(&part[..length]).await?;
+        }
+    };
+    let refused = async {
+        let is_refused = |text: &Option<String>| {
+            let line = line.lock().expect("no thread panics while holding the lock");
+            text.as_ref().is_some_and(|text| line.contains(text))
+        };
+        drop(post.refused.subscribe().wait_for(is_refused).await);
+        std::io::Result::<()>::Err(ErrorKind::ConnectionReset.into())
+    };
+    tokio::select! {
+        ended = async { tokio::try_join!(up, down) } => ended.map(drop),
+        reset = refused => reset,
+    }
 }
