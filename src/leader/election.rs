@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     api::names::{CONTROLLER, WATCHED_NAMESPACES},
-    controller::patch::{ApiError, within},
+    controller::{
+        index::entry::version,
+        patch::{ApiError, within},
+    },
 };
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -57,6 +60,8 @@ pub struct Election {
     /// The value of [`WATCHED_NAMESPACES`].
     watched: String,
     observed: Observed,
+    /// The resourceVersion of the Lease that this process stored last.
+    stored: u64,
     leadership: Leadership,
 }
 
@@ -73,6 +78,8 @@ pub enum Acquired {
 enum Attempt {
     Leading(Acquired),
     HeldBy(String),
+    /// The Lease is older than the one that this process stored.
+    Restored,
 }
 
 /// Until when this process certainly holds the lease; clones share it.
@@ -145,6 +152,7 @@ impl Election {
             timing,
             watched: watched.join(","),
             observed: Observed::default(),
+            stored: 0,
             leadership: Leadership::default(),
         }
     }
@@ -167,7 +175,8 @@ impl Election {
                     info!(identity = %self.identity, "became the leader");
                     return how;
                 }
-                Ok(Attempt::HeldBy(_)) => {
+                // A candidate has no index that could be newer than the store.
+                Ok(Attempt::HeldBy(_) | Attempt::Restored) => {
                     leadership.set_read();
                     last_error.clear();
                     conflicted = false;
@@ -239,6 +248,7 @@ impl Election {
                     leadership.until(before + deadline);
                     (failures, stalled_before) = (Failures::default(), stalled);
                 }
+                Ok(Ok(Attempt::Restored)) => return Loss::Restored,
                 Ok(Ok(Attempt::HeldBy(holder))) => return Loss::Taken { holder: shown(&holder) },
                 Ok(Err(error)) => {
                     let error = error.to_string();
@@ -288,9 +298,12 @@ impl Election {
         let Some(lease) = within(self.api.get_opt(CONTROLLER)).await? else {
             let metadata = ObjectMeta { name: Some(CONTROLLER.to_owned()), ..ObjectMeta::default() };
             let lease = self.next(metadata, &now, now.clone(), 0);
-            within(self.api.create(&params, &lease)).await?;
-            return Ok(Attempt::Leading(Acquired::Taken));
+            let created = within(self.api.create(&params, &lease)).await?;
+            return Ok(self.leading(&created, Acquired::Taken));
         };
+        if version(lease.metadata.resource_version.as_deref()) < self.stored {
+            return Ok(Attempt::Restored);
+        }
         let old = lease.spec.clone().unwrap_or_default();
         let other = holder(&lease).filter(|holder| *holder != self.identity);
         if let Some(other) = other {
@@ -306,9 +319,15 @@ impl Election {
             if ours { old.acquire_time.clone().unwrap_or_else(|| now.clone()) } else { now.clone() };
         let transitions = old.lease_transitions.unwrap_or(0).saturating_add(i32::from(!ours));
         let next = self.next(lease.metadata, &now, acquired, transitions);
-        within(self.api.replace(CONTROLLER, &params, &next)).await?;
+        let replaced = within(self.api.replace(CONTROLLER, &params, &next)).await?;
         let released = free && old.lease_duration_seconds == Some(RELEASED_DURATION);
-        Ok(Attempt::Leading(if released { Acquired::HandedOver } else { Acquired::Taken }))
+        Ok(self.leading(&replaced, if released { Acquired::HandedOver } else { Acquired::Taken }))
+    }
+
+    fn leading(&mut self, stored: &Lease, how: Acquired) -> Attempt {
+        let version = version(stored.metadata.resource_version.as_deref());
+        let last = std::mem::replace(&mut self.stored, version);
+        if version < last { Attempt::Restored } else { Attempt::Leading(how) }
     }
 
     fn next(

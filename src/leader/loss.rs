@@ -1,5 +1,5 @@
-//! Why a leader lost its lease: another process took it, the API server did not store a renewal, or this process did not
-//! run.
+//! Why a leader lost its lease: another process took it, the API server did not store a renewal or was restored from a
+//! backup, or this process did not run.
 
 use super::election::Leadership;
 use std::{fmt, time::Duration};
@@ -16,6 +16,8 @@ const TOLERANCE: Duration = Duration::from_secs(1);
 pub enum Loss {
     /// This process holds the lease.
     Taken { holder: String },
+    /// The stored Lease is older than the one this process wrote, so the index of this process is newer than the store.
+    Restored,
     /// No renewal was stored for as long as `deadline`. `stalled`: how much of that time this process did not run.
     NotRenewed { deadline: Duration, attempts: u32, last_error: String, stalled: Duration },
     /// This process did not run for this long.
@@ -28,6 +30,9 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Taken { holder } => write!(f, "another process holds the lease: {holder}"),
+            Self::Restored => f.write_str(
+                "the Lease is older than the one that this process stored; was the cluster restored from a backup?",
+            ),
             Self::NotRenewed { deadline, attempts, last_error, stalled } => {
                 let (deadline, s) = (deadline.as_secs(), if *attempts == 1 { "" } else { "s" });
                 write!(f, "the API server stored no renewal within {deadline} s ({attempts} attempt{s}, ")?;
