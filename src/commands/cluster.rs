@@ -3,11 +3,17 @@
 
 use super::outcome::Outcome;
 use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Read timeout of a connection to the API server in use. Watches are renewed more often than this; without it, a list
 /// whose connection died would be waited for forever.
 const READ_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// Where the kubelet mounts the certificates of the API server's CA.
+const IN_CLUSTER_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 
 /// Why the process stops other than on request.
 pub struct Stop {
@@ -41,6 +47,21 @@ pub async fn config(kubeconfig: Option<&Path>) -> Result<kube::Config, Stop> {
     config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;
     Ok(config)
+}
+
+/// The file with the certificates of the API server's CA, in the order of [`config`]; `None` if there is none.
+pub fn ca_file(kubeconfig: Option<&Path>) -> Option<PathBuf> {
+    let file = match kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let Ok(file) = file else {
+        return kubeconfig.is_none().then(|| PathBuf::from(IN_CLUSTER_CA));
+    };
+    let current = file.current_context?;
+    let context = file.contexts.into_iter().find(|context| context.name == current)?.context?;
+    let cluster = file.clusters.into_iter().find(|cluster| cluster.name == context.cluster)?.cluster?;
+    cluster.certificate_authority.map(PathBuf::from)
 }
 
 /// What is wrong in a kubeconfig, if saying so quotes nothing of it but names.

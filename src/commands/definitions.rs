@@ -5,6 +5,7 @@ use crate::api::{
     difference::differences,
     names::{GROUP, VERSION},
 };
+use crate::controller::patch::with_causes;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use tracing::warn;
@@ -98,19 +99,4 @@ async fn check(client: &kube::Client, server: &http::Uri) -> Result<usize, Check
         }
     }
     Ok(count)
-}
-
-/// An error with its causes, without the outermost ones, which say only that something failed.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    let text = text.trim_start_matches("ServiceError: ").trim_start_matches("client error (Connect): ");
-    text.to_owned()
 }

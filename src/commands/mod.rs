@@ -13,9 +13,9 @@ pub mod panics;
 pub mod run;
 #[cfg(feature = "local")]
 pub mod schemas;
-mod signals;
 #[cfg(feature = "local")]
 pub mod simulate;
+mod stop_requests;
 
 use crate::telemetry::logs;
 use clap::{Parser, Subcommand};

@@ -8,7 +8,7 @@ use super::{
     outcome::Outcome,
     output::tell,
     panics::end_on_panic,
-    signals::StopSignals,
+    stop_requests::{CaFile, StopRequests},
 };
 use crate::{
     controller::{Controller, Settings, clock::Clock, observe},
@@ -136,6 +136,8 @@ impl From<StartError> for Stop {
 }
 
 async fn serve(args: &RunArgs) -> Result<(), Stop> {
+    // Before the client reads it.
+    let ca = cluster::ca_file(args.kubeconfig.as_deref()).and_then(CaFile::read);
     let config = cluster::config(args.kubeconfig.as_deref()).await?;
     let (own_namespace, server) = (config.default_namespace.clone(), config.cluster_url.clone());
     let mut without_retries = config.clone();
@@ -154,13 +156,13 @@ async fn serve(args: &RunArgs) -> Result<(), Stop> {
         .map_err(|(address, error)| Stop::usage(format!("cannot listen on {address}: {error}")))?;
     tokio::spawn(watch_memory());
     // Before any wait: process 1 of a container ignores SIGTERM until it has a handler.
-    let mut signals = StopSignals::listen().map_err(Stop::usage)?;
+    let mut stop_requests = StopRequests::listen(ca).map_err(Stop::usage)?;
     let elect = args.leader_elect.unwrap_or_else(|| cluster::is_in_cluster(args.kubeconfig.as_deref()));
     let differences = tokio::select! {
         differences = definitions::wait(&client, &server, elect) => differences?,
-        () = signals.received() => {
+        () = stop_requests.received() => {
             info!("stopped");
-            return Ok(());
+            return stop_requests.outcome();
         }
     };
     endpoints.metrics.schema_differences(differences);
@@ -184,9 +186,9 @@ async fn serve(args: &RunArgs) -> Result<(), Stop> {
         .await?;
         let held = candidate.leadership();
         endpoints.stands_by(&held);
-        let Some((leader, how)) = leader::acquire(candidate, signals.received()).await? else {
+        let Some((leader, how)) = leader::acquire(candidate, stop_requests.received()).await? else {
             info!("stopped");
-            return Ok(());
+            return stop_requests.outcome();
         };
         acquired = how;
         client = guarded_client(without_retries, held.clone(), &counted)
@@ -215,14 +217,15 @@ async fn serve(args: &RunArgs) -> Result<(), Stop> {
     endpoints.works(&controller, leadership);
     info!("started");
     let stop = async {
-        signals.received().await;
+        stop_requests.received().await;
         endpoints.stops();
     };
     let ended = leader::run(controller, lease, stop).await;
     if let Err(RunError::Controller(error)) = &ended {
         endpoints.failed(&error.to_string());
     }
-    Ok(ended?)
+    ended?;
+    stop_requests.outcome()
 }
 
 /// Makes the candidate for the lease, with a client of its own that does not retry.

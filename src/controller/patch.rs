@@ -55,9 +55,24 @@ impl ApiError {
                 error.line(),
                 error.column()
             )),
-            other => Self::Unanswered(other.to_string()),
+            other => Self::Unanswered(with_causes(&other)),
         }
     }
+}
+
+/// An error with its causes, without the outermost ones, which say only that something failed.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    let text = text.trim_start_matches("ServiceError: ").trim_start_matches("client error (Connect): ");
+    text.to_owned()
 }
 
 fn pointer(path: &[&str]) -> PointerBuf {
