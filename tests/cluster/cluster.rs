@@ -92,8 +92,8 @@ impl Cluster {
 
     /// A control plane without Postlink, and simulated instances.
     pub fn prepared(instances: &Path) -> Self {
-        let plane =
-            ControlPlane::start_with(&Settings { audited: vec![User::Controller], ..Settings::default() });
+        let audited = vec![User::Controller, User::Neighbor];
+        let plane = ControlPlane::start_with(&Settings { audited, ..Settings::default() });
         let folder = new_folder("instances");
         let (ca, instances) = (folder.join("ca.pem"), path(instances).to_owned());
         let mut simulate = Postlink::run(["simulate", &instances, "--ca-out", path(&ca)], &[]);
@@ -124,19 +124,31 @@ impl Cluster {
 
     /// The same with the chart in `folder`; returns once the CRDs are established.
     pub fn install_chart(&self, folder: &Path, more: &[&str], values: &Value) {
+        self.install_release("postlink", SYSTEM, folder, more, values);
+        let definitions = ["dynamicsconnections", "automationrules", "postlinks"];
+        let definitions = definitions.map(|plural| format!("crd/{plural}.postlink.dev"));
+        let mut args = vec!["wait", "--for=condition=Established", "--timeout=60s"];
+        args.extend(definitions.iter().map(String::as_str));
+        self.plane.kubectl(User::Admin, args).ok();
+    }
+
+    /// The same of a release in a namespace.
+    pub fn install_release(
+        &self,
+        release: &str,
+        namespace: &str,
+        folder: &Path,
+        more: &[&str],
+        values: &Value,
+    ) {
         let mut all = self.values.clone();
         json_patch::merge(&mut all, values);
         let arguments = all["extraArgs"].as_array_mut().expect("it is a list");
         arguments.extend(more.iter().map(|&argument| Value::from(argument)));
         let file = new_folder("values").join("values.json");
         fs::write(&file, all.to_string()).expect("a folder of ours is writable");
-        let args = ["upgrade", "--install", "postlink", path(folder), "-n", SYSTEM, "--values", path(&file)];
+        let args = ["upgrade", "--install", release, path(folder), "-n", namespace, "--values", path(&file)];
         self.plane.helm(4, User::Admin, args).ok();
-        let definitions = ["dynamicsconnections", "automationrules", "postlinks"];
-        let definitions = definitions.map(|plural| format!("crd/{plural}.postlink.dev"));
-        let mut args = vec!["wait", "--for=condition=Established", "--timeout=60s"];
-        args.extend(definitions.iter().map(String::as_str));
-        self.plane.kubectl(User::Admin, args).ok();
     }
 
     /// A cluster for the quickstart with the controller running.

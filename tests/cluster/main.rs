@@ -30,6 +30,7 @@ mod parity;
 mod processes;
 #[path = "../program.rs"]
 mod program;
+mod several_installs;
 mod short_lease;
 mod storm;
 mod story;

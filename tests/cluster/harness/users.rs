@@ -18,6 +18,8 @@ pub enum User {
     Mallory,
     /// The identity `postlink run` has in a cluster; holds the shipped RBAC only.
     Controller,
+    /// The same of a second installation.
+    Neighbor,
     /// Flux's appliers of plain YAML and of Helm charts, cluster-admin as Flux installs them.
     FluxKustomize,
     FluxHelm,
@@ -29,11 +31,12 @@ pub enum User {
 }
 
 impl User {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Admin,
         Self::Alice,
         Self::Mallory,
         Self::Controller,
+        Self::Neighbor,
         Self::FluxKustomize,
         Self::FluxHelm,
         Self::Argo,
@@ -52,6 +55,7 @@ impl User {
             Self::Alice => "alice",
             Self::Mallory => "mallory",
             Self::Controller => "system:serviceaccount:postlink-system:postlink",
+            Self::Neighbor => "system:serviceaccount:care-system:care-postlink",
             Self::FluxKustomize => "system:serviceaccount:flux-system:kustomize-controller",
             Self::FluxHelm => "system:serviceaccount:flux-system:helm-controller",
             Self::Argo => "system:serviceaccount:argocd:argocd-application-controller",
