@@ -1,5 +1,6 @@
 //! Watches that break, and an API server that is slow, restored from a backup, or asks for another token or certificate.
 
+use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -225,22 +226,39 @@ fn renewed_service_account_token_is_used() {
     assert!(!log.contains("Unauthorized"), "{log}");
 }
 
-#[test]
-fn changed_ca_is_read_by_a_restart() {
-    let mut cluster = Cluster::installed_with(&quickstart_instance(), &[], &json!({"leaseDuration": 120}));
-    let mut pods = [cluster.pod(), cluster.pod()];
-    wait_for("a leader", SOON, || {
-        pods.iter().any(|pod| pod.process.stderr().lines().any(ready)).then_some(())
-    });
-    connect(&cluster);
-    cluster.expect_refusals();
-    cluster.plane.rotate_ca();
-    for pod in &mut pods {
+fn wait_until_all_end_because_of_the_ca(pods: &mut [Pod]) {
+    for pod in pods {
         let ended = pod.process.wait_for_exit(SOON);
         assert_eq!(ended.code(), Some(1), "{}", pod.process.tail());
         let log = pod.process.stderr();
         assert!(log.contains("have changed; exiting to read them again"), "{log}");
     }
+}
+
+fn wait_for_a_leader(pods: &[Pod]) {
+    wait_for("a leader", SOON, || {
+        pods.iter().any(|pod| pod.process.stderr().lines().any(ready)).then_some(())
+    });
+}
+
+#[test]
+fn changed_ca_is_read_by_a_restart() {
+    // Not lost before the file is read again.
+    let mut cluster = Cluster::installed_with(&quickstart_instance(), &[], &json!({"leaseDuration": 120}));
+    let mut pods = [cluster.pod(), cluster.pod()];
+    wait_for_a_leader(&pods);
+    connect(&cluster);
+    // As when another CA is added: the API server keeps its certificate.
+    let ca = fs::read_to_string(cluster.plane.ca_file()).unwrap();
+    fs::write(cluster.plane.ca_file(), ca.repeat(2)).unwrap();
+    wait_until_all_end_because_of_the_ca(&mut pods);
+    assert_eq!(cluster.lease()["holderIdentity"], Value::Null, "it was not released");
+    pods.iter_mut().for_each(Pod::restart);
+    wait_for_a_leader(&pods);
+
+    cluster.expect_refusals();
+    cluster.plane.rotate_ca();
+    wait_until_all_end_because_of_the_ca(&mut pods);
     // It cannot be released with the old certificates.
     delete_lease(&cluster);
     pods.iter_mut().for_each(Pod::restart);

@@ -5,6 +5,7 @@
 //! it is `async`.
 
 pub mod audit;
+pub mod backup;
 pub mod binaries;
 pub mod certificates;
 pub mod etcd;
@@ -19,11 +20,9 @@ pub mod servers;
 pub mod users;
 pub mod waiting;
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -260,49 +259,11 @@ impl ControlPlane {
         self.port = None;
     }
 
-    /// A copy of the store. etcd is down for the moment that this takes.
-    pub fn back_up(&mut self) -> Backup {
-        let copy = run_folder::new_folder("backup").join("etcd-data");
-        self.without_etcd(|data| copy_folder(data, &copy));
-        Backup(copy)
-    }
-
-    /// Replaces the store by an earlier copy, as the Kubernetes documentation describes: the API server is stopped first,
-    /// and started again after etcd.
-    pub fn restore(&mut self, backup: &Backup) {
-        self.kill_apiserver();
-        self.without_etcd(|data| {
-            fs::remove_dir_all(data).expect("a folder of ours is writable");
-            copy_folder(&backup.0, data);
-        });
-        self.restart_apiserver();
-    }
-
-    fn without_etcd(&mut self, change: impl FnOnce(&Path)) {
-        self.etcd.process.kill();
-        let reserved = self.etcd_ports.map(held);
-        change(&Etcd::data(&self.folder));
-        self.etcd = start_etcd(&self.binaries, &self.folder, self.etcd_ports)
-            .unwrap_or_else(|error| panic!("{error}"));
-        drop(reserved);
-    }
-
-    /// Replaces the CA and the API server's certificate by new ones, in the same files.
-    pub fn rotate_ca(&mut self) {
-        self.kill_apiserver();
-        Certificates::generate(&self.folder).expect("the first ones could be made");
-        self.restart_apiserver();
-    }
-
     /// The last lines of each server's log.
     pub fn tail(&self) -> String {
         [&self.etcd.process, &self.apiserver_process, &self.controller_manager].map(Process::tail).concat()
     }
 }
-
-/// A copy of the store, see [`ControlPlane::back_up`].
-#[derive(Debug)]
-pub struct Backup(PathBuf);
 
 /// The shared control plane as used by one test: shows the logs when that test fails.
 #[derive(Debug)]
@@ -356,11 +317,6 @@ pub fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
         listeners.push(listener);
     }
     Ok(ports)
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-R").args([from, to]).status().expect("cp can be started");
-    assert!(status.success(), "{} could not be copied", from.display());
 }
 
 fn start_etcd(binaries: &Binaries, folder: &Path, ports: [u16; 2]) -> Result<Etcd, StartError> {
