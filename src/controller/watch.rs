@@ -7,6 +7,7 @@ use super::{
     index::{Affected, Source, entry},
     key::{Key, Kind},
     list::{PAGE, api},
+    patch::with_causes,
     received::Received,
 };
 use crate::{
@@ -160,7 +161,8 @@ where
             }
             Err(error) => {
                 context.metrics.watch_failed(K::KIND.as_str());
-                warn!(kind = K::KIND.as_str(), namespace, %error, "watch failed; retrying with backoff");
+                let (kind, error) = (K::KIND.as_str(), with_causes(&error));
+                warn!(kind, namespace, error, "watch failed; retrying with backoff");
                 if K::KIND == Kind::AutomationRule
                     && let Some(listed) = listed.take()
                 {
