@@ -11,7 +11,7 @@ use super::{
     stop_requests::{CaFile, StopRequests},
 };
 use crate::{
-    controller::{Controller, Settings, clock::Clock, observe},
+    controller::{Controller, Settings, clock::Clock, observe, page_size::PageSize},
     leader::{
         MAX_LEASE_SECONDS, MIN_LEASE_SECONDS,
         election::{Acquired, Election, Timing},
@@ -23,6 +23,7 @@ use crate::{
 use dataverse_client::ConfigError;
 use kube::client::ClientBuilder;
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tower::buffer::BufferLayer;
 use tracing::{error, info};
 
 /// Run the controller against a cluster.
@@ -147,6 +148,8 @@ async fn serve(args: &RunArgs) -> Result<(), Stop> {
     let mut client = ClientBuilder::try_from(config)
         .map_err(|error| cluster::client_error(&error))?
         .with_layer(&counted)
+        .with_layer(&BufferLayer::new(1024))
+        .with_layer(&PageSize::default())
         .build();
     let dataverse = dataverse_client(args, &endpoints)?;
 

@@ -8,9 +8,8 @@ use kube::{
     core::{ApiResource, DynamicObject},
 };
 
-/// Objects in one page of a list. One with all the annotations that an API server accepts has 400 KB, and a page is in
-/// memory up to three times while it is read, so 500 of them, as in client-go, would exceed the memory limit.
-pub const PAGE: u32 = 50;
+/// Objects in one page of a list, as in client-go. If they are large, [`super::page_size`] asks for fewer.
+pub const PAGE: u32 = 500;
 
 /// The API of one namespace, or of all.
 pub fn api<K>(client: &kube::Client, namespace: Option<&str>) -> Api<K>

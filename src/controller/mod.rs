@@ -16,6 +16,7 @@ mod installation;
 pub mod key;
 mod list;
 mod observe;
+pub mod page_size;
 pub mod patch;
 pub mod post_link;
 mod quiescence;

@@ -8,7 +8,7 @@ use super::{
     write_guard::WriteGuard,
 };
 use crate::{
-    controller::{Controller, MayCreate, Stopped},
+    controller::{Controller, MayCreate, Stopped, page_size::PageSize},
     telemetry::api_requests::ApiMetricsLayer,
 };
 use kube::client::{ClientBuilder, retry::RetryPolicy};
@@ -66,7 +66,8 @@ pub fn guarded_client(
     let builder = ClientBuilder::try_from(without_retries)?;
     let builder = builder.with_layer(counted).with_layer(&WriteGuard(leadership));
     let retries = RetryLayer::new(RetryPolicy::server_retry());
-    Ok(builder.with_layer(&BufferLayer::new(1024)).with_layer(&retries).build())
+    let builder = builder.with_layer(&BufferLayer::new(1024)).with_layer(&retries);
+    Ok(builder.with_layer(&PageSize::default()).build())
 }
 
 /// Allows creations in an instance only while the lease does not expire soon (§4.7); always without leader election.

@@ -1,16 +1,20 @@
 //! Start, memory and takeover with many linked PostLinks, generated straight into etcd. Ignored in a normal run;
 //! `make bench` runs it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use http::Request;
 use kube::Client;
 use kube::core::ListMeta;
+use postlink::api::PostLink;
+use postlink::domain::post_link::PostIdentity;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::bench::{memory, resident};
-use crate::cluster::SOON;
+use crate::cluster::{NAMESPACE, SOON};
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
@@ -62,6 +66,7 @@ async fn measure(links: usize) {
     for _ in 0..ROUNDS {
         lists.push(bare_list(&client).await);
     }
+    let begin_of_starts = many.now().await;
     let mut starts = Vec::new();
     for round in 0..ROUNDS {
         if round > 0 {
@@ -85,6 +90,7 @@ async fn measure(links: usize) {
         starts[ROUNDS - 1].as_secs_f64(),
         start.as_secs_f64() / list.as_secs_f64()
     );
+    assert_eq!(many.writes(begin_of_starts..u64::MAX), BTreeMap::new(), "a start writes nothing");
     let report = |what: &str, pid: u32| {
         let (now, most) = (resident(pid), memory(pid, "VmHWM:"));
         println!(
@@ -139,14 +145,17 @@ fn settle(pod: &Pod) {
 /// Stores PostLinks 1 to `links` with the status of the first.
 async fn store(many: &ManyLinks, template: &Value, links: usize) {
     let gateway = many.cluster.plane.etcd().gateway();
+    let organization: Uuid =
+        serde_json::from_value(template["status"]["link"]["organizationId"].clone()).unwrap();
     stream::iter(1..links)
         .map(|number| {
             let gateway = gateway.clone();
             let mut object = post_link(number);
             object["metadata"]["managedFields"] = template["metadata"]["managedFields"].clone();
             object["status"] = template["status"].clone();
-            object["status"]["link"]["socialActivityId"] =
-                format!("00000000-0000-5000-8000-{number:012x}").into();
+            let post: PostLink = serde_json::from_value(object.clone()).unwrap();
+            let activity = PostIdentity::of(&post.spec.post).activity_id(organization, NAMESPACE, 1);
+            object["status"]["link"]["socialActivityId"] = activity.to_string().into();
             object["status"]["link"]["record"]["id"] =
                 format!("00000000-0000-4000-9000-{number:012x}").into();
             async move { gateway.put(&stored(number), object.to_string().as_bytes()).await }
