@@ -55,7 +55,8 @@ async fn measure(links: usize) {
     many.link_all().await;
     // Nothing is asked of the instance, which knows one activity only, and no status changes.
     many.flip(false).await;
-    let template: Value = many.cluster.get("plink/post-000000");
+    let get = ["get", "plink/post-000000", "-n", NAMESPACE, "-o", "json", "--show-managed-fields"];
+    let template: Value = many.cluster.plane.kubectl(User::Alice, get).json();
     let empty = resident(many.cluster.controller().id());
     many.cluster.stop_controller();
     store(&many, &template, links).await;
@@ -156,8 +157,10 @@ async fn store(many: &ManyLinks, template: &Value, links: usize) {
             let post: PostLink = serde_json::from_value(object.clone()).unwrap();
             let activity = PostIdentity::of(&post.spec.post).activity_id(organization, NAMESPACE, 1);
             object["status"]["link"]["socialActivityId"] = activity.to_string().into();
-            object["status"]["link"]["record"]["id"] =
-                format!("00000000-0000-4000-9000-{number:012x}").into();
+            let record = &mut object["status"]["link"]["record"];
+            let id = format!("00000000-0000-4000-9000-{number:012x}");
+            let url = record["url"].as_str().unwrap().replace(record["id"].as_str().unwrap(), &id);
+            (record["id"], record["url"]) = (id.into(), url.into());
             async move { gateway.put(&stored(number), object.to_string().as_bytes()).await }
         })
         .buffer_unordered(16)
