@@ -61,7 +61,9 @@ pub fn ca_file(kubeconfig: Option<&Path>) -> Option<PathBuf> {
     let current = file.current_context?;
     let context = file.contexts.into_iter().find(|context| context.name == current)?.context?;
     let cluster = file.clusters.into_iter().find(|cluster| cluster.name == context.cluster)?.cluster?;
-    cluster.certificate_authority.map(PathBuf::from)
+    // Embedded certificates come first, and cannot change.
+    let embedded = cluster.certificate_authority_data.is_some();
+    cluster.certificate_authority.filter(|_| !embedded).map(PathBuf::from)
 }
 
 /// What is wrong in a kubeconfig, if saying so quotes nothing of it but names.

@@ -98,7 +98,7 @@ where
                     Ok(body) => {
                         let body = body.to_bytes();
                         // Denser pages may follow, so it grows slowly.
-                        if divisor > 1 && body.len() <= size.max_bytes / 2 {
+                        if divisor > 1 && status.status.is_success() && body.len() <= size.max_bytes / 2 {
                             size.change(divisor, divisor / 2);
                         }
                         return Ok(Response::from_parts(status, Either::Right(Full::new(body))));

@@ -11,13 +11,14 @@ use crate::{
     api::{AutomationRule, DynamicsConnection, PostLink},
     domain::{requeue::Requeue, undecodable::status},
 };
+use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tracing::warn;
 
 /// What cannot be decoded of each. Clones share it.
 #[derive(Clone, Default)]
@@ -37,8 +38,9 @@ impl Undecodable {
         self.keys().contains_key(key)
     }
 
-    pub fn remove(&self, key: &Key) {
-        self.keys().remove(key);
+    /// Whether it was there.
+    pub fn remove(&self, key: &Key) -> bool {
+        self.keys().remove(key).is_some()
     }
 
     /// After a complete list: removes the objects that it does not contain.
@@ -52,8 +54,17 @@ impl Undecodable {
     }
 }
 
+/// The status to write for an object that cannot be decoded; `None` if it is stored already.
+pub fn missing_status<K>(object: &Received<K>, fault: &str, now: Timestamp) -> Option<Value> {
+    let object = object.value()?;
+    let status = status(&object, fault, now);
+    (object["status"] != status).then_some(status)
+}
+
 /// Writes the status of an object that cannot be decoded.
 pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, ApiError> {
+    // It may have been granted one while it could be decoded.
+    context.queue.extend(context.runtime.decline_slot(key));
     match key.kind {
         Kind::DynamicsConnection => write_status::<DynamicsConnection>(context, key).await,
         Kind::AutomationRule => write_status::<AutomationRule>(context, key).await,
@@ -71,21 +82,10 @@ where
     let live = patch::read(&api, &key.name).await?.ok_or(ApiError::Gone)?;
     // The watch delivers a corrected version, and ends this.
     let Err(fault) = live.decode() else { return Ok(None) };
-    let object = live.value();
-    let status = status(&object, &fault, context.clock.now());
-    if object["status"] == status {
-        return Ok(None);
-    }
+    let Some(status) = missing_status(&live, &fault, context.clock.now()) else { return Ok(None) };
     let version = live.resource_version().unwrap_or_default();
-    match context.wrote(key, "status", patch::write_status(&api, &key.name, &version, &status).await) {
-        // The schema refuses the object as it is. Its event and the log tell.
-        Err(ApiError::Refused(error)) => {
-            let (kind, namespace, name) = (key.kind.as_str(), &key.namespace, &key.name);
-            warn!(kind, %namespace, %name, error, "the status of an object that cannot be decoded cannot be written");
-            Ok(None)
-        }
-        written => written.map(|_| None),
-    }
+    let written = patch::write_status(&api, &key.name, &version, &status).await;
+    context.wrote(key, "status", written).map(|_| None)
 }
 
 #[cfg(test)]

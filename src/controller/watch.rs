@@ -9,6 +9,7 @@ use super::{
     list::{PAGE, api},
     patch::with_causes,
     received::Received,
+    undecodable::missing_status,
 };
 use crate::{
     api::{AutomationRule, DynamicsConnection, PostLink},
@@ -137,7 +138,10 @@ where
             }
             Ok(Event::InitDone) => {
                 for key in context.index.missing(K::KIND, namespace.as_deref(), &found) {
-                    if !undecodable.contains(&key) {
+                    if undecodable.contains(&key) {
+                        // Another object of that name.
+                        context.enqueue(K::delete(&context, &key));
+                    } else {
                         delete::<K>(&context, &key);
                     }
                 }
@@ -184,13 +188,13 @@ fn apply<K: Watched>(context: &Context, object: &Received<K>) -> Key {
     let (key, version) = (key_of(object), object.resource_version());
     // An own write comes back.
     if context.index.has_link(&key, version.as_deref()) {
-        context.undecodable.remove(&key);
+        corrected(context, &key);
         context.sync.delivered(K::KIND, version.as_deref());
         return key;
     }
     match object.decode() {
         Ok(object) => {
-            context.undecodable.remove(&key);
+            corrected(context, &key);
             context.enqueue(K::apply(context, object));
         }
         Err(fault) => {
@@ -203,11 +207,20 @@ fn apply<K: Watched>(context: &Context, object: &Received<K>) -> Key {
                 );
                 context.events.undecodable(&reference(&key, uid), &fault);
             }
-            context.queue.add(key.clone());
+            if missing_status(object, &fault, context.clock.now()).is_some() {
+                context.queue.add(key.clone());
+            }
         }
     }
     context.sync.delivered(K::KIND, version.as_deref());
     key
+}
+
+/// While it could not be decoded, it was not reconciled, even if the index had the corrected version already.
+fn corrected(context: &Context, key: &Key) {
+    if context.undecodable.remove(key) {
+        context.queue.add(key.clone());
+    }
 }
 
 fn delete<K: Watched>(context: &Context, key: &Key) {

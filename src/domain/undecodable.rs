@@ -5,12 +5,16 @@ use super::{
     kstatus::{self, Readiness},
     messages,
 };
-use crate::api::{Condition, ConditionType, Reason};
+use crate::api::{
+    Condition, ConditionType, Reason,
+    conditions::{is_true, reason},
+};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// The status to store: not ready, for the reason given. Nothing else of it changes: its link, its reservations and its
-/// other conditions are still true, whether they can be read or not.
+/// other conditions are still true, whether they can be read or not. `observedGeneration` stays, too: a decision about
+/// this generation has yet to come.
 pub fn status(object: &Value, fault: &str, now: Timestamp) -> Value {
     let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
     let mut status = object["status"].as_object().cloned().unwrap_or_else(Map::new);
@@ -19,21 +23,23 @@ pub fn status(object: &Value, fault: &str, now: Timestamp) -> Value {
         stored.iter().filter_map(|condition| serde_json::from_value(condition.clone()).ok()).collect();
 
     let mut conditions = Conditions::new(now, generation, &readable);
-    let not_ready = Readiness::NotReady(Reason::Undecodable, messages::undecodable(fault));
-    kstatus::write(&mut conditions, not_ready);
+    // Nothing is linked through such a connection until a person decides, also once it can be decoded (§3).
+    let of_others = reason(&readable, ConditionType::Ready) == Some(Reason::OrganizationChanged)
+        && !is_true(&readable, ConditionType::Ready);
+    let why = if of_others { Reason::OrganizationChanged } else { Reason::Undecodable };
+    kstatus::write(&mut conditions, Readiness::NotReady(why, messages::undecodable(fault)));
     let conditions = conditions.finish();
 
     let replaced = [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled];
     let is_replaced = |condition: &Value| replaced.iter().any(|type_| condition["type"] == type_.as_str());
-    let reason = ready_reason(&conditions);
+    let ready_reason = ready_reason(&conditions);
     let all: Vec<Value> = conditions
         .iter()
         .map(|condition| json!(condition))
         .chain(stored.into_iter().filter(|condition| !is_replaced(condition)))
         .collect();
-    status.insert("observedGeneration".into(), generation.into());
     status.insert("conditions".into(), all.into());
-    status.insert("reason".into(), json!(reason));
+    status.insert("reason".into(), json!(ready_reason));
     status.into()
 }
 
@@ -59,7 +65,7 @@ mod tests {
         });
         let now: Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
         let written = status(&object, "spec.post.reach: invalid type, expected i32", now);
-        assert_eq!(written["observedGeneration"], 2);
+        assert_eq!(written["observedGeneration"], 1, "nothing is decided about the second");
         assert_eq!(written["reason"], "Undecodable");
         assert_eq!(written["link"], object["status"]["link"]);
         let conditions = written["conditions"].as_array().unwrap();
@@ -74,7 +80,16 @@ mod tests {
         let again = json!({"metadata": {"generation": 2}, "status": written});
         let later: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         assert_eq!(status(&again, "spec.post.reach: invalid type, expected i32", later), written);
+        // A connection to another organization than before stays so.
+        let mut changed = object;
+        changed["status"]["conditions"][0]["status"] = "False".into();
+        changed["status"]["conditions"][0]["reason"] = "OrganizationChanged".into();
+        let written =
+            status(&changed, "spec.credentials: invalid type, expected struct CredentialsSource", now);
+        assert_eq!(written["conditions"][0]["reason"], "OrganizationChanged");
+
         let never = status(&json!({"metadata": {"generation": 1}}), "spec: missing field `post`", now);
         assert_eq!(never["conditions"][0]["reason"], "Undecodable");
+        assert_eq!(never.get("observedGeneration"), None);
     }
 }

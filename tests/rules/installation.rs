@@ -148,6 +148,11 @@ fn policy_of_another_version_is_told_apart() {
         ),
         "{message}"
     );
+    let unguarded = |installed: &mut Policies| {
+        labeled("9.9.9")(installed);
+        binding(installed, GUARD)["validationActions"] = json!(["Audit"]);
+    };
+    assert_eq!(problems(unguarded), [(GUARD, Problem::Altered)], "no version has such a binding");
     let same =
         |installed: &mut Policies| installed.get_mut(GUARD).unwrap().version = Some("9.9.9".to_owned());
     assert_eq!(found(same), [], "the same policy is as good");

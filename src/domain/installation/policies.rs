@@ -110,6 +110,7 @@ pub fn findings(shipped: &[Shipped], version: &str, observed: &Observed) -> Vec<
         };
         let binding = binding.as_ref().filter(|spec| spec["policyName"] == one.binding["policyName"]);
         let mut details = differences("spec", &normal_policy(&one.policy), &normal_policy(policy));
+        let of_policy = details.len();
         if let Some(binding) = binding {
             let normal = |spec| normal_binding(one.name, spec);
             details.extend(differences("binding: spec", &normal(&one.binding), &normal(binding)));
@@ -117,8 +118,10 @@ pub fn findings(shipped: &[Shipped], version: &str, observed: &Observed) -> Vec<
             found.push(finding(one.name, Problem::Unbound, Vec::new()));
         }
         if !details.is_empty() {
+            // The binding is the same in all versions.
+            let same_binding = details.len() == of_policy;
             details.truncate(MAX_DETAILS);
-            let other = label.as_deref().filter(|label| *label != version);
+            let other = label.as_deref().filter(|label| same_binding && *label != version);
             if let Some(label) = other {
                 details.insert(0, format!("it is that of version {label}"));
             }

@@ -21,8 +21,13 @@ const ACCEPT_SOCIAL_DATA: &str = "Set \"Disable Social Engagement\" to No in its
 
 /// Why an object is ignored until it is corrected.
 pub fn undecodable(fault: &str) -> String {
+    let act = if fault.starts_with("status") {
+        "Upgrade Postlink to the version that wrote the status, or correct the field with kubectl edit --subresource=status"
+    } else {
+        "Correct the field, or apply the object again from its file"
+    };
     format!(
-        "The object cannot be decoded ({fault}). Correct the field, or apply the object again from its file. Until then, its last valid version, if any, stays in effect."
+        "The object cannot be decoded ({fault}). {act}. Until then, its last valid version, if any, stays in effect, and its status is not updated."
     )
 }
 
