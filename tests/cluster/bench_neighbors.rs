@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
 use kube::{Api, Client};
 use postlink::api::{AutomationRule, PostLink};
@@ -120,7 +120,7 @@ async fn create_posts(client: Client) {
         let object: PostLink = serde_json::from_value(object).unwrap();
         api.create(&PostParams::default(), &object).await.unwrap();
         if number % 500 == 499 {
-            api.delete_collection(&Default::default(), &ListParams::default()).await.unwrap();
+            api.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
         }
     }
 }

@@ -140,7 +140,7 @@ impl ControlPlane {
         users::write_tokens(&tokens).map_err(StartError::Write)?;
 
         let etcd_ports = [client_port, peer_port];
-        let etcd = start_etcd(&binaries, &folder, etcd_ports)?;
+        let etcd = start_etcd(binaries, &folder, etcd_ports)?;
 
         let apiserver = Apiserver {
             program: binaries.apiserver.clone(),
