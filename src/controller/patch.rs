@@ -113,7 +113,7 @@ pub async fn write_status_only<K>(
     status: &impl Serialize,
 ) -> Result<Received<K>, ApiError>
 where
-    K: Resource<DynamicType = ()> + DeserializeOwned,
+    K: Resource<DynamicType = ()>,
 {
     let patch = status_patch(version, status)?;
     let request = Request::new(K::url_path(&(), Some(&key.namespace)));

@@ -131,10 +131,7 @@ where
             }
             Ok(Event::InitApply(object)) => {
                 found.insert(entry::uid(object.uid().as_deref().unwrap_or_default()));
-                let key = apply(&context, &object);
-                if context.undecodable.contains(&key) {
-                    undecodable.insert(key);
-                }
+                undecodable.extend(apply(&context, &object));
             }
             Ok(Event::InitDone) => {
                 for key in context.index.missing(K::KIND, namespace.as_deref(), &found) {
@@ -157,7 +154,7 @@ where
                 }
             }
             Ok(Event::Apply(object)) => {
-                let _ = apply(&context, &object);
+                apply(&context, &object);
             }
             Ok(Event::Delete(object)) => {
                 delete::<K>(&context, &key_of(&object));
@@ -184,18 +181,19 @@ fn key_of<K: Watched>(object: &Received<K>) -> Key {
     Key::new(K::KIND, object.namespace().unwrap_or_default(), object.name_any())
 }
 
-fn apply<K: Watched>(context: &Context, object: &Received<K>) -> Key {
+/// Returns the key of an object that cannot be decoded.
+fn apply<K: Watched>(context: &Context, object: &Received<K>) -> Option<Key> {
     let (key, version) = (key_of(object), object.resource_version());
     // An own write comes back.
-    if context.index.has_link(&key, version.as_deref()) {
-        corrected(context, &key);
-        context.sync.delivered(K::KIND, version.as_deref());
-        return key;
-    }
-    match object.decode() {
-        Ok(object) => {
+    let is_stored = context.index.has_link(&key, version.as_deref());
+    let decoded = if is_stored { Ok(None) } else { object.decode().map(Some) };
+    let undecodable = decoded.is_err();
+    match decoded {
+        Ok(newer) => {
             corrected(context, &key);
-            context.enqueue(K::apply(context, object));
+            if let Some(newer) = newer {
+                context.enqueue(K::apply(context, newer));
+            }
         }
         Err(fault) => {
             // The index keeps the last valid version: an object that cannot be decoded is not deleted.
@@ -213,7 +211,7 @@ fn apply<K: Watched>(context: &Context, object: &Received<K>) -> Key {
         }
     }
     context.sync.delivered(K::KIND, version.as_deref());
-    key
+    undecodable.then_some(key)
 }
 
 /// While it could not be decoded, it was not reconciled, even if the index had the corrected version already.

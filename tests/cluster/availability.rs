@@ -9,8 +9,8 @@ use postlink::api::PostLink;
 use serde_json::{Value, json};
 
 use crate::cluster::{
-    Cluster, DEFAULT_LEASE, Lease, NAMESPACE, SOON, SYSTEM, condition, quickstart_instance, received,
-    text_of, writes,
+    Cluster, DEFAULT_LEASE, Lease, NAMESPACE, SOON, SYSTEM, condition, is_ready, quickstart_instance,
+    received, text_of, writes,
 };
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
@@ -35,7 +35,7 @@ impl Pair {
     pub fn of(values: &Value, leader: impl FnOnce(&Cluster) -> Pod) -> Self {
         let cluster = Cluster::installed_with(&quickstart_instance(), &[], values);
         let mut leader = leader(&cluster);
-        leader.process.wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
+        leader.process.wait_for_log(SOON, is_ready);
         let mut standby = cluster.pod();
         standby.process.wait_for_log(SOON, |line| line.contains("waiting for the lease"));
         cluster.apply_quickstart(&["00-namespace", "secret", "connection", "rule"]);

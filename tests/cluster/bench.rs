@@ -21,13 +21,20 @@ const OBJECTS: usize = 2_000;
 /// Overrides the number of objects.
 const OBJECTS_VARIABLE: &str = "POSTLINK_BENCH_OBJECTS";
 
+/// Overrides the number of links of a measurement.
+pub const LINKS_VARIABLE: &str = "POSTLINK_BENCH_LINKS";
+
+/// The number in an environment variable, if it is set.
+pub fn number_from(variable: &str) -> Option<usize> {
+    let number = std::env::var(variable).ok()?;
+    Some(number.parse().unwrap_or_else(|error| panic!("{variable}: {error}")))
+}
+
 /// Status writes per second of a bare client on this machine's API server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test; run by `make bench`"]
 async fn bench_bare_patch_loop() {
-    let objects = std::env::var(OBJECTS_VARIABLE).map_or(OBJECTS, |number| {
-        number.parse().unwrap_or_else(|error| panic!("{OBJECTS_VARIABLE}: {error}"))
-    });
+    let objects = number_from(OBJECTS_VARIABLE).unwrap_or(OBJECTS);
     let plane = ControlPlane::start();
     install_parcels(&plane);
     let namespace = plane.namespace("bench");

@@ -8,11 +8,12 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Pos
 use kube::core::ApiResource;
 use kube::{Api, Client};
 use postlink::api::{AutomationRule, PostLink};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::cluster::text_of;
+use crate::bench::{LINKS_VARIABLE, number_from};
 use crate::harness::users::User;
 use crate::many_links::{ManyLinks, post_link};
+use crate::memory_limit::{largest_keywords, longest_content};
 
 /// The namespace whose links are timed.
 const QUIET: &str = "quiet";
@@ -26,23 +27,13 @@ const SAMPLES: usize = 40;
 /// Links that are written after the neighbor's connection is disabled or enabled.
 const FAN_OUT: usize = 10_000;
 
-/// Overrides the size of the fan-out.
-const FAN_OUT_VARIABLE: &str = "POSTLINK_BENCH_LINKS";
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test; run by `make bench`"]
 async fn bench_quiet_neighbor() {
-    let links = std::env::var(FAN_OUT_VARIABLE)
-        .map_or(FAN_OUT, |links| links.parse().unwrap_or_else(|error| panic!("{FAN_OUT_VARIABLE}: {error}")));
+    let links = number_from(LINKS_VARIABLE).unwrap_or(FAN_OUT);
     let many = ManyLinks::start(links);
-    for file in ["00-namespace", "secret", "connection"] {
-        let text = text_of(&format!("examples/quickstart/{file}.yaml"));
-        for namespace in [QUIET, LOUD] {
-            // The name of the namespace is also a part of its own manifest.
-            let text = text.replace("namespace: social", &format!("namespace: {namespace}"));
-            let text = text.replace("name: social", &format!("name: {namespace}"));
-            many.cluster.plane.kubectl_apply_text(User::Admin, &text).ok();
-        }
+    for namespace in [QUIET, LOUD] {
+        many.cluster.apply_quickstart_in(namespace, &["00-namespace", "secret", "connection"]);
     }
     let client = many.cluster.plane.client(User::Admin).await;
     println!("{:>44} {:>8} {:>8} {:>8}", "seconds until a link is stored:", "median", "p99", "longest");
@@ -97,12 +88,10 @@ async fn edit_rules(client: Client) {
         Api::namespaced_with(client, LOUD, &ApiResource::erase::<AutomationRule>(&()));
     for edit in 0.. {
         let name = format!("loud-{}", edit % 10);
-        let keywords: Vec<Value> =
-            (0..64).map(|k| format!("{edit:08}{k:04}{}", "漢字".repeat(120)).into()).collect();
         let rule = json!({
             "apiVersion": "postlink.dev/v1alpha1", "kind": "AutomationRule",
             "metadata": {"name": name, "namespace": LOUD},
-            "spec": {"connectionRef": {"name": "northwind"}, "match": {"keywords": keywords}},
+            "spec": {"connectionRef": {"name": "northwind"}, "match": {"keywords": largest_keywords(edit)}},
         });
         api.patch(&name, &PatchParams::apply("loud").force(), &Patch::Apply(rule)).await.unwrap();
     }
@@ -115,7 +104,7 @@ async fn create_posts(client: Client) {
         let mut object = post_link(number);
         object["metadata"] = json!({"name": format!("loud-{number}"), "namespace": LOUD});
         object["spec"]["post"]["id"] = format!("loud-{number}").into();
-        object["spec"]["post"]["content"] = "𝔞 ".repeat(16_384).into();
+        object["spec"]["post"]["content"] = longest_content().into();
         object["spec"].as_object_mut().unwrap().remove("link");
         let object: PostLink = serde_json::from_value(object).unwrap();
         api.create(&PostParams::default(), &object).await.unwrap();

@@ -13,8 +13,8 @@ use postlink::domain::post_link::PostIdentity;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::bench::{memory, resident};
-use crate::cluster::{NAMESPACE, SOON};
+use crate::bench::{LINKS_VARIABLE, memory, number_from, resident};
+use crate::cluster::{NAMESPACE, SOON, is_ready};
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
@@ -23,9 +23,6 @@ use crate::operations::Page;
 
 /// Links of the installations measured.
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
-
-/// Overrides the sizes with one.
-const SIZE_VARIABLE: &str = "POSTLINK_BENCH_LINKS";
 
 /// Times that a start is measured; the median counts.
 const ROUNDS: usize = 3;
@@ -41,11 +38,7 @@ const PAGE: usize = 500;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test; run by `make bench`"]
 async fn bench_scale() {
-    let sizes = match std::env::var(SIZE_VARIABLE) {
-        Ok(size) => vec![size.parse().unwrap_or_else(|error| panic!("{SIZE_VARIABLE}: {error}"))],
-        Err(_) => SIZES.to_vec(),
-    };
-    for links in sizes {
+    for links in number_from(LINKS_VARIABLE).map_or(SIZES.to_vec(), |size| vec![size]) {
         measure(links).await;
     }
 }
@@ -75,9 +68,7 @@ async fn measure(links: usize) {
         }
         let begin = Instant::now();
         many.cluster.begin_controller();
-        many.cluster
-            .controller()
-            .wait_for_log(AT_MOST, |line| line.contains("ready: everything has been listed"));
+        many.cluster.controller().wait_for_log(AT_MOST, is_ready);
         starts.push(begin.elapsed());
     }
     let (list, start) = (median(&mut lists), median(&mut starts));
@@ -110,7 +101,7 @@ async fn measure(links: usize) {
     let duration = many.cluster.lease()["leaseDurationSeconds"].as_u64().unwrap_or_default();
     let begin = Instant::now();
     many.cluster.kill_controller();
-    standby.process.wait_for_log(AT_MOST, |line| line.contains("ready: everything has been listed"));
+    standby.process.wait_for_log(AT_MOST, is_ready);
     println!(
         "{links:>8} links: standby is ready {:.1} s after the leader was killed, lease {duration} s",
         begin.elapsed().as_secs_f64()
@@ -145,28 +136,22 @@ fn settle(pod: &Pod) {
 
 /// Stores PostLinks 1 to `links` with the status of the first.
 async fn store(many: &ManyLinks, template: &Value, links: usize) {
-    let gateway = many.cluster.plane.etcd().gateway();
     let organization: Uuid =
         serde_json::from_value(template["status"]["link"]["organizationId"].clone()).unwrap();
-    stream::iter(1..links)
-        .map(|number| {
-            let gateway = gateway.clone();
-            let mut object = post_link(number);
-            object["metadata"]["managedFields"] = template["metadata"]["managedFields"].clone();
-            object["status"] = template["status"].clone();
-            let post: PostLink = serde_json::from_value(object.clone()).unwrap();
-            let activity = PostIdentity::of(&post.spec.post).activity_id(organization, NAMESPACE, 1);
-            object["status"]["link"]["socialActivityId"] = activity.to_string().into();
-            let record = &mut object["status"]["link"]["record"];
-            let id = format!("00000000-0000-4000-9000-{number:012x}");
-            let url = record["url"].as_str().unwrap().replace(record["id"].as_str().unwrap(), &id);
-            (record["id"], record["url"]) = (id.into(), url.into());
-            async move { gateway.put(&stored(number), object.to_string().as_bytes()).await }
-        })
-        .buffer_unordered(16)
-        .try_collect::<Vec<_>>()
-        .await
-        .unwrap();
+    let object = |number| {
+        let mut object = post_link(number);
+        object["metadata"]["managedFields"] = template["metadata"]["managedFields"].clone();
+        object["status"] = template["status"].clone();
+        let post: PostLink = serde_json::from_value(object.clone()).unwrap();
+        let activity = PostIdentity::of(&post.spec.post).activity_id(organization, NAMESPACE, 1);
+        object["status"]["link"]["socialActivityId"] = activity.to_string().into();
+        let record = &mut object["status"]["link"]["record"];
+        let id = format!("00000000-0000-4000-9000-{number:012x}");
+        let url = record["url"].as_str().unwrap().replace(record["id"].as_str().unwrap(), &id);
+        (record["id"], record["url"]) = (id.into(), url.into());
+        object
+    };
+    many.store(1..links, object).await;
 }
 
 /// Lists all PostLinks in pages, reads the answers and decodes nothing but the token of the next page.

@@ -165,6 +165,17 @@ impl Cluster {
         }
     }
 
+    /// The same in another namespace than the quickstart's.
+    pub fn apply_quickstart_in(&self, namespace: &str, files: &[&str]) {
+        for file in files {
+            let text = text_of(&format!("examples/quickstart/{file}.yaml"));
+            let text = text.replace("namespace: social", &format!("namespace: {namespace}"));
+            // That of the namespace itself.
+            let text = text.replace("name: social", &format!("name: {namespace}"));
+            self.plane.kubectl_apply_text(User::Alice, &text).ok();
+        }
+    }
+
     /// `kubectl patch --type=merge` of the spec of one object in the quickstart's namespace, by a person.
     pub fn declare(&self, object: &str, spec: &Value) {
         let patch = json!({"spec": spec}).to_string();
@@ -186,7 +197,7 @@ impl Cluster {
     /// Starts the controller and waits until its caches are synced.
     pub fn start_controller(&mut self) {
         self.begin_controller();
-        self.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
+        self.controller().wait_for_log(SOON, is_ready);
     }
 
     /// Start the controller and do not wait.
@@ -217,11 +228,6 @@ impl Cluster {
     /// The pod it runs in.
     pub fn leader(&mut self) -> &mut Pod {
         self.controller.as_mut().expect("a controller runs")
-    }
-
-    /// The address of a port of the running controller.
-    pub fn leader_address(&self, port: &str) -> String {
-        self.controller.as_ref().expect("a controller runs").address(port)
     }
 
     /// The process of the simulated instances.
@@ -271,6 +277,11 @@ impl Cluster {
         let forbidden = self.plane.forbidden(User::Controller);
         assert!(forbidden.is_empty(), "refused to the controller: {forbidden:#?}");
     }
+}
+
+/// Whether a line of the log says that the controller has listed everything.
+pub fn is_ready(line: &str) -> bool {
+    line.contains("ready: everything has been listed")
 }
 
 /// The write requests in an audit log, as "verb address: answer". They include writes that changed nothing and so have

@@ -96,20 +96,26 @@ impl ManyLinks {
         Self { cluster, links }
     }
 
-    /// Stores all posts and waits until each is linked. The delay before a creation is not counted.
-    pub async fn link_all(&self) -> FanOut {
-        let since = self.now().await;
-        let (time, begin) = (Timestamp::now(), Instant::now());
+    /// Stores an object for each number, past the API server.
+    pub async fn store(&self, numbers: Range<usize>, object: impl Fn(usize) -> Value) {
         let gateway = self.cluster.plane.etcd().gateway();
-        stream::iter(0..self.links)
+        stream::iter(numbers)
             .map(|number| {
-                let (gateway, object) = (gateway.clone(), post_link(number));
+                let (gateway, object) = (gateway.clone(), object(number));
                 async move { gateway.put(&stored(number), object.to_string().as_bytes()).await }
             })
             .buffer_unordered(16)
             .try_collect::<Vec<_>>()
             .await
             .unwrap();
+    }
+
+    /// Stores all posts and waits until each is linked. The delay before a creation is not counted.
+    pub async fn link_all(&self) -> FanOut {
+        let since = self.now().await;
+        let (time, begin) = (Timestamp::now(), Instant::now());
+        let gateway = self.cluster.plane.etcd().gateway();
+        self.store(0..self.links, post_link).await;
         // Not `any_older` than the last post: on a busy machine the first links are made before it is stored.
         eventually("every link to be made", AT_MOST, async || {
             tokio::time::sleep(ASK_AGAIN).await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, text_of};
+use crate::cluster::{Cluster, Lease, NAMESPACE, SOON};
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, wait_for};
 use crate::many_links::post_link;
@@ -18,15 +18,23 @@ struct Tenant {
     posts: usize,
 }
 
-/// A rule with as many characters in its filters as a rule may have, three bytes each.
+/// As many characters as the filters of a rule may have, three bytes each; other ones for each number.
+pub fn largest_keywords(number: usize) -> Vec<String> {
+    (0..64).map(|k| format!("{number:06}{k:04} {}", "漢字".repeat(122))).collect()
+}
+
+/// The text of a post with as many characters as it may have, four bytes in every second.
+pub fn longest_content() -> String {
+    "𝔞 ".repeat(16_384)
+}
+
+/// An active or inactive rule of the largest size.
 fn largest_rule(namespace: &str, number: usize) -> Value {
-    let keywords: Vec<Value> =
-        (0..64).map(|k| format!("{number:06}{k:04} {}", "漢字".repeat(122)).into()).collect();
     json!({
         "apiVersion": "postlink.dev/v1alpha1", "kind": "AutomationRule",
         "metadata": metadata(namespace, &format!("rule-{number:06}"), 1, number),
         "spec": {
-            "connectionRef": {"name": "northwind"}, "active": number.is_multiple_of(2), "match": {"keywords": keywords},
+            "connectionRef": {"name": "northwind"}, "active": number.is_multiple_of(2), "match": {"keywords": largest_keywords(number)},
         },
     })
 }
@@ -36,7 +44,7 @@ fn largest_post(namespace: &str, number: usize) -> Value {
     let mut object = post_link(number);
     object["metadata"] = metadata(namespace, &format!("post-{number:06}"), 2, number);
     object["metadata"]["annotations"] = json!({"example.com/notes": "x".repeat(255 * 1024)});
-    object["spec"]["post"]["content"] = "𝔞 ".repeat(16_384).into();
+    object["spec"]["post"]["content"] = longest_content().into();
     object["spec"].as_object_mut().expect("it is an object").remove("link");
     object
 }
@@ -51,12 +59,7 @@ fn metadata(namespace: &str, name: &str, kind: u8, number: usize) -> Value {
 }
 
 fn store(cluster: &Cluster, namespace: &str, tenant: Tenant) {
-    for file in ["00-namespace", "secret", "connection"] {
-        let text = text_of(&format!("examples/quickstart/{file}.yaml"));
-        let text = text.replace("namespace: social", &format!("namespace: {namespace}"));
-        let text = text.replace("name: social", &format!("name: {namespace}"));
-        cluster.plane.kubectl_apply_text(User::Alice, &text).ok();
-    }
+    cluster.apply_quickstart_in(namespace, &["00-namespace", "secret", "connection"]);
     let rules = (0..tenant.rules).map(|n| ("automationrules", largest_rule(namespace, n)));
     let posts = (0..tenant.posts).map(|n| ("postlinks", largest_post(namespace, n)));
     for (resource, object) in rules.chain(posts) {
@@ -84,7 +87,8 @@ fn tenants_store(tenants: usize, each: Tenant) {
     cluster.apply_quickstart(&["posts"]);
     cluster.wait("condition=Linked", &["plink/suitcase-day-four"]);
 
-    let page = || Page::of(&cluster.leader_address("metrics"));
+    let metrics = cluster.leader().address("metrics");
+    let page = || Page::of(&metrics);
     let full = |page: &Page| page.sum("postlink_index_objects", &[("kind", "PostLink")]);
     let posts = f64::from(u32::try_from(tenants * each.posts).expect("not that many"));
     wait_for("all posts to be in the index", SOON, || (full(&page()) >= Some(posts)).then_some(()));

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::chart::copy_of_chart;
 use crate::cluster::{
-    Cluster, DEFAULT_LEASE, NAMESPACE, SOON, SYSTEM, condition, quickstart_instance, repository, text_of,
+    Cluster, DEFAULT_LEASE, NAMESPACE, SOON, SYSTEM, condition, is_ready, quickstart_instance, repository,
+    text_of,
 };
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
@@ -108,7 +109,7 @@ fn r08_no_release_without_a_connection_list() {
     let named = |line: &str| line.contains("watch failed") && line.contains("DynamicsConnection");
     cluster.controller().wait_for_log(SOON, named);
     set_rules(&cluster, &ROLE, |_| granted);
-    cluster.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
+    cluster.controller().wait_for_log(SOON, is_ready);
     let seen = "jsonpath={.status.observedGeneration}=2";
     cluster.wait(seen, &[active]);
     assert_eq!(condition(&cluster.get(active), "Active"), Some(("True", "Reserved")));
@@ -158,12 +159,8 @@ fn namespaced_install_tolerates_a_namespace_without_rights() {
     cluster.wait("condition=Ready", &["dconn/northwind"]);
     cluster.wait_reason("Linked", "LinkedByRule", &["plink/suitcase-day-four"]);
 
-    let in_namespace = |namespace: &str| {
-        let text = text_of("examples/quickstart/connection.yaml");
-        text.replace("namespace: social", &format!("namespace: {namespace}"))
-    };
     for namespace in ["returns", "elsewhere"] {
-        cluster.plane.kubectl_apply_text(User::Alice, &in_namespace(namespace)).ok();
+        cluster.apply_quickstart_in(namespace, &["connection"]);
     }
     set_rules(&cluster, &role, |_| granted);
     let at = r#"--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=SecretNotFound"#;
@@ -250,7 +247,7 @@ fn missing_definition_is_reported_and_waited_for() {
     cluster.begin_controller();
     cluster.controller().wait_for_log(SOON, |line| line.contains("does not serve AutomationRule"));
     cluster.plane.kubectl_apply(User::Admin, repository("crds"));
-    cluster.controller().wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
+    cluster.controller().wait_for_log(SOON, is_ready);
     let log = cluster.controller().stderr();
     assert!(!log.contains("the installed CRD differs from that of this version"), "{log}");
 }

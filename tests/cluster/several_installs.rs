@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, SOON, SYSTEM, quickstart_instance, received, repository, text_of};
+use crate::cluster::{Cluster, SOON, SYSTEM, is_ready, quickstart_instance, received, repository, text_of};
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
@@ -60,17 +60,13 @@ fn install(cluster: &Cluster, install: &Install, namespaces: &[&str]) {
 
 fn start(cluster: &Cluster, install: &Install) -> Pod {
     let mut pod = Pod::start(&cluster.plane, install.namespace, install.deployment);
-    pod.process.wait_for_log(SOON, |line| line.contains("ready: everything has been listed"));
+    pod.process.wait_for_log(SOON, is_ready);
     pod
 }
 
 /// Applies the quickstart in a namespace and waits for its links.
 fn link_posts(cluster: &Cluster, namespace: &str) {
-    for file in ["secret", "connection", "rule", "posts"] {
-        let text = text_of(&format!("examples/quickstart/{file}.yaml"));
-        let text = text.replace("namespace: social", &format!("namespace: {namespace}"));
-        cluster.plane.kubectl_apply_text(User::Alice, &text).ok();
-    }
+    cluster.apply_quickstart_in(namespace, &["secret", "connection", "rule", "posts"]);
     wait(cluster, namespace, "condition=Linked", &LINKED);
     wait(cluster, namespace, "condition=RecordAvailable", &LINKED);
 }

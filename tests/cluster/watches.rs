@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, SYSTEM, quickstart_instance};
+use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, SYSTEM, is_ready, quickstart_instance};
 use crate::harness::pod::Pod;
 use crate::harness::relay::Relay;
 use crate::harness::users::User;
@@ -30,7 +30,7 @@ impl Relayed {
         let relay = Relay::to(&cluster.plane);
         relay.slow_down(delay);
         let mut pod = Pod::start_at(relay.url(), &cluster.plane, SYSTEM, "postlink");
-        pod.process.wait_for_log(SOON, ready);
+        pod.process.wait_for_log(SOON, is_ready);
         connect(&cluster);
         Self { pod, relay, cluster }
     }
@@ -39,10 +39,6 @@ impl Relayed {
     fn without_lease() -> Self {
         Self::start(&["--leader-elect=false"], &json!({}), Duration::ZERO)
     }
-}
-
-fn ready(line: &str) -> bool {
-    line.contains("ready: everything has been listed")
 }
 
 fn connect(cluster: &Cluster) {
@@ -152,7 +148,7 @@ fn restored_store_is_noticed_and_followed() {
     );
     delete_lease(&cluster);
     cluster.leader().restart();
-    cluster.controller().wait_for_log(SOON, ready);
+    cluster.controller().wait_for_log(SOON, is_ready);
     wait_until_linked(&cluster, &post);
     assert_eq!(self::activity(&cluster, &post), activity);
     cluster.wait_reason("Active", "Reserved", &[RULE]);
@@ -206,7 +202,7 @@ fn renewed_service_account_token_is_used() {
     let cluster = Cluster::installed(&quickstart_instance(), Lease::Elected);
     let mut pod = cluster.pod();
     let old = pod.renew_token(&cluster.plane);
-    pod.process.wait_for_log(SOON, ready);
+    pod.process.wait_for_log(SOON, is_ready);
     connect(&cluster);
     wait_for("every client to use the new token", SOON, || {
         let events = cluster.plane.audited(User::Controller);
@@ -237,7 +233,7 @@ fn wait_until_all_end_because_of_the_ca(pods: &mut [Pod]) {
 
 fn wait_for_a_leader(pods: &[Pod]) {
     wait_for("a leader", SOON, || {
-        pods.iter().any(|pod| pod.process.stderr().lines().any(ready)).then_some(())
+        pods.iter().any(|pod| pod.process.stderr().lines().any(is_ready)).then_some(())
     });
 }
 

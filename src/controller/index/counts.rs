@@ -74,9 +74,8 @@ impl Index {
 
     /// Whether this version of a PostLink is stored.
     pub fn has_link(&self, key: &Key, resource_version: Option<&str>) -> bool {
-        let state = self.state();
-        let stored = state.link(&key.namespace, &key.name).map(|entry| entry.version);
-        key.kind == Kind::PostLink && stored == Some(version(resource_version))
+        let stored = || self.state().link(&key.namespace, &key.name).map(|entry| entry.version);
+        key.kind == Kind::PostLink && stored() == Some(version(resource_version))
     }
 
     pub fn connections(&self) -> Vec<Arc<DynamicsConnection>> {

@@ -244,26 +244,26 @@ impl Index {
     /// that were deleted while a watch was interrupted.
     pub fn missing(&self, kind: Kind, namespace: Option<&str>, found: &HashSet<Uuid>) -> Vec<Key> {
         let state = self.state();
-        let in_scope = |key: &Key| namespace.is_none_or(|wanted| wanted == &*key.namespace);
+        let in_scope = |name: &str| namespace.is_none_or(|wanted| wanted == name);
         if kind == Kind::PostLink {
-            let missing = state.links.all().filter(|entry| !found.contains(&entry.uid));
-            return missing.map(|entry| state.key(entry)).filter(in_scope).collect();
+            let entries = state.links.all().filter(|entry| in_scope(state.interner.text(entry.namespace)));
+            return entries
+                .filter(|entry| !found.contains(&entry.uid))
+                .map(|entry| state.key(entry))
+                .collect();
         }
-        let mut keys = Vec::new();
-        for (namespace, space) in &state.namespaces {
-            let connections = space.connections.iter().map(|(name, c)| (name, c.uid().unwrap_or_default()));
-            let rules = space.rules.named().map(|(name, rule)| (name, rule.facts.uid.clone()));
-            let missing = |uid: &str| !found.contains(&entry::uid(uid));
-            let key = |name: &str| Key::new(kind, namespace.clone(), name);
-            match kind {
+        let spaces = state.namespaces.iter().filter(|(name, _)| in_scope(name));
+        let missing = spaces.flat_map(|(namespace, space)| {
+            let uids: Vec<(&String, String)> = match kind {
                 Kind::DynamicsConnection => {
-                    keys.extend(connections.filter(|(_, uid)| missing(uid)).map(|(name, _)| key(name)));
+                    space.connections.iter().map(|(name, c)| (name, c.uid().unwrap_or_default())).collect()
                 }
-                _ => keys.extend(rules.filter(|(_, uid)| missing(uid)).map(|(name, _)| key(name))),
-            }
-        }
-        keys.retain(in_scope);
-        keys
+                _ => space.rules.named().map(|(name, rule)| (name, rule.facts.uid.clone())).collect(),
+            };
+            let missing = uids.into_iter().filter(|(_, uid)| !found.contains(&entry::uid(uid)));
+            missing.map(|(name, _)| Key::new(kind, namespace.clone(), name.as_str())).collect::<Vec<_>>()
+        });
+        missing.collect()
     }
 }
 
