@@ -70,12 +70,7 @@ impl Context {
         }
     }
 
-    /// Whether link creations of the previous leader may still be in flight.
-    pub fn predecessor_may_create(&self) -> bool {
-        self.predecessor_done.is_some_and(|done| Instant::now() < done)
-    }
-
-    /// Requeues for when they have ended.
+    /// While link creations of the previous leader may still be in flight: requeues for when they have ended.
     pub fn after_predecessor(&self) -> Option<Requeue> {
         let left = self.predecessor_done?.checked_duration_since(Instant::now())?;
         // A moment later: the two clocks need not agree to the millisecond.

@@ -27,8 +27,9 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, 
     let Some(connection) = context.index.connection(&key.namespace, &key.name) else { return Ok(None) };
     let uid = connection.uid().unwrap_or_default();
     context.queue.extend(context.runtime.set_rate(&uid, connection.spec.links_per_second));
-    let predecessor = context.predecessor_may_create();
-    let (decision, in_flight) = decision(context, key, &connection, predecessor).await?;
+    // Read once: if it ended between the decision to wait and the end of this reconcile, nothing would end the wait.
+    let after_predecessor = context.after_predecessor();
+    let decision = decision(context, key, &connection, after_predecessor.is_some()).await?;
 
     if let Some(request) = decision.probe.clone() {
         probe::start(context, connection.clone(), request);
@@ -47,17 +48,16 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, 
         Step::Write => write(context, key, &connection, &decision).await?,
     }
     // The earlier of the two: the next probe may be minutes away while a disable waits only for the previous leader.
-    Ok(Requeue::sooner(decision.requeue, in_flight.then(|| context.after_predecessor()).flatten()))
+    Ok(Requeue::sooner(decision.requeue, after_predecessor))
 }
 
-/// Decides in at most four rounds: plain, with creations closed, with the live list, with both. Also returns whether
-/// creations are in flight.
+/// Decides in at most four rounds: plain, with creations closed, with the live list, with both.
 async fn decision(
     context: &Context,
     key: &Key,
     connection: &DynamicsConnection,
     predecessor: bool,
-) -> Result<(ConnectionDecision, bool), ApiError> {
+) -> Result<ConnectionDecision, ApiError> {
     let uid = connection.uid().unwrap_or_default();
     let rules = context.index.rules_of_connection(connection);
     let claims = context.index.claims(&key.namespace, &key.name);
@@ -81,7 +81,7 @@ async fn decision(
         } else if decision.step == Step::ListRules {
             live = Some(list_rules(&context.client, &key.namespace).await?);
         } else {
-            return Ok((decision, in_flight));
+            return Ok(decision);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::Scene;
 use crate::contoso::{HOST, ORGANIZATION};
 use dataverse_simulator::Fault;
+use futures::FutureExt;
 use jiff::SignedDuration;
 use kube_memory::FaultInjector;
 use serde_json::json;
@@ -89,6 +90,32 @@ async fn disable_waits_for_a_killed_leaders_creations() {
     assert_eq!(scene.connection()["status"]["state"], "Enabled", "only a clock was set");
     tokio::time::advance(wait).await;
     scene.session.clock.move_to(later + SignedDuration::from_secs(70));
+    scene.until("it is Disabled", |scene| scene.connection()["status"]["state"] == "Disabled").await;
+    successor.stop().await;
+}
+
+/// The wait may end while a reconcile reads the rules. It has found that the disable has to wait, so it is repeated.
+#[tokio::test(start_paused = true)]
+async fn disable_follows_a_wait_that_ends_during_a_reconcile() {
+    let scene = Scene::start("").await;
+    scene.line.kill();
+    let (wait, lists) = (Duration::from_secs(10), Arc::new(AtomicUsize::new(0)));
+    let line = {
+        let lists = lists.clone();
+        FaultInjector::with_hook(move |request| {
+            let is_live = request.verb == "list" && request.namespace == "default";
+            // The first reconcile writes that the disable waits; the second has nothing to write.
+            if is_live && lists.fetch_add(1, Ordering::SeqCst) == 1 {
+                // The time has moved when it is first polled.
+                assert!(tokio::time::advance(wait * 2).now_or_never().is_none());
+            }
+            kube_memory::Fault::None
+        })
+    };
+    let successor = scene.another_controller(&line, Arc::new(|| true), Some(wait));
+    scene.edit("DynamicsConnection", "contoso", json!({"spec": {"enabled": false}})).await;
+    scene.until("the rules are read twice", |_| lists.load(Ordering::SeqCst) == 2).await;
+    scene.session.clock.move_to(scene.session.clock.now() + SignedDuration::from_secs(12));
     scene.until("it is Disabled", |scene| scene.connection()["status"]["state"] == "Disabled").await;
     successor.stop().await;
 }
