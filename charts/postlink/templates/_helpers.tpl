@@ -138,16 +138,47 @@ rules:
 {{- end -}}
 
 {{/*
-Fails if another release has a shared, cluster-scoped object: `--take-ownership` would take it over, and uninstalling this
-release would then delete it. `helm template` cannot look. Takes a dict: root, object.
+Fails if another release has a cluster-scoped object: `--take-ownership` would take it over, and uninstalling this release
+would then delete it. `helm template` cannot look. Takes a dict: root, object.
 */}}
 {{- define "postlink.notOfAnotherRelease" -}}
+{{- $object := .object -}}
+{{- with include "postlink.otherOwner" . -}}
+{{- printf "%s %s %s. The CRDs and the admission policies exist once in a cluster. For a second installation, set namespaces (and in the first release as well), or set crds.install=false and admission.install=false. If that release no longer exists, see \"Several releases\" in the README of the chart." $object.kind $object.metadata.name . | fail -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The same for objects that are named after the release. Takes a dict: root, apiVersion, kinds, suffixes. */}}
+{{- define "postlink.namesAreFree" -}}
+{{- $fullname := include "postlink.fullname" .root -}}
+{{- range $kind := .kinds -}}
+{{- range $suffix := $.suffixes -}}
+{{- $name := print $fullname $suffix -}}
+{{- $object := dict "apiVersion" $.apiVersion "kind" $kind "metadata" (dict "name" $name) -}}
+{{- with include "postlink.otherOwner" (dict "root" $.root "object" $object) -}}
+{{- printf "%s %s %s. It is named after the release: give this release another name, or set fullnameOverride. If that release no longer exists, delete the object." $kind $name . | fail -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Empty, or the release that has an object. Takes a dict: root, object. */}}
+{{- define "postlink.otherOwner" -}}
 {{- $release := .root.Release -}}
 {{- $found := lookup .object.apiVersion .object.kind "" .object.metadata.name | default dict -}}
 {{- $annotations := dig "metadata" "annotations" dict $found -}}
 {{- $name := get $annotations "meta.helm.sh/release-name" -}}
 {{- $namespace := get $annotations "meta.helm.sh/release-namespace" -}}
 {{- if and $name $namespace (or (ne $name $release.Name) (ne $namespace $release.Namespace)) -}}
-{{- printf "%s %s belongs to the release %s in the namespace %s. The CRDs and the admission policies exist once in a cluster. For a second installation, set namespaces (and in the first release as well), or set crds.install=false and admission.install=false. If that release no longer exists, see \"Several releases\" in the README of the chart." .object.kind .object.metadata.name $name $namespace | fail -}}
+{{- printf "belongs to the release %s in the namespace %s" $name $namespace -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The values that names and subjects of objects depend on, as options of `helm template`. */}}
+{{- define "postlink.nameOptions" -}}
+{{- range $value := list "nameOverride" "fullnameOverride" "namespaceOverride" -}}
+{{- with index $.Values $value }} --set-string {{ $value }}={{ . }}{{ end -}}
+{{- end -}}
+{{- with .Values.serviceAccount.name }} --set-string serviceAccount.name={{ . }}{{ end -}}
+{{- if not .Values.serviceAccount.create }} --set serviceAccount.create=false{{ end -}}
 {{- end -}}

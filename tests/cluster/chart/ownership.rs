@@ -226,15 +226,47 @@ fn second_release_needs_a_name_of_its_own() {
             plane.helm(major, User::Alice, [&args[..], &without, more].concat())
         };
         helm("postlink", "first", &[]).ok();
-        let message = helm("postlink", "second", &[]).refused();
-        assert!(
-            message.contains(r#"must equal "second": current value is "first""#),
-            "Helm {major}: {message}"
-        );
+        let roles = || {
+            let ours = ["-l", "app.kubernetes.io/part-of=postlink", "-o", "json"];
+            let get = [&["get", "clusterroles,clusterrolebindings"][..], &ours].concat();
+            plane.kubectl(User::Alice, get).json()["items"].clone()
+        };
+        let before = roles();
+        for more in [&[][..], &["--take-ownership"]] {
+            let message = helm("postlink", "second", more).refused();
+            let named = "belongs to the release postlink in the namespace first. It is named after the release: give this \
+                release another name, or set fullnameOverride.";
+            assert!(message.contains(named), "Helm {major} {more:?}: {message}");
+        }
+        // The name of a role for users.
+        let message = helm("postlink-view", "second", &["--take-ownership"]).refused();
+        let named = "ClusterRole postlink-view belongs to the release postlink in the namespace first.";
+        assert!(message.contains(named), "Helm {major}: {message}");
+        assert_eq!(roles(), before, "nothing has changed");
         helm("postlink", "second", &["--set", "namespaces={social}", "--dry-run=server"]).ok();
         helm("other", "second", &[]).ok();
         for (name, namespace) in [("postlink", "first"), ("other", "second")] {
             plane.helm(major, User::Alice, ["uninstall", name, "-n", namespace]).ok();
         }
+    }
+}
+
+/// What the administrator of a namespaced install applies must have the names and the subject of the release.
+#[test]
+fn notes_of_a_namespaced_install_repeat_the_values_of_names() {
+    let (plane, chart) = (ControlPlane::start(), chart());
+    let names = "fullnameOverride=care,serviceAccount.create=false,serviceAccount.name=postlink-care";
+    let values = format!("namespaces={{social}},{names}");
+    plane.kubectl(User::Alice, ["create", "namespace", NAMESPACE]).ok();
+    for major in HELMS {
+        let install = ["install", "r", path(&chart), "-n", NAMESPACE, "--dry-run=server", "--set", &values];
+        let notes = plane.helm(major, User::Alice, install).ok();
+        let (_, command) = notes.split_once("helm template r CHART ").expect("the notes have the command");
+        let (command, _) = command.split_once(" | kubectl apply").expect("it is piped to kubectl");
+        let options = command.split_whitespace().filter(|word| *word != "\\");
+        let args: Vec<&str> = ["template", "r", path(&chart)].into_iter().chain(options).collect();
+        let objects = objects(&super::helm(major, &args).unwrap());
+        let binding = super::find(&objects, "ClusterRoleBinding", "care-installation");
+        assert_eq!(binding["subjects"][0]["name"], "postlink-care", "Helm {major}");
     }
 }
