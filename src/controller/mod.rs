@@ -20,6 +20,7 @@ pub mod page_size;
 pub mod patch;
 pub mod post_link;
 mod quiescence;
+mod read_ahead;
 mod received;
 mod runtime;
 mod undecodable;

@@ -38,6 +38,11 @@ impl<K: DeserializeOwned> Received<K> {
 }
 
 impl<K> Received<K> {
+    /// The length of the object as JSON.
+    pub fn bytes(&self) -> usize {
+        self.text.get().len()
+    }
+
     /// The object without a type; `None` if it has a number or a text that JSON admits and Rust cannot hold.
     pub fn value(&self) -> Option<Value> {
         serde_json::from_str(self.text.get()).ok()

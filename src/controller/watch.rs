@@ -8,30 +8,23 @@ use super::{
     key::{Key, Kind},
     list::{PAGE, api},
     patch::with_causes,
+    read_ahead::ReadAhead,
     received::Received,
     undecodable::missing_status,
 };
-use crate::{
-    api::{AutomationRule, DynamicsConnection, PostLink},
-    domain::backoff::Backoff,
-};
-use futures::StreamExt;
-use jiff::SignedDuration;
+use crate::api::{AutomationRule, DynamicsConnection, PostLink};
 use kube::{
     Api, ResourceExt,
     runtime::{watcher, watcher::Event},
 };
 use serde::de::DeserializeOwned;
-use std::{collections::HashSet, fmt::Debug, time::Duration};
+use std::{collections::HashSet, fmt::Debug};
 use tokio::{sync::oneshot, task::JoinSet};
 use tracing::warn;
 use uuid::Uuid;
 
 /// The timeout of a watch request in seconds. A silently broken connection goes unnoticed until then.
 const WATCH_TIMEOUT: u32 = 25;
-/// Backoff of a watch that fails. The maximum is short, so that a corrected RBAC role takes effect soon.
-const RETRY: Backoff =
-    Backoff { first: SignedDuration::from_millis(500), max: SignedDuration::from_secs(20) };
 
 /// How the watch of a kind updates the index.
 trait Watched:
@@ -113,17 +106,12 @@ where
     // Never `any_semantic`: a list could then be older than the index, and a connection missing from it would count as
     // deleted, with all its links (§6).
     let config = watcher::Config::default().timeout(WATCH_TIMEOUT).page_size(PAGE);
-    let mut events = watcher(api, config).boxed();
+    let mut events = ReadAhead::watch(api, config);
     let mut first = true;
     // UIDs take a tenth of the memory of keys.
     let mut found: HashSet<Uuid> = HashSet::new();
     let mut undecodable: HashSet<Key> = HashSet::new();
-    let mut failures = 0;
     while let Some(event) = events.next().await {
-        // kube's own backoff resets with each attempt to list, so a missing permission would be retried every second.
-        if !matches!(event, Ok(Event::Init) | Err(_)) {
-            failures = 0;
-        }
         match event {
             Ok(Event::Init) => {
                 found.clear();
@@ -169,9 +157,6 @@ where
                 {
                     let _ = listed.send(());
                 }
-                failures += 1;
-                let pause = RETRY.delay(failures) + RETRY.first.mul_f64(rand::random());
-                tokio::time::sleep(Duration::try_from(pause.min(RETRY.max)).unwrap_or_default()).await;
             }
         }
     }
