@@ -5,7 +5,12 @@
 use crate::contoso::{HOST, INSTANCE};
 use crate::write_log::WriteLog;
 use jiff::SignedDuration;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
 use postlink::{
+    api::DynamicsConnection,
     local::{
         apply::Applier,
         session::{APART, Applicant, Session, Wiring},
@@ -14,6 +19,7 @@ use postlink::{
     },
     manifests::parse,
 };
+use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
@@ -153,6 +159,26 @@ async fn toggling_a_connection_writes_each_link_once() {
         let most = if enabled { LINKS / 20 } else { 0 };
         assert!(single + batches <= most, "enabled: {enabled}: {single} requests and {batches} batches");
     }
+}
+
+/// A connection that changes again while its links are still being written: they catch up with its last state.
+#[tokio::test(start_paused = true)]
+async fn flapping_connection_writes_each_link_at_most_twice() {
+    let (session, log) = session().await;
+    Applier::default().commit(&session, &tree(true)).await.unwrap();
+    log.clear();
+    let before = session.api.revision();
+    let connections: Api<DynamicsConnection> = Api::namespaced(session.applicant.clone(), "default");
+    for number in 0..10 {
+        let patch = Patch::Merge(json!({"spec": {"enabled": number % 2 == 1}}));
+        connections.patch("contoso", &PatchParams::default(), &patch).await.unwrap();
+    }
+    settle(&session).await.unwrap();
+    assert_eq!(availability(&session), BTreeSet::from(["RecordAvailable".to_owned()]));
+    let counts = writes(&session, before);
+    let often: Vec<_> = counts.iter().filter(|(_, count)| **count > 2).collect();
+    assert!(often.is_empty(), "{often:?}");
+    assert!(count_writes(&log, "postlinks") <= 2 * LINKS, "every write changes something");
 }
 
 /// A commit that equals the one before changes nothing. A day later, the connection writes when it has read its metadata.
