@@ -67,8 +67,12 @@ floor: control-plane ## The main path on the oldest Kubernetes supported, 1.33 (
 		|| { echo "no test is called $$part…" >&2; exit 1; }; done
 	POSTLINK_CONTROL_PLANE_BIN=$(FLOOR)/bin $(CARGO) test --test cluster -- $(MAIN_PATH)
 
-bench: control-plane ## Measure on the real control plane (POSTLINK_BENCH_OBJECTS=n)
-	$(call ignored_tests,--test cluster,bench_)
+TABLE := $(CURDIR)/target/bench.txt
+bench: control-plane ## Measure on the real control plane, and print one table (hours; POSTLINK_BENCH_LINKS=n: less)
+	{ echo "$$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | uniq -c), $$(free -h | awk '/Mem:/ {print $$2}'), $$(uname -sr)"; \
+		printf '%-58s %-34s %4s %9s %9s %9s\n' measured unit runs minimum median maximum; } > $(TABLE)
+	export POSTLINK_BENCH_TABLE=$(TABLE); $(call ignored_tests,--test cluster,bench_)
+	cat $(TABLE)
 
 soak: control-plane ## The large numbers: ignored tests called soak_…
 	$(call ignored_tests,--test embedded --test cluster,soak_)

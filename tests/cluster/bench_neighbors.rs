@@ -10,13 +10,14 @@ use kube::{Api, Client};
 use postlink::api::{AutomationRule, PostLink};
 use serde_json::json;
 
-use crate::bench::{LINKS_VARIABLE, number_from};
+use crate::bench_table::row;
+use crate::cluster::{Cluster, Lease};
 use crate::harness::users::User;
-use crate::many_links::{ManyLinks, post_link};
+use crate::many_links::post_link;
 use crate::memory_limit::{largest_keywords, longest_content};
 
 /// The namespace whose links are timed.
-const QUIET: &str = "quiet";
+pub const QUIET: &str = "quiet";
 
 /// The namespace of the rules and posts that are written in loops.
 const LOUD: &str = "loud";
@@ -24,40 +25,33 @@ const LOUD: &str = "loud";
 /// Links timed in each situation.
 const SAMPLES: usize = 40;
 
-/// Links that are written after the neighbor's connection is disabled or enabled.
-const FAN_OUT: usize = 10_000;
-
+/// The 99th percentile of so few is the longest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test; run by `make bench`"]
 async fn bench_quiet_neighbor() {
-    let links = number_from(LINKS_VARIABLE).unwrap_or(FAN_OUT);
-    let many = ManyLinks::start(links);
+    let cluster = Cluster::quickstart(Lease::Elected);
     for namespace in [QUIET, LOUD] {
-        many.cluster.apply_quickstart_in(namespace, &["00-namespace", "secret", "connection"]);
+        cluster.apply_quickstart_in(namespace, &["00-namespace", "secret", "connection"]);
+        cluster
+            .plane
+            .kubectl(
+                User::Alice,
+                ["wait", "--for=condition=Ready", "--timeout=60s", "-n", namespace, "dconn/northwind"],
+            )
+            .ok();
     }
-    let client = many.cluster.plane.client(User::Admin).await;
-    println!("{:>44} {:>8} {:>8} {:>8}", "seconds until a link is stored:", "median", "p99", "longest");
-    report("nothing else", &mut times(&client, 0).await);
-
+    let client = cluster.plane.client(User::Admin).await;
+    row("a link of a quiet namespace", "seconds", &seconds_to_link(&client, 0).await);
     let rules = tokio::spawn(edit_rules(client.clone()));
     let posts = tokio::spawn(create_posts(client.clone()));
-    report("rules and posts of a neighbor in loops", &mut times(&client, 1).await);
+    let times = seconds_to_link(&client, 1).await;
+    row("… while another edits largest rules, creates largest posts", "seconds", &times);
     rules.abort();
     posts.abort();
-
-    many.link_all().await;
-    let (flip, times) = tokio::join!(many.flip(false), times(&client, 2));
-    report(&format!("{links} links of a neighbor in {:.0} s", flip.seconds), &mut times.clone());
-}
-
-fn report(what: &str, times: &mut [Duration]) {
-    times.sort();
-    let of = |share: usize| times[(times.len() * share).div_ceil(100) - 1].as_secs_f64();
-    println!("{what:>44} {:>8.2} {:>8.2} {:>8.2}", of(50), of(99), of(100));
 }
 
 /// Creates links by hand, two a second, and measures each until its link is stored.
-async fn times(client: &Client, round: usize) -> Vec<Duration> {
+pub async fn seconds_to_link(client: &Client, round: usize) -> Vec<f64> {
     let api: Api<PostLink> = Api::namespaced(client.clone(), QUIET);
     join_all((0..SAMPLES).map(|number| {
         let api = api.clone();
@@ -73,7 +67,7 @@ async fn times(client: &Client, round: usize) -> Vec<Duration> {
             loop {
                 let stored = api.get(&name).await.unwrap();
                 if stored.status.is_some_and(|status| status.link.is_some()) {
-                    return begin.elapsed();
+                    return begin.elapsed().as_secs_f64();
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

@@ -13,7 +13,8 @@ use postlink::domain::post_link::PostIdentity;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::bench::{LINKS_VARIABLE, memory, number_from, resident};
+use crate::bench::{LINKS_VARIABLE, RUNS, mebibytes, memory, number, number_from, resident};
+use crate::bench_table::row;
 use crate::cluster::{NAMESPACE, SOON, is_ready};
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
@@ -23,9 +24,6 @@ use crate::operations::Page;
 
 /// Links of the installations measured.
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
-
-/// Times that a start is measured; the median counts.
-const ROUNDS: usize = 3;
 
 /// Longest wait for a start or a takeover.
 const AT_MOST: Duration = Duration::from_secs(900);
@@ -57,57 +55,51 @@ async fn measure(links: usize) {
 
     let client = many.cluster.plane.client(User::Admin).await;
     let mut lists = Vec::new();
-    for _ in 0..ROUNDS {
-        lists.push(bare_list(&client).await);
+    for _ in 0..RUNS {
+        lists.push(bare_list(&client).await.as_secs_f64());
     }
+    row(&format!("bare list of {links} links, pages of {PAGE}"), "seconds", &lists);
+    lists.sort_by(f64::total_cmp);
+    let list = lists[RUNS / 2];
+
     let begin_of_starts = many.now().await;
-    let mut starts = Vec::new();
-    for round in 0..ROUNDS {
-        if round > 0 {
+    let (mut starts, mut memory) = (Vec::new(), Memory::default());
+    for run in 0..RUNS {
+        if run > 0 {
             many.cluster.stop_controller();
         }
         let begin = Instant::now();
         many.cluster.begin_controller();
         many.cluster.controller().wait_for_log(AT_MOST, is_ready);
-        starts.push(begin.elapsed());
+        starts.push(begin.elapsed().as_secs_f64());
+        settle(many.cluster.leader());
+        memory.read(many.cluster.controller().id(), empty, links);
     }
-    let (list, start) = (median(&mut lists), median(&mut starts));
-    println!(
-        "{links:>8} links: list {:.2} s ({:.2}–{:.2}), ready after {:.2} s ({:.2}–{:.2}), ÷ list {:.2}",
-        list.as_secs_f64(),
-        lists[0].as_secs_f64(),
-        lists[ROUNDS - 1].as_secs_f64(),
-        start.as_secs_f64(),
-        starts[0].as_secs_f64(),
-        starts[ROUNDS - 1].as_secs_f64(),
-        start.as_secs_f64() / list.as_secs_f64()
-    );
     assert_eq!(many.writes(begin_of_starts..u64::MAX), BTreeMap::new(), "a start writes nothing");
-    let report = |what: &str, pid: u32| {
-        let (now, most) = (resident(pid), memory(pid, "VmHWM:"));
-        println!(
-            "{links:>8} links: {what}: {} MiB, at most {} MiB, {} bytes per link beyond an empty controller",
-            now >> 20,
-            most >> 20,
-            now.saturating_sub(empty) / links
-        );
-    };
-    report("listed", many.cluster.controller().id());
+    row(&format!("from start to ready, {links} links"), "seconds", &starts);
+    let ratios: Vec<f64> = starts.iter().map(|start| start / list).collect();
+    row(&format!("from start to ready, {links} links"), "÷ median of the bare list", &ratios);
+    row(&format!("resident memory of the leader, {links} links"), "MiB", &memory.now);
+    row(&format!("its peak, {links} links"), "MiB", &memory.peak);
+    row(&format!("each of {links} links, buffers included"), "bytes", &memory.per_link);
 
-    settle(many.cluster.leader());
-    report("leading, all decided", many.cluster.controller().id());
-    let mut standby = many.cluster.pod();
-    standby.process.wait_for_log(AT_MOST, |line| line.contains("waiting for the lease"));
     let duration = many.cluster.lease()["leaseDurationSeconds"].as_u64().unwrap_or_default();
-    let begin = Instant::now();
-    many.cluster.kill_controller();
-    standby.process.wait_for_log(AT_MOST, is_ready);
-    println!(
-        "{links:>8} links: standby is ready {:.1} s after the leader was killed, lease {duration} s",
-        begin.elapsed().as_secs_f64()
-    );
-    settle(&standby);
-    report("after the takeover", standby.process.id());
+    let lease = Duration::from_secs(duration).as_secs_f64();
+    let (mut leads, mut readies) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let mut standby = many.cluster.pod();
+        standby.process.wait_for_log(AT_MOST, |line| line.contains("waiting for the lease"));
+        let begin = Instant::now();
+        many.cluster.kill_controller();
+        standby.process.wait_for_log(AT_MOST, |line| line.contains("became the leader"));
+        leads.push(begin.elapsed().as_secs_f64() - lease);
+        standby.process.wait_for_log(AT_MOST, is_ready);
+        readies.push(begin.elapsed().as_secs_f64() - lease);
+        settle(&standby);
+        many.cluster.replace_controller(standby);
+    }
+    row(&format!("a standby leads after a kill, {links} links"), "seconds beyond the lease", &leads);
+    row(&format!("and has listed all of {links} links"), "seconds beyond the lease", &readies);
 
     let gateway = many.cluster.plane.etcd().gateway();
     stream::iter(0..links)
@@ -119,11 +111,34 @@ async fn measure(links: usize) {
         .try_collect::<Vec<_>>()
         .await
         .unwrap();
-    let metrics = standby.address("metrics");
+    let metrics = many.cluster.metrics();
     wait_for("all to be gone", AT_MOST, || {
         (Page::of(&metrics).sum("postlink_index_objects", &[("kind", "PostLink")]) == Some(0.0)).then_some(())
     });
-    report("all deleted", standby.process.id());
+    let mut memory = Memory::default();
+    for _ in 0..RUNS {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        memory.read(many.cluster.controller().id(), empty, links);
+    }
+    row(&format!("resident memory after {links} links were deleted"), "MiB", &memory.now);
+    row("of an installation without links", "MiB", &[mebibytes(empty)]);
+}
+
+/// Memory of the leader in each run.
+#[derive(Default)]
+struct Memory {
+    now: Vec<f64>,
+    peak: Vec<f64>,
+    per_link: Vec<f64>,
+}
+
+impl Memory {
+    fn read(&mut self, pid: u32, empty: usize, links: usize) {
+        let now = resident(pid);
+        self.now.push(mebibytes(now));
+        self.peak.push(mebibytes(memory(pid, "VmHWM:")));
+        self.per_link.push(number(now.saturating_sub(empty)) / number(links));
+    }
 }
 
 /// Waits until nothing is queued.
@@ -172,10 +187,4 @@ async fn bare_list(client: &Client) -> Duration {
             _ => return begin.elapsed(),
         }
     }
-}
-
-/// Sorts, too.
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }

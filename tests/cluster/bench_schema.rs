@@ -5,6 +5,7 @@ use postlink::api::crds;
 use serde_json::{Value, json};
 
 use crate::bench::linked_post;
+use crate::bench_table::row;
 use crate::harness::ControlPlane;
 use crate::harness::patch_loop::bare_patch_loop;
 use crate::harness::users::User;
@@ -147,16 +148,13 @@ async fn bench_definitions() {
             }
         }
     }
-    println!("{:>20} {:>8} {:>8} {:>12}", "CRD", "minimum", "median", "CPU µs/write");
+    let bare = rates[1].clone();
     for (((name, _), rates), costs) in VARIANTS.iter().zip(rates).zip(costs) {
-        let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
-        println!("{name:>20} {least:>8.0} {:>8.0} {:>12.0}", median(rates), median(costs));
+        row(&format!("bare status patches, CRD {name}"), "a second", &rates);
+        let ratios: Vec<f64> = rates.iter().zip(&bare).map(|(rate, bare)| rate / bare).collect();
+        row(&format!("bare status patches, CRD {name}"), "÷ CRD no-schema", &ratios);
+        row(&format!("bare status patches, CRD {name}"), "CPU µs of the API server each", &costs);
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
 }
 
 /// CPU time that a process has used.

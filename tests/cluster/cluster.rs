@@ -220,6 +220,12 @@ impl Cluster {
         controller.terminate(SOON);
     }
 
+    /// A pod that [`Cluster::pod`] started takes the place of the controller that was killed.
+    pub fn replace_controller(&mut self, pod: Pod) {
+        assert!(self.controller.is_none(), "two controllers would not be this cluster");
+        self.controller = Some(pod);
+    }
+
     /// The running controller.
     pub fn controller(&mut self) -> &mut Postlink {
         &mut self.leader().process
@@ -228,6 +234,11 @@ impl Cluster {
     /// The pod it runs in.
     pub fn leader(&mut self) -> &mut Pod {
         self.controller.as_mut().expect("a controller runs")
+    }
+
+    /// The address of the metrics of the controller.
+    pub fn metrics(&self) -> String {
+        self.controller.as_ref().expect("a controller runs").address("metrics")
     }
 
     /// The process of the simulated instances.

@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
-use postlink::api::{DynamicsConnection, PostLink};
+use postlink::api::DynamicsConnection;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, condition};
+use crate::cluster::{Cluster, Lease, NAMESPACE, SOON};
 use crate::harness::users::User;
 use crate::harness::waiting::{eventually, wait_for};
+use crate::operations::Page;
 use crate::oracle::{self, OURS};
 use crate::story::CANARY;
 
@@ -112,46 +113,42 @@ impl ManyLinks {
 
     /// Stores all posts and waits until each is linked. The delay before a creation is not counted.
     pub async fn link_all(&self) -> FanOut {
+        self.link(0..self.links).await
+    }
+
+    /// The same for a part of them; the parts before it are linked.
+    pub async fn link(&self, numbers: Range<usize>) -> FanOut {
         let since = self.now().await;
         let (time, begin) = (Timestamp::now(), Instant::now());
+        let (links, end) = (numbers.len(), numbers.end);
+        let before = self.status_writes();
+        self.store(numbers, post_link).await;
+        self.until_written(before, links).await;
+        let last = self.until_idle().await;
         let gateway = self.cluster.plane.etcd().gateway();
-        self.store(0..self.links, post_link).await;
-        // Not `any_older` than the last post: on a busy machine the first links are made before it is stored.
-        eventually("every link to be made", AT_MOST, async || {
-            tokio::time::sleep(ASK_AGAIN).await;
-            (!gateway.any_untouched(&prefix()).await.unwrap()).then_some(())
-        })
-        .await;
-        let seconds = begin.elapsed().saturating_sub(SETTLE).as_secs_f64();
-        let api = self.api().await;
-        eventually("every record to be available", AT_MOST, async || {
-            tokio::time::sleep(ASK_AGAIN * 5).await;
-            let list = api.list(&ListParams::default()).await.unwrap();
-            let there = list.items.iter().filter(|link| {
-                let link = serde_json::to_value(link).unwrap();
-                condition(&link, "RecordAvailable") == Some(("True", "RecordAvailable"))
-            });
-            (there.count() == self.links).then_some(())
-        })
-        .await;
-        FanOut { links: self.links, seconds, since, begun: time }
+        assert!(!gateway.any_untouched(&prefix()).await.unwrap(), "each is linked");
+        let object = format!("plink/post-{:06}", end - 1);
+        self.cluster.wait_reason("RecordAvailable", "RecordAvailable", &[&object]);
+        let seconds = (last - begin).saturating_sub(SETTLE).as_secs_f64();
+        FanOut { links, seconds, since, begun: time }
     }
 
     /// Enables or disables the connection, and waits until each link has been written.
     pub async fn flip(&self, enabled: bool) -> FanOut {
         let client = self.cluster.plane.client(User::Alice).await;
         let connections: Api<DynamicsConnection> = Api::namespaced(client, NAMESPACE);
-        let since = self.now().await;
+        let (since, before) = (self.now().await, self.status_writes());
         let (time, begin) = (Timestamp::now(), Instant::now());
         let patch = Patch::Merge(json!({"spec": {"enabled": enabled}}));
         connections.patch("northwind", &PatchParams::default(), &patch).await.unwrap();
+        self.until_written(before, self.links).await;
         self.until_all_written(since).await;
         FanOut { links: self.links, seconds: begin.elapsed().as_secs_f64(), since, begun: time }
     }
 
     /// The instance stops answering (`down`) or answers again. Waits until each link has been written.
     async fn outage(&mut self, down: bool) -> FanOut {
-        let since = self.now().await;
+        let (since, before) = (self.now().await, self.status_writes());
         let (time, begin) = (Timestamp::now(), Instant::now());
         self.cluster.instances().signal(if down { "STOP" } else { "CONT" });
         let request = format!("postlink.dev/reconcile-requested-at={time}");
@@ -159,6 +156,7 @@ impl ManyLinks {
             .plane
             .kubectl(User::Alice, ["annotate", "-n", NAMESPACE, "--overwrite", "dconn/northwind", &request])
             .ok();
+        self.until_written(before, self.links).await;
         self.until_all_written(since).await;
         FanOut { links: self.links, seconds: begin.elapsed().as_secs_f64(), since, begun: time }
     }
@@ -192,21 +190,46 @@ impl ManyLinks {
         events
     }
 
-    async fn api(&self) -> Api<PostLink> {
-        Api::namespaced(self.cluster.plane.client(User::Admin).await, NAMESPACE)
-    }
-
     /// The current revision of the store.
     pub async fn now(&self) -> u64 {
         self.cluster.plane.etcd().gateway().put("/postlink-tests/now", b"").await.unwrap()
+    }
+
+    /// Statuses of links that the controller has written.
+    fn status_writes(&self) -> usize {
+        let labels = [("kind", "PostLink"), ("field", "status"), ("result", "success")];
+        let writes = Page::of(&self.cluster.metrics()).sum("postlink_writes_total", &labels);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        writes.map_or(0, |writes| writes as usize)
+    }
+
+    /// Waits until the controller has written this many statuses. Costs the store nothing.
+    async fn until_written(&self, before: usize, count: usize) {
+        eventually("the writes", AT_MOST, async || {
+            tokio::time::sleep(ASK_AGAIN).await;
+            (self.status_writes() >= before + count).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until no status has been written for two seconds; returns when the last one was.
+    pub async fn until_idle(&self) -> Instant {
+        let (begin, mut last, mut writes) = (Instant::now(), Instant::now(), self.status_writes());
+        while last.elapsed() < Duration::from_secs(2) {
+            assert!(begin.elapsed() < AT_MOST, "statuses are still written");
+            tokio::time::sleep(ASK_AGAIN / 4).await;
+            let now = self.status_writes();
+            if now != writes {
+                (writes, last) = (now, Instant::now());
+            }
+        }
+        last
     }
 
     async fn until_all_written(&self, since: u64) {
         let gateway = self.cluster.plane.etcd().gateway();
         let prefix = prefix();
         eventually("every link to be written", AT_MOST, async || {
-            // Polling more often would itself be a load.
-            tokio::time::sleep(ASK_AGAIN).await;
             (!gateway.any_older(&prefix, since).await.unwrap()).then_some(())
         })
         .await;

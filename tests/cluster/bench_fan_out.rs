@@ -1,0 +1,125 @@
+//! Statuses that the controller writes a second, compared with a bare client on the same objects. Ignored in a normal
+//! run; `make bench` runs it.
+
+use std::time::Duration;
+
+use futures::future::join;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use postlink::api::DynamicsConnection;
+use serde_json::{Value, json};
+
+use crate::bench::{LINKS_VARIABLE, RUNS, number, number_from};
+use crate::bench_neighbors::{QUIET, seconds_to_link};
+use crate::bench_table::row;
+use crate::cluster::NAMESPACE;
+use crate::harness::patch_loop::bare_patch_loop;
+use crate::harness::users::User;
+use crate::many_links::{FanOut, ManyLinks};
+
+/// Links of the fan-outs measured.
+const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+
+/// Concurrency of the bare loop: the controller's default and values around it; the best counts.
+const CONCURRENCIES: [usize; 3] = [16, 32, 64];
+
+/// The most objects that the bare loop patches. Its rate does not depend on their number.
+const BARE: usize = 10_000;
+
+/// Enabled and disabled this often in a row, with this pause.
+const FLAPS: usize = 10;
+const FLAP: Duration = Duration::from_millis(200);
+
+/// Link statuses a second ÷ the bare loop on the same objects of the same server; writes per link; and how long a link
+/// takes in another namespace meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test; run by `make bench`"]
+async fn bench_fan_out() {
+    for links in number_from(LINKS_VARIABLE).map_or(SIZES.to_vec(), |size| vec![size]) {
+        measure(links).await;
+    }
+}
+
+async fn measure(links: usize) {
+    let mut many = ManyLinks::start(links);
+    many.cluster.apply_quickstart_in(QUIET, &["00-namespace", "secret", "connection"]);
+    let client = many.cluster.plane.client(User::Admin).await;
+    let mut created = Vec::new();
+    for run in 0..RUNS {
+        // New links in as many parts.
+        created.push(many.link(links * run / RUNS..links * (run + 1) / RUNS).await);
+    }
+    let made = many.now().await;
+    let mut flips = Vec::new();
+    for run in 0..RUNS {
+        flips.push(many.flip(run % 2 == 1).await);
+    }
+    let flipped = many.now().await;
+    let (_, beside) = join(many.flip(true), seconds_to_link(&client, 0)).await;
+    row(&format!("a link of a quiet namespace while {links} change"), "seconds", &beside);
+    let before_flaps = many.now().await;
+    flap(&many).await;
+    let end = many.now().await;
+    many.cluster.kill_controller();
+    let bare = bare(&many).await;
+
+    let ratios = |fan_outs: &[FanOut]| -> Vec<f64> {
+        fan_outs.iter().map(|fan_out| fan_out.per_second() / bare).collect()
+    };
+    let rates: Vec<f64> = flips.iter().map(FanOut::per_second).collect();
+    row(&format!("statuses of {links} links"), "a second", &rates);
+    row(&format!("statuses of {links} links"), "÷ bare loop of status patches", &ratios(&flips));
+    let rates: Vec<f64> = created.iter().map(FanOut::per_second).collect();
+    row(&format!("{links} new links"), "a second", &rates);
+    row(&format!("{links} new links, two writes each"), "÷ bare loop of status patches", &ratios(&created));
+    let writes = |revisions| -> Vec<f64> {
+        let of_links = many.writes(revisions);
+        of_links.into_iter().flat_map(|(writes, links)| std::iter::repeat_n(number(writes), links)).collect()
+    };
+    // The first write is that of the test.
+    let new: Vec<f64> = writes(created[0].since..made).into_iter().map(|writes| writes - 1.0).collect();
+    row(&format!("{links} new links"), "writes per link", &new);
+    row(
+        &format!("{links} links, disabled, enabled, disabled"),
+        "writes per link",
+        &writes(flips[0].since..flipped),
+    );
+    row(
+        &format!("{links} links, {FLAPS} changes in {FLAP:?} each"),
+        "writes per link",
+        &writes(before_flaps..end),
+    );
+}
+
+/// Disables and enables the connection again and again, and waits until no link is written any more.
+async fn flap(many: &ManyLinks) {
+    let connections: Api<DynamicsConnection> =
+        Api::namespaced(many.cluster.plane.client(User::Alice).await, NAMESPACE);
+    for number in 0..FLAPS {
+        let patch = Patch::Merge(json!({"spec": {"enabled": number % 2 == 1}}));
+        connections.patch("northwind", &PatchParams::default(), &patch).await.unwrap();
+        tokio::time::sleep(FLAP).await;
+    }
+    many.until_idle().await;
+}
+
+/// The best rate of the bare loop, with conditions of the same length.
+async fn bare(many: &ManyLinks) -> f64 {
+    let client = many.cluster.plane.client(User::Admin).await;
+    let collection = format!("/apis/postlink.dev/v1alpha1/namespaces/{NAMESPACE}/postlinks");
+    let paths: Vec<_> =
+        (0..many.links.min(BARE)).map(|number| format!("{collection}/post-{number:06}")).collect();
+    let one: Value = many.cluster.get("plink/post-000000");
+    let mut best = 0.0_f64;
+    for concurrency in CONCURRENCIES {
+        let mut conditions = one["status"]["conditions"].clone();
+        for condition in conditions.as_array_mut().into_iter().flatten() {
+            let message = condition["message"].as_str().unwrap_or_default().to_owned();
+            condition["message"] = format!("{concurrency} {message}").into();
+        }
+        let status = |_| json!({"conditions": conditions.clone()});
+        let rate = bare_patch_loop(&client, &paths, concurrency, status).await.unwrap();
+        best = best.max(rate.per_second());
+    }
+    best
+}
