@@ -2,11 +2,11 @@
 
 use super::{list::PAGE, received::Received};
 use crate::domain::backoff::Backoff;
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use jiff::SignedDuration;
 use kube::runtime::{watcher, watcher::Event};
 use serde::de::DeserializeOwned;
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration, vec};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinSet,
@@ -14,16 +14,25 @@ use tokio::{
 
 /// The most bytes of objects that wait to be handled; one object may always wait. As much as [`super::page_size`] allows
 /// for a page, so that reading goes on while a page is handled.
-const MAX_BYTES: u32 = 8 << 20;
+const MAX_BYTES: usize = 8 << 20;
+/// Events are handed over in batches: waking the other task for each would take as long as handling it.
+const BATCH: usize = 50;
+const BATCH_BYTES: usize = MAX_BYTES / 8;
 /// Backoff of a watch that fails. The maximum is short, so that a corrected RBAC role takes effect soon.
 const RETRY: Backoff =
     Backoff { first: SignedDuration::from_millis(500), max: SignedDuration::from_secs(20) };
 
 type Item<K> = watcher::Result<Event<Received<K>>>;
 
+/// Events, and the permit for the bytes of their objects.
+type Batch<K> = (Vec<Item<K>>, OwnedSemaphorePermit);
+
 /// The events of a watch, in their order. Reading ends when this is dropped.
 pub struct ReadAhead<K> {
-    events: mpsc::Receiver<(Item<K>, OwnedSemaphorePermit)>,
+    batches: mpsc::Receiver<Batch<K>>,
+    /// Those of the last batch.
+    events: vec::IntoIter<Item<K>>,
+    permit: Option<OwnedSemaphorePermit>,
     _reader: JoinSet<()>,
 }
 
@@ -36,32 +45,52 @@ impl<K: DeserializeOwned + 'static> ReadAhead<K> {
     }
 
     fn of(events: impl Stream<Item = Item<K>> + Send + 'static) -> Self {
-        let (sender, receiver) = mpsc::channel(PAGE as usize);
+        let (sender, batches) = mpsc::channel(PAGE as usize / BATCH);
         let mut reader = JoinSet::new();
         reader.spawn(read(events, sender));
-        Self { events: receiver, _reader: reader }
+        Self { batches, events: Vec::new().into_iter(), permit: None, _reader: reader }
     }
 
     /// Waits for the next event; `None` after a panic of the reader.
     pub async fn next(&mut self) -> Option<Item<K>> {
-        self.events.recv().await.map(|(event, _)| event)
+        loop {
+            if let Some(event) = self.events.next() {
+                return Some(event);
+            }
+            self.permit = None;
+            let (events, permit) = self.batches.recv().await?;
+            (self.events, self.permit) = (events.into_iter(), Some(permit));
+        }
     }
 }
 
-async fn read<K>(events: impl Stream<Item = Item<K>>, sender: mpsc::Sender<(Item<K>, OwnedSemaphorePermit)>) {
+async fn read<K>(events: impl Stream<Item = Item<K>>, sender: mpsc::Sender<Batch<K>>) {
     let mut events = std::pin::pin!(events);
-    let bytes = Arc::new(Semaphore::new(MAX_BYTES as usize));
+    let waiting = Arc::new(Semaphore::new(MAX_BYTES));
     let mut failures = 0;
-    while let Some(event) = events.next().await {
-        // kube's own backoff resets with each attempt to list, so a missing permission would be retried every second.
-        match event {
-            Ok(Event::Init) => {}
-            Ok(_) => failures = 0,
-            Err(_) => failures += 1,
+    while let Some(first) = events.next().await {
+        let (mut bytes, mut batch) = (size(&first), vec![first]);
+        // Nothing is read after a failure: that would already be the next attempt.
+        while batch.len() < BATCH
+            && bytes < BATCH_BYTES
+            && batch.last().is_some_and(Result::is_ok)
+            && let Some(Some(event)) = events.next().now_or_never()
+        {
+            bytes += size(&event);
+            batch.push(event);
         }
-        let failed = event.is_err();
-        let Ok(permit) = bytes.clone().acquire_many_owned(size(&event)).await else { return };
-        if sender.send((event, permit)).await.is_err() {
+        // kube's own backoff resets with each attempt to list, so a missing permission would be retried every second.
+        for event in &batch {
+            match event {
+                Ok(Event::Init) => {}
+                Ok(_) => failures = 0,
+                Err(_) => failures += 1,
+            }
+        }
+        let failed = batch.last().is_some_and(Result::is_err);
+        let permits = u32::try_from(bytes.min(MAX_BYTES)).unwrap_or(u32::MAX);
+        let Ok(permit) = waiting.clone().acquire_many_owned(permits).await else { return };
+        if sender.send((batch, permit)).await.is_err() {
             return;
         }
         if failed {
@@ -71,11 +100,9 @@ async fn read<K>(events: impl Stream<Item = Item<K>>, sender: mpsc::Sender<(Item
     }
 }
 
-fn size<K>(event: &Item<K>) -> u32 {
+fn size<K>(event: &Item<K>) -> usize {
     match event {
-        Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
-            u32::try_from(object.bytes()).unwrap_or(u32::MAX).min(MAX_BYTES)
-        }
+        Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => object.bytes(),
         _ => 0,
     }
 }
@@ -119,14 +146,15 @@ mod tests {
     #[tokio::test]
     async fn reads_a_page_ahead_and_not_more() {
         let page = PAGE as usize;
-        assert!((page..page + 3).contains(&ahead(10).await));
-        let fit = (MAX_BYTES / 400_000) as usize;
-        assert!((fit..fit + 4).contains(&ahead(400_000).await));
+        assert!((page..=page + 2 * BATCH).contains(&ahead(10).await));
+        let fit = MAX_BYTES / 400_000;
+        let batch = BATCH_BYTES / 400_000 + 1;
+        assert!((fit - batch..=fit + 2 * batch).contains(&ahead(400_000).await));
     }
 
     #[tokio::test]
     async fn object_larger_than_the_limit_is_read() {
-        let large = MAX_BYTES as usize + 1;
+        let large = MAX_BYTES + 1;
         let mut events = ReadAhead::of(stream::iter([Ok(object(large)), Ok(object(1)), Ok(object(large))]));
         for _ in 0..3 {
             assert!(events.next().await.is_some());
