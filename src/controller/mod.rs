@@ -13,6 +13,7 @@ mod event_queue;
 mod events;
 pub mod index;
 mod installation;
+mod instance_slots;
 pub mod key;
 mod list;
 mod observe;
@@ -39,6 +40,7 @@ use clock::Clock;
 use context::{Context, Failures};
 use events::Events;
 use index::Index;
+use instance_slots::InstanceSlots;
 use key::Kind;
 use observe::sync::WatchSync;
 use runtime::Runtime;
@@ -94,6 +96,7 @@ impl Controller {
             index: Index::default(),
             queue,
             runtime: Runtime::default(),
+            instance_slots: InstanceSlots::default(),
             undecodable: Undecodable::default(),
             metrics,
             may_create,

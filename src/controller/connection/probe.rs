@@ -55,6 +55,7 @@ pub fn start(context: &Context, connection: Arc<DynamicsConnection>, request: Pr
     let (context, task) = (context.clone(), context.background.begin());
     tokio::spawn(async move {
         let _task = task;
+        let _slot = context.instance_slots.take(&connection.namespace().unwrap_or_default()).await;
         let found = probe(&context, &connection, &request).await;
         finish(&context, &connection, &uid, found).await;
     });

@@ -49,6 +49,7 @@ pub fn start(
     let task = context.background.begin();
     tokio::spawn(async move {
         let _task = task;
+        let _slot = context.instance_slots.take(&key.namespace).await;
         let attempt = attempt(&context, &key, &creation, &precondition).await;
         let behind = matches!(attempt, Err(NotSent::WatchBehind));
         if finish(&context, &key, &creation.connection, precondition.link, attempt.ok()) {
@@ -102,6 +103,10 @@ async fn attempt(
     creation: &ActivityCreation,
     precondition: &Precondition,
 ) -> Result<Attempt, NotSent> {
+    // It may have been closed since the creation was admitted: a disable need not wait for those that have sent nothing.
+    if !context.runtime.is_open(&creation.connection) {
+        return Err(NotSent::Outdated);
+    }
     let Some(instance) = context.runtime.handle(&creation.connection) else {
         return Ok(failed(Reason::ConnectionNotReady));
     };

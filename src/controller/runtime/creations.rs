@@ -111,6 +111,12 @@ impl Runtime {
         waiting
     }
 
+    /// Whether creations may begin at a connection.
+    pub fn is_open(&self, connection: &str) -> bool {
+        let state = self.state();
+        !state.stopping && state.connections.get(connection).is_none_or(|runtime| !runtime.closed)
+    }
+
     pub fn is_creating(&self, key: &Key) -> bool {
         self.state().links.get(key).is_some_and(|entry| entry.creating)
     }
