@@ -354,6 +354,17 @@ mod tests {
         assert_eq!(found(link(1, "a"), link(2, "a")), (0, 0));
         assert_eq!(found(link(2, "a"), link(1, "a")), (1, 0));
         assert_eq!(found(link(2, "a"), link(3, "b")), (1, 1));
+        let attempts = |[first, second]: [i64; 2]| {
+            let link = |attempt: i64, activity: &str| {
+                json!({
+                    "metadata": {"uid": "p"},
+                    "status": {"link": {"socialActivityId": activity}, "intent": {"attempt": attempt}},
+                })
+            };
+            let writes = [("postlinks", link(first, "a")), ("postlinks", link(second, "b"))];
+            another_activity_in_one_attempt(&history(&writes)).len()
+        };
+        assert_eq!([attempts([1, 1]), attempts([1, 2])], [1, 0]);
         let leaks =
             |text: &str| told_the_secret(&history(&[("postlinks", json!({"a": text}))]), "paper-clip").len();
         assert_eq!([leaks("paper-clip"), leaks("cGFwZXItY2xpcA=="), leaks("paper")], [1, 1, 0]);

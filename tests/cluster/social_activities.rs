@@ -13,7 +13,8 @@ use crate::harness::users::User;
 use crate::storm::text;
 use crate::story::CANARY;
 
-/// The highest attempt of each post that the history has shown so far, by namespace and name.
+/// The highest attempt of each post that the history has shown so far, by namespace and name. The posts keep their source
+/// and id.
 #[derive(Default)]
 pub struct Attempts(BTreeMap<(String, String), (Post, i32)>);
 
@@ -44,7 +45,7 @@ impl Attempts {
     }
 }
 
-/// Organization id of the instance, and every social activity in it.
+/// The organization id of the quickstart's instance, and every social activity in it.
 pub async fn activities(cluster: &mut Cluster) -> (Uuid, BTreeSet<Uuid>) {
     let get = ["get", "configmap", "instances", "-n", SYSTEM, "-o", "json"];
     let ca = cluster.plane.kubectl(User::Admin, get).json();
@@ -55,18 +56,18 @@ pub async fn activities(cluster: &mut Cluster) -> (Uuid, BTreeSet<Uuid>) {
         extra_roots: text(&ca["data"]["ca.pem"]).as_bytes().to_vec(),
         ..Config::default()
     };
-    let client = Client::new(&config).unwrap();
+    // The instance accepts any tenant and application with this secret.
     let credentials = Credentials::ClientSecret {
-        tenant_id: "e60f3b97-28d4-4c1a-95b7-1d8c4e7a2f03".to_owned(),
-        client_id: "7d2c9f54-b6a1-4e80-8c3d-f5a017e6b928".to_owned(),
+        tenant_id: Uuid::nil().to_string(),
+        client_id: Uuid::nil().to_string(),
         secret: CANARY.to_owned().into(),
     };
-    let instance =
-        client.instance(&client.admit("https://northwind.crm.dynamics.com").unwrap(), &credentials);
-    let instance = instance.unwrap();
+    let client = Client::new(&config).unwrap();
+    let origin = client.admit("https://northwind.crm.dynamics.com").unwrap();
+    let instance = client.instance(&origin, &credentials).unwrap();
     let organization = instance.health().await.unwrap().organization_id;
     let mut page = instance.changes(None).await.unwrap();
-    let mut ids: BTreeSet<Uuid> = BTreeSet::new();
+    let mut ids = BTreeSet::new();
     loop {
         ids.extend(page.changed.iter().map(|(id, _)| *id));
         if !page.more {
