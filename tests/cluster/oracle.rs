@@ -18,12 +18,18 @@ pub const EVENTS: &str = "/registry/events/";
 /// All rules; `canary` is a secret that must not be in `everything`, the history of the whole store.
 pub fn broken_rules(everything: &[Revision], canary: &str) -> Vec<String> {
     let ours: Vec<_> = everything.iter().filter(|revision| revision.key.starts_with(OURS)).cloned().collect();
+    [broken_promises(everything, canary), another_activity(&ours)].concat()
+}
+
+/// Those that hold whatever users do, also if they unlink posts and link them again.
+pub fn broken_promises(everything: &[Revision], canary: &str) -> Vec<String> {
+    let ours: Vec<_> = everything.iter().filter(|revision| revision.key.starts_with(OURS)).cloned().collect();
     [
         disabled_or_gone_under_an_active_rule(&ours),
         activated_without_its_entry(&ours),
         written_without_a_change(&ours),
         observed_generation_fell(&ours),
-        another_activity(&ours),
+        another_activity_in_one_attempt(&ours),
         stale_reservations_at_rest(&ours),
         told_the_secret(everything, canary),
     ]
@@ -126,6 +132,25 @@ pub fn another_activity(history: &[Revision]) -> Vec<String> {
     }
     let several = activities.into_iter().filter(|(_, ids)| ids.len() > 1);
     several.map(|((key, _), ids)| format!("{key} had {} social activities", ids.len())).collect()
+}
+
+/// §2: between two removals of its link, a post has one social activity.
+pub fn another_activity_in_one_attempt(history: &[Revision]) -> Vec<String> {
+    let mut activities: BTreeMap<(&str, &str, i64), BTreeSet<&str>> = BTreeMap::new();
+    for revision in history {
+        let Some(value) = &revision.value else { continue };
+        let Some(uid) = value["metadata"]["uid"].as_str() else { continue };
+        if let Some(activity) = value["status"]["link"]["socialActivityId"].as_str() {
+            let attempt = value["status"]["intent"]["attempt"].as_i64().unwrap_or(1);
+            activities.entry((&revision.key, uid, attempt)).or_default().insert(activity);
+        }
+    }
+    let several = activities.into_iter().filter(|(_, ids)| ids.len() > 1);
+    several
+        .map(|((key, _, attempt), ids)| {
+            format!("{key} had {} social activities in its attempt {attempt}", ids.len())
+        })
+        .collect()
 }
 
 /// I4: at the end every reservation is one of a rule that is Active on that connection.
@@ -329,6 +354,17 @@ mod tests {
         assert_eq!(found(link(1, "a"), link(2, "a")), (0, 0));
         assert_eq!(found(link(2, "a"), link(1, "a")), (1, 0));
         assert_eq!(found(link(2, "a"), link(3, "b")), (1, 1));
+        let attempts = |[first, second]: [i64; 2]| {
+            let link = |attempt: i64, activity: &str| {
+                json!({
+                    "metadata": {"uid": "p"},
+                    "status": {"link": {"socialActivityId": activity}, "intent": {"attempt": attempt}},
+                })
+            };
+            let writes = [("postlinks", link(first, "a")), ("postlinks", link(second, "b"))];
+            another_activity_in_one_attempt(&history(&writes)).len()
+        };
+        assert_eq!([attempts([1, 1]), attempts([1, 2])], [1, 0]);
         let leaks =
             |text: &str| told_the_secret(&history(&[("postlinks", json!({"a": text}))]), "paper-clip").len();
         assert_eq!([leaks("paper-clip"), leaks("cGFwZXItY2xpcA=="), leaks("paper")], [1, 1, 0]);

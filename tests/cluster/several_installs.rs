@@ -15,20 +15,20 @@ use crate::story::CANARY;
 const LINKED: [&str; 3] = ["plink/suitcase-day-four", "plink/gepaeck-in-lissabon", "plink/choir-of-forty"];
 
 /// A release, and the identity of its controller.
-struct Install {
-    release: &'static str,
-    namespace: &'static str,
-    deployment: &'static str,
-    user: User,
+pub struct Install {
+    pub release: &'static str,
+    pub namespace: &'static str,
+    pub deployment: &'static str,
+    pub user: User,
 }
 
-const FIRST: Install =
+pub const FIRST: Install =
     Install { release: "postlink", namespace: SYSTEM, deployment: "postlink", user: User::Controller };
-const SECOND: Install =
+pub const SECOND: Install =
     Install { release: "care", namespace: "care-system", deployment: "care-postlink", user: User::Neighbor };
 
 /// What the administrator of the cluster applies for two namespaced installs, and the namespaces for posts.
-fn prepared(namespaces: &[&str]) -> Cluster {
+pub fn prepared(namespaces: &[&str]) -> Cluster {
     let cluster = Cluster::prepared(&quickstart_instance());
     let plane = &cluster.plane;
     plane.kubectl_apply(User::Admin, repository("crds"));
@@ -53,9 +53,13 @@ fn prepared(namespaces: &[&str]) -> Cluster {
 
 /// Installs or upgrades a release that watches these namespaces.
 fn install(cluster: &Cluster, install: &Install, namespaces: &[&str]) {
+    install_with(cluster, install, &json!({"namespaces": namespaces}));
+}
+
+/// The same with any values of the chart.
+pub fn install_with(cluster: &Cluster, install: &Install, values: &Value) {
     let chart = repository("charts/postlink");
-    let values = json!({"namespaces": namespaces});
-    cluster.install_release(install.release, install.namespace, &chart, &[], &values);
+    cluster.install_release(install.release, install.namespace, &chart, &[], values);
 }
 
 fn start(cluster: &Cluster, install: &Install) -> Pod {
@@ -93,11 +97,16 @@ fn creations(pod: &Pod) -> (f64, f64) {
     (of("success"), of("already_exists"))
 }
 
-fn nothing_is_broken(cluster: &Cluster) {
+/// RBAC denied no request of either installation.
+pub fn both_kept_within_their_rights(cluster: &Cluster) {
     for user in [FIRST.user, SECOND.user] {
         let forbidden = cluster.plane.forbidden(user);
         assert!(forbidden.is_empty(), "refused to {}: {forbidden:#?}", user.name());
     }
+}
+
+fn nothing_is_broken(cluster: &Cluster) {
+    both_kept_within_their_rights(cluster);
     let broken = oracle::broken_rules(&cluster.plane.history("/registry/"), CANARY);
     assert!(broken.is_empty(), "{broken:#?}");
 }
@@ -115,6 +124,20 @@ fn touched(cluster: &Cluster, install: &Install, since: Timestamp) -> Vec<String
     namespaces
 }
 
+/// Since a time, an installation has asked only for objects of this namespace, and written only there and in its own.
+pub fn kept_to_its_namespace(cluster: &Cluster, install: &Install, namespace: &str, since: Timestamp) {
+    assert_eq!(touched(cluster, install, since), [namespace]);
+    let events = cluster.plane.audited(install.user);
+    let foreign: Vec<_> = events
+        .iter()
+        .filter(|event| received(event) >= since)
+        .filter(|event| !["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb))
+        .filter_map(|event| event["objectRef"]["namespace"].as_str())
+        .filter(|written| *written != namespace && *written != install.namespace)
+        .collect();
+    assert!(foreign.is_empty(), "{} wrote in {foreign:?}", install.release);
+}
+
 #[test]
 fn installs_of_different_namespaces_touch_no_common_object() {
     let begin = Timestamp::now();
@@ -129,15 +152,7 @@ fn installs_of_different_namespaces_touch_no_common_object() {
         assert_eq!(creations(pod), (3.0, 0.0), "each link is made once");
     }
     for (installed, namespace) in [(FIRST, "social"), (SECOND, "care")] {
-        assert_eq!(touched(&cluster, &installed, begin), [namespace]);
-        let events = cluster.plane.audited(installed.user);
-        let foreign: Vec<_> = events
-            .iter()
-            .filter(|event| !["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb))
-            .filter_map(|event| event["objectRef"]["namespace"].as_str())
-            .filter(|written| *written != namespace && *written != installed.namespace)
-            .collect();
-        assert!(foreign.is_empty(), "{} wrote in {foreign:?}", installed.release);
+        kept_to_its_namespace(&cluster, &installed, namespace, begin);
     }
     nothing_is_broken(&cluster);
 }

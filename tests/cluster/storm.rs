@@ -14,6 +14,8 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, NAMESPACE, SOON, condition, quickstart_instance};
+use crate::harness::ControlPlane;
+use crate::harness::history::Revision;
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, eventually};
@@ -23,38 +25,97 @@ use crate::story::CANARY;
 const RULES: u32 = 20;
 const CONNECTIONS: u32 = 3;
 
+/// The keyword of a rule is one of these. No post here has them; those of a test that adds posts do.
+pub const TOPICS: [&str; 4] = ["suitcase", "refund", "delay", "breakfast"];
+
 /// Longest pause between two operations of one user, in milliseconds. With a leader it allows for the reaction to an
 /// operation; otherwise all operations would be over before the first reconcile.
-const WITH_A_LEADER: u64 = 150;
+pub const WITH_A_LEADER: u64 = 150;
 const WITHOUT: u64 = 20;
 
 /// Set to repeat the operations of another run; their interleaving may still differ.
-const SEED: &str = "POSTLINK_STORM_SEED";
+pub const SEED: &str = "POSTLINK_STORM_SEED";
 
 /// The results of the operations.
 #[derive(Debug, Default, Clone, Copy)]
-struct Tally {
-    accepted: usize,
+pub struct Tally {
+    pub accepted: usize,
     /// Refused by the admission policies.
-    refused: usize,
+    pub refused: usize,
     /// The object did not exist, or existed already.
-    moot: usize,
+    pub moot: usize,
 }
 
+impl Tally {
+    /// Counts the answer to one operation; one that no user should see fails the test.
+    pub fn count(&mut self, answer: kube::Result<()>) {
+        match answer {
+            Ok(()) => self.accepted += 1,
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                assert!(status.message.contains("is used by"), "{}", status.message);
+                self.refused += 1;
+            }
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => self.moot += 1,
+            Err(error) => panic!("no user should see this: {error}"),
+        }
+    }
+}
+
+/// A user who does one random operation after the other.
+pub trait Acts {
+    /// Pauses for at most `pause` milliseconds, then does one operation.
+    async fn act(&self, pause: u64, random: &mut StdRng, tally: &mut Tally);
+}
+
+/// Rules and connections of a namespace.
 #[derive(Clone)]
-struct Apis {
-    rules: Api<AutomationRule>,
-    connections: Api<DynamicsConnection>,
+pub struct Apis {
+    pub rules: Api<AutomationRule>,
+    pub connections: Api<DynamicsConnection>,
 }
 
 impl Apis {
-    fn of(client: &Client) -> Self {
+    pub fn of(client: &Client, namespace: &str) -> Self {
         Self {
-            rules: Api::namespaced(client.clone(), NAMESPACE),
-            connections: Api::namespaced(client.clone(), NAMESPACE),
+            rules: Api::namespaced(client.clone(), namespace),
+            connections: Api::namespaced(client.clone(), namespace),
         }
     }
 
+    /// Creates every connection, and every rule, active.
+    pub async fn begin(&self) {
+        for number in 0..CONNECTIONS {
+            let connection = connection_of(&format!("connection-{number}"));
+            self.connections.create(&PostParams::default(), &connection).await.unwrap();
+        }
+        for number in 0..RULES {
+            let on = format!("connection-{}", number % CONNECTIONS);
+            let rule = rule_of(&format!("rule-{number}"), &on, true);
+            self.rules.create(&PostParams::default(), &rule).await.unwrap();
+        }
+    }
+
+    /// Deactivates every rule, waits until everything held has been carried out, and deletes everything.
+    pub async fn end(&self) {
+        let (rules, _) = stored(self).await;
+        for rule in &rules {
+            patch(&self.rules, text(&rule["metadata"]["name"]), json!({"spec": {"active": false}}))
+                .await
+                .unwrap();
+        }
+        until_settled(self, "with all rules inactive").await;
+        let (delete, all) = (DeleteParams::default(), ListParams::default());
+        self.rules.delete_collection(&delete, &all).await.unwrap();
+        self.connections.delete_collection(&delete, &all).await.unwrap();
+        eventually("nothing to be left", SOON, async || {
+            let (rules, connections) = stored(self).await;
+            (rules.is_empty() && connections.is_empty()).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Acts for Apis {
     async fn act(&self, pause: u64, random: &mut StdRng, tally: &mut Tally) {
         let (rule, connection) = (rule_name(random), connection_name(random));
         tokio::time::sleep(Duration::from_millis(random.random_range(0..pause))).await;
@@ -77,19 +138,11 @@ impl Apis {
             86..90 => self.connections.delete(&connection, &DeleteParams::default()).await.map(drop),
             _ => self.connections.create(&PostParams::default(), &connection_of(&connection)).await.map(drop),
         };
-        match answer {
-            Ok(()) => tally.accepted += 1,
-            Err(kube::Error::Api(status)) if status.code == 403 => {
-                assert!(status.message.contains("is used by"), "{}", status.message);
-                tally.refused += 1;
-            }
-            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => tally.moot += 1,
-            Err(error) => panic!("no user should see this: {error}"),
-        }
+        tally.count(answer);
     }
 }
 
-async fn patch<K>(api: &Api<K>, name: &str, patch: Value) -> kube::Result<()>
+pub async fn patch<K>(api: &Api<K>, name: &str, patch: Value) -> kube::Result<()>
 where
     K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
@@ -100,12 +153,16 @@ fn rule_name(random: &mut StdRng) -> String {
     format!("rule-{}", random.random_range(0..RULES))
 }
 
-fn connection_name(random: &mut StdRng) -> String {
+pub fn connection_name(random: &mut StdRng) -> String {
     format!("connection-{}", random.random_range(0..CONNECTIONS))
 }
 
 fn rule_of(name: &str, connection: &str, active: bool) -> AutomationRule {
-    let spec = json!({"connectionRef": {"name": connection}, "active": active});
+    let number: usize = name.trim_start_matches("rule-").parse().expect("a rule has a number");
+    let spec = json!({
+        "connectionRef": {"name": connection}, "active": active, "since": "2025-12-01T00:00:00Z",
+        "match": {"keywords": [TOPICS[number % TOPICS.len()]]},
+    });
     object("AutomationRule", name, &spec)
 }
 
@@ -116,7 +173,7 @@ fn connection_of(name: &str) -> DynamicsConnection {
     object("DynamicsConnection", name, &spec)
 }
 
-fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value) -> K {
+pub fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value) -> K {
     let object = json!({
         "apiVersion": "postlink.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec,
     });
@@ -124,7 +181,7 @@ fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &Value) 
 }
 
 /// Rules and connections of the namespace.
-async fn stored(apis: &Apis) -> (Vec<Value>, Vec<Value>) {
+pub async fn stored(apis: &Apis) -> (Vec<Value>, Vec<Value>) {
     let all = ListParams::default();
     let rules = apis.rules.list(&all).await.expect("the rules can be listed").items;
     let connections = apis.connections.list(&all).await.expect("the connections can be listed").items;
@@ -136,7 +193,7 @@ async fn stored(apis: &Apis) -> (Vec<Value>, Vec<Value>) {
 }
 
 /// Everything that is neither as declared nor held; empty when settled.
-fn unsettled(rules: &[Value], connections: &[Value]) -> Vec<String> {
+pub fn unsettled(rules: &[Value], connections: &[Value]) -> Vec<String> {
     let mut wrong = Vec::new();
     let by_name: BTreeMap<_, _> = connections.iter().map(|c| (text(&c["metadata"]["name"]), c)).collect();
     let is_on = |rule: &Value, connection: &Value| {
@@ -185,16 +242,24 @@ fn unsettled(rules: &[Value], connections: &[Value]) -> Vec<String> {
     wrong
 }
 
-fn text(value: &Value) -> &str {
+pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
 async fn until_settled(apis: &Apis, when: &str) {
+    until_none(when, async || {
+        let (rules, connections) = stored(apis).await;
+        unsettled(&rules, &connections)
+    })
+    .await;
+}
+
+/// Waits until nothing is wrong; otherwise fails with what was wrong last.
+pub async fn until_none<F: Future<Output = Vec<String>>>(when: &str, mut wrong: impl FnMut() -> F) {
     let mut last = Vec::new();
     let settled = tokio::time::timeout(SOON * 2, async {
         loop {
-            let (rules, connections) = stored(apis).await;
-            last = unsettled(&rules, &connections);
+            last = wrong().await;
             if last.is_empty() {
                 return;
             }
@@ -205,7 +270,7 @@ async fn until_settled(apis: &Apis, when: &str) {
 }
 
 /// The index of the leader. Pods that exited (a lease lost on a busy machine) are restarted first.
-fn leader(pods: &mut [Pod; 2]) -> Option<usize> {
+pub fn leader(pods: &mut [Pod; 2]) -> Option<usize> {
     for pod in pods.iter_mut() {
         if pod.process.exited().is_some() {
             pod.restart();
@@ -214,7 +279,7 @@ fn leader(pods: &mut [Pod; 2]) -> Option<usize> {
     pods.iter().position(|pod| pod.process.stderr().contains("became the leader"))
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     env::var(SEED).map_or(20_260_101, |seed| seed.parse().expect("a seed is a number"))
 }
 
@@ -233,19 +298,8 @@ fn storm(seed: u64, rounds: usize, operations: usize, kills: usize) {
     let mut sum = Sum { next_revision: 1, ..Sum::default() };
     for _ in 0..rounds {
         block_on(round(&cluster, &mut pods, operations, kills, &mut random, &mut sum));
-        let mut history = Vec::new();
-        let first = sum.next_revision;
-        cluster
-            .plane
-            .each_revision(first, "/registry/", |revision| {
-                // Only what the oracle checks: most of the rest are Leases.
-                if [OURS, EVENTS].iter().any(|prefix| revision.key.starts_with(prefix)) {
-                    history.push(revision);
-                }
-            })
-            .unwrap_or_else(|error| panic!("the history could not be read: {error}"));
+        let history = history_since(&cluster.plane, &mut sum.next_revision);
         sum.revisions += history.len();
-        sum.next_revision = history.last().map_or(first, |last| last.revision + 1);
         assert!(history.iter().any(|revision| revision.key.starts_with(EVENTS)), "there is no event");
         let broken = oracle::broken_rules(&history, CANARY);
         assert!(broken.is_empty(), "{broken:#?}");
@@ -254,6 +308,20 @@ fn storm(seed: u64, rounds: usize, operations: usize, kills: usize) {
     assert!(sum.killed >= rounds * kills && sum.tally.refused > 0, "{sum:?}");
     assert!(sum.tally.accepted > rounds * operations / 4, "{sum:?}");
     cluster.controller_kept_within_its_rights();
+}
+
+/// What the oracle checks of the history from a revision on: most of the rest are Leases. Moves the revision to the end.
+pub fn history_since(plane: &ControlPlane, next: &mut u64) -> Vec<Revision> {
+    let mut history = Vec::new();
+    plane
+        .each_revision(*next, "/registry/", |revision| {
+            if [OURS, EVENTS].iter().any(|prefix| revision.key.starts_with(prefix)) {
+                history.push(revision);
+            }
+        })
+        .unwrap_or_else(|error| panic!("the history could not be read: {error}"));
+    *next = history.last().map_or(*next, |last| last.revision + 1);
+    history
 }
 
 #[derive(Debug, Default)]
@@ -274,17 +342,9 @@ async fn round(
     random: &mut StdRng,
     sum: &mut Sum,
 ) {
-    let alice = Apis::of(&cluster.plane.client(User::Alice).await);
-    let flux = Apis::of(&cluster.plane.client(User::FluxKustomize).await);
-    for number in 0..CONNECTIONS {
-        let connection = connection_of(&format!("connection-{number}"));
-        alice.connections.create(&PostParams::default(), &connection).await.unwrap();
-    }
-    for number in 0..RULES {
-        let on = format!("connection-{}", number % CONNECTIONS);
-        let rule = rule_of(&format!("rule-{number}"), &on, true);
-        alice.rules.create(&PostParams::default(), &rule).await.unwrap();
-    }
+    let alice = Apis::of(&cluster.plane.client(User::Alice).await, NAMESPACE);
+    let flux = Apis::of(&cluster.plane.client(User::FluxKustomize).await, NAMESPACE);
+    alice.begin().await;
     let part = operations.div_ceil(kills + 1);
     let mut killed = 0;
     for done in (0..operations).step_by(part) {
@@ -302,28 +362,15 @@ async fn round(
     }
     sum.killed += killed;
     until_settled(&alice, "after the storm").await;
-    let (rules, connections) = stored(&alice).await;
+    let (_, connections) = stored(&alice).await;
     let leaving = |c: &&Value| c["spec"]["enabled"] == false || !c["metadata"]["deletionTimestamp"].is_null();
     sum.held_after_a_storm += connections.iter().filter(leaving).count();
-    // Everything held is carried out once it is released.
-    for rule in &rules {
-        patch(&alice.rules, text(&rule["metadata"]["name"]), json!({"spec": {"active": false}}))
-            .await
-            .unwrap();
-    }
-    until_settled(&alice, "with all rules inactive").await;
-    let (delete, all) = (DeleteParams::default(), ListParams::default());
-    alice.rules.delete_collection(&delete, &all).await.unwrap();
-    alice.connections.delete_collection(&delete, &all).await.unwrap();
-    eventually("nothing to be left", SOON, async || {
-        let (rules, connections) = stored(&alice).await;
-        (rules.is_empty() && connections.is_empty()).then_some(())
-    })
-    .await;
+    alice.end().await;
 }
 
-async fn act(
-    (alice, flux): (&Apis, &Apis),
+/// A person and a tool do this many operations, at the same time.
+pub async fn act<U: Acts>(
+    (alice, flux): (&U, &U),
     operations: usize,
     pause: u64,
     random: &mut StdRng,

@@ -153,10 +153,13 @@ async fn finish(context: &Context, connection: &DynamicsConnection, uid: &str, f
             requested: requested.map(str::to_owned),
         },
     );
-    // Links of a connection that was not usable are checked after its status reports the recovery.
-    let was_usable = ConnectionFacts::of(connection).refuses_links().is_none();
-    if healthy && same_organization && was_usable {
-        check::check_all(context, uid).await;
+    if healthy && same_organization {
+        // Links of a connection that was not usable are checked after its status reports the recovery.
+        if ConnectionFacts::of(connection).refuses_links().is_none() {
+            check::check_all(context, uid).await;
+        }
+        // `check_all` enqueues only links whose status differs, and knows no removed links.
+        check::resume(context, uid);
     }
     context.queue.add(key(connection));
 }

@@ -25,9 +25,19 @@ const BATCH: usize = 400;
 /// Checks one link's activity, batched with others that become due at about the same time.
 pub fn start(context: &Context, key: Key, check: ActivityCheck) {
     let uid = check.connection.clone();
-    if !context.runtime.add_check(key, check) {
-        return;
+    if context.runtime.add_check(key, check) {
+        spawn(context, uid);
     }
+}
+
+/// Begins the checks that waited for the connection's probe.
+pub fn resume(context: &Context, uid: &str) {
+    if context.runtime.resume_checks(uid) {
+        spawn(context, uid.to_owned());
+    }
+}
+
+fn spawn(context: &Context, uid: String) {
     let (context, task) = (context.clone(), context.background.begin());
     tokio::spawn(async move {
         let _task = task;
@@ -48,11 +58,7 @@ async fn run_batches(context: &Context, uid: &str) {
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }
-        let Some(batch) = context.runtime.next_checks(uid, BATCH) else { return };
-        let Some(instance) = context.runtime.handle(uid) else {
-            // No probe since this process started. The connection's first probe checks all its links.
-            continue;
-        };
+        let Some((instance, batch)) = context.runtime.next_checks(uid, BATCH) else { return };
         let queries = batch.iter().map(|(_, check)| Query::of(check));
         match run_queries(context, uid, &instance, queries.collect()).await {
             Ok(answers) => {

@@ -101,18 +101,30 @@ impl Runtime {
         !std::mem::replace(&mut connection.checking, true)
     }
 
-    /// The next batch of at most `size` checks; `None` ends the task.
-    pub fn next_checks(&self, uid: &str, size: usize) -> Option<Vec<(Key, ActivityCheck)>> {
+    /// The next batch of at most `size` checks, and the client for it; `None` ends the task. Without a client, the checks
+    /// wait for the connection's next probe.
+    pub fn next_checks(&self, uid: &str, size: usize) -> Option<(Instance, Vec<(Key, ActivityCheck)>)> {
         let mut state = self.state();
         let connection = state.connections.get_mut(uid)?;
         let keys: Vec<Key> = connection.checks.keys().take(size).cloned().collect();
-        let batch: Vec<_> =
-            keys.into_iter().filter_map(|k| connection.checks.remove(&k).map(|check| (k, check))).collect();
-        if batch.is_empty() {
-            connection.checking = false;
-            return None;
+        match connection.handle.clone().filter(|_| !keys.is_empty()) {
+            Some(handle) => {
+                let taken =
+                    keys.into_iter().filter_map(|k| connection.checks.remove(&k).map(|check| (k, check)));
+                Some((handle, taken.collect()))
+            }
+            None => {
+                connection.checking = false;
+                None
+            }
         }
-        Some(batch)
+    }
+
+    /// After a probe: whether to start a task for the checks that waited for it.
+    pub fn resume_checks(&self, uid: &str) -> bool {
+        let mut state = self.state();
+        let Some(connection) = state.connections.get_mut(uid) else { return false };
+        !connection.checks.is_empty() && !std::mem::replace(&mut connection.checking, true)
     }
 
     /// Returns the links that were waiting for the connection.

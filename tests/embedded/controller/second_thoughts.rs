@@ -222,6 +222,33 @@ async fn r22_edited_link_does_not_wait_for_the_old_failure() {
     scene.until("it is linked", |scene| scene.linked("one") == "True/LinkedByHand").await;
 }
 
+/// §2: a check that was requested does not wait for the next probe. A new leader that finds the request before its first
+/// probe makes the check right after it.
+#[tokio::test(start_paused = true)]
+async fn check_requested_before_the_first_probe_follows_it() {
+    let scene = Scene::start("").await;
+    scene.create_link("one").await;
+    scene.until("it is linked", |scene| scene.linked("one") == "True/LinkedByHand").await;
+    scene.settle().await;
+    scene.line.kill();
+    let request = json!({"metadata": {"annotations": {"postlink.dev/reconcile-requested-at": "now"}}});
+    scene.edit("PostLink", "one", request).await;
+    let world = &scene.session.world;
+    world.inject_for(HOST, "GET ", Fault::Hang, 1);
+    let successor = scene.another_controller(&FaultInjector::new(), Arc::new(|| true), None);
+    scene.until("the probe has been sent", |_| world.in_flight(HOST) == 1).await;
+    // An object that is reconciled after the link that was there before.
+    scene.create("PostLink", "two", json!({"post": post("two")})).await;
+    scene.until("the link has been reconciled", |scene| !scene.linked("two").is_empty()).await;
+    world.release_hanging();
+    scene
+        .until("the request is handled", |scene| {
+            scene.stored("PostLink", "one").unwrap()["status"]["lastHandledReconcileAt"] == "now"
+        })
+        .await;
+    successor.stop().await;
+}
+
 /// The name of an Event begins with that of its object, and may not be longer than any other name.
 #[tokio::test(start_paused = true)]
 async fn object_with_the_longest_name_gets_events() {
