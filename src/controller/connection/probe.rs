@@ -159,7 +159,7 @@ async fn finish(context: &Context, connection: &DynamicsConnection, uid: &str, f
             check::check_all(context, uid).await;
         }
         // `check_all` enqueues only links whose status differs, and knows no removed links.
-        check::resume(context, uid);
+        check::resume(context, &connection.namespace().unwrap_or_default(), uid);
     }
     context.queue.add(key(connection));
 }

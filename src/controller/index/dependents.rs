@@ -1,6 +1,9 @@
 //! The objects to reconcile when a connection or a rule has changed.
 
-use super::state::{Affected, IndexState};
+use super::{
+    entry::Entry,
+    state::{Affected, IndexState},
+};
 use crate::controller::key::{Key, Kind};
 use crate::domain::facts::{ConnectionFacts, RuleFacts};
 use kube::ResourceExt;
@@ -31,11 +34,12 @@ impl IndexState {
             |c: &ConnectionFacts| (c.uid.clone(), c.state, c.unusable, c.organization, c.name.clone());
         let links_concerned = before.map(seen_by_links) != after.map(seen_by_links);
         if links_concerned {
-            for uid in uids {
-                if let Some(symbol) = self.interner.find(uid) {
-                    affected.keys.extend(self.links.of_connection(symbol).map(|e| self.key(e)));
-                }
-            }
+            let symbols = uids.into_iter().filter_map(|uid| self.interner.find(uid));
+            let mut links: Vec<&Entry> = symbols.flat_map(|uid| self.links.of_connection(uid)).collect();
+            // First the one that was written least recently: if the connection changes back and forth, each time only the
+            // first links are written before the next change, and would otherwise be written every time.
+            links.sort_by_key(|entry| entry.version);
+            affected.keys.extend(links.into_iter().map(|entry| self.key(entry)));
         }
         if let Some(symbol) = self.interner.find(namespace) {
             affected.keys.extend(self.links.dependents(symbol).map(|e| self.key(e)));

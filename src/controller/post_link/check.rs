@@ -15,7 +15,10 @@ use crate::{
     },
 };
 use dataverse_client::{ActivityPresence, CheckRequest, CheckResult, Instance, RecordPresence, RecordRef};
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 use tracing::debug;
 use uuid::Uuid;
 
@@ -24,24 +27,24 @@ const BATCH: usize = 400;
 
 /// Checks one link's activity, batched with others that become due at about the same time.
 pub fn start(context: &Context, key: Key, check: ActivityCheck) {
-    let uid = check.connection.clone();
+    let (namespace, uid) = (key.namespace.clone(), check.connection.clone());
     if context.runtime.add_check(key, check) {
-        spawn(context, uid);
+        spawn(context, namespace, uid);
     }
 }
 
 /// Begins the checks that waited for the connection's probe.
-pub fn resume(context: &Context, uid: &str) {
+pub fn resume(context: &Context, namespace: &str, uid: &str) {
     if context.runtime.resume_checks(uid) {
-        spawn(context, uid.to_owned());
+        spawn(context, namespace.into(), uid.to_owned());
     }
 }
 
-fn spawn(context: &Context, uid: String) {
+fn spawn(context: &Context, namespace: Arc<str>, uid: String) {
     let (context, task) = (context.clone(), context.background.begin());
     tokio::spawn(async move {
         let _task = task;
-        run_batches(&context, &uid).await;
+        run_batches(&context, &namespace, &uid).await;
     });
 }
 
@@ -52,12 +55,13 @@ pub async fn one(context: &Context, instance: &Instance, check: &ActivityCheck) 
     activity_state(answers.first()?)
 }
 
-async fn run_batches(context: &Context, uid: &str) {
+async fn run_batches(context: &Context, namespace: &str, uid: &str) {
     loop {
         // Let the reconciles of other due links run first, so that they join the batch.
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }
+        let _slot = context.instance_slots.take(namespace).await;
         let Some((instance, batch)) = context.runtime.next_checks(uid, BATCH) else { return };
         let queries = batch.iter().map(|(_, check)| Query::of(check));
         match run_queries(context, uid, &instance, queries.collect()).await {
@@ -71,7 +75,7 @@ async fn run_batches(context: &Context, uid: &str) {
                     }
                 }
             }
-            Err(error) => log_failure(context, &batch[0].0.namespace, uid, &error),
+            Err(error) => log_failure(context, namespace, uid, &error),
         }
     }
 }
