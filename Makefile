@@ -68,10 +68,11 @@ floor: control-plane ## The main path on the oldest Kubernetes supported, 1.33 (
 	POSTLINK_CONTROL_PLANE_BIN=$(FLOOR)/bin $(CARGO) test --test cluster -- $(MAIN_PATH)
 
 TABLE := $(CURDIR)/target/bench.txt
+bench: export POSTLINK_BENCH_TABLE := $(TABLE)
 bench: control-plane ## Measure on the real control plane, and print one table (hours; POSTLINK_BENCH_LINKS=n: less)
 	{ echo "$$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | uniq -c), $$(free -h | awk '/Mem:/ {print $$2}'), $$(uname -sr)"; \
 		printf '%-58s %-34s %4s %9s %9s %9s\n' measured unit runs minimum median maximum; } > $(TABLE)
-	export POSTLINK_BENCH_TABLE=$(TABLE); $(call ignored_tests,--test cluster,bench_)
+	$(call ignored_tests,--test cluster,bench_)
 	cat $(TABLE)
 
 soak: control-plane ## The large numbers: ignored tests called soak_…

@@ -26,8 +26,8 @@ pub const CONNECTIONS: &str = "postlink.dev/connections";
 /// all.
 pub const WATCHED_NAMESPACES: &str = "postlink.dev/watched-namespaces";
 
-/// Characters of a request's value that the status fields can hold.
-const MAX_REQUEST_LENGTH: usize = 1024;
+/// Bytes of a request's value that are read. The status fields can hold as many characters.
+const MAX_REQUEST_BYTES: usize = 1024;
 
 /// The reconcile request of an object: Flux's annotation, or Postlink's. Flux waits until its value is repeated, so
 /// Postlink's goes before only if it is certainly newer.
@@ -52,6 +52,7 @@ fn time_of(value: &str) -> Option<Timestamp> {
 /// reject every write of the status.
 pub fn requested<'a>(annotations: Option<&'a BTreeMap<String, String>>, name: &str) -> Option<&'a str> {
     let value = annotations?.get(name)?;
-    let end = value.char_indices().nth(MAX_REQUEST_LENGTH).map_or(value.len(), |(at, _)| at);
+    let ends = value.char_indices().map(|(at, character)| at + character.len_utf8());
+    let end = ends.take_while(|end| *end <= MAX_REQUEST_BYTES).last().unwrap_or(0);
     Some(&value[..end])
 }

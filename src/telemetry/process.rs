@@ -67,8 +67,8 @@ impl Process {
     }
 }
 
-/// How often the memory is compared with its limit.
-const MEMORY_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the memory is compared with its limit. A list at start takes few seconds to fill it.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Logs when the memory comes close to the limit of the container, where the kernel ends the process without a word.
 pub async fn watch_memory() {

@@ -211,7 +211,7 @@ fn overlong_reconcile_requests_are_truncated() {
     let long = "ü".repeat(5000);
     contoso.0.metadata.annotations =
         Some(BTreeMap::from([(RECONCILE_REQUESTED.into(), long.clone()), (REFRESH_REQUESTED.into(), long)]));
-    let cut = "ü".repeat(1024);
+    let cut = "ü".repeat(512);
     let status = view(&contoso).observation(probe_result().refreshed(&cut)).decide().status;
     assert_eq!(status.last_handled_reconcile_at.as_ref(), Some(&cut));
     assert_eq!(status.last_handled_refresh_at.as_ref(), Some(&cut));

@@ -16,6 +16,10 @@ use kube::{Api, ResourceExt, api::PostParams};
 /// The audience that Microsoft Entra requires in a federated token.
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 
+/// The longest value of a key, in bytes: a Secret may have 1 MiB, of which each connection that names it would keep a copy.
+/// A certificate with its chain has a few KiB.
+const MAX_VALUE: usize = 32 << 10;
+
 /// Why the credentials could not be read.
 pub enum CredentialsError {
     /// A user has to correct them.
@@ -66,6 +70,13 @@ fn from_secret(
         let bytes = secret.data.as_ref()?.get(key)?;
         std::str::from_utf8(&bytes.0).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     };
+    for key in ["clientSecret", "tls.crt", "tls.key"] {
+        if value(key).is_some_and(|text| text.len() > MAX_VALUE) {
+            return Err(invalid(format!(
+                "the key {key} of Secret {name} is longer than {MAX_VALUE} bytes; replace it by the credential itself"
+            )));
+        }
+    }
     let required =
         |key: &str| value(key).ok_or_else(|| invalid(format!("Secret {name} has no key {key}; add it")));
     if let Some(bound) = value("instanceUrl")
@@ -128,5 +139,29 @@ async fn federated(
             "the controller is not allowed to create a token for ServiceAccount {name}; grant it `create` on serviceaccounts/token in this namespace (workloadIdentity.namespaces of the chart)"
         ))),
         _ => Err(CredentialsError::Unanswered),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::ByteString;
+
+    #[test]
+    fn secret_with_an_absurdly_long_value_is_not_kept() {
+        let secret = |length: usize| Secret {
+            data: Some(
+                [("tenantId", 36), ("clientId", 36), ("clientSecret", length)]
+                    .map(|(key, length)| (key.to_owned(), ByteString(vec![b'x'; length])))
+                    .into(),
+            ),
+            ..Secret::default()
+        };
+        let read = |length| from_secret("s", &secret(length), "https://contoso.crm.dynamics.com");
+        assert!(read(MAX_VALUE).is_ok());
+        let Err(CredentialsError::Unusable(ProbeFailure::SecretInvalid(why))) = read(MAX_VALUE + 1) else {
+            panic!("it should be refused");
+        };
+        assert!(why.starts_with("the key clientSecret of Secret s is longer than"), "{why}");
     }
 }

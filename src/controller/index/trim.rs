@@ -2,10 +2,11 @@
 //! object; Postlink reads none of them except requests.
 
 use crate::api::names::{
-    CONTROLLER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED, requested,
+    CONTROLLER, FINALIZER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED, requested,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use kube::core::ObjectMeta;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The metadata of a rule.
@@ -27,14 +28,32 @@ pub(super) fn trimmed(metadata: ObjectMeta) -> ObjectMeta {
 pub(super) fn trimmed_with_manager(mut metadata: ObjectMeta) -> ObjectMeta {
     let managers = metadata.managed_fields.take().unwrap_or_default();
     let is_managed = !managers.is_empty();
-    let mut kept: Vec<_> =
-        managers.into_iter().filter(|entry| entry.manager.as_deref() == Some(CONTROLLER)).collect();
+    let mut kept: Vec<_> = managers.into_iter().filter_map(own_finalizer).collect();
     // That there are other managers counts: without any, nobody would ever own the finalizer.
     if kept.is_empty() && is_managed {
         kept.push(ManagedFieldsEntry::default());
     }
-    let finalizers = metadata.finalizers.take();
+    // The others are kept as empty texts: ours is removed by its position.
+    let other = |name: String| if name == FINALIZER { name } else { String::new() };
+    let finalizers = metadata.finalizers.take().map(|names| names.into_iter().map(other).collect());
     ObjectMeta { managed_fields: Some(kept), finalizers, ..trimmed(metadata) }
+}
+
+/// What `owns_finalizer` of the domain asks: anyone may apply as Postlink, with a quarter of a megabyte of fields.
+fn own_finalizer(entry: ManagedFieldsEntry) -> Option<ManagedFieldsEntry> {
+    let own = entry.manager.as_deref() == Some(CONTROLLER);
+    let item = format!("v:{FINALIZER:?}");
+    let path = "/f:metadata/f:finalizers";
+    let manages = |fields: &FieldsV1| fields.0.pointer(path).is_some_and(|all| all.get(&item).is_some());
+    let fields = match entry.fields_v1.as_ref().is_some_and(manages) {
+        true => json!({"f:metadata": {"f:finalizers": {item: {}}}}),
+        false => json!({}),
+    };
+    own.then(|| ManagedFieldsEntry {
+        manager: entry.manager,
+        fields_v1: Some(FieldsV1(fields)),
+        ..ManagedFieldsEntry::default()
+    })
 }
 
 /// The annotations that request something, as far as they are read.
@@ -50,7 +69,6 @@ fn requests(metadata: &ObjectMeta) -> Option<BTreeMap<String, String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn other_managers_still_count() {
@@ -63,5 +81,23 @@ mod tests {
         assert_eq!(managers(&[]), [""; 0]);
         assert_eq!(managers(&["kubectl", CONTROLLER, "flux"]), [CONTROLLER]);
         assert_eq!(managers(&["kubectl", "flux"]), [""], "another manager owns the finalizer");
+    }
+
+    #[test]
+    fn of_managed_fields_and_finalizers_only_what_is_ours_is_kept() {
+        let item = format!("v:{FINALIZER:?}");
+        let metadata: ObjectMeta = serde_json::from_value(json!({
+            "finalizers": ["example.com/a", FINALIZER, "example.com/b"],
+            "managedFields": [{
+                "manager": CONTROLLER, "operation": "Apply", "time": "2026-01-01T00:00:00Z",
+                "fieldsV1": {"f:metadata": {"f:annotations": {"f:x": {}}, "f:finalizers": {&item: {}}}, "f:spec": {}},
+            }],
+        }))
+        .unwrap();
+        let kept = trimmed_with_manager(metadata);
+        assert_eq!(kept.finalizers.unwrap(), ["", FINALIZER, ""]);
+        let managed = kept.managed_fields.unwrap();
+        let fields = &managed[0].fields_v1.as_ref().unwrap().0;
+        assert_eq!(*fields, json!({"f:metadata": {"f:finalizers": {item: {}}}}));
     }
 }

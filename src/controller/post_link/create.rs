@@ -3,7 +3,7 @@
 
 use super::{activity, check};
 use crate::{
-    api::{PostLink, Reason},
+    api::{PostLink, PostLinkSpec, Reason},
     controller::{
         connection::probe,
         context::{Context, WATCH_BEHIND},
@@ -128,6 +128,8 @@ async fn attempt(
         context.queue.extend(affected.keys);
         return Err(NotSent::Outdated);
     }
+    // Only the spec is kept during the requests to the instance: with its annotations, an object may have some MiB.
+    let spec = live.spec;
     let regarding = match creation.record_id {
         Some(id) => match regarding(context, creation, &instance, id).await {
             Ok(target) => Some(target),
@@ -138,7 +140,7 @@ async fn attempt(
     if !(context.may_create)() {
         return Err(NotSent::Outdated);
     }
-    Ok(send(context, key, creation, precondition, &live, &instance, regarding).await)
+    Ok(send(context, key, creation, precondition, &spec, &instance, regarding).await)
 }
 
 fn is_unchanged(live: &PostLink, precondition: &Precondition) -> bool {
@@ -155,14 +157,14 @@ async fn send(
     key: &Key,
     creation: &ActivityCreation,
     precondition: &Precondition,
-    live: &PostLink,
+    spec: &PostLinkSpec,
     instance: &Instance,
     regarding: Option<RegardingTarget>,
 ) -> Attempt {
-    let post = &live.spec.post;
+    let post = &spec.post;
     let notes = match &creation.rule {
         Some(_) => precondition.notes.clone(),
-        None => live.spec.link.as_ref().and_then(|l| l.notes.clone()),
+        None => spec.link.as_ref().and_then(|l| l.notes.clone()),
     };
     let activity = activity::activity(post, &creation.record_type, notes.as_deref(), regarding);
     let identity = PostIdentity::of(post);
