@@ -13,8 +13,8 @@ use crate::harness::users::User;
 use crate::storm::text;
 use crate::story::CANARY;
 
-/// The highest attempt of each post that the history has shown so far, by namespace and name. The posts keep their source
-/// and id.
+/// The highest attempt of each post that the history has shown so far, by namespace and name. The posts keep their
+/// source and id.
 #[derive(Default)]
 pub struct Attempts(BTreeMap<(String, String), (Post, i32)>);
 

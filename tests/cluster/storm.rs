@@ -310,7 +310,7 @@ fn storm(seed: u64, rounds: usize, operations: usize, kills: usize) {
     cluster.controller_kept_within_its_rights();
 }
 
-/// What the oracle checks of the history from a revision on: most of the rest are Leases. Moves the revision to the end.
+/// What the oracle checks of the history from a revision on: most of the rest are Leases. Moves `next` to the end.
 pub fn history_since(plane: &ControlPlane, next: &mut u64) -> Vec<Revision> {
     let mut history = Vec::new();
     plane

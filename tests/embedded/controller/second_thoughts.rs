@@ -222,7 +222,7 @@ async fn r22_edited_link_does_not_wait_for_the_old_failure() {
     scene.until("it is linked", |scene| scene.linked("one") == "True/LinkedByHand").await;
 }
 
-/// §2: a check that was requested does not wait for the next probe. A new leader that finds the request before its first
+/// §2: a requested check does not wait for the next probe. A new leader that finds the request before its first
 /// probe makes the check right after it.
 #[tokio::test(start_paused = true)]
 async fn check_requested_before_the_first_probe_follows_it() {
