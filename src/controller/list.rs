@@ -7,9 +7,31 @@ use kube::{
     api::ListParams,
     core::{ApiResource, DynamicObject},
 };
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Objects in one page of a list, as in client-go. If they are large, [`super::page_size`] asks for fewer.
 pub const PAGE: u32 = 500;
+
+/// How many lists are under way at the same time. Each keeps a page or two in memory, which may have 8 MiB.
+pub const LISTS: usize = 3;
+
+/// Limits the lists under way; clones share the slots.
+#[derive(Clone)]
+pub struct ListSlots(Arc<Semaphore>);
+
+impl Default for ListSlots {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(LISTS)))
+    }
+}
+
+impl ListSlots {
+    /// Waits for a slot, which is free again when the permit is dropped.
+    pub async fn take(&self) -> OwnedSemaphorePermit {
+        self.0.clone().acquire_owned().await.expect("the semaphore of the slots is never closed")
+    }
+}
 
 /// The API of one namespace, or of all.
 pub fn api<K>(client: &kube::Client, namespace: Option<&str>) -> Api<K>
@@ -23,7 +45,12 @@ where
 }
 
 /// Lists every rule of a namespace live (§4.4).
-pub async fn list_rules(client: &kube::Client, namespace: &str) -> Result<Vec<RuleFacts>, ApiError> {
+pub async fn list_rules(
+    client: &kube::Client,
+    lists: &ListSlots,
+    namespace: &str,
+) -> Result<Vec<RuleFacts>, ApiError> {
+    let _slot = lists.take().await;
     let kind = ApiResource::erase::<AutomationRule>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
     let mut params = ListParams::default().limit(PAGE);

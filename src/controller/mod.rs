@@ -42,6 +42,7 @@ use events::Events;
 use index::Index;
 use instance_slots::InstanceSlots;
 use key::Kind;
+use list::ListSlots;
 use observe::sync::WatchSync;
 use runtime::Runtime;
 use std::{collections::BTreeSet, time::Duration};
@@ -97,6 +98,7 @@ impl Controller {
             queue,
             runtime: Runtime::default(),
             instance_slots: InstanceSlots::default(),
+            lists: ListSlots::default(),
             undecodable: Undecodable::default(),
             metrics,
             may_create,

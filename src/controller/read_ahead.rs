@@ -1,6 +1,9 @@
 //! Reads the next page of a list while the objects of the last one are handled.
 
-use super::{list::PAGE, received::Received};
+use super::{
+    list::{ListSlots, PAGE},
+    received::Received,
+};
 use crate::domain::backoff::Backoff;
 use futures::{FutureExt, Stream, StreamExt};
 use jiff::SignedDuration;
@@ -37,17 +40,18 @@ pub struct ReadAhead<K> {
 }
 
 impl<K: DeserializeOwned + 'static> ReadAhead<K> {
-    pub fn watch(api: kube::Api<Received<K>>, config: watcher::Config) -> Self
+    /// `lists` limits how many watches list at the same time.
+    pub fn watch(api: kube::Api<Received<K>>, config: watcher::Config, lists: ListSlots) -> Self
     where
         K: kube::Resource<DynamicType = ()> + Clone + Debug + Send,
     {
-        Self::of(watcher(api, config))
+        Self::of(watcher(api, config), lists)
     }
 
-    fn of(events: impl Stream<Item = Item<K>> + Send + 'static) -> Self {
+    fn of(events: impl Stream<Item = Item<K>> + Send + 'static, lists: ListSlots) -> Self {
         let (sender, batches) = mpsc::channel(PAGE as usize / BATCH);
         let mut reader = JoinSet::new();
-        reader.spawn(read(events, sender));
+        reader.spawn(read(events, sender, lists));
         Self { batches, events: Vec::new().into_iter(), permit: None, _reader: reader }
     }
 
@@ -64,16 +68,16 @@ impl<K: DeserializeOwned + 'static> ReadAhead<K> {
     }
 }
 
-async fn read<K>(events: impl Stream<Item = Item<K>>, sender: mpsc::Sender<Batch<K>>) {
+async fn read<K>(events: impl Stream<Item = Item<K>>, sender: mpsc::Sender<Batch<K>>, lists: ListSlots) {
     let mut events = std::pin::pin!(events);
     let waiting = Arc::new(Semaphore::new(MAX_BYTES));
-    let mut failures = 0;
+    let (mut failures, mut listing) = (0, None);
     while let Some(first) = events.next().await {
         let (mut bytes, mut batch) = (size(&first), vec![first]);
-        // Nothing is read after a failure: that would already be the next attempt.
+        // Nothing is read ahead of an attempt to list: a slot comes first, or the pause after a failure.
         while batch.len() < BATCH
             && bytes < BATCH_BYTES
-            && batch.last().is_some_and(Result::is_ok)
+            && !matches!(batch.last(), Some(Ok(Event::Init) | Err(_)))
             && let Some(Some(event)) = events.next().now_or_never()
         {
             bytes += size(&event);
@@ -86,12 +90,19 @@ async fn read<K>(events: impl Stream<Item = Item<K>>, sender: mpsc::Sender<Batch
                 Ok(_) => failures = 0,
                 Err(_) => failures += 1,
             }
+            if matches!(event, Ok(Event::InitDone) | Err(_)) {
+                listing = None;
+            }
         }
+        let begins = matches!(batch.last(), Some(Ok(Event::Init)));
         let failed = batch.last().is_some_and(Result::is_err);
         let permits = u32::try_from(bytes.min(MAX_BYTES)).unwrap_or(u32::MAX);
         let Ok(permit) = waiting.clone().acquire_many_owned(permits).await else { return };
         if sender.send((batch, permit)).await.is_err() {
             return;
+        }
+        if begins && listing.is_none() {
+            listing = Some(lists.take().await);
         }
         if failed {
             let pause = RETRY.delay(failures) + RETRY.first.mul_f64(rand::random());
@@ -110,7 +121,7 @@ fn size<K>(event: &Item<K>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::PostLink;
+    use crate::{api::PostLink, controller::list::LISTS};
     use futures::stream;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -128,7 +139,7 @@ mod tests {
             read.fetch_add(1, Ordering::Relaxed);
             Ok(object(bytes))
         });
-        let mut events = ReadAhead::of(endless);
+        let mut events = ReadAhead::of(endless, ListSlots::default());
         assert!(events.next().await.is_some());
         let mut before = 0;
         loop {
@@ -155,7 +166,10 @@ mod tests {
     #[tokio::test]
     async fn object_larger_than_the_limit_is_read() {
         let large = MAX_BYTES + 1;
-        let mut events = ReadAhead::of(stream::iter([Ok(object(large)), Ok(object(1)), Ok(object(large))]));
+        let mut events = ReadAhead::of(
+            stream::iter([Ok(object(large)), Ok(object(1)), Ok(object(large))]),
+            ListSlots::default(),
+        );
         for _ in 0..3 {
             assert!(events.next().await.is_some());
         }
@@ -166,7 +180,7 @@ mod tests {
     async fn waits_longer_after_each_failure_until_an_event_arrives() {
         let failure = || Err(watcher::Error::NoResourceVersion);
         let events = [failure(), Ok(Event::Init), failure(), Ok(Event::InitDone), failure(), Ok(Event::Init)];
-        let mut events: ReadAhead<PostLink> = ReadAhead::of(stream::iter(events));
+        let mut events: ReadAhead<PostLink> = ReadAhead::of(stream::iter(events), ListSlots::default());
         let mut pauses = Vec::new();
         let mut last = tokio::time::Instant::now();
         while events.next().await.is_some() {
@@ -178,5 +192,27 @@ mod tests {
         assert!((1000..=1500).contains(&after_failures[1]), "{pauses:?}");
         assert!((500..=1000).contains(&after_failures[2]), "{pauses:?}");
         assert_eq!([pauses[0], pauses[2], pauses[4]], [0, 0, 0]);
+    }
+
+    #[tokio::test]
+    async fn few_watches_list_at_the_same_time() {
+        let lists = ListSlots::default();
+        let others: Vec<_> = (0..LISTS).map(|_| lists.take().now_or_never().expect("it is free")).collect();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let requests = asked.clone();
+        let list = stream::iter([Ok(Event::Init)]).chain(stream::once(async move {
+            requests.fetch_add(1, Ordering::Relaxed);
+            Ok(Event::InitDone)
+        }));
+        let mut events: ReadAhead<PostLink> = ReadAhead::of(list, lists.clone());
+        assert!(matches!(events.next().await, Some(Ok(Event::Init))));
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 0, "it waits for one of the others");
+        drop(others);
+        assert!(matches!(events.next().await, Some(Ok(Event::InitDone))));
+        let free: Vec<_> = (0..LISTS).filter_map(|_| lists.take().now_or_never()).collect();
+        assert_eq!(free.len(), LISTS, "its slot is free after the list");
     }
 }

@@ -106,7 +106,7 @@ where
     // Never `any_semantic`: a list could then be older than the index, and a connection missing from it would count as
     // deleted, with all its links (§6).
     let config = watcher::Config::default().timeout(WATCH_TIMEOUT).page_size(PAGE);
-    let mut events = ReadAhead::watch(api, config);
+    let mut events = ReadAhead::watch(api, config, context.lists.clone());
     let mut first = true;
     // UIDs take a tenth of the memory of keys.
     let mut found: HashSet<Uuid> = HashSet::new();

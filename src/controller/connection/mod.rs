@@ -79,7 +79,7 @@ async fn decision(
         if decision.close_creations && !drained && !in_flight {
             in_flight = true;
         } else if decision.step == Step::ListRules {
-            live = Some(list_rules(&context.client, &key.namespace).await?);
+            live = Some(list_rules(&context.client, &context.lists, &key.namespace).await?);
         } else {
             return Ok(decision);
         }

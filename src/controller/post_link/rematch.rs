@@ -84,11 +84,13 @@ async fn read(context: &Context, namespace: &Arc<str>) {
     let api: Api<Received<PostLink>> = api(&context.client, Some(namespace));
     let (mut params, mut failures) = (ListParams::default().limit(PAGE), 0);
     loop {
+        let slot = context.lists.take().await;
         let page = match within(api.list(&params)).await {
             Ok(page) => page,
             Err(error) => {
                 warn!(%namespace, %error, "failed to list posts for a changed rule; retrying");
                 failures += 1;
+                drop(slot);
                 tokio::time::sleep(RETRY.delay(failures).unsigned_abs()).await;
                 params.continue_token = None;
                 continue;
