@@ -138,8 +138,8 @@ rules:
 {{- end -}}
 
 {{/*
-Fails if another release has a cluster-scoped object: `--take-ownership` would take it over, and uninstalling this release
-would then delete it. `helm template` cannot look. Takes a dict: root, object.
+Fails if another release has an object: `--take-ownership` would take it over, and uninstalling this release would then
+delete it. `helm template` cannot look. Takes a dict: root, object.
 */}}
 {{- define "postlink.notOfAnotherRelease" -}}
 {{- $object := .object -}}
@@ -148,13 +148,13 @@ would then delete it. `helm template` cannot look. Takes a dict: root, object.
 {{- end -}}
 {{- end -}}
 
-{{/* The same for objects that are named after the release. Takes a dict: root, apiVersion, kinds, suffixes. */}}
+{{/* The same for objects that are named after the release. Takes a dict: root, apiVersion, kinds, suffixes, and namespace, if they have one. */}}
 {{- define "postlink.namesAreFree" -}}
 {{- $fullname := include "postlink.fullname" .root -}}
 {{- range $kind := .kinds -}}
 {{- range $suffix := $.suffixes -}}
 {{- $name := print $fullname $suffix -}}
-{{- $object := dict "apiVersion" $.apiVersion "kind" $kind "metadata" (dict "name" $name) -}}
+{{- $object := dict "apiVersion" $.apiVersion "kind" $kind "metadata" (dict "name" $name "namespace" ($.namespace | default "")) -}}
 {{- with include "postlink.otherOwner" (dict "root" $.root "object" $object) -}}
 {{- printf "%s %s %s. It is named after the release: give this release another name, or set fullnameOverride. If that release no longer exists, delete the object." $kind $name . | fail -}}
 {{- end -}}
@@ -165,7 +165,7 @@ would then delete it. `helm template` cannot look. Takes a dict: root, object.
 {{/* Empty, or the release that has an object. Takes a dict: root, object. */}}
 {{- define "postlink.otherOwner" -}}
 {{- $release := .root.Release -}}
-{{- $found := lookup .object.apiVersion .object.kind "" .object.metadata.name | default dict -}}
+{{- $found := lookup .object.apiVersion .object.kind (.object.metadata.namespace | default "") .object.metadata.name | default dict -}}
 {{- $annotations := dig "metadata" "annotations" dict $found -}}
 {{- $name := get $annotations "meta.helm.sh/release-name" -}}
 {{- $namespace := get $annotations "meta.helm.sh/release-namespace" -}}

@@ -251,6 +251,32 @@ fn second_release_needs_a_name_of_its_own() {
     }
 }
 
+/// The same of the objects in the namespaces that a release watches, and in its own.
+#[test]
+fn second_release_takes_no_role_of_a_namespace_over() {
+    let (plane, chart) = (ControlPlane::start(), chart());
+    for namespace in ["first", "second", "social"] {
+        plane.kubectl(User::Alice, ["create", "namespace", namespace]).ok();
+    }
+    for major in HELMS {
+        let helm = |name: &str, namespace: &str| {
+            let install = ["install", name, path(&chart), "-n", namespace, "--set", "namespaces={social}"];
+            let more: &[&str] = if name == "first" { &[] } else { &["--take-ownership"] };
+            let names = ["--set", "fullnameOverride=postlink"];
+            plane.helm(major, User::Alice, [&install[..], more, &names].concat())
+        };
+        helm("first", "first").ok();
+        let message = helm("other", "second").refused();
+        let named = "Role postlink belongs to the release first in the namespace first.";
+        assert!(message.contains(named), "Helm {major}: {message}");
+        let same = ["install", "other", path(&chart), "-n", "first", "--set", "namespaces={second}"];
+        let message = plane.helm(major, User::Alice, [&same[..], &["--take-ownership"]].concat()).refused();
+        let named = "ConfigMap postlink-in-use belongs to the release first in the namespace first.";
+        assert!(message.contains(named), "Helm {major}: {message}");
+        plane.helm(major, User::Alice, ["uninstall", "first", "-n", "first"]).ok();
+    }
+}
+
 /// What the administrator of a namespaced install applies must have the names and the subject of the release.
 #[test]
 fn notes_of_a_namespaced_install_repeat_the_values_of_names() {
