@@ -16,6 +16,8 @@ struct Tenant {
     rules: usize,
     /// PostLinks of the largest size.
     posts: usize,
+    /// Connections, all of which are probed at once after a start.
+    connections: usize,
 }
 
 /// As many characters as the filters of a rule may have, three bytes each; other ones for each number.
@@ -49,6 +51,16 @@ fn largest_post(namespace: &str, number: usize) -> Value {
     object
 }
 
+fn connection(namespace: &str, number: usize) -> Value {
+    json!({
+        "apiVersion": "postlink.dev/v1alpha1", "kind": "DynamicsConnection",
+        "metadata": metadata(namespace, &format!("connection-{number:06}"), 3, number),
+        "spec": {
+            "instanceUrl": "https://northwind.crm.dynamics.com", "credentials": {"secretRef": {"name": "northwind"}},
+        },
+    })
+}
+
 fn metadata(namespace: &str, name: &str, kind: u8, number: usize) -> Value {
     let tenant: usize = namespace.bytes().map(usize::from).sum();
     json!({
@@ -62,7 +74,8 @@ fn store(cluster: &Cluster, namespace: &str, tenant: Tenant) {
     cluster.apply_quickstart_in(namespace, &["00-namespace", "secret", "connection"]);
     let rules = (0..tenant.rules).map(|n| ("automationrules", largest_rule(namespace, n)));
     let posts = (0..tenant.posts).map(|n| ("postlinks", largest_post(namespace, n)));
-    for (resource, object) in rules.chain(posts) {
+    let connections = (0..tenant.connections).map(|n| ("dynamicsconnections", connection(namespace, n)));
+    for (resource, object) in rules.chain(posts).chain(connections) {
         let name = object["metadata"]["name"].as_str().expect("it has a name");
         let (key, text) = (format!("{OURS}{resource}/{namespace}/{name}"), object.to_string());
         block_on(async { cluster.plane.etcd().gateway().put(&key, text.as_bytes()).await }).unwrap();
@@ -92,6 +105,10 @@ fn tenants_store(tenants: usize, each: Tenant) {
     let full = |page: &Page| page.sum("postlink_index_objects", &[("kind", "PostLink")]);
     let posts = f64::from(u32::try_from(tenants * each.posts).expect("not that many"));
     wait_for("all posts to be in the index", SOON, || (full(&page()) >= Some(posts)).then_some(()));
+    let connected = |page: &Page| page.sum("postlink_connection_state", &[("state", "Enabled")]);
+    // Theirs, one of the quickstart in each of their namespaces, and its own.
+    let all = f64::from(u32::try_from(tenants * (each.connections + 1) + 1).expect("not that many"));
+    wait_for("all connections to be connected", SOON, || (connected(&page()) >= Some(all)).then_some(()));
     let limit = page().sum("postlink_memory_limit_bytes", &[]);
     let resident = page().sum("process_resident_memory_bytes", &[]);
     eprintln!("{tenants} tenants: {resident:?} bytes resident, limit {limit:?}");
@@ -99,11 +116,11 @@ fn tenants_store(tenants: usize, each: Tenant) {
 
 #[test]
 fn tenants_do_not_exhaust_the_memory() {
-    tenants_store(2, Tenant { rules: 400, posts: 300 });
+    tenants_store(2, Tenant { rules: 400, posts: 300, connections: 300 });
 }
 
 #[test]
 #[ignore = "large; run by `make soak`"]
 fn soak_tenants_do_not_exhaust_the_memory() {
-    tenants_store(5, Tenant { rules: 1_500, posts: 1_000 });
+    tenants_store(5, Tenant { rules: 1_500, posts: 1_000, connections: 1_000 });
 }
