@@ -32,10 +32,10 @@ impl Runs {
         ends.0.iter().all(|end| of_length.contains(end))
     }
 
-    /// How many hashes are kept.
+    /// Bytes that are kept.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.iter().filter_map(OnceCell::get).map(HashSet::len).sum()
+    pub(super) fn size(&self) -> usize {
+        self.0.iter().filter_map(OnceCell::get).map(HashSet::allocation_size).sum()
     }
 }
 
