@@ -20,14 +20,25 @@ struct Tenant {
     connections: usize,
 }
 
-/// As many characters as the filters of a rule may have, three bytes each; other ones for each number.
+/// As many characters as the filters of a rule may have, three bytes each, in keywords of every second length. The text of
+/// [`longest_content`] has their words, but not their sign. `number`: where they begin there.
 pub fn largest_keywords(number: usize) -> Vec<String> {
-    (0..64).map(|k| format!("{number:06}{k:04} {}", "漢字".repeat(122))).collect()
+    let length = |k| 2 * k + 1 + number % 2;
+    let keyword = |k| match k % 3 {
+        2 => "a ".repeat(length(k) / 2),
+        _ => han().skip(number % 16_000).take(length(k)).collect(),
+    };
+    (0..127).map(|k| format!("#{}", keyword(k))).collect()
 }
 
-/// The text of a post with as many characters as it may have, four bytes in every second.
+/// The text of a post with as many characters as it may have, many different words and many equal ones.
 pub fn longest_content() -> String {
-    "𝔞 ".repeat(16_384)
+    han().chain("𝔞 ".repeat(8_192).chars()).collect()
+}
+
+/// Chinese characters, each of which is a word.
+fn han() -> impl Iterator<Item = char> {
+    ('一'..).take(16_384)
 }
 
 /// An active or inactive rule of the largest size.

@@ -17,6 +17,7 @@ use postlink::{
     },
 };
 use proptest::{option, prelude::*, sample::subsequence};
+use std::sync::Arc;
 
 /// A [`PostLinkView`] that owns its data.
 #[derive(Clone, Debug)]
@@ -37,11 +38,12 @@ impl View {
         let tombstone = |uid: &str| {
             self.deleted.iter().any(|deleted| deleted == uid).then_some(Tombstone { deleted_at: None })
         };
+        let rules: Vec<_> = self.rules.iter().cloned().map(Arc::new).collect();
         decide(&PostLinkView {
             now: self.now,
             post_link: &self.link,
             connections: &self.connections,
-            matching: &self.rules,
+            matching: &rules,
             same_post: self.same_post.as_ref(),
             tombstone: &tombstone,
             activity: self.activity_state.as_ref(),

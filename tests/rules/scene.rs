@@ -11,7 +11,7 @@ use postlink::{
     },
     controller::post_link::perform::{Effects, perform},
     domain::{
-        facts::{ConnectionFacts, RuleFacts},
+        facts::ConnectionFacts,
         post_link::{
             ActivityCheck, ActivityCreation, CreationResult, DesiredLink, LinkSpec, NotBefore, PostClaim,
             PostLinkDecision, PostLinkFacts, PostLinkView, Step, Tombstone, decide,
@@ -20,7 +20,7 @@ use postlink::{
         requeue::Requeue,
     },
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
 /// The id of the record in links that have one.
@@ -272,7 +272,7 @@ impl Scene {
     /// The next decision.
     pub fn decide(&self, created: Option<&CreationResult>) -> PostLinkDecision {
         let connections: Vec<ConnectionFacts> = self.connections.iter().map(Connection::facts).collect();
-        let rules: Vec<RuleFacts> = self.rules.iter().map(Rule::facts).collect();
+        let rules: Vec<_> = self.rules.iter().map(|rule| Arc::new(rule.facts())).collect();
         let tombstone = |uid: &str| {
             self.deleted_connections.get(uid).map(|deleted_at| Tombstone { deleted_at: *deleted_at })
         };

@@ -70,7 +70,8 @@ impl IndexState {
         }
         let uid = before.or(after).map(|f| f.uid.as_str()).unwrap_or_default();
         if let (Some(namespace), Some(rule)) = (self.interner.find(namespace), self.interner.find(uid)) {
-            let matched = self.links.dependents(namespace).filter(|e| e.matching().contains(&rule));
+            let lists = self.lists.with(rule);
+            let matched = self.links.dependents(namespace).filter(|e| lists.contains(&e.matching().as_ptr()));
             affected.keys.extend(matched.map(|e| self.key(e)));
         }
         affected

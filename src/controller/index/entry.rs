@@ -19,7 +19,7 @@ use crate::domain::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use std::num::NonZero;
+use std::{num::NonZero, sync::Arc};
 
 pub use super::compact::{hash, link_spec_hash, uid, version};
 use uuid::Uuid;
@@ -60,7 +60,7 @@ struct Rare {
 enum Binding {
     Linked(Box<CompactLink>),
     /// The rules whose filters match the post, if rules may link it.
-    Unlinked(Box<[Symbol]>),
+    Unlinked(Arc<[Symbol]>),
 }
 
 #[derive(Clone, Copy)]
@@ -110,7 +110,7 @@ impl Entry {
         post: u64,
         interner: &mut Interner,
         first_seen: Timestamp,
-        matching: Box<[Symbol]>,
+        matching: Arc<[Symbol]>,
     ) -> Self {
         let default = PostLinkStatus::default();
         let status = post_link.status.as_ref().unwrap_or(&default);
@@ -207,16 +207,16 @@ impl Entry {
         }
     }
 
-    /// All that it interned.
+    /// All that it interned, apart from the rules that match.
     pub(super) fn symbols(&self) -> impl Iterator<Item = Symbol> {
-        let (link, matching) = match &self.binding {
-            Binding::Linked(link) => (Some(link.as_ref()), [].as_slice()),
-            Binding::Unlinked(rules) => (None, &**rules),
+        let link = match &self.binding {
+            Binding::Linked(link) => Some(link.as_ref()),
+            Binding::Unlinked(_) => None,
         };
         let removed = self.rare.as_ref().and_then(|rare| rare.removed.as_ref()).map(|removed| &removed.link);
         let links = link.into_iter().chain(removed).flat_map(CompactLink::symbols);
         let request = self.desired.symbols().chain(self.intent.symbols());
-        std::iter::once(self.namespace).chain(request).chain(matching.iter().copied()).chain(links)
+        std::iter::once(self.namespace).chain(request).chain(links)
     }
 
     pub fn link(&self, interner: &Interner) -> Option<LinkState> {
@@ -235,14 +235,14 @@ impl Entry {
     }
 
     /// The UIDs of the rules whose filters match the post, if rules may link it.
-    pub fn matching(&self) -> &[Symbol] {
+    pub fn matching(&self) -> Arc<[Symbol]> {
         match &self.binding {
-            Binding::Linked(_) => &[],
-            Binding::Unlinked(rules) => rules,
+            Binding::Linked(_) => Arc::default(),
+            Binding::Unlinked(rules) => rules.clone(),
         }
     }
 
-    pub(super) fn set_matching(&mut self, rules: Box<[Symbol]>) {
+    pub(super) fn set_matching(&mut self, rules: Arc<[Symbol]>) {
         if let Binding::Unlinked(matching) = &mut self.binding {
             *matching = rules;
         }

@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 use std::{
     collections::{BTreeSet, HashMap},
     hash::BuildHasher,
+    sync::Arc,
 };
 
 /// A slab of PostLinks, indexed by namespace and name. Linked posts are also indexed by connection, and unlinked posts that
@@ -65,7 +66,7 @@ impl Links {
         self.same_post.all(post).filter_map(|slot| self.slab[slot as usize].as_deref())
     }
 
-    pub(super) fn set_matching(&mut self, namespace: Symbol, name: &str, rules: Box<[Symbol]>) {
+    pub(super) fn set_matching(&mut self, namespace: Symbol, name: &str, rules: Arc<[Symbol]>) {
         self.change(namespace, name, |entry| entry.set_matching(rules));
     }
 

@@ -76,7 +76,7 @@ impl Index {
         let name = link.name_any();
         state.collect_garbage();
         let filters = state.filters(&namespace);
-        let IndexState { interner, links, .. } = &mut *state;
+        let IndexState { interner, lists, links, .. } = &mut *state;
         let old = interner.find(&namespace).and_then(|namespace| links.get(namespace, &name));
         if old.is_some_and(|o| o.version >= version(link))
             || !source.may_store(old.map(|o| &o.uid), Some(&uid(link)))
@@ -103,9 +103,9 @@ impl Index {
             return Affected::default();
         }
         let matching = match matched {
-            Matched::None => Box::default(),
-            Matched::Unchanged => before.map(|b| b.matching().into()).unwrap_or_default(),
-            Matched::Evaluated(rules, _) => rules.iter().map(|rule| interner.intern(rule)).collect(),
+            Matched::None => Arc::default(),
+            Matched::Unchanged => before.map(Entry::matching).unwrap_or_default(),
+            Matched::Evaluated(rules, _) => lists.share(rules.iter().map(|rule| interner.intern(rule))),
         };
         let identity = PostIdentity::of(&link.spec.post);
         let post = links.post_hash(&namespace, &identity);
@@ -154,11 +154,11 @@ impl Index {
         let mut state = self.state();
         // If a rule has changed meanwhile, another rematch follows.
         let unchanged = same_filters(filters.as_ref(), state.filters(namespace).as_ref());
-        let IndexState { interner, links, .. } = &mut *state;
+        let IndexState { interner, lists, links, .. } = &mut *state;
         let symbol = interner.find(namespace)?;
         let entry = links.get(symbol, &name).filter(|e| unchanged && is_matched(e, link))?;
-        let matching: Box<[_]> = rules.iter().map(|rule| interner.intern(rule)).collect();
-        if *entry.matching() == *matching {
+        let matching = lists.share(rules.iter().map(|rule| interner.intern(rule)));
+        if entry.matching() == matching {
             return None;
         }
         links.set_matching(symbol, &name, matching);

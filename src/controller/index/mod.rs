@@ -11,6 +11,7 @@ mod dependents;
 pub mod entry;
 mod interner;
 mod links;
+mod lists;
 mod matching;
 mod rules;
 mod same_post;
@@ -169,7 +170,7 @@ impl Index {
         space
             .rules
             .all()
-            .map(|r| &r.facts)
+            .map(|r| &*r.facts)
             .filter(|r| {
                 r.connection == name
                     || r.active_on.as_deref() == Some(uid.as_str())
@@ -183,8 +184,8 @@ impl Index {
         let state = self.state();
         let entry = state.links.get(state.interner.find(&key.namespace)?, &key.name)?;
         let space = state.namespaces.get(&key.namespace);
-        let matching: HashSet<&str> =
-            entry.matching().iter().map(|uid| &**state.interner.text(*uid)).collect();
+        let matching = entry.matching();
+        let matching: HashSet<&str> = matching.iter().map(|uid| &**state.interner.text(*uid)).collect();
         let rules = space.into_iter().flat_map(|s| s.rules.all());
         // Until the posts are matched again, a rule that does not fit any more may be among them.
         let matching = rules
@@ -270,7 +271,7 @@ impl Index {
 impl state::IndexState {
     fn affected_by_rules(&self, namespace: &Arc<str>, change: RulesChange) -> Affected {
         let RulesChange { before, after, refitted, rematch } = change;
-        let mut affected = self.affected_by_rule(namespace, before.as_ref(), after.as_ref());
+        let mut affected = self.affected_by_rule(namespace, before.as_deref(), after.as_deref());
         let refitted =
             refitted.into_iter().map(|name| Key::new(Kind::AutomationRule, namespace.clone(), name));
         affected.keys.extend(refitted);

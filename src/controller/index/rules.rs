@@ -19,7 +19,7 @@ use std::{
 pub(super) struct RuleEntry {
     /// Without `spec.match`, and without what Postlink does not read of the metadata.
     pub(super) object: Arc<AutomationRule>,
-    pub(super) facts: RuleFacts,
+    pub(super) facts: Arc<RuleFacts>,
     /// Hash of `spec.match`.
     match_hash: u64,
     /// Bytes of memory that its filters take, or would take.
@@ -72,7 +72,7 @@ impl RuleEntry {
     fn of(mut rule: AutomationRule, before: Option<&Self>) -> Self {
         let text = rule.spec.match_.take();
         rule.metadata = trimmed(rule.metadata);
-        let facts = RuleFacts::of(&rule);
+        let facts = Arc::new(RuleFacts::of(&rule));
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         let match_hash = hasher.finish();
@@ -114,8 +114,8 @@ impl RuleEntry {
 
 /// What a change of a rule affects.
 pub(super) struct RulesChange {
-    pub(super) before: Option<RuleFacts>,
-    pub(super) after: Option<RuleFacts>,
+    pub(super) before: Option<Arc<RuleFacts>>,
+    pub(super) after: Option<Arc<RuleFacts>>,
     /// The rules that began or ceased to fit into the namespace's limit.
     pub(super) refitted: Vec<String>,
     /// Whether the posts of the namespace may match other rules now.

@@ -1,6 +1,6 @@
 //! The state of the index, and the types it returns.
 
-use super::{entry::Entry, interner::Interner, links::Links, rules::Rules};
+use super::{entry::Entry, interner::Interner, links::Links, lists::Lists, rules::Rules};
 use crate::{
     api::{DynamicsConnection, LinkState, Reason},
     controller::key::{Key, Kind},
@@ -33,6 +33,7 @@ impl Index {
 #[derive(Default)]
 pub(super) struct IndexState {
     pub(super) interner: Interner,
+    pub(super) lists: Lists,
     pub(super) namespaces: BTreeMap<Arc<str>, Namespace>,
     /// Deleted connections, by UID.
     pub(super) tombstones: HashMap<String, Tombstone>,
@@ -69,7 +70,7 @@ pub struct LinkSnapshot {
     /// All connections of the namespace.
     pub connections: Arc<Vec<ConnectionFacts>>,
     /// The rules whose filters match.
-    pub matching: Vec<RuleFacts>,
+    pub matching: Vec<Arc<RuleFacts>>,
     /// Of the other PostLinks of the same post, the one that counts.
     pub same_post: Option<PostClaim>,
 }
@@ -126,7 +127,8 @@ impl IndexState {
         if !self.interner.is_full() && self.tombstones.len() < tombstones_full {
             return;
         }
-        let used = self.links.all().flat_map(Entry::symbols).collect();
+        self.lists.drop_unused();
+        let used = self.links.all().flat_map(Entry::symbols).chain(self.lists.symbols()).collect();
         self.interner.keep(&used);
         // Without its tombstone, a deleted connection is confirmed by a live read.
         self.tombstones.retain(|uid, _| self.interner.find(uid).is_some());

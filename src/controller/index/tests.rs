@@ -128,7 +128,7 @@ fn a_response_about_a_recreated_object_is_ignored() {
 
 fn matching(index: &Index) -> Vec<String> {
     let snapshot = index.snapshot(&Key::new(Kind::PostLink, "n", "p")).unwrap();
-    snapshot.matching.into_iter().map(|rule| rule.uid).collect()
+    snapshot.matching.iter().map(|rule| rule.uid.clone()).collect()
 }
 
 fn another_rule(version: u32, keyword: &str) -> AutomationRule {
@@ -221,6 +221,44 @@ fn large(name: &str, version: u32, created: u32) -> AutomationRule {
     let count = crate::domain::matching::budget::NAMESPACE_LIMIT / 3 / keyword.len();
     rule.spec.match_.as_mut().unwrap().keywords = (0..count).map(|n| format!("{keyword} {n}")).collect();
     rule
+}
+
+/// 10,000 of each would otherwise take 400 MB.
+#[test]
+fn posts_that_match_the_same_rules_share_their_list() {
+    let index = Index::default();
+    let numbered = |number: u32, version: u32, filters: &Value| -> AutomationRule {
+        let mut rule = json!(rule(&format!("r{number}"), version, "x"));
+        rule["metadata"]["name"] = json!(format!("r{number}"));
+        rule["spec"]["match"] = filters.clone();
+        serde_json::from_value(rule).unwrap()
+    };
+    for number in 0..100 {
+        index.apply_rule(numbered(number, 1, &json!({})), Source::Watch);
+    }
+    let posts: Vec<PostLink> =
+        (0..100).map(|n| post_of(&format!("p{n}"), 2, "Twitter", &n.to_string())).collect();
+    for post in &posts {
+        index.apply_link(post, Source::Watch, NOW);
+    }
+    let snapshot = |name: &str| index.snapshot(&Key::new(Kind::PostLink, "n", name)).unwrap();
+    let (one, other) = (snapshot("p0"), snapshot("p99"));
+    assert_eq!((one.matching.len(), other.matching.len()), (100, 100));
+    let same = one.matching.iter().zip(&other.matching).all(|(one, other)| Arc::ptr_eq(one, other));
+    assert!(same, "what is known of a rule is not copied for each post");
+    assert_eq!(index.state().lists.size(), 100);
+
+    // A rule ceases or begins to match all posts each time.
+    for version in 3..400 {
+        let filters = if version % 2 == 0 { json!({}) } else { json!({"sources": ["Reddit"]}) };
+        let affected = index.apply_rule(numbered(version % 100, version, &filters), Source::Watch);
+        for post in posts.iter().filter(|_| affected.rematch.is_some()) {
+            index.rematch(&Arc::from("n"), post);
+        }
+    }
+    let kept = index.state().lists.size();
+    assert!(kept <= 17_000, "{kept} rules are kept in lists of which one is used");
+    assert_eq!(index.delete_rule("n", "r0").keys.len(), 100, "the rule that all posts match");
 }
 
 fn evaluations(index: &Index) -> String {

@@ -5,6 +5,8 @@ pub mod budget;
 mod fold;
 mod marks;
 mod phrase;
+mod places;
+mod runs;
 mod values;
 mod words;
 

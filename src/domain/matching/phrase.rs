@@ -1,12 +1,12 @@
 //! Looks up keywords in a text.
 
-use super::words::{Word, Words, folded};
-use crate::api::{DASHES, NOT_BEFORE_STAR, STARS, has_operators};
-use hashbrown::HashMap;
-use std::{
-    cell::{OnceCell, RefCell},
-    ops::Range,
+use super::{
+    places::{Bits, Places},
+    runs::{Ends, Runs},
+    words::{Words, folded},
 };
+use crate::api::{DASHES, NOT_BEFORE_STAR, STARS, has_operators};
+use std::ops::Range;
 
 /// Keywords, each of one or more consecutive words, the last of which may be the beginning of a word. A tenant can have a
 /// hundred thousand of them, so only their text is kept and what it takes to see that a keyword is not in a post; its words
@@ -29,14 +29,11 @@ struct Phrase {
     find: Find,
 }
 
-/// The hash of a run of words.
-type RunHash = [u32; 2];
-
 /// How a phrase is looked up.
 #[derive(Clone, Copy, Debug)]
 enum Find {
-    /// By the hash of its whole words, as two halves: a field of 8 bytes would make each phrase larger.
-    Run(RunHash),
+    /// By its whole words.
+    Run(Ends),
     /// By the beginning of a word, which is here in its text.
     Beginning(u32, u32),
 }
@@ -92,7 +89,7 @@ fn phrase(keyword: &str) -> Option<(String, Phrase)> {
             let Range { start, end } = Words::place(only);
             Find::Beginning(short(start), short(end))
         }
-        _ => Find::Run(halves(run_hash(&words.all()[..whole]))),
+        _ => Find::Run(Ends::of(&words.all()[..whole])),
     };
     Some((text, Phrase { end: 0, whole: u16::try_from(whole).ok()?, open, find }))
 }
@@ -102,24 +99,29 @@ fn short(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the two halves of a hash")]
-fn halves(hash: u64) -> RunHash {
-    [(hash >> 32) as u32, hash as u32]
-}
+/// With so few places left, the words there are compared one by one.
+const FEW: usize = 8;
 
 /// A text in which keywords are looked up. A namespace may have more than a hundred thousand keywords, and searching a long
-/// post for each would take seconds. So each keyword is looked up in a hash table of all runs of the same number of words.
+/// post for each would take seconds. So most keywords are seen not to be there by their hash.
 pub(super) struct Searched {
     words: Words,
-    /// By length: the first position of a run with this hash.
-    runs: RefCell<Vec<Option<HashMap<RunHash, usize>>>>,
-    /// The words in the order of their text.
-    sorted: OnceCell<Vec<Word>>,
+    runs: Runs,
+    places: Places,
+    /// How often words of the text were compared with a keyword.
+    #[cfg(test)]
+    compared: std::cell::Cell<usize>,
 }
 
 impl Searched {
     pub(super) fn of(text: &str) -> Self {
-        Self { words: Words::of(text), runs: RefCell::default(), sorted: OnceCell::new() }
+        Self {
+            words: Words::of(text),
+            runs: Runs::default(),
+            places: Places::default(),
+            #[cfg(test)]
+            compared: std::cell::Cell::default(),
+        }
     }
 
     /// Whether the text contains one of these phrases. `late` also matches `#late`; `#late` matches only `#late`.
@@ -128,76 +130,169 @@ impl Searched {
     }
 
     fn contains(&self, phrase: &Phrase, text: &str) -> bool {
-        let all = self.words.all();
-        let (whole, length) =
-            (usize::from(phrase.whole), usize::from(phrase.whole) + usize::from(phrase.open));
-        if length > all.len() {
+        let whole = usize::from(phrase.whole);
+        let Some(places) = (self.words.all().len() + 1).checked_sub(whole + usize::from(phrase.open)) else {
             return false;
-        }
-        let begin = match phrase.find {
-            Find::Run(hash) => self.first_run(whole, hash),
-            Find::Beginning(begin, end) => return self.has_beginning(text, begin as usize..end as usize),
         };
-        let Some(begin) = begin else { return false };
+        let may = match phrase.find {
+            Find::Run(ends) => self.runs.may_contain(self.words.all(), whole, ends),
+            Find::Beginning(begin, end) => {
+                self.places.has_beginning(&self.words, &text[begin as usize..end as usize])
+            }
+        };
         // The hash ignores signs and may collide, so the words are compared.
-        let keyword = Words::of_folded(text.to_owned(), phrase.open);
-        all[begin..].windows(length).any(|run| {
-            run.iter().zip(keyword.all()).enumerate().all(|(n, (word, wanted))| {
-                if n < whole {
-                    self.words.is(word, &keyword, wanted)
-                } else {
-                    self.words.begins(word, &keyword, wanted)
-                }
-            })
+        may && self.has(&Words::of_folded(text.to_owned(), phrase.open), whole, places)
+    }
+
+    /// Whether the words of a keyword, of which so many are whole, are at one of the first `places` of the text.
+    fn has(&self, keyword: &Words, whole: usize, places: usize) -> bool {
+        let of_word = |(n, wanted)| keyword.demands(wanted, n < whole).map(move |demand| (n, demand));
+        let mut left = Bits::up_to(places);
+        for (n, demand) in keyword.all().iter().enumerate().flat_map(of_word) {
+            if left.count() <= FEW {
+                break;
+            }
+            left.keep(&self.places.of(&self.words, &demand), n);
+        }
+        left.positions().any(|begin| self.is_at(begin, keyword, whole))
+    }
+
+    fn is_at(&self, begin: usize, keyword: &Words, whole: usize) -> bool {
+        #[cfg(test)]
+        self.compared.set(self.compared.get() + 1);
+        let run = self.words.all()[begin..].iter();
+        run.zip(keyword.all()).enumerate().all(|(n, (word, wanted))| {
+            if n < whole {
+                self.words.is(word, keyword, wanted)
+            } else {
+                self.words.begins(word, keyword, wanted)
+            }
         })
     }
-
-    fn first_run(&self, length: usize, hash: RunHash) -> Option<usize> {
-        let mut runs = self.runs.borrow_mut();
-        if runs.len() <= length {
-            runs.resize(length + 1, None);
-        }
-        let of_length = runs[length].get_or_insert_with(|| {
-            let mut first = HashMap::new();
-            for (begin, run) in self.words.all().windows(length).enumerate() {
-                first.entry(halves(run_hash(run))).or_insert(begin);
-            }
-            first
-        });
-        of_length.get(&hash).copied()
-    }
-
-    /// `place` is where the wanted beginning of a word is in the text of the keyword.
-    fn has_beginning(&self, keyword: &str, place: Range<usize>) -> bool {
-        let text = |word: &Word| self.words.core_and_ending(word);
-        let sorted = self.sorted.get_or_init(|| {
-            let mut words = self.words.all().to_vec();
-            words.sort_unstable_by(|a, b| text(a).cmp(text(b)));
-            words
-        });
-        let beginning = &keyword[place];
-        let first = sorted.partition_point(|word| text(word) < beginning);
-        let mut found =
-            sorted[first..].iter().take_while(|word| text(word).starts_with(beginning)).peekable();
-        if found.peek().is_none() {
-            return false;
-        }
-        let keyword = Words::of_folded(keyword.to_owned(), true);
-        found.any(|word| self.words.begins(word, &keyword, &keyword.all()[0]))
-    }
-}
-
-/// Hashes a run of words without their signs.
-fn run_hash(words: &[Word]) -> u64 {
-    words.iter().fold(0, |run: u64, word| run.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(word.hash))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{collection::vec, prelude::*, sample::select};
+    use rstest::rstest;
 
     #[test]
     fn phrase_stays_small() {
         assert_eq!(size_of::<Phrase>(), 20);
+    }
+
+    fn finds(searched: &Searched, keyword: &str) -> bool {
+        searched.contains_one_of(&Phrases::of(&[keyword.to_owned()]))
+    }
+
+    /// Whether a text contains a keyword, compared at each word.
+    fn contains(text: &str, keyword: &str) -> bool {
+        let Some((folded, phrase)) = phrase(keyword) else { return false };
+        let (text, keyword) = (Words::of(text), Words::of_folded(folded, phrase.open));
+        text.all().windows(keyword.all().len()).any(|run| {
+            run.iter().zip(keyword.all()).enumerate().all(|(n, (word, wanted))| {
+                if n < usize::from(phrase.whole) {
+                    text.is(word, &keyword, wanted)
+                } else {
+                    text.begins(word, &keyword, wanted)
+                }
+            })
+        })
+    }
+
+    /// Words with what a keyword can demand, and a character that folds to four words.
+    const WORDS: [&str; 22] = [
+        "a", "#a", "@a", "$a", "a's", "l'a", "@a.b", "a-b", "a.b", "a&b", "ab", "#ab", "ab'x", "ab's", "c",
+        "c++", "c%", "ab+", "漢", "#漢", "字", "ﷺ",
+    ];
+
+    /// A text that repeats some words, and parts of it, some of which have another word.
+    fn text_and_keywords() -> impl Strategy<Value = (String, Vec<String>)> {
+        let part = (any::<prop::sample::Index>(), 1..300_usize, any::<bool>());
+        let other = prop::option::of((any::<prop::sample::Index>(), select(&WORDS)));
+        let words = (vec(select(&WORDS), 1..12), vec(select(&WORDS), 0..4), 1..60_usize);
+        (words, vec((part, other), 1..40)).prop_map(|((repeated, rest, times), parts)| {
+            let words = [repeated.repeat(times), rest].concat();
+            let keyword = |((begin, length, open), other): (
+                (prop::sample::Index, usize, bool),
+                Option<(prop::sample::Index, &str)>,
+            )| {
+                let begin = begin.index(words.len());
+                let mut part = words[begin..words.len().min(begin + length)].to_vec();
+                if let Some((place, word)) = other {
+                    let place = place.index(part.len());
+                    part[place] = word;
+                }
+                part.join(" ") + if open { "*" } else { "" }
+            };
+            (words.join(" "), parts.into_iter().map(keyword).collect())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_a_comparison_at_each_word_finds((text, keywords) in text_and_keywords()) {
+            let searched = Searched::of(&text);
+            for keyword in keywords {
+                prop_assert_eq!(finds(&searched, &keyword), contains(&text, &keyword), "{:?}", keyword);
+            }
+        }
+    }
+
+    /// Other words for each number.
+    fn numbered(words: impl Fn(u32) -> String) -> String {
+        (0..4_096).map(|n| words(n) + " ").collect()
+    }
+
+    #[rstest]
+    #[case::sign("a ".repeat(16_384), "#a")]
+    #[case::sign_of_another_word("@b . a ".repeat(5_000), "@a")]
+    #[case::sign_of_a_phrase("a #a ".repeat(5_000), "#a #a")]
+    #[case::sign_within("a ".repeat(16_384), "a a a a a a a a a #a a")]
+    #[case::word_after_equal_ones("a ".repeat(16_384) + "b", "a a a a a a a a a b a")]
+    #[case::beginning(numbered(|n| format!("ab{n}")), "#ab*")]
+    #[case::beginning_in_a_phrase(numbered(|n| format!("a ab{n}")), "a #ab*")]
+    #[case::endings(numbered(|n| format!("#ab'x{n} ab'y{n}")), "#ab #ab")]
+    #[case::ending("ab ".repeat(8_000) + "b'x", "ab'x")]
+    #[case::article("ab ".repeat(8_000) + "l'b", "l'ab")]
+    #[case::longer_handles("@a-b ".repeat(6_000), "@a")]
+    fn words_are_not_compared_one_by_one(#[case] text: String, #[case] keyword: &str) {
+        let searched = Searched::of(&text);
+        assert!(!finds(&searched, keyword));
+        let compared = searched.compared.get();
+        assert!(compared <= FEW, "{compared} places are compared");
+    }
+
+    /// As many characters as a post may have, most of them other ones than those before.
+    fn longest(character: impl Fn(u32) -> String) -> String {
+        (0..).flat_map(|n| character(n).chars().collect::<Vec<_>>()).take(32_768).collect()
+    }
+
+    fn han(n: u32) -> String {
+        let character = if n < 0x5000 { 0x4e00 + n } else { 0x20000 + n };
+        char::from_u32(character).map(String::from).unwrap_or_default()
+    }
+
+    /// With a table of the runs of each length, it would be 285 MB.
+    #[rstest]
+    #[case::words(longest(han))]
+    #[case::characters_of_four_words(longest(|n| han(n) + "ﷺ"))]
+    #[case::equal_words("a ".repeat(16_384))]
+    #[case::beginnings((1..250).map(|n| "a".repeat(n) + " ").collect())]
+    fn little_is_kept_for_keywords_of_all_lengths(#[case] text: String) {
+        let searched = Searched::of(&text);
+        let words: Vec<char> = text.chars().filter(|c| *c != ' ').collect();
+        for length in 1..=255 {
+            let keyword: String = words[..length].iter().collect();
+            for end in ["", "*", "#a", "#a*"] {
+                finds(&searched, &(keyword.clone() + end));
+            }
+            let spaced: String = words[..length].iter().flat_map(|word| [*word, ' ']).collect();
+            finds(&searched, &spaced);
+            finds(&searched, &(spaced + "#a"));
+        }
+        let (kept, folded) = (searched.runs.size() + searched.places.size(), folded(&text).len());
+        assert!(kept <= 16 << 20, "{kept} bytes are kept for a text of {folded}");
     }
 }

@@ -33,9 +33,22 @@ pub(super) struct Word {
     continued: bool,
 }
 
+/// What a keyword can demand of one word of a text.
+#[derive(Hash)]
+pub(super) enum Demand<'a> {
+    Core(&'a str),
+    Article(&'a str),
+    Ending(&'a str),
+    Before(Before),
+    After(After),
+    Continued(bool),
+    /// [`Words::begins`].
+    Beginning(&'a str),
+}
+
 /// The sign before a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Before {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Before {
     Nothing,
     /// `#late`.
     Hash,
@@ -54,8 +67,8 @@ enum Before {
 }
 
 /// The sign after a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum After {
     Nothing,
     Plus,
     PlusPlus,
@@ -136,6 +149,37 @@ impl Words {
     pub(super) fn begins(&self, word: &Word, keyword: &Self, wanted: &Word) -> bool {
         self.core_and_ending(word).starts_with(keyword.core_and_ending(wanted))
             && self.has_signs(word, keyword, wanted)
+    }
+
+    /// What a keyword may demand of this word of a text, apart from its beginning.
+    pub(super) fn offers(&self, word: &Word) -> impl Iterator<Item = Demand<'_>> {
+        let whole = [Demand::Core(self.core(word)), Demand::Continued(word.continued)];
+        self.signs(word).chain(self.demanded_ending(word)).chain(whole)
+    }
+
+    /// What a word of this keyword demands, or the beginning of a word.
+    pub(super) fn demands(&self, wanted: &Word, whole: bool) -> impl Iterator<Item = Demand<'_>> {
+        let continued = (whole && wanted.handle).then_some(Demand::Continued(wanted.continued));
+        let ending = whole.then(|| self.demanded_ending(wanted)).flatten();
+        let text = if whole {
+            Demand::Core(self.core(wanted))
+        } else {
+            Demand::Beginning(self.core_and_ending(wanted))
+        };
+        self.signs(wanted).chain(ending).chain(continued).chain([text])
+    }
+
+    fn signs(&self, word: &Word) -> impl Iterator<Item = Demand<'_>> {
+        let article = self.article(word);
+        let before = (word.before != Before::Nothing).then_some(Demand::Before(word.before));
+        let after = (word.after != After::Nothing).then_some(Demand::After(word.after));
+        let article = (!article.is_empty()).then_some(Demand::Article(article));
+        before.into_iter().chain(after).chain(article)
+    }
+
+    fn demanded_ending(&self, word: &Word) -> Option<Demand<'_>> {
+        let ending = self.ending(word);
+        (!ending.is_empty()).then_some(Demand::Ending(ending))
     }
 
     fn has_signs(&self, word: &Word, keyword: &Self, wanted: &Word) -> bool {

@@ -103,7 +103,7 @@ fn by_rule<'a>(view: &'a PostLinkView<'_>) -> Option<Target<'a>> {
 }
 
 fn latest<'a>(view: &'a PostLinkView<'_>, among: impl Fn(&RuleFacts) -> bool) -> Option<&'a RuleFacts> {
-    let rules = view.matching.iter().filter(|rule| among(rule));
+    let rules = view.matching.iter().map(|rule| &**rule).filter(|rule| among(rule));
     rules.max_by(|a, b| a.created.cmp(&b.created).then_with(|| a.name.cmp(&b.name)))
 }
 

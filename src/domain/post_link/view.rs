@@ -13,6 +13,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The fields of a PostLink that decisions need; no post text.
@@ -75,7 +76,7 @@ pub struct PostLinkView<'a> {
     /// All connections of the namespace.
     pub connections: &'a [ConnectionFacts],
     /// The rules of the namespace whose filters match the post.
-    pub matching: &'a [RuleFacts],
+    pub matching: &'a [Arc<RuleFacts>],
     /// Of the other PostLinks of the namespace that are about the same post, the one that counts.
     pub same_post: Option<&'a PostClaim>,
     /// The tombstone of a connection, by UID: its deletion was observed, or a live read did not find it.
