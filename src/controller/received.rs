@@ -172,6 +172,21 @@ mod tests {
     }
 
     #[test]
+    fn times_of_managed_fields_do_not_count() {
+        let mut object = link(&json!({"url": "https://social.example/x", "id": "x"}));
+        let managed = json!({"manager": "m", "operation": "Apply", "time": "9999-12-31T23:59:59Z"});
+        object["metadata"]["managedFields"] =
+            json!([managed, {"manager": "n", "time": "2026-01-01T00:00:00Z"}]);
+        let decoded = received(&object).decode().unwrap();
+        let managers: Vec<_> =
+            decoded.managed_fields().iter().map(|entry| entry.manager.as_deref()).collect();
+        assert_eq!(managers, [Some("m"), Some("n")]);
+        object["spec"]["post"]["content"] = json!(5);
+        let fault = received(&object).decode().unwrap_err();
+        assert_eq!(fault, "spec.post.content: invalid type, expected a string");
+    }
+
+    #[test]
     fn watch_event_is_read_as_an_api_server_writes_it() {
         let object = link(&json!({"url": "https://social.example/x", "id": "x"}));
         let line = format!(r#"{{"type":"MODIFIED","object":{object}}}"#);
