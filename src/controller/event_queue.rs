@@ -120,6 +120,7 @@ mod tests {
         assert!(!queue.is_empty());
     }
 
+    #[cfg(feature = "local")]
     #[tokio::test(start_paused = true)]
     async fn namespace_without_its_turn_delays_no_other() {
         let queue = EventQueue::default();

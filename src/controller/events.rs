@@ -234,59 +234,67 @@ fn shortened(mut note: String) -> Box<str> {
     note.into()
 }
 
-#[cfg(all(test, feature = "local"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::controller::key::Kind;
-    use k8s_openapi::api::core::v1::Namespace;
-    use kube_memory::{MemoryApi, Options, UserInfo};
+    use http::{Request, Response};
+    use http_body_util::BodyExt;
+    use kube::client::Body;
+    use std::{convert::Infallible, sync::Mutex};
+    use tower::service_fn;
 
-    /// An API with two namespaces, and the events that are written to it.
-    async fn start(queue: &WorkQueue) -> (MemoryApi, Events) {
-        let api = MemoryApi::new(&[], Options::default()).unwrap();
-        let client = api.client(UserInfo::admin());
-        for name in ["loud", "quiet"] {
-            let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-            let namespace = Namespace { metadata, ..Namespace::default() };
-            Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
-        }
+    /// The reasons of the events that were written.
+    type Written = Arc<Mutex<Vec<String>>>;
+
+    fn start(queue: &WorkQueue) -> (Events, Written) {
+        let written = Written::default();
+        let stored = written.clone();
+        let server = service_fn(move |request: Request<Body>| {
+            let stored = stored.clone();
+            async move {
+                let sent = request.into_body().collect().await.unwrap().to_bytes();
+                let event: Event = serde_json::from_slice(&sent).unwrap();
+                stored.lock().unwrap().push(event.reason.unwrap_or_default());
+                Ok::<_, Infallible>(Response::new(Body::from(sent)))
+            }
+        });
         let clock = Clock::standing_at(Timestamp::UNIX_EPOCH);
-        (api, Events::start(client, clock, queue.clone(), Metrics::new()))
+        let events = Events::start(Client::new(server, "default"), clock, queue.clone(), Metrics::new());
+        (events, written)
     }
 
     fn link(namespace: &str, number: usize) -> Key {
         Key::new(Kind::PostLink, namespace, format!("link-{number}"))
     }
 
+    #[cfg(feature = "local")]
     #[tokio::test(start_paused = true)]
     async fn busy_namespace_does_not_delay_the_events_of_another() {
         let queue = WorkQueue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
         queue.extend((0..=BUSY_DEPTH).map(|number| link("loud", number)));
-        let (api, events) = start(&queue).await;
+        let (events, written) = start(&queue);
         let begin = Instant::now();
-        for number in 0..3 {
-            events.report(&reference(&link("loud", number), None), true, "Loud", number.to_string());
+        for (namespace, reason) in [("loud", "Loud"), ("quiet", "Quiet")] {
+            for number in 0..3 {
+                events.report(&reference(&link(namespace, number), None), true, reason, number.to_string());
+            }
         }
-        for number in 0..3 {
-            events.report(&reference(&link("quiet", number), None), true, "Quiet", number.to_string());
-        }
-        let written =
-            |reason: &str| api.objects("Event").iter().filter(|event| event["reason"] == reason).count();
-        while written("Quiet") < 3 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        assert!(begin.elapsed() < BUSY_INTERVAL, "{:?}", begin.elapsed());
-        assert_eq!(written("Loud"), 1);
-        while written("Loud") < 3 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        assert!(begin.elapsed() >= BUSY_INTERVAL * 2, "{:?}", begin.elapsed());
+        let until = async |count: usize| {
+            while written.lock().unwrap().len() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            begin.elapsed()
+        };
+        assert!(until(4).await < BUSY_INTERVAL);
+        assert_eq!(*written.lock().unwrap(), ["Loud", "Quiet", "Quiet", "Quiet"]);
+        assert!(until(6).await >= BUSY_INTERVAL * 2, "those of the busy one are spread");
     }
 
     #[tokio::test]
     async fn long_note_is_shortened_before_it_waits() {
         let queue = WorkQueue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
-        let (_, events) = start(&queue).await;
+        let (events, _) = start(&queue);
         events.report(&reference(&link("quiet", 0), None), true, "Long", "ä".repeat(10_000));
         let (waiting, _) = events.waiting.next(|_| true).await;
         assert_eq!(waiting.note.chars().count(), MAX_NOTE_LENGTH / 2 + 1);
