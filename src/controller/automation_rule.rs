@@ -4,7 +4,9 @@ use super::{
     context::{Context, WATCH_BEHIND},
     index::{Evaluation, Source},
     key::Key,
+    list::api,
     patch::{self, ApiError},
+    received::Received,
 };
 use crate::{
     api::{AutomationRule, ConditionType, DynamicsConnection, conditions::is_true},
@@ -24,25 +26,25 @@ fn is_active(rule: &AutomationRule) -> bool {
 /// Whether the connection a rule names exists, read live. A rule that becomes inactive releases its connection, which may
 /// then be deleted, so that must not rest on a missing watch event (§6).
 async fn exists(context: &Context, rule: &AutomationRule, namespace: &str) -> Result<bool, ApiError> {
-    let api: Api<DynamicsConnection> = Api::namespaced(context.client.clone(), namespace);
-    Ok(patch::read(&api, &rule.spec.connection_ref.name).await?.is_some())
+    let connections = api::<Received<DynamicsConnection>>(&context.client, Some(namespace));
+    Ok(patch::read(&connections, &rule.spec.connection_ref.name).await?.is_some())
 }
 
 /// Reads the filters of a rule that fit into the namespace's limit again.
 async fn read_again(
     context: &Context,
-    api: &Api<AutomationRule>,
+    api: &Api<Received<AutomationRule>>,
     key: &Key,
 ) -> Result<Option<Requeue>, ApiError> {
     // If it is gone, the watch says so.
     let Some(live) = patch::read(api, &key.name).await? else { return Ok(None) };
-    context.enqueue(context.index.apply_rule(live, Source::Response));
+    context.enqueue(context.index.apply_rule(live.decoded()?, Source::Response));
     Ok(None)
 }
 
 pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, ApiError> {
     let Some((rule, evaluation)) = context.index.rule(&key.namespace, &key.name) else { return Ok(None) };
-    let api: Api<AutomationRule> = Api::namespaced(context.client.clone(), &key.namespace);
+    let api = api::<Received<AutomationRule>>(&context.client, Some(&key.namespace));
     if evaluation == Evaluation::ToRead {
         return read_again(context, &api, key).await;
     }
@@ -65,7 +67,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, 
     }
     let version = rule.resource_version().unwrap_or_default();
     let written = patch::write_status(&api, &key.name, &version, &status).await;
-    let stored = context.wrote(key, "status", written)?;
+    let stored = context.wrote(key, "status", written)?.decoded()?;
     let (before, after) = (&old.conditions, &status.conditions);
     context.record_transitions(key, &rule.uid().unwrap_or_default(), before, after);
     context.events.publish(&rule.object_ref(&()), transitions(before, after));

@@ -1,9 +1,10 @@
-//! Events that wait to be written, served round-robin by namespace: one with a burst of events neither delays those of the
-//! others nor displaces them.
+//! Events that wait to be written, served round-robin by namespace: one with a burst of events, or with events that have to
+//! wait, neither delays those of the others nor displaces them.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::sync::Notify;
 
@@ -11,6 +12,9 @@ use tokio::sync::Notify;
 const NAMESPACE_LENGTH: usize = 256;
 /// Events that wait in all. Beyond that, one for each namespace that has none.
 const LENGTH: usize = 4096;
+
+/// How often it is asked again whether the events of a namespace have to wait.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Clones share the queue.
 pub(super) struct EventQueue<T>(Arc<Shared<T>>);
@@ -63,19 +67,25 @@ impl<T> EventQueue<T> {
         true
     }
 
-    /// Waits for the next event.
-    pub(super) async fn next(&self) -> T {
+    /// Waits for the next event of a namespace whose turn it is. One that says no keeps its place.
+    pub(super) async fn next(&self, mut has_turn: impl FnMut(&str) -> bool) -> T {
         loop {
-            if let Some(event) = self.pop() {
+            if let Some(event) = self.pop(&mut has_turn) {
                 return event;
             }
-            self.0.added.notified().await;
+            let added = self.0.added.notified();
+            if self.is_empty() {
+                added.await;
+            } else {
+                let _ = tokio::time::timeout(POLL_INTERVAL, added).await;
+            }
         }
     }
 
-    fn pop(&self) -> Option<T> {
+    fn pop(&self, has_turn: impl FnMut(&str) -> bool) -> Option<T> {
         let mut waiting = self.waiting();
-        let namespace = waiting.order.pop_front()?;
+        let next = waiting.order.iter().map(String::as_str).position(has_turn)?;
+        let namespace = waiting.order.remove(next)?;
         let events = waiting.namespaces.get_mut(&namespace)?;
         let event = events.pop_front()?;
         if events.is_empty() {
@@ -104,10 +114,27 @@ mod tests {
         assert!(queue.push("quiet", 7_000) && queue.push("quiet", 7_001));
         let mut order = Vec::new();
         for _ in 0..5 {
-            order.push(queue.next().await);
+            order.push(queue.next(|_| true).await);
         }
         assert_eq!(order, [0, 7_000, 1, 7_001, 2]);
         assert!(!queue.is_empty());
+    }
+
+    #[cfg(feature = "local")]
+    #[tokio::test(start_paused = true)]
+    async fn namespace_without_its_turn_delays_no_other() {
+        let queue = EventQueue::default();
+        for event in 0..2 {
+            assert!(queue.push("loud", event) && queue.push("quiet", 7_000 + event));
+        }
+        let begin = tokio::time::Instant::now();
+        let quiet = |namespace: &str| namespace == "quiet";
+        assert_eq!([queue.next(quiet).await, queue.next(quiet).await], [7_000, 7_001]);
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        // Its turn comes while nothing else happens.
+        let turn = begin + Duration::from_secs(1);
+        assert_eq!(queue.next(|_| tokio::time::Instant::now() >= turn).await, 0);
+        assert_eq!(begin.elapsed().as_secs(), 1);
     }
 
     #[test]
@@ -119,7 +146,7 @@ mod tests {
         }
         assert!(queue.push("quiet", 1));
         assert!(!queue.push("quiet", 2), "until there is room again");
-        assert!(queue.pop().is_some() && queue.pop().is_some());
+        assert!(queue.pop(|_| true).is_some() && queue.pop(|_| true).is_some());
         assert!(queue.push("quiet", 2));
     }
 }

@@ -23,14 +23,13 @@ use kube::{
 };
 use serde_json::json;
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use tracing::debug;
 
-/// With more keys due than this, events are delayed: each costs the API server as much as a status.
+/// With more keys of a namespace due than this, its events are delayed: each costs the API server as much as a status.
 const BUSY_DEPTH: usize = 64;
-/// How long a busy queue delays one event at most.
-const MAX_DELAY: Duration = Duration::from_secs(1);
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// The time between two events of such namespaces.
+const BUSY_INTERVAL: Duration = Duration::from_secs(1);
 /// The API server rejects longer notes.
 const MAX_NOTE_LENGTH: usize = 1000;
 /// An event that repeats this soon is counted instead of written again.
@@ -64,7 +63,7 @@ impl Drop for Writer {
 struct PendingEvent {
     warning: bool,
     reason: &'static str,
-    note: String,
+    note: Box<str>,
 }
 
 impl Events {
@@ -74,9 +73,20 @@ impl Events {
         let (to_write, task_metrics) = (waiting.clone(), metrics.clone());
         let writer = tokio::spawn(async move {
             let mut recorder = Recorder { client, clock, written: HashMap::new() };
+            let mut next_of_busy = Instant::now();
             loop {
-                let (pending, object): (PendingEvent, ObjectReference) = to_write.next().await;
-                let _ = tokio::time::timeout(MAX_DELAY, until_not_busy(&queue)).await;
+                let has_turn = |namespace: &str| {
+                    if queue.due_in(namespace) <= BUSY_DEPTH {
+                        return true;
+                    }
+                    let now = Instant::now();
+                    let is_over = now >= next_of_busy;
+                    if is_over {
+                        next_of_busy = now + BUSY_INTERVAL;
+                    }
+                    is_over
+                };
+                let (pending, object): (PendingEvent, ObjectReference) = to_write.next(has_turn).await;
                 match tokio::time::timeout(DEADLINE, recorder.publish(pending, &object)).await {
                     Ok(Ok(())) => task_metrics.event("success"),
                     Ok(Err(error)) => record_failure(&task_metrics, &object, &error.to_string()),
@@ -90,7 +100,7 @@ impl Events {
     /// Enqueues one event per transition of an object.
     pub fn publish(&self, object: &ObjectReference, transitions: Vec<Transition>) {
         for Transition { warning, reason, message } in transitions {
-            self.send(object, PendingEvent { warning, reason: reason.as_str(), note: message });
+            self.report(object, warning, reason.as_str(), message);
         }
     }
 
@@ -101,10 +111,7 @@ impl Events {
 
     /// Enqueues one event.
     pub fn report(&self, object: &ObjectReference, warning: bool, reason: &'static str, note: String) {
-        self.send(object, PendingEvent { warning, reason, note });
-    }
-
-    fn send(&self, object: &ObjectReference, pending: PendingEvent) {
+        let pending = PendingEvent { warning, reason, note: shortened(note) };
         let namespace = object.namespace.as_deref().unwrap_or_default();
         if !self.waiting.push(namespace, (pending, object.clone())) {
             self.metrics.event("dropped");
@@ -133,7 +140,7 @@ type ObjectIdentity = [Option<String>; 4];
 
 struct Written {
     event: String,
-    note: String,
+    note: Box<str>,
     count: i32,
     at: Timestamp,
 }
@@ -141,7 +148,7 @@ struct Written {
 impl Recorder {
     async fn publish(&mut self, pending: PendingEvent, object: &ObjectReference) -> Result<(), kube::Error> {
         let now = self.clock.now();
-        let note = shortened(pending.note);
+        let note = pending.note;
         let api: Api<Event> =
             Api::namespaced(self.client.clone(), object.namespace.as_deref().unwrap_or("default"));
         let identity = [&object.kind, &object.namespace, &object.name, &object.uid].map(Clone::clone);
@@ -168,7 +175,7 @@ impl Recorder {
                 },
                 action: Some("Reconcile".to_owned()),
                 event_time: Some(MicroTime(now)),
-                note: Some(note.clone()),
+                note: Some(note.to_string()),
                 reason: Some(pending.reason.to_owned()),
                 regarding: Some(object.clone()),
                 reporting_controller: Some(CONTROLLER.to_owned()),
@@ -217,17 +224,79 @@ fn identity(object: &ObjectReference) -> (&str, &str, &str, &str) {
     (kind, namespace, name, uid)
 }
 
-async fn until_not_busy(queue: &WorkQueue) {
-    while queue.depth() > BUSY_DEPTH {
-        tokio::time::sleep(POLL_INTERVAL).await;
-    }
-}
-
-fn shortened(mut note: String) -> String {
+/// Before it waits, because messages may be much longer.
+fn shortened(mut note: String) -> Box<str> {
     if note.len() > MAX_NOTE_LENGTH {
         let end = (0..=MAX_NOTE_LENGTH).rev().find(|i| note.is_char_boundary(*i)).unwrap_or(0);
         note.truncate(end);
         note.push('…');
     }
-    note
+    note.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::key::Kind;
+    use http::{Request, Response};
+    use http_body_util::BodyExt;
+    use kube::client::Body;
+    use std::{convert::Infallible, sync::Mutex};
+    use tower::service_fn;
+
+    /// The reasons of the events that were written.
+    type Written = Arc<Mutex<Vec<String>>>;
+
+    fn start(queue: &WorkQueue) -> (Events, Written) {
+        let written = Written::default();
+        let stored = written.clone();
+        let server = service_fn(move |request: Request<Body>| {
+            let stored = stored.clone();
+            async move {
+                let sent = request.into_body().collect().await.unwrap().to_bytes();
+                let event: Event = serde_json::from_slice(&sent).unwrap();
+                stored.lock().unwrap().push(event.reason.unwrap_or_default());
+                Ok::<_, Infallible>(Response::new(Body::from(sent)))
+            }
+        });
+        let clock = Clock::standing_at(Timestamp::UNIX_EPOCH);
+        let events = Events::start(Client::new(server, "default"), clock, queue.clone(), Metrics::new());
+        (events, written)
+    }
+
+    fn link(namespace: &str, number: usize) -> Key {
+        Key::new(Kind::PostLink, namespace, format!("link-{number}"))
+    }
+
+    #[cfg(feature = "local")]
+    #[tokio::test(start_paused = true)]
+    async fn busy_namespace_does_not_delay_the_events_of_another() {
+        let queue = WorkQueue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
+        queue.extend((0..=BUSY_DEPTH).map(|number| link("loud", number)));
+        let (events, written) = start(&queue);
+        let begin = Instant::now();
+        for (namespace, reason) in [("loud", "Loud"), ("quiet", "Quiet")] {
+            for number in 0..3 {
+                events.report(&reference(&link(namespace, number), None), true, reason, number.to_string());
+            }
+        }
+        let until = async |count: usize| {
+            while written.lock().unwrap().len() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            begin.elapsed()
+        };
+        assert!(until(4).await < BUSY_INTERVAL);
+        assert_eq!(*written.lock().unwrap(), ["Loud", "Quiet", "Quiet", "Quiet"]);
+        assert!(until(6).await >= BUSY_INTERVAL * 2, "those of the busy one are spread");
+    }
+
+    #[tokio::test]
+    async fn long_note_is_shortened_before_it_waits() {
+        let queue = WorkQueue::new(Clock::standing_at(Timestamp::UNIX_EPOCH));
+        let (events, _) = start(&queue);
+        events.report(&reference(&link("quiet", 0), None), true, "Long", "ä".repeat(10_000));
+        let (waiting, _) = events.waiting.next(|_| true).await;
+        assert_eq!(waiting.note.chars().count(), MAX_NOTE_LENGTH / 2 + 1);
+    }
 }

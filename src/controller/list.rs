@@ -1,12 +1,11 @@
 //! Live, paginated lists, for decisions that must not rest on the index.
 
-use super::patch::{ApiError, within};
-use crate::{api::AutomationRule, domain::facts::RuleFacts};
-use kube::{
-    Api,
-    api::ListParams,
-    core::{ApiResource, DynamicObject},
+use super::{
+    patch::{ApiError, within},
+    received::Received,
 };
+use crate::{api::AutomationRule, domain::facts::RuleFacts};
+use kube::{Api, api::ListParams};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -44,23 +43,31 @@ where
     }
 }
 
-/// Lists every rule of a namespace live (§4.4).
+/// Lists every rule of a namespace live (§4.4), also one that cannot be decoded: it would block every connection.
 pub async fn list_rules(
     client: &kube::Client,
     lists: &ListSlots,
     namespace: &str,
 ) -> Result<Vec<RuleFacts>, ApiError> {
     let _slot = lists.take().await;
-    let kind = ApiResource::erase::<AutomationRule>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
+    let api: Api<Received<AutomationRule>> = api(client, Some(namespace));
     let mut params = ListParams::default().limit(PAGE);
     let mut rules = Vec::new();
     loop {
         let page = within(api.list(&params)).await?;
-        rules.extend(page.items.into_iter().map(|rule| RuleFacts::of_listed(&rule)));
+        for rule in &page.items {
+            rules.push(facts(rule)?);
+        }
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
         if params.continue_token.is_none() {
             return Ok(rules);
         }
     }
+}
+
+fn facts(rule: &Received<AutomationRule>) -> Result<RuleFacts, ApiError> {
+    rule.decoded().map(|rule| RuleFacts::of(&rule)).or_else(|error| {
+        let readable = rule.value().ok_or(error)?;
+        Ok(RuleFacts::of_undecodable(&readable))
+    })
 }

@@ -11,7 +11,7 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use std::{fmt::Debug, time::Duration};
+use std::time::Duration;
 
 /// Timeout of one call to the API server.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -92,15 +92,12 @@ pub fn is_same<S: PartialEq + Serialize>(old: &S, new: &S) -> bool {
 }
 
 /// Replaces the whole status of the version it was decided on. Returns the object as stored.
-pub async fn write_status<K>(
-    api: &Api<K>,
+pub async fn write_status<K: Clone>(
+    api: &Api<Received<K>>,
     name: &str,
     version: &str,
     status: &impl Serialize,
-) -> Result<K, ApiError>
-where
-    K: Resource + Clone + DeserializeOwned + Debug,
-{
+) -> Result<Received<K>, ApiError> {
     let patch = status_patch(version, status)?;
     within(api.patch_status(name, &fields_of_postlink(), &patch)).await
 }
@@ -138,9 +135,9 @@ fn fields_of_postlink() -> PatchParams {
 
 /// Server-side apply of the finalizer alone: Postlink owns it even if a manifest in git has it as well, so that a tool whose
 /// manifest no longer has it does not remove it.
-pub async fn add_finalizer<K>(api: &Api<K>, object: &K) -> Result<K, ApiError>
+pub async fn add_finalizer<K>(api: &Api<Received<K>>, object: &K) -> Result<K, ApiError>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned,
 {
     let patch = json!({
         "apiVersion": K::api_version(&()), "kind": K::kind(&()),
@@ -150,13 +147,13 @@ where
         },
     });
     let params = PatchParams::apply(CONTROLLER).force();
-    within(api.patch(&object.name_any(), &params, &Patch::Apply(patch))).await
+    within(api.patch(&object.name_any(), &params, &Patch::Apply(patch))).await?.decoded()
 }
 
 /// `Ok(None)`: the object no longer exists.
-pub async fn remove_finalizer<K>(api: &Api<K>, object: &K) -> Result<Option<K>, ApiError>
+pub async fn remove_finalizer<K>(api: &Api<Received<K>>, object: &K) -> Result<Option<K>, ApiError>
 where
-    K: Resource + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned,
 {
     let Some(index) = object.finalizers().iter().position(|f| f == FINALIZER) else { return Ok(None) };
     let path = pointer(&["metadata", "finalizers", &index.to_string()]);
@@ -164,17 +161,14 @@ where
     let remove = PatchOperation::Remove(RemoveOperation { path });
     let operations: Patch<Value> = Patch::Json(json_patch::Patch(vec![test_version(&version), remove]));
     match within(api.patch(&object.name_any(), &fields_of_postlink(), &operations)).await {
-        Ok(object) => Ok(Some(object)),
+        Ok(object) => object.decoded().map(Some),
         Err(ApiError::Gone) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 /// Reads one object live; `None` if it does not exist.
-pub async fn read<K>(api: &Api<K>, name: &str) -> Result<Option<K>, ApiError>
-where
-    K: Resource + Clone + DeserializeOwned + Debug,
-{
+pub async fn read<K: Clone>(api: &Api<Received<K>>, name: &str) -> Result<Option<Received<K>>, ApiError> {
     within(api.get_opt(name)).await
 }
 

@@ -1,6 +1,7 @@
 //! An object as the API server sent it, decoded when it is needed: a page of large objects is in memory as text only, and
 //! an own write that comes back through the watch is not decoded at all.
 
+use super::patch::ApiError;
 use kube::{Resource, core::ObjectMeta};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error};
 use serde_json::{Value, value::RawValue};
@@ -18,22 +19,29 @@ impl<K: DeserializeOwned> Received<K> {
     /// # Errors
     /// The field that cannot be decoded, and why; never its value, which may be a post's text (§6).
     pub fn decode(&self) -> Result<K, String> {
-        serde_json::from_str(self.text.get()).map_err(|_| self.fault())
+        serde_json::from_str(self.text.get()).or_else(|_| self.decode_again())
     }
 
-    /// Decodes again, this time with the path.
-    fn fault(&self) -> String {
-        let mut text = serde_json::Deserializer::from_str(self.text.get());
-        match serde_path_to_error::deserialize::<_, K>(&mut text) {
-            Ok(_) => String::new(),
-            Err(error) => {
-                let why = without_value(&error.inner().to_string());
-                match error.path().to_string() {
-                    path if path == "." => why,
-                    path => format!("{path}: {why}"),
-                }
-            }
+    /// The same, of an answer that cannot be used otherwise.
+    pub fn decoded(&self) -> Result<K, ApiError> {
+        self.decode().map_err(|fault| ApiError::Unanswered(format!("it cannot be decoded: {fault}")))
+    }
+
+    /// Decodes with the path, and without the times in `managedFields`: whoever may write the object may write them, the
+    /// API server accepts years that cannot be read here, and nothing depends on them.
+    fn decode_again(&self) -> Result<K, String> {
+        let mut object = self.value().ok_or("a number or a text is not valid")?;
+        let managed = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
+        for entry in managed.into_iter().flatten().filter_map(Value::as_object_mut) {
+            entry.remove("time");
         }
+        serde_path_to_error::deserialize(object).map_err(|error| {
+            let why = without_value(&error.inner().to_string());
+            match error.path().to_string() {
+                path if path == "." => why,
+                path => format!("{path}: {why}"),
+            }
+        })
     }
 }
 
@@ -161,6 +169,21 @@ mod tests {
         }
         let fault = received(&link(&json!({"id": "x"}))).decode().unwrap_err();
         assert_eq!(fault, "spec.post: missing field `url`");
+    }
+
+    #[test]
+    fn times_of_managed_fields_do_not_count() {
+        let mut object = link(&json!({"url": "https://social.example/x", "id": "x"}));
+        let managed = json!({"manager": "m", "operation": "Apply", "time": "9999-12-31T23:59:59Z"});
+        object["metadata"]["managedFields"] =
+            json!([managed, {"manager": "n", "time": "2026-01-01T00:00:00Z"}]);
+        let decoded = received(&object).decode().unwrap();
+        let managers: Vec<_> =
+            decoded.managed_fields().iter().map(|entry| entry.manager.as_deref()).collect();
+        assert_eq!(managers, [Some("m"), Some("n")]);
+        object["spec"]["post"]["content"] = json!(5);
+        let fault = received(&object).decode().unwrap_err();
+        assert_eq!(fault, "spec.post.content: invalid type, expected a string");
     }
 
     #[test]

@@ -87,10 +87,14 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Transition> {
     for type_ in EVENT_TYPES {
         let Some(after) = find(new, type_) else { continue };
         let Some(reason) = reason(new, type_) else { continue };
-        // Of a link, only what happens to itself: its connection going down and up again is an event of the connection.
+        // Of a link, only what happens to itself: its connection going down and up again is an event of the connection. A
+        // link that waits for something else says so again afterwards: that would be one event per link and outage.
         let is_link = find(new, ConditionType::Linked).is_some();
+        let came_back = self::reason(old, type_).is_some_and(is_of_connection)
+            && (type_, after.status) != (ConditionType::Linked, ConditionStatus::True);
         if is_link
-            && (is_of_connection(reason)
+            && (came_back
+                || is_of_connection(reason)
                 || (type_, after.status) == (ConditionType::Ready, ConditionStatus::True))
         {
             continue;
@@ -136,6 +140,7 @@ fn is_of_connection(reason: Reason) -> bool {
             | Reason::InstanceDowntime
             | Reason::InstanceExpired
             | Reason::OrganizationChanged
+            | Reason::SocialDataRefused
             | Reason::Throttled
     )
 }

@@ -7,7 +7,7 @@ use crate::api::{
     names::FINALIZER,
 };
 use jiff::Timestamp;
-use kube::{ResourceExt, core::DynamicObject};
+use kube::ResourceExt;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -226,23 +226,22 @@ impl RuleFacts {
     /// A rule that cannot be decoded must not block the disable of every connection in its namespace, so the readable fields
     /// count: if it is Active somewhere it holds that connection, and it keeps a reservation it has. It gets no new
     /// reservation, because it could not be activated.
-    pub fn of_listed(listed: &DynamicObject) -> Self {
-        if let Ok(rule) = listed.clone().try_parse::<AutomationRule>() {
-            return Self::of(&rule);
-        }
-        let text = |pointer: &str| listed.data.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let conditions = listed.data.pointer("/status/conditions").and_then(Value::as_array);
+    pub fn of_undecodable(rule: &Value) -> Self {
+        let text = |pointer: &str| rule.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let conditions = rule.pointer("/status/conditions").and_then(Value::as_array);
         let active = ConditionType::Active.as_str();
         let is_active = conditions.is_some_and(|conditions| {
             conditions.iter().any(|condition| condition["type"] == active && condition["status"] == "True")
         });
         Self {
-            name: listed.name_any(),
-            uid: listed.uid().unwrap_or_default(),
-            generation: listed.metadata.generation.unwrap_or(0),
-            created: created(&listed.metadata),
-            wants_active: listed.metadata.deletion_timestamp.is_none()
-                && listed.data.pointer("/spec/active") != Some(&Value::Bool(false)),
+            name: text("/metadata/name").unwrap_or_default(),
+            uid: text("/metadata/uid").unwrap_or_default(),
+            generation: rule["metadata"]["generation"].as_i64().unwrap_or(0),
+            created: text("/metadata/creationTimestamp")
+                .and_then(|created| created.parse().ok())
+                .unwrap_or(Timestamp::UNIX_EPOCH),
+            wants_active: text("/metadata/deletionTimestamp").is_none()
+                && rule.pointer("/spec/active") != Some(&Value::Bool(false)),
             connection: text("/spec/connectionRef/name").unwrap_or_default(),
             active_on: text("/status/connectionUID").filter(|_| is_active),
             settled: false,
@@ -270,10 +269,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn listed(spec: &Value, active: &str) -> RuleFacts {
+    fn facts(spec: &Value, active: &str) -> RuleFacts {
         let rule = json!({
             "apiVersion": "postlink.dev/v1alpha1", "kind": "AutomationRule",
-            "metadata": {"name": "r", "namespace": "n", "uid": "u", "generation": 4},
+            "metadata": {"name": "r", "namespace": "n", "uid": "u", "generation": 4,
+                "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": spec,
             "status": {
                 "connectionUID": "c",
@@ -281,21 +281,19 @@ mod tests {
                     "lastTransitionTime": "2026-01-01T00:00:00Z"}],
             },
         });
-        RuleFacts::of_listed(&serde_json::from_value(rule).unwrap())
+        RuleFacts::of_undecodable(&rule)
     }
 
     #[test]
     fn undecodable_active_rule_still_holds_its_connection() {
-        let valid = json!({"connectionRef": {"name": "one"}});
         let broken = json!({"connectionRef": {"name": "one"}, "match": "everything"});
-        for spec in [&valid, &broken] {
-            let facts = listed(spec, "True");
-            assert_eq!(facts.active_on.as_deref(), Some("c"));
-            assert_eq!((facts.uid.as_str(), facts.generation, facts.wants_active), ("u", 4, true));
-            assert_eq!(facts.connection, "one");
-            assert_eq!(listed(spec, "False").active_on, None);
-        }
-        assert_eq!(listed(&broken, "True").record_type.as_deref(), Some(""), "no connection offers it");
-        assert!(!listed(&json!({"active": false, "connectionRef": 7}), "False").wants_active);
+        let active = facts(&broken, "True");
+        assert_eq!(active.active_on.as_deref(), Some("c"));
+        assert_eq!((active.name.as_str(), active.uid.as_str(), active.generation), ("r", "u", 4));
+        assert_eq!(active.created.to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!((active.wants_active, active.connection.as_str()), (true, "one"));
+        assert_eq!(active.record_type.as_deref(), Some(""), "no connection offers it");
+        assert_eq!(facts(&broken, "False").active_on, None);
+        assert!(!facts(&json!({"active": false, "connectionRef": 7}), "False").wants_active);
     }
 }

@@ -40,6 +40,48 @@ fn outage_of_a_connection_is_no_event_of_its_links() {
     }
 }
 
+/// Ten thousand posts with a mistyped record type are not ten thousand Events per outage.
+#[test]
+fn outage_of_a_connection_is_no_event_of_links_that_wait() {
+    use ConditionType::{Linked, Ready};
+    let waiting = |reason| list(&[(Linked, false, reason), (Ready, false, reason)]);
+    // After its connection was deleted, a link keeps saying so (§3).
+    let left = |reason| list(&[(Linked, false, Reason::ConnectionDeleted), (Ready, false, reason)]);
+    let own = [Reason::RecordTypeNotOffered, Reason::PostRefused, Reason::RecordNotFound];
+    let outages = [
+        Reason::ConnectionDisabled,
+        Reason::ConnectionNotReady,
+        Reason::InstanceDowntime,
+        Reason::InstanceExpired,
+        Reason::OrganizationChanged,
+        Reason::SocialDataRefused,
+        Reason::Throttled,
+    ];
+    for outage in outages {
+        for reason in own {
+            for state in [waiting, left] {
+                assert_eq!(events(&state(reason), &state(outage)), [""; 0], "{outage:?}");
+                assert_eq!(events(&state(outage), &state(reason)), [""; 0], "{outage:?}, then {reason:?}");
+            }
+        }
+        for other in outages {
+            assert_eq!(events(&waiting(outage), &waiting(other)), [""; 0], "{outage:?}, then {other:?}");
+        }
+    }
+    for reason in own {
+        let event = format!("Warning {}", reason.as_str());
+        assert_eq!(events(&[], &waiting(reason)), [event], "a person has to know it once");
+    }
+}
+
+#[test]
+fn link_that_breaks_after_an_outage_is_an_event() {
+    use ConditionType::{Linked, Ready};
+    let down = list(&[(Linked, true, Reason::LinkedByRule), (Ready, false, Reason::InstanceDowntime)]);
+    let gone = list(&[(Linked, false, Reason::RecordDeleted), (Ready, true, Reason::RecordDeleted)]);
+    assert_eq!(events(&down, &gone), ["Normal RecordDeleted"]);
+}
+
 #[test]
 fn r23_broken_link_is_an_event() {
     use ConditionType::{Linked, Ready};

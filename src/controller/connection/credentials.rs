@@ -3,7 +3,7 @@
 
 use crate::{
     api::{DynamicsConnection, WorkloadIdentity, names::CONTROLLER, normal_url},
-    controller::patch::DEADLINE,
+    controller::{patch::DEADLINE, received::Received},
     domain::connection::health::ProbeFailure,
 };
 use dataverse_client::SecretString;
@@ -36,10 +36,15 @@ pub async fn read(
     let spec = &connection.spec.credentials;
     match (&spec.secret_ref, &spec.workload_identity) {
         (Some(secret), _) => {
-            let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+            let api: Api<Received<Secret>> = Api::namespaced(client.clone(), &namespace);
             let answer = tokio::time::timeout(DEADLINE, api.get_opt(&secret.name)).await;
             match answer {
-                Ok(Ok(Some(stored))) => from_secret(&secret.name, &stored, &connection.spec.instance_url),
+                Ok(Ok(Some(stored))) => match stored.decode() {
+                    Ok(stored) => from_secret(&secret.name, &stored, &connection.spec.instance_url),
+                    Err(fault) => {
+                        Err(invalid(format!("Secret {} cannot be read: {fault}; correct it", secret.name)))
+                    }
+                },
                 Ok(Ok(None)) => {
                     Err(CredentialsError::Unusable(ProbeFailure::SecretNotFound(secret.name.clone())))
                 }

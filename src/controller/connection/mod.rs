@@ -9,8 +9,9 @@ use crate::{
         context::Context,
         index::Source,
         key::Key,
-        list::list_rules,
+        list::{self, list_rules},
         patch::{self, ApiError},
+        received::Received,
     },
     domain::{
         conditions::transitions,
@@ -86,8 +87,8 @@ async fn decision(
     }
 }
 
-fn api(context: &Context, key: &Key) -> Api<DynamicsConnection> {
-    Api::namespaced(context.client.clone(), &key.namespace)
+fn api(context: &Context, key: &Key) -> Api<Received<DynamicsConnection>> {
+    list::api(&context.client, Some(&key.namespace))
 }
 
 async fn add_finalizer(
@@ -134,7 +135,7 @@ async fn write(
     let (uid, version) =
         (connection.uid().unwrap_or_default(), connection.resource_version().unwrap_or_default());
     let written = patch::write_status(&api(context, key), &key.name, &version, &decision.status).await;
-    let stored = context.wrote(key, "status", written)?;
+    let stored = context.wrote(key, "status", written)?.decoded()?;
     let (before, after) = (&old.conditions, &decision.status.conditions);
     context.record_transitions(key, &uid, before, after);
     context.events.publish(&connection.object_ref(&()), transitions(before, after));

@@ -6,11 +6,13 @@ use sha2::{Digest, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use uuid::Uuid;
 
-/// Seconds since the epoch; times in the API have no fractions.
+/// Seconds since 1970, until 2106; times that the API server or Postlink sets have no fractions.
 pub(super) type Seconds = u32;
 
+/// An earlier or later time is the first or the last one.
 pub(super) fn seconds(time: Timestamp) -> Seconds {
-    Seconds::try_from(time.as_second()).unwrap_or(0)
+    let last = Seconds::MAX;
+    Seconds::try_from(time.as_second().clamp(0, i64::from(last))).unwrap_or(last)
 }
 
 pub(super) fn time(seconds: Seconds) -> Timestamp {
@@ -49,4 +51,18 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 /// A resourceVersion as a number (comparable since KEP-5504).
 pub fn version(text: Option<&str>) -> u64 {
     text.and_then(|t| t.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn far_times_keep_their_order() {
+        let kept = |text: &str| time(seconds(text.parse().unwrap())).to_string();
+        assert_eq!(kept("1969-12-31T23:59:59Z"), "1970-01-01T00:00:00Z");
+        assert_eq!(kept("2026-01-01T00:00:00.9Z"), "2026-01-01T00:00:00Z");
+        assert_eq!(kept("2106-02-07T06:28:15Z"), "2106-02-07T06:28:15Z");
+        assert_eq!(kept("2107-01-01T00:00:00Z"), "2106-02-07T06:28:15Z");
+    }
 }

@@ -37,6 +37,7 @@ pub struct Entry {
     observed_generation: i32,
     created: Seconds,
     first_seen: Seconds,
+    /// When the post was published, unless `Rare` has it.
     published: Option<NonZero<Seconds>>,
     desired: CompactDesired,
     binding: Binding,
@@ -49,6 +50,8 @@ pub struct Entry {
 #[derive(Default)]
 struct Rare {
     deleting: bool,
+    /// When the post was published, if that is too early or too late for `Seconds`.
+    published: Option<Timestamp>,
     relink: Option<Box<str>>,
     reconcile: Option<Box<str>>,
     handled: Option<Box<str>>,
@@ -127,7 +130,7 @@ impl Entry {
             observed_generation: i32::try_from(status.observed_generation).unwrap_or(-1),
             created: seconds(created(meta)),
             first_seen: seconds(first_seen),
-            published: post_link.spec.post.published_at.as_ref().and_then(|t| NonZero::new(seconds(t.0))),
+            published: published(post_link).and_then(published_seconds),
             intent: CompactIntent::of(status.intent.as_ref(), &desired, interner),
             desired,
             binding: match &status.link {
@@ -166,7 +169,7 @@ impl Entry {
             first_seen: time(self.first_seen),
             deleting: rare.is_some_and(|r| r.deleting),
             post_changed: self.post_changed(),
-            published_at: self.published.map(|at| time(at.get())),
+            published_at: self.published.map(|at| time(at.get())).or_else(|| rare?.published),
             desired: self.desired.desired(interner),
             relink_requested: rare.and_then(|r| r.relink.as_deref().map(str::to_owned)),
             reconcile_requested: rare.and_then(|r| r.reconcile.as_deref().map(str::to_owned)),
@@ -335,6 +338,14 @@ pub(super) fn post_changed(post_link: &PostLink, identity: &PostIdentity) -> boo
     link.is_some_and(|link| identity.differs_from(link, namespace, attempt))
 }
 
+fn published(post_link: &PostLink) -> Option<Timestamp> {
+    post_link.spec.post.published_at.as_ref().map(|published| published.0)
+}
+
+fn published_seconds(at: Timestamp) -> Option<NonZero<Seconds>> {
+    Seconds::try_from(at.as_second()).ok().and_then(NonZero::new)
+}
+
 impl Rare {
     fn of(
         post_link: &PostLink,
@@ -345,6 +356,7 @@ impl Rare {
         let meta = &post_link.metadata;
         let rare = Self {
             deleting: meta.deletion_timestamp.is_some(),
+            published: published(post_link).filter(|at| published_seconds(*at).is_none()),
             relink: requested(meta.annotations.as_ref(), RELINK_REQUESTED).map(Into::into),
             reconcile: reconcile_requested(meta.annotations.as_ref()).map(Into::into),
             handled: status.last_handled_reconcile_at.as_deref().map(Into::into),
@@ -362,6 +374,7 @@ impl Rare {
 
     fn or_none(self: Box<Self>) -> Option<Box<Self>> {
         let any = self.deleting
+            || self.published.is_some()
             || self.relink.is_some()
             || self.reconcile.is_some()
             || self.handled.is_some()

@@ -8,7 +8,10 @@ use crate::{
         names::{CONTROLLER, WATCHED_NAMESPACES},
         policies::{Shipped, shipped},
     },
-    controller::patch::{ApiError, within},
+    controller::{
+        patch::{ApiError, within},
+        received::Received,
+    },
     domain::installation::{
         overlap::{OtherLease, OtherLeases, Overlap, Watched},
         policies::{Finding, Installed, Observed, findings},
@@ -24,8 +27,9 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::{ApiResource, DynamicObject, ListParams, PostParams},
+    api::{ListParams, PostParams},
 };
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -104,8 +108,10 @@ impl Reader {
         for one in &self.shipped {
             let policy = self.object::<ValidatingAdmissionPolicy>(one.name).await?;
             let binding = self.object::<ValidatingAdmissionPolicyBinding>(one.name).await?;
-            let spec = |object: DynamicObject| object.data["spec"].clone();
-            let version = policy.as_ref().and_then(|policy| policy.labels().get(VERSION_LABEL).cloned());
+            let spec = |object: Value| object["spec"].clone();
+            let version =
+                policy.as_ref().and_then(|policy| policy["metadata"]["labels"][VERSION_LABEL].as_str());
+            let version = version.map(str::to_owned);
             installed.insert(
                 one.name,
                 Installed { policy: policy.map(spec), binding: binding.map(spec), version },
@@ -115,12 +121,12 @@ impl Reader {
     }
 
     /// As JSON: a field that is newer than this version may weaken a policy, too.
-    async fn object<K>(&self, name: &str) -> Result<Option<DynamicObject>, ApiError>
+    async fn object<K>(&self, name: &str) -> Result<Option<Value>, ApiError>
     where
-        K: kube::Resource<DynamicType = ()>,
+        K: kube::Resource<DynamicType = ()> + Clone,
     {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &ApiResource::erase::<K>(&()));
-        within(api.get_opt(name)).await
+        let api: Api<Received<K>> = Api::all(self.client.clone());
+        Ok(within(api.get_opt(name)).await?.and_then(|object| object.value()))
     }
 
     async fn list_leases(&mut self, namespace: &str) -> Result<Option<Vec<OtherLease>>, ApiError> {
@@ -132,9 +138,10 @@ impl Reader {
         }
         // From the API server's cache: every node has a Lease as well.
         let params = ListParams::default().fields(&format!("metadata.name={CONTROLLER}")).match_any();
-        let leases = within(Api::<Lease>::all(self.client.clone()).list(&params)).await?;
+        let leases = within(Api::<Received<Lease>>::all(self.client.clone()).list(&params)).await?;
         let others = leases.items.iter().filter(|lease| lease.namespace().as_deref() != Some(namespace));
-        Ok(Some(others.filter_map(other).collect()))
+        // Everybody may have a Lease of this name. One that cannot be decoded is not one of Postlink.
+        Ok(Some(others.filter_map(|lease| other(&lease.decode().ok()?)).collect()))
     }
 
     async fn may<K: Resource>(&self, verb: &str, name: &str) -> Result<bool, ApiError> {
@@ -170,4 +177,42 @@ fn other(lease: &Lease) -> Option<OtherLease> {
         duration: Duration::from_secs(seconds.unwrap_or_default()),
         watched: Watched::of(watched.split(',').map(|name| name.trim().to_owned())),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use std::convert::Infallible;
+    use tower::service_fn;
+
+    /// Whoever may write Leases in some namespace may write a time that cannot be read here.
+    #[tokio::test]
+    async fn one_lease_does_not_fail_the_list() {
+        let far = "9999-12-31T23:59:59Z";
+        let lease = |namespace: &str, managed: &str, renewed: &str| {
+            json!({
+                "metadata": {
+                    "name": CONTROLLER, "namespace": namespace, "annotations": {WATCHED_NAMESPACES: "team"},
+                    "managedFields": [{"manager": "somebody", "time": managed}],
+                },
+                "spec": {"holderIdentity": "a", "renewTime": renewed},
+            })
+        };
+        let now = "2026-01-01T00:00:00Z";
+        let items = [lease("other", now, now), lease("managed", far, now), lease("renewed", now, far)];
+        let list = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "LeaseList", "metadata": {}, "items": items});
+        let server = service_fn(move |_: Request<Body>| {
+            let answer = Response::new(Body::from(list.to_string().into_bytes()));
+            async { Ok::<_, Infallible>(answer) }
+        });
+        let client = Client::new(server, "default");
+        let mut reader = Reader::new(client, Some("own".to_owned()), Watched::of(["team".to_owned()]));
+        reader.may_list_leases = true;
+        let leases = reader.list_leases("own").await.unwrap().unwrap();
+        let found: Vec<_> = leases.iter().map(|lease| lease.namespace.as_str()).collect();
+        assert_eq!(found, ["other", "managed"]);
+    }
 }

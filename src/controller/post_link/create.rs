@@ -9,14 +9,16 @@ use crate::{
         context::{Context, WATCH_BEHIND},
         index::{LinkSnapshot, Source, entry},
         key::{Key, Kind},
+        list::api,
         patch,
+        received::Received,
         runtime::{Admission, CreationFailure, LinkGeneration, Table},
     },
     domain::post_link::{ActivityCheck, ActivityCreation, CreationResult, Found, PostIdentity},
 };
 use dataverse_client::{Creation, ErrorClass, ErrorKind, Instance, RegardingTarget};
 use jiff::SignedDuration;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -114,11 +116,11 @@ async fn attempt(
         let retry_after = SignedDuration::try_from(wait).ok();
         return Ok(Err(CreationFailure { reason: Reason::Throttled, retry_after }));
     }
-    let api: Api<PostLink> = Api::namespaced(context.client.clone(), &key.namespace);
-    let live = match patch::read(&api, &key.name).await {
-        Ok(Some(live)) => live,
+    let api = api::<Received<PostLink>>(&context.client, Some(&key.namespace));
+    let live = match patch::read(&api, &key.name).await.map(|live| live.map(|live| live.decoded())) {
+        Ok(Some(Ok(live))) => live,
         Ok(None) => return Err(NotSent::WatchBehind),
-        Err(_) => return Ok(failed(Reason::ConnectionNotReady)),
+        Ok(Some(Err(_))) | Err(_) => return Ok(failed(Reason::ConnectionNotReady)),
     };
     if !is_unchanged(&live, precondition) {
         let affected = context.index.apply_link(&live, Source::Response, context.clock.now());

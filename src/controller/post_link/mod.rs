@@ -14,6 +14,7 @@ use crate::{
         events::reference,
         index::{Affected, LinkSnapshot, Source, entry},
         key::Key,
+        list::api,
         patch::{self, ApiError},
         received::Received,
         runtime::{LinkGeneration, LinkResults},
@@ -25,7 +26,7 @@ use crate::{
     },
 };
 use jiff::SignedDuration;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use perform::{Effects, perform};
 
 /// Time for a lease that is about to expire to be renewed. Without it, waiting links would be reconciled in a busy loop.
@@ -85,7 +86,7 @@ impl Effects for Reconcile<'_> {
     /// The connection of a link is not in the index. The watch may lag behind, so read it live (§6).
     async fn confirm_gone(&mut self, connection: &ObjectRef) -> Result<Option<Requeue>, ApiError> {
         let Self { context, key, .. } = self;
-        let api: Api<DynamicsConnection> = Api::namespaced(context.client.clone(), &key.namespace);
+        let api = api::<Received<DynamicsConnection>>(&context.client, Some(&key.namespace));
         let live = patch::read(&api, &connection.name).await?;
         if live.is_some_and(|live| live.uid().as_deref() == Some(&connection.uid)) {
             return Ok(Some(Requeue::awaited(context.clock.now() + WATCH_BEHIND)));
@@ -124,20 +125,21 @@ async fn write(
     snapshot: &LinkSnapshot,
     status: &PostLinkStatus,
 ) -> Result<bool, ApiError> {
-    let api: Api<PostLink> = Api::namespaced(context.client.clone(), &key.namespace);
+    let api = api::<Received<PostLink>>(&context.client, Some(&key.namespace));
     let (before, after) = (&snapshot.facts.status, status);
     let version = snapshot.version.to_string();
     let stored = if keeps_link(before, after) {
         let stored = patch::write_status_only::<PostLink>(&context.client, key, &version, status).await;
         stored.map(Stored::Metadata)
     } else {
-        patch::write_status(&api, &key.name, &version, status).await.map(|link| Stored::Whole(Box::new(link)))
+        let stored = patch::write_status(&api, &key.name, &version, status).await;
+        stored.and_then(|link| Ok(Stored::Whole(Box::new(link.decoded()?))))
     };
     let stored = match context.wrote(key, "status", stored) {
         Err(ApiError::Conflict) => {
             // Read the newer version, so that the next reconcile does not conflict again.
             let Some(live) = patch::read(&api, &key.name).await? else { return Err(ApiError::Gone) };
-            let affected = context.index.apply_link(&live, Source::Response, context.clock.now());
+            let affected = context.index.apply_link(&live.decoded()?, Source::Response, context.clock.now());
             if affected.keys.is_empty() {
                 // The watch has delivered it, or will.
                 return Err(ApiError::Conflict);

@@ -47,6 +47,11 @@ impl FairQueue {
         self.namespaces.values().map(|queue| queue.0[kind as usize].len()).sum()
     }
 
+    /// The due keys of a namespace.
+    pub(super) fn due_in(&self, namespace: &str) -> usize {
+        self.namespaces.get(namespace).map_or(0, |queue| queue.0.iter().map(VecDeque::len).sum())
+    }
+
     /// Since when the oldest key is due.
     pub(super) fn oldest(&self) -> Option<u64> {
         let fronts = self.namespaces.values().flat_map(|queue| &queue.0).filter_map(VecDeque::front);

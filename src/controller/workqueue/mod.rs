@@ -273,10 +273,10 @@ impl WorkQueue {
         state.queued.is_empty() && state.processing.is_empty()
     }
 
-    /// Keys that are due or being reconciled.
-    pub fn depth(&self) -> usize {
+    /// How many keys of a namespace are due.
+    pub fn due_in(&self, namespace: &str) -> usize {
         let state = self.state();
-        state.queued.len() + state.processing.len()
+        state.priority.due_in(namespace) + state.links.due_in(namespace)
     }
 
     pub fn snapshot(&self) -> QueueSnapshot {
@@ -381,8 +381,9 @@ mod tests {
         assert_eq!(queue.next().await.unwrap().0, key);
         queue.add(key.clone());
         queue.add(key.clone());
-        assert_eq!(queue.depth(), 1, "not handed out while it runs");
+        assert_eq!(queue.due_in("n"), 0, "not handed out while it runs");
         queue.done(&key, None);
+        assert_eq!([queue.due_in("n"), queue.due_in("other")], [1, 0]);
         assert_eq!(queue.next().await.unwrap().0, key);
         queue.done(&key, None);
         assert!(queue.is_idle());

@@ -121,13 +121,22 @@ pub(super) fn too_old(view: &PostLinkView<'_>) -> Option<String> {
 /// Whether a rule applies to a post by its time: published after `since`, or created after the rule was activated.
 fn applies_to(rule: &RuleFacts, post_link: &PostLinkFacts) -> bool {
     match rule.since {
-        Some(since) => post_link.published_at.is_some_and(|published| published >= since),
+        // The fractions of `publishedAt` are not kept.
+        Some(since) => {
+            post_link.published_at.is_some_and(|published| whole_second(published) >= whole_second(since))
+        }
         // Before the rule's first decision, its creation counts. Such a rule only makes the post wait.
         None => {
             let from = rule.active_from.or_else(|| (!rule.settled).then_some(rule.created));
             from.is_some_and(|from| post_link.created >= saturating_add(from, -LOOKBACK))
         }
     }
+}
+
+/// The second in which a time is.
+fn whole_second(time: Timestamp) -> i64 {
+    // Before 1970, fractions are negative.
+    time.as_second() - i64::from(time.subsec_nanosecond() < 0)
 }
 
 pub(super) fn create_or_wait(

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 mod election;
+mod far_times;
 mod in_flight;
 mod live_list;
+mod outage;
 mod second_thoughts;
 
 use crate::{
@@ -18,6 +20,7 @@ use kube::{
 };
 use kube_memory::{FaultInjector, UserInfo};
 use postlink::{
+    api::names::RECONCILE_REQUESTED,
     controller::{Controller, MayCreate, Settings},
     local::{
         apply::Applier,
@@ -147,6 +150,11 @@ impl Scene {
 
     async fn edit(&self, kind: &str, name: &str, patch: Value) {
         self.api(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Requests a reconcile; of a connection, a probe.
+    async fn request(&self, kind: &str, name: &str, value: &str) {
+        self.edit(kind, name, json!({"metadata": {"annotations": {RECONCILE_REQUESTED: value}}})).await;
     }
 
     async fn delete(&self, kind: &str, name: &str) {
