@@ -1,6 +1,5 @@
 //! The installation around the controller: which admission policies are reported, and which other installations.
 
-use jiff::Timestamp;
 use postlink::{
     api::policies::{GUARD, NAMES, REFUSAL, REFUSAL_TOOLS, UNINSTALL, shipped},
     domain::installation::{
@@ -250,7 +249,7 @@ fn lease(namespace: &str, names: &str, renewed: i64) -> OtherLease {
     OtherLease {
         namespace: namespace.to_owned(),
         holder: "a".to_owned(),
-        renewed: Some(Timestamp::from_second(renewed).unwrap()),
+        renewed: Some(renewed.to_string()),
         duration: Duration::from_secs(15),
         watched: watched(names),
     }

@@ -13,6 +13,10 @@ use crate::{
         overlap::{OtherLease, OtherLeases, Overlap, Watched},
         policies::{Finding, Installed, Observed, findings},
     },
+    leader::{
+        MIN_LEASE_SECONDS,
+        lease::{StoredLease, list},
+    },
 };
 use k8s_openapi::{
     Resource,
@@ -132,8 +136,8 @@ impl Reader {
         }
         // From the API server's cache: every node has a Lease as well.
         let params = ListParams::default().fields(&format!("metadata.name={CONTROLLER}")).match_any();
-        let leases = within(Api::<Lease>::all(self.client.clone()).list(&params)).await?;
-        let others = leases.items.iter().filter(|lease| lease.namespace().as_deref() != Some(namespace));
+        let leases = list(&self.client, &params).await?;
+        let others = leases.iter().filter(|lease| lease.namespace() != Some(namespace));
         Ok(Some(others.filter_map(other).collect()))
     }
 
@@ -159,15 +163,13 @@ impl Reader {
 }
 
 /// A Lease of this name without the annotation is not one of Postlink.
-fn other(lease: &Lease) -> Option<OtherLease> {
-    let watched = lease.annotations().get(WATCHED_NAMESPACES)?;
-    let spec = lease.spec.clone().unwrap_or_default();
-    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+fn other(lease: &StoredLease) -> Option<OtherLease> {
+    let watched = lease.annotation(WATCHED_NAMESPACES)?;
     Some(OtherLease {
-        namespace: lease.namespace()?,
-        holder: spec.holder_identity.unwrap_or_default(),
-        renewed: spec.renew_time.map(|time| time.0),
-        duration: Duration::from_secs(seconds.unwrap_or_default()),
+        namespace: lease.namespace()?.to_owned(),
+        holder: lease.holder().unwrap_or_default().to_owned(),
+        renewed: lease.renewed().map(str::to_owned),
+        duration: lease.lasts(Duration::from_secs(MIN_LEASE_SECONDS.into())),
         watched: Watched::of(watched.split(',').map(|name| name.trim().to_owned())),
     })
 }
