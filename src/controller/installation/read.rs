@@ -44,6 +44,7 @@ pub struct Reader {
     namespace: Option<String>,
     own: Watched,
     shipped: Vec<Shipped>,
+    refusal_expected: bool,
     others: OtherLeases,
     begin: Instant,
     may_read_policies: bool,
@@ -51,12 +52,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(client: Client, namespace: Option<String>, own: Watched) -> Self {
+    pub fn new(client: Client, namespace: Option<String>, own: Watched, refusal_expected: bool) -> Self {
         Self {
             client,
             namespace,
             own,
             shipped: shipped(),
+            refusal_expected,
             others: OtherLeases::default(),
             begin: Instant::now(),
             may_read_policies: false,
@@ -75,7 +77,7 @@ impl Reader {
             }
             Err(error) => return Err(error),
         };
-        Ok(findings(&self.shipped, env!("CARGO_PKG_VERSION"), &observed))
+        Ok(findings(&self.shipped, env!("CARGO_PKG_VERSION"), self.refusal_expected, &observed))
     }
 
     /// The other installations that watch a namespace of this one; `None` if it is not permitted to look.
