@@ -81,12 +81,27 @@ pub struct RunArgs {
     /// Address to serve `/livez` and `/readyz` on, such as 127.0.0.1:8081. Not served if not set.
     #[arg(long, env = "POSTLINK_HEALTH_ADDR", value_name = "ADDR", value_parser = listen_address)]
     health_addr: Option<SocketAddr>,
+    /// Mode in which the admission policies were installed. With Deny or Warn, absent refusal policies are reported.
+    #[arg(long, env = "POSTLINK_ADMISSION_MODE", value_enum, default_value = "Off", value_name = "MODE")]
+    admission_mode: AdmissionMode,
     /// Log format.
     #[arg(long, env = "POSTLINK_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: logs::Format,
     /// Maximum concurrent reconciles.
     #[arg(long, env = "POSTLINK_CONCURRENCY", default_value_t = 32, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
+}
+
+/// The chart's `admission.mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum AdmissionMode {
+    /// A person's request is rejected.
+    Deny,
+    /// A person is warned.
+    Warn,
+    /// There are no refusal policies, or it is not known.
+    Off,
 }
 
 /// Each thread has a stack and a heap arena of its own: one for each CPU of a large node would take more than the memory
@@ -216,7 +231,8 @@ async fn serve(args: &RunArgs) -> Result<(), Stop> {
     if elect {
         controller.warn_on_uninstall(namespace);
     }
-    controller.check_installation(elect.then_some(namespace));
+    let refusal_expected = args.admission_mode != AdmissionMode::Off;
+    controller.check_installation(elect.then_some(namespace), refusal_expected);
     endpoints.works(&controller, leadership);
     info!("started");
     let stop = async {

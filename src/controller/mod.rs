@@ -121,9 +121,10 @@ impl Controller {
     }
 
     /// Checks the admission policies and, with the namespace of a Lease, for other installations of the same namespaces.
-    pub fn check_installation(&mut self, lease_namespace: Option<&str>) {
+    /// `refusal_expected`: whether the refusal policies were installed.
+    pub fn check_installation(&mut self, lease_namespace: Option<&str>, refusal_expected: bool) {
         let namespace = lease_namespace.map(str::to_owned);
-        self.tasks.spawn(installation::check(self.context.clone(), namespace));
+        self.tasks.spawn(installation::check(self.context.clone(), namespace, refusal_expected));
     }
 
     /// Runs until a task ends, which is always an error.

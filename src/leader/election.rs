@@ -2,22 +2,18 @@
 //! clock, and every write carries the resourceVersion it was decided on. Losing the lease ends the process.
 
 use super::{
-    holder::{MAX_LEASE_SECONDS, News, Observed, holder, shown},
+    holder::{News, Observed},
+    lease::{Leases, MAX_LEASE_SECONDS, StoredLease, shown},
     loss::{Failures, Loss, watched},
 };
 use crate::{
     api::names::{CONTROLLER, WATCHED_NAMESPACES},
-    controller::{
-        index::entry::version,
-        patch::{ApiError, within},
-    },
+    controller::patch::ApiError,
 };
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::coordination::v1::{Lease, LeaseSpec},
-    apimachinery::pkg::apis::meta::v1::MicroTime,
-};
-use kube::{Api, api::PostParams, core::ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::PostParams;
+use serde_json::{Value, json};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -49,11 +45,11 @@ impl Timing {
 
 /// Lease duration in seconds written on release; no live holder uses 1 s. An empty holder alone does not prove a release:
 /// a user may have cleared it while the holder is still running.
-const RELEASED_DURATION: i32 = 1;
+const RELEASED_DURATION: i64 = 1;
 
 /// A candidate for the leader lease.
 pub struct Election {
-    api: Api<Lease>,
+    leases: Leases,
     namespace: String,
     identity: String,
     timing: Timing,
@@ -62,6 +58,8 @@ pub struct Election {
     observed: Observed,
     /// The resourceVersion of the Lease that this process stored last.
     stored: u64,
+    /// That Lease, until a request to replace it fails: then what is stored must be read.
+    last: Option<StoredLease>,
     leadership: Leadership,
 }
 
@@ -76,7 +74,8 @@ pub enum Acquired {
 
 /// What an attempt to acquire or renew the lease came to.
 enum Attempt {
-    Leading(Acquired),
+    /// The lease lasts from when the request to store it was sent: it may have been stored long before the response arrived.
+    Leading(Acquired, Instant),
     HeldBy(String),
     /// The Lease is older than the one that this process stored.
     Restored,
@@ -146,13 +145,14 @@ impl Election {
         watched.sort_unstable();
         watched.dedup();
         Self {
-            api: Api::namespaced(client, namespace),
+            leases: Leases::new(client, namespace, CONTROLLER),
             namespace: namespace.to_owned(),
             identity,
             timing,
             watched: watched.join(","),
             observed: Observed::default(),
             stored: 0,
+            last: None,
             leadership: Leadership::default(),
         }
     }
@@ -167,11 +167,9 @@ impl Election {
         let leadership = self.leadership();
         let (mut last_error, mut conflicted) = (String::new(), false);
         loop {
-            let before = Instant::now();
             match watched(&leadership, self.try_acquire_or_renew()).await {
-                Ok(Attempt::Leading(how)) => {
-                    // Counted from before the request: the lease may have been stored long before the response arrived.
-                    leadership.until(before + self.timing.renew_deadline);
+                Ok(Attempt::Leading(how, sent)) => {
+                    leadership.until(sent + self.timing.renew_deadline);
                     info!(identity = %self.identity, "became the leader");
                     return how;
                 }
@@ -207,11 +205,11 @@ impl Election {
         if is_new {
             info!(lease = CONTROLLER, "waiting: {holder} holds the lease");
         }
-        if let Some(seconds) = foreign {
+        if let Some(foreign) = foreign {
             let namespace = &self.namespace;
             warn!(
                 lease = CONTROLLER,
-                "the Lease of {holder} has a duration of {seconds} s, which Postlink does not write; it expires after \
+                "the Lease of {holder} has {foreign}, which Postlink does not write; it expires after \
                  {MAX_LEASE_SECONDS} s at the latest. If no process with that identity runs, delete it: \
                  kubectl -n {namespace} delete lease {CONTROLLER}"
             );
@@ -239,13 +237,13 @@ impl Election {
             if left.is_zero() {
                 break;
             }
-            let (before, stalled) = (Instant::now(), leadership.stalled());
+            let stalled = leadership.stalled();
             // As client-go does: one connection that is dead must not cost the lease.
             let limit = left.min(deadline / 2);
-            let attempt = tokio::time::timeout(limit, self.try_acquire_or_renew());
+            let attempt = tokio::time::timeout(limit, self.try_renew());
             match watched(&leadership, attempt).await {
-                Ok(Ok(Attempt::Leading(_))) => {
-                    leadership.until(before + deadline);
+                Ok(Ok(Attempt::Leading(_, sent))) => {
+                    leadership.until(sent + deadline);
                     (failures, stalled_before) = (Failures::default(), stalled);
                 }
                 Ok(Ok(Attempt::Restored)) => return Loss::Restored,
@@ -281,72 +279,92 @@ impl Election {
     }
 
     async fn try_release(&self) -> Result<(), ApiError> {
-        let Some(mut lease) = within(self.api.get_opt(CONTROLLER)).await? else { return Ok(()) };
-        if holder(&lease) != Some(self.identity.as_str()) {
+        let Some(mut lease) = self.leases.get().await? else { return Ok(()) };
+        if lease.holder() != Some(self.identity.as_str()) {
             return Ok(());
         }
-        if let Some(spec) = &mut lease.spec {
-            spec.holder_identity = None;
-            spec.lease_duration_seconds = Some(RELEASED_DURATION);
+        lease.spec["holderIdentity"] = Value::Null;
+        lease.spec["leaseDurationSeconds"] = json!(RELEASED_DURATION);
+        self.leases.replace(&PostParams::default(), &lease).await.map(drop)
+    }
+
+    /// One request, as long as nobody else changes the Lease: a slow API server has the whole time of an attempt for it.
+    async fn try_renew(&mut self) -> Result<Attempt, ApiError> {
+        // If this is canceled, it is unknown what is stored.
+        if let Some(last) = self.last.take() {
+            let (acquired, transitions) = (last.acquired(), last.transitions());
+            match self.replace(last, acquired, transitions, Acquired::Taken).await {
+                Err(ApiError::Conflict | ApiError::Gone) => {}
+                outcome => return outcome,
+            }
         }
-        within(self.api.replace(CONTROLLER, &PostParams::default(), &lease)).await.map(drop)
+        self.try_acquire_or_renew().await
     }
 
     async fn try_acquire_or_renew(&mut self) -> Result<Attempt, ApiError> {
-        let now = MicroTime(Timestamp::now());
-        let params = PostParams { field_manager: Some(CONTROLLER.to_owned()), ..PostParams::default() };
-        let Some(lease) = within(self.api.get_opt(CONTROLLER)).await? else {
-            let metadata = ObjectMeta { name: Some(CONTROLLER.to_owned()), ..ObjectMeta::default() };
-            let lease = self.next(metadata, &now, now.clone(), 0);
-            let created = within(self.api.create(&params, &lease)).await?;
-            return Ok(self.leading(&created, Acquired::Taken));
+        let Some(lease) = self.leases.get().await? else {
+            let sent = Instant::now();
+            let lease = self.next(StoredLease::default(), None, 0);
+            let created = self.leases.create(&params(), &lease).await?;
+            return Ok(self.leading(created, Acquired::Taken, sent));
         };
-        if version(lease.metadata.resource_version.as_deref()) < self.stored {
+        if lease.version() < self.stored {
             return Ok(Attempt::Restored);
         }
-        let old = lease.spec.clone().unwrap_or_default();
-        let other = holder(&lease).filter(|holder| *holder != self.identity);
-        if let Some(other) = other {
+        let holder = lease.holder();
+        if let Some(other) = holder.filter(|holder| *holder != self.identity) {
             let seen = Instant::now();
-            self.observed.see(&old, seen);
+            self.observed.see(&lease.spec, seen);
             if !self.observed.has_expired(self.timing.duration, seen) {
                 return Ok(Attempt::HeldBy(other.to_owned()));
             }
         }
-        let free = holder(&lease).is_none();
-        let ours = other.is_none() && !free;
-        let acquired =
-            if ours { old.acquire_time.clone().unwrap_or_else(|| now.clone()) } else { now.clone() };
-        let transitions = old.lease_transitions.unwrap_or(0).saturating_add(i32::from(!ours));
-        let next = self.next(lease.metadata, &now, acquired, transitions);
-        let replaced = within(self.api.replace(CONTROLLER, &params, &next)).await?;
-        let released = free && old.lease_duration_seconds == Some(RELEASED_DURATION);
-        Ok(self.leading(&replaced, if released { Acquired::HandedOver } else { Acquired::Taken }))
+        let ours = holder == Some(self.identity.as_str());
+        let released = holder.is_none() && lease.seconds() == Some(RELEASED_DURATION);
+        let acquired = lease.acquired().filter(|_| ours);
+        let transitions = lease.transitions().saturating_add(i32::from(!ours));
+        let how = if released { Acquired::HandedOver } else { Acquired::Taken };
+        self.replace(lease, acquired, transitions, how).await
     }
 
-    fn leading(&mut self, stored: &Lease, how: Acquired) -> Attempt {
-        let version = version(stored.metadata.resource_version.as_deref());
-        let last = std::mem::replace(&mut self.stored, version);
-        if version < last { Attempt::Restored } else { Attempt::Leading(how) }
-    }
-
-    fn next(
-        &self,
-        mut metadata: ObjectMeta,
-        now: &MicroTime,
-        acquired: MicroTime,
+    async fn replace(
+        &mut self,
+        lease: StoredLease,
+        acquired: Option<Timestamp>,
         transitions: i32,
-    ) -> Lease {
-        let annotations = metadata.annotations.get_or_insert_default();
-        annotations.insert(WATCHED_NAMESPACES.to_owned(), self.watched.clone());
-        let spec = LeaseSpec {
-            holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(self.timing.duration.as_secs()).ok(),
-            acquire_time: Some(acquired),
-            renew_time: Some(now.clone()),
-            lease_transitions: Some(transitions),
-            ..LeaseSpec::default()
-        };
-        Lease { metadata, spec: Some(spec) }
+        how: Acquired,
+    ) -> Result<Attempt, ApiError> {
+        let sent = Instant::now();
+        let next = self.next(lease, acquired, transitions);
+        let replaced = self.leases.replace(&params(), &next).await?;
+        Ok(self.leading(replaced, how, sent))
     }
+
+    fn leading(&mut self, stored: StoredLease, how: Acquired, sent: Instant) -> Attempt {
+        let version = stored.version();
+        let before = std::mem::replace(&mut self.stored, version);
+        if version < before {
+            return Attempt::Restored;
+        }
+        self.last = Some(stored);
+        Attempt::Leading(how, sent)
+    }
+
+    /// The Lease as this process stores it. `acquired`: now if it has just acquired it.
+    fn next(&self, mut lease: StoredLease, acquired: Option<Timestamp>, transitions: i32) -> StoredLease {
+        let now = Timestamp::now();
+        lease.annotate(WATCHED_NAMESPACES, &self.watched);
+        lease.spec = json!({
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": self.timing.duration.as_secs(),
+            "acquireTime": MicroTime(acquired.unwrap_or(now)),
+            "renewTime": MicroTime(now),
+            "leaseTransitions": transitions,
+        });
+        lease
+    }
+}
+
+fn params() -> PostParams {
+    PostParams { field_manager: Some(CONTROLLER.to_owned()), ..PostParams::default() }
 }

@@ -1,35 +1,16 @@
 //! What a candidate has seen of the process that holds the lease, and when that lease has expired.
 
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use super::lease::{StoredLease, shown};
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// The longest lease, in seconds: the upper bound of `--lease-duration`. A Lease with a longer duration was not written by
-/// Postlink. Its holder may not exist, and must not block every candidate for ever.
-pub const MAX_LEASE_SECONDS: u16 = 300;
-
-/// The shortest lease, in seconds: the lower bound of `--lease-duration`. With a shorter duration in the Lease, a candidate
-/// would take it from a leader that renews it in time.
-pub const MIN_LEASE_SECONDS: u16 = 5;
-
-/// Longest identity in the log. Anyone who may write the Lease chooses it.
-const MAX_SHOWN: usize = 300;
-
-pub(super) fn holder(lease: &Lease) -> Option<&str> {
-    lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
-}
-
-/// An identity as the log shows it.
-pub(super) fn shown(identity: &str) -> String {
-    identity.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect()
-}
 
 /// The lease of another process as last seen.
 #[derive(Default)]
 pub(super) struct Observed {
-    last: Option<(LeaseSpec, Instant)>,
-    /// The holder and the duration that the log has.
-    told: Option<(String, Option<i32>)>,
+    last: Option<(StoredLease, Instant)>,
+    /// The holder, and what Postlink does not write, as the log has them.
+    told: Option<(String, Option<String>)>,
 }
 
 /// What the log does not have yet.
@@ -38,61 +19,44 @@ pub(super) struct News {
     pub holder: String,
     /// Another process than before holds the lease.
     pub is_new: bool,
-    /// A duration that Postlink never writes, in seconds.
-    pub foreign: Option<i32>,
+    /// What Postlink never writes.
+    pub foreign: Option<String>,
 }
 
 impl Observed {
     /// Remembers when the lease changed. A change of its labels or annotations is no renewal.
-    pub fn see(&mut self, spec: &LeaseSpec, now: Instant) {
-        if self.last.as_ref().is_none_or(|(known, _)| known != spec) {
-            self.last = Some((spec.clone(), now));
+    pub fn see(&mut self, spec: &Value, now: Instant) {
+        if self.last.as_ref().is_none_or(|(known, _)| known.spec != *spec) {
+            let lease = StoredLease { spec: spec.clone(), ..StoredLease::default() };
+            self.last = Some((lease, now));
         }
     }
 
     /// Whether it has not changed for as long as it lasts. `own`: the duration of a lease that has none.
     pub fn has_expired(&self, own: Duration, now: Instant) -> bool {
-        self.last.as_ref().is_some_and(|(spec, at)| now.saturating_duration_since(*at) >= lasts(spec, own))
+        self.last.as_ref().is_some_and(|(lease, at)| now.saturating_duration_since(*at) >= lease.lasts(own))
     }
 
-    /// What is to be logged about the holder, once per holder and duration.
+    /// What is to be logged about the holder, once per holder and foreign value.
     pub fn news(&mut self) -> Option<News> {
-        let (spec, _) = self.last.as_ref()?;
-        let seconds = spec.lease_duration_seconds;
-        let holder = spec.holder_identity.clone()?;
-        let known = self.told.replace((holder.clone(), seconds));
-        if known.as_ref().is_some_and(|(known, same)| *known == holder && *same == seconds) {
+        let (lease, _) = self.last.as_ref()?;
+        let (holder, foreign) = (lease.holder()?.to_owned(), lease.foreign());
+        let known = self.told.replace((holder.clone(), foreign.clone()));
+        if known.as_ref().is_some_and(|known| known.0 == holder && known.1 == foreign) {
             return None;
         }
         let is_new = known.is_none_or(|(known, _)| known != holder);
-        let foreign = seconds.filter(|seconds| {
-            !(i32::from(MIN_LEASE_SECONDS)..=i32::from(MAX_LEASE_SECONDS)).contains(seconds)
-        });
         (is_new || foreign.is_some()).then(|| News { holder: shown(&holder), is_new, foreign })
-    }
-}
-
-/// How long a lease lasts after its last change. The holder's own duration counts: it may have been started with a
-/// different one.
-fn lasts(spec: &LeaseSpec, own: Duration) -> Duration {
-    match spec.lease_duration_seconds.map(u64::try_from) {
-        Some(Ok(seconds)) if seconds >= MIN_LEASE_SECONDS.into() => {
-            Duration::from_secs(seconds.min(MAX_LEASE_SECONDS.into()))
-        }
-        _ => own,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::lease::MAX_LEASE_SECONDS, *};
+    use serde_json::json;
 
-    fn held(holder: &str, seconds: Option<i32>) -> LeaseSpec {
-        LeaseSpec {
-            holder_identity: Some(holder.to_owned()),
-            lease_duration_seconds: seconds,
-            ..LeaseSpec::default()
-        }
+    fn held(holder: &str, seconds: Option<i32>) -> Value {
+        json!({"holderIdentity": holder, "leaseDurationSeconds": seconds})
     }
 
     const OWN: Duration = Duration::from_secs(15);
@@ -131,13 +95,16 @@ mod tests {
     }
 
     #[test]
-    fn each_holder_and_foreign_duration_is_logged_once() {
+    fn each_holder_and_foreign_value_is_logged_once() {
         let mut observed = Observed::default();
         let mut news = |holder, seconds| {
             observed.see(&held(holder, Some(seconds)), Instant::now());
             observed.news()
         };
-        let told = |is_new, foreign| Some(News { holder: "a".to_owned(), is_new, foreign });
+        let told = |is_new, foreign: Option<i64>| {
+            let foreign = foreign.map(|seconds| format!("a duration of {seconds} s"));
+            Some(News { holder: "a".to_owned(), is_new, foreign })
+        };
         assert_eq!(news("a", 15), told(true, None));
         assert_eq!(news("a", 15), None);
         assert_eq!(news("a", 30), None, "a holder may have been restarted with another duration");
@@ -146,5 +113,22 @@ mod tests {
         assert_eq!(news("a", 0), told(false, Some(0)));
         assert_eq!(news("b\n", 15).map(|news| news.holder), Some("b\\n".to_owned()));
         assert_eq!(news("a", 301), told(true, Some(301)));
+    }
+
+    /// Beyond the times that can be represented.
+    #[test]
+    fn unreadable_times_are_logged_and_expire() {
+        for field in ["renewTime", "acquireTime"] {
+            let (mut observed, begin) = (Observed::default(), Instant::now());
+            let mut spec = held("a", Some(15));
+            spec[field] = json!("9999-12-31T23:59:59.000000Z");
+            observed.see(&spec, begin);
+            let foreign = format!("the {field} 9999-12-31T23:59:59.000000Z");
+            assert_eq!(observed.news().unwrap().foreign, Some(foreign));
+            assert!(observed.has_expired(OWN, begin + OWN));
+            spec[field] = json!("2025-12-18T07:41:00.000000Z");
+            observed.see(&spec, begin);
+            assert_eq!(observed.news(), None);
+        }
     }
 }

@@ -363,6 +363,36 @@ fn deleting_a_lease_with_a_forged_holder_restores_a_leader() {
     pair.nothing_is_broken();
 }
 
+/// No process can decode it as a Lease, and nobody needs to delete it.
+#[test]
+fn lease_with_an_absurd_time_expires() {
+    const ABSURD: &str = "9999-12-31T23:59:59";
+    let mut pair = Pair::with(&json!({"leaseDuration": DEFAULT_LEASE}));
+    let waits = format!("waiting: {}", pair.leader.name);
+    pair.standby.process.wait_for_log(SOON, |line| line.contains(&waits));
+    let lease = ["lease", "postlink", "-n", SYSTEM];
+    let get = ["get"].into_iter().chain(lease).chain(["-o", "json", "--show-managed-fields"]);
+    let mut forged = pair.cluster.plane.kubectl(User::Admin, get).json();
+    let mut fields = forged["metadata"]["managedFields"].take();
+    fields[0]["time"] = json!(format!("{ABSURD}Z"));
+    let forged = json!({
+        "metadata": {"managedFields": fields},
+        "spec": {"holderIdentity": "nobody", "renewTime": format!("{ABSURD}.000000Z")},
+    });
+    let forged = forged.to_string();
+    let patch = ["patch"].into_iter().chain(lease).chain(["--type=merge", "-p", &forged]);
+    pair.cluster.plane.kubectl(User::Admin, patch).ok();
+    let ended = pair.leader.process.wait_for_exit(SOON);
+    assert_eq!(ended.code(), Some(1), "{}", pair.leader.process.tail());
+    let log = pair.leader.process.stderr();
+    assert!(log.contains("another process holds the lease: nobody"), "{log}");
+    let advice = pair.standby.process.wait_for_log(SOON, |line| line.contains("nobody has the renewTime"));
+    assert!(advice.contains(ABSURD) && advice.contains("delete lease postlink"), "{advice}");
+    pair.standby.process.wait_for_log(SOON, |line| line.contains("became the leader"));
+    pair.serves("after-the-absurd-time");
+    pair.nothing_is_broken();
+}
+
 #[test]
 fn lease_requests_have_the_priority_of_leader_elections() {
     let cluster = Cluster::quickstart(Lease::Elected);

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use postlink::api::names::WATCHED_NAMESPACES;
+use postlink::api::policies::{GUARD, REFUSAL, REFUSAL_TOOLS};
 use serde_json::json;
 
 use crate::cluster::{Cluster, Lease, SOON, SYSTEM, quickstart_instance, repository, text_of};
@@ -9,9 +10,9 @@ use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
 use crate::operations::Page;
 
-const GUARD: &str = "postlink-guard";
 const POLICY: &str = "validatingadmissionpolicy";
 const BINDING: &str = "validatingadmissionpolicybinding";
+const ABSURD: &str = "9999-12-31T23:59:59.000000Z";
 const FINE: &str = "the admission policies are those of this version";
 
 fn page(cluster: &mut Cluster) -> Page {
@@ -66,6 +67,11 @@ fn altered_guard_is_reported_until_it_is_repaired() {
     change(&cluster, &["delete", POLICY, GUARD]);
     cluster.controller().wait_for_log(SOON, |line| line.contains("postlink-guard is absent"));
     wait_for_problems(&mut cluster, &[(GUARD, "absent")]);
+
+    // As in mode Off, but it was installed with mode Deny.
+    change(&cluster, &["delete", &format!("{POLICY},{BINDING}"), REFUSAL, REFUSAL_TOOLS]);
+    cluster.controller().wait_for_log(SOON, |line| line.contains("postlink-refusal-tools is absent"));
+    wait_for_problems(&mut cluster, &[(GUARD, "absent"), (REFUSAL, "absent"), (REFUSAL_TOOLS, "absent")]);
     assert!(!cluster.controller().stderr().contains(FINE));
 
     cluster.install_with(&[], &json!({}));
@@ -74,7 +80,7 @@ fn altered_guard_is_reported_until_it_is_repaired() {
     wait_for_event(&cluster, "Normal", "AdmissionPoliciesRestored", FINE);
     let log = cluster.controller().stderr();
     let warnings = log.lines().filter(|line| line.contains("the admission policies are not those"));
-    assert_eq!(warnings.count(), 3, "only changes are logged:\n{log}");
+    assert_eq!(warnings.count(), 4, "only changes are logged:\n{log}");
 }
 
 /// As stored by an API server, with all that the chart fills in, and as applied without Helm.
@@ -103,11 +109,15 @@ fn shipped_policies_are_not_reported() {
 
 /// Stores or renews the Lease of another installation.
 fn renew(cluster: &Cluster, namespace: &str, watched: &str) {
+    renew_at(cluster, namespace, watched, &format!("{:.6}", Timestamp::now()));
+}
+
+fn renew_at(cluster: &Cluster, namespace: &str, watched: &str, time: &str) {
     let lease = json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": "postlink", "namespace": namespace, "annotations": {WATCHED_NAMESPACES: watched}},
-        "spec": {"holderIdentity": "another", "leaseDurationSeconds": 15, "renewTime": format!("{:.6}", Timestamp::now())},
+        "spec": {"holderIdentity": "another", "leaseDurationSeconds": 15, "renewTime": time},
     });
     cluster.plane.kubectl_apply_text(User::Admin, &lease.to_string()).ok();
 }
@@ -119,10 +129,12 @@ fn overlapping(cluster: &mut Cluster) -> Option<f64> {
 #[test]
 fn overlapping_installation_is_reported_until_it_ends() {
     let mut cluster = Cluster::installed(&quickstart_instance(), Lease::Elected);
-    for namespace in ["other", "left-behind"] {
+    for namespace in ["other", "left-behind", "absurd"] {
         cluster.plane.kubectl(User::Admin, ["create", "namespace", namespace]).ok();
         renew(&cluster, namespace, "social,care");
     }
+    // Beyond what can be represented, and nobody renews it.
+    renew_at(&cluster, "absurd", "social,care", ABSURD);
     cluster.start_controller();
     wait_for("the overlap to be reported", SOON, || {
         renew(&cluster, "other", "social,care");

@@ -1,6 +1,5 @@
 //! The installation around the controller: which admission policies are reported, and which other installations.
 
-use jiff::Timestamp;
 use postlink::{
     api::policies::{GUARD, NAMES, REFUSAL, REFUSAL_TOOLS, UNINSTALL, shipped},
     domain::installation::{
@@ -34,7 +33,7 @@ fn stored() -> Policies {
 fn found(change: impl FnOnce(&mut Policies)) -> Vec<Finding> {
     let mut installed = stored();
     change(&mut installed);
-    findings(&shipped(), VERSION, &Observed::Read(installed))
+    findings(&shipped(), VERSION, false, &Observed::Read(installed))
 }
 
 fn problems(change: impl FnOnce(&mut Policies)) -> Vec<(&'static str, Problem)> {
@@ -84,7 +83,7 @@ fn policies_of_this_version_are_no_problem() {
         (one.name, Installed { policy: Some(one.policy), binding: Some(one.binding), version: None })
     };
     let installed = shipped().into_iter().map(as_shipped).collect();
-    assert_eq!(findings(&shipped(), VERSION, &Observed::Read(installed)), []);
+    assert_eq!(findings(&shipped(), VERSION, false, &Observed::Read(installed)), []);
 }
 
 /// What an administrator fills in, what an API server or a tool writes differently, and mode Off.
@@ -203,8 +202,20 @@ fn absent_and_unbound_policies_are_reported() {
 }
 
 #[test]
+fn expected_refusal_policies_are_reported_if_absent() {
+    for (expected, found) in [(false, vec![]), (true, vec![REFUSAL, REFUSAL_TOOLS])] {
+        let mut installed = stored();
+        without(&[REFUSAL, REFUSAL_TOOLS])(&mut installed);
+        let absent = |policy| Finding { policy, problem: Problem::Absent, details: Vec::new() };
+        let found: Vec<_> = found.into_iter().map(absent).collect();
+        assert_eq!(findings(&shipped(), VERSION, expected, &Observed::Read(installed)), found);
+        assert_eq!(findings(&shipped(), VERSION, expected, &Observed::Read(stored())), []);
+    }
+}
+
+#[test]
 fn unread_policies_are_not_called_absent() {
-    let unread = findings(&shipped(), VERSION, &Observed::NotPermitted);
+    let unread = findings(&shipped(), VERSION, false, &Observed::NotPermitted);
     assert_eq!(unread.len(), NAMES.len());
     assert!(unread.iter().all(|one| one.problem == Problem::NotRead));
 }
@@ -250,7 +261,7 @@ fn lease(namespace: &str, names: &str, renewed: i64) -> OtherLease {
     OtherLease {
         namespace: namespace.to_owned(),
         holder: "a".to_owned(),
-        renewed: Some(Timestamp::from_second(renewed).unwrap()),
+        renewed: Some(renewed.to_string()),
         duration: Duration::from_secs(15),
         watched: watched(names),
     }

@@ -139,7 +139,7 @@ fn decode_secret(object: &mut Value) -> Result<(), String> {
 /// Checks a `MicroTime` of a lease or an event: Go requires exactly six fractional digits.
 fn check_micro_time(value: &Value) -> Result<(), String> {
     let Some(time) = value.as_str() else { return Ok(()) };
-    let rest = if time.parse::<jiff::Timestamp>().is_ok() {
+    let rest = if metadata::is_time(time) {
         let rest = time.get(19..).unwrap_or_default();
         let digits =
             rest.strip_prefix('.').map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());

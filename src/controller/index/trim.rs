@@ -45,9 +45,10 @@ fn own_finalizer(entry: ManagedFieldsEntry) -> Option<ManagedFieldsEntry> {
     let item = format!("v:{FINALIZER:?}");
     let path = "/f:metadata/f:finalizers";
     let manages = |fields: &FieldsV1| fields.0.pointer(path).is_some_and(|all| all.get(&item).is_some());
-    let fields = match entry.fields_v1.as_ref().is_some_and(manages) {
-        true => json!({"f:metadata": {"f:finalizers": {item: {}}}}),
-        false => json!({}),
+    let fields = if entry.fields_v1.as_ref().is_some_and(manages) {
+        json!({"f:metadata": {"f:finalizers": {item: {}}}})
+    } else {
+        json!({})
     };
     own.then(|| ManagedFieldsEntry {
         manager: entry.manager,

@@ -15,9 +15,10 @@ use tracing::warn;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Checks until the process ends. `namespace` is that of the Lease; without one, there is nothing to compare other Leases with.
-pub async fn check(context: Context, namespace: Option<String>) {
+/// `refusal_expected`: whether the refusal policies were installed (mode Deny or Warn).
+pub async fn check(context: Context, namespace: Option<String>, refusal_expected: bool) {
     let own = Watched::of(context.namespaces.iter().flatten().cloned());
-    let mut reader = Reader::new(context.client.clone(), namespace.clone(), own);
+    let mut reader = Reader::new(context.client.clone(), namespace.clone(), own, refusal_expected);
     let mut report = Report::new(context, namespace);
     let mut warned = false;
     loop {

@@ -16,6 +16,10 @@ use crate::{
         overlap::{OtherLease, OtherLeases, Overlap, Watched},
         policies::{Finding, Installed, Observed, findings},
     },
+    leader::{
+        MIN_LEASE_SECONDS,
+        lease::{StoredLease, list},
+    },
 };
 use k8s_openapi::{
     Resource,
@@ -26,7 +30,7 @@ use k8s_openapi::{
     },
 };
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client,
     api::{ListParams, PostParams},
 };
 use serde_json::Value;
@@ -44,6 +48,7 @@ pub struct Reader {
     namespace: Option<String>,
     own: Watched,
     shipped: Vec<Shipped>,
+    refusal_expected: bool,
     others: OtherLeases,
     begin: Instant,
     may_read_policies: bool,
@@ -51,12 +56,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(client: Client, namespace: Option<String>, own: Watched) -> Self {
+    pub fn new(client: Client, namespace: Option<String>, own: Watched, refusal_expected: bool) -> Self {
         Self {
             client,
             namespace,
             own,
             shipped: shipped(),
+            refusal_expected,
             others: OtherLeases::default(),
             begin: Instant::now(),
             may_read_policies: false,
@@ -75,7 +81,7 @@ impl Reader {
             }
             Err(error) => return Err(error),
         };
-        Ok(findings(&self.shipped, env!("CARGO_PKG_VERSION"), &observed))
+        Ok(findings(&self.shipped, env!("CARGO_PKG_VERSION"), self.refusal_expected, &observed))
     }
 
     /// The other installations that watch a namespace of this one; `None` if it is not permitted to look.
@@ -138,10 +144,9 @@ impl Reader {
         }
         // From the API server's cache: every node has a Lease as well.
         let params = ListParams::default().fields(&format!("metadata.name={CONTROLLER}")).match_any();
-        let leases = within(Api::<Received<Lease>>::all(self.client.clone()).list(&params)).await?;
-        let others = leases.items.iter().filter(|lease| lease.namespace().as_deref() != Some(namespace));
-        // Everybody may have a Lease of this name. One that cannot be decoded is not one of Postlink.
-        Ok(Some(others.filter_map(|lease| other(&lease.decode().ok()?)).collect()))
+        let leases = list(&self.client, &params).await?;
+        let others = leases.iter().filter(|lease| lease.namespace() != Some(namespace));
+        Ok(Some(others.filter_map(other).collect()))
     }
 
     async fn may<K: Resource>(&self, verb: &str, name: &str) -> Result<bool, ApiError> {
@@ -166,15 +171,13 @@ impl Reader {
 }
 
 /// A Lease of this name without the annotation is not one of Postlink.
-fn other(lease: &Lease) -> Option<OtherLease> {
-    let watched = lease.annotations().get(WATCHED_NAMESPACES)?;
-    let spec = lease.spec.clone().unwrap_or_default();
-    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+fn other(lease: &StoredLease) -> Option<OtherLease> {
+    let watched = lease.annotation(WATCHED_NAMESPACES)?;
     Some(OtherLease {
-        namespace: lease.namespace()?,
-        holder: spec.holder_identity.unwrap_or_default(),
-        renewed: spec.renew_time.map(|time| time.0),
-        duration: Duration::from_secs(seconds.unwrap_or_default()),
+        namespace: lease.namespace()?.to_owned(),
+        holder: lease.holder().unwrap_or_default().to_owned(),
+        renewed: lease.renewed().map(str::to_owned),
+        duration: lease.lasts(Duration::from_secs(MIN_LEASE_SECONDS.into())),
         watched: Watched::of(watched.split(',').map(|name| name.trim().to_owned())),
     })
 }
@@ -209,7 +212,7 @@ mod tests {
             async { Ok::<_, Infallible>(answer) }
         });
         let client = Client::new(server, "default");
-        let mut reader = Reader::new(client, Some("own".to_owned()), Watched::of(["team".to_owned()]));
+        let mut reader = Reader::new(client, Some("own".to_owned()), Watched::of(["team".to_owned()]), false);
         reader.may_list_leases = true;
         let leases = reader.list_leases("own").await.unwrap().unwrap();
         let found: Vec<_> = leases.iter().map(|lease| lease.namespace.as_str()).collect();

@@ -1,6 +1,5 @@
 //! Whether another live installation watches a namespace of this one. Then two leaders reconcile the same objects.
 
-use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -25,7 +24,8 @@ pub struct OtherLease {
     pub namespace: String,
     /// Empty if released.
     pub holder: String,
-    pub renewed: Option<Timestamp>,
+    /// As text: the time need not be readable.
+    pub renewed: Option<String>,
     pub duration: Duration,
     pub watched: Watched,
 }
@@ -89,7 +89,7 @@ pub struct OtherLeases(BTreeMap<String, Seen>);
 #[derive(Clone, Debug)]
 struct Seen {
     holder: String,
-    renewed: Option<Timestamp>,
+    renewed: Option<String>,
     /// When it was seen renewed. The clocks of two machines may differ, so the time in the Lease says only that it changed.
     at: Option<Duration>,
 }
@@ -107,7 +107,7 @@ impl OtherLeases {
                 Some(_) => Some(now),
                 None => None,
             };
-            let seen = Seen { holder: lease.holder.clone(), renewed: lease.renewed, at };
+            let seen = Seen { holder: lease.holder.clone(), renewed: lease.renewed.clone(), at };
             self.0.insert(lease.namespace.clone(), seen);
             let expires = at.map(|at| at + lease.duration + SLACK);
             let live = !lease.holder.is_empty() && expires.is_some_and(|expires| now <= expires);

@@ -84,9 +84,14 @@ impl Finding {
     }
 }
 
-/// The problems of the installed policies for the program of this `version`. The refusal policies may be absent together (mode Off); what an administrator
-/// fills in may be anything.
-pub fn findings(shipped: &[Shipped], version: &str, observed: &Observed) -> Vec<Finding> {
+/// The problems of the installed policies for the program of this `version`. What an administrator fills in may be anything.
+/// Unless a refusal is expected, the refusal policies may be absent together (mode Off).
+pub fn findings(
+    shipped: &[Shipped],
+    version: &str,
+    refusal_expected: bool,
+    observed: &Observed,
+) -> Vec<Finding> {
     let finding = |policy, problem, details| Finding { policy, problem, details };
     let installed = match observed {
         Observed::Read(installed) => installed,
@@ -96,8 +101,8 @@ pub fn findings(shipped: &[Shipped], version: &str, observed: &Observed) -> Vec<
     };
     let nothing = Installed::default();
     let of = |name: &str| installed.get(name).unwrap_or(&nothing);
-    let is_off =
-        [REFUSAL, REFUSAL_TOOLS].iter().all(|name| of(name).policy.is_none() && of(name).binding.is_none());
+    let is_absent = |name: &&str| of(name).policy.is_none() && of(name).binding.is_none();
+    let is_off = !refusal_expected && [REFUSAL, REFUSAL_TOOLS].iter().all(is_absent);
     let mut found = Vec::new();
     for one in shipped {
         if is_off && [REFUSAL, REFUSAL_TOOLS].contains(&one.name) {

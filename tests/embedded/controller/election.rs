@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+    client::Body,
 };
 use kube_memory::{Fault, FaultInjector, MemoryApi, Options, UserInfo, serve};
 use postlink::{
@@ -29,6 +30,7 @@ use std::{
     },
     time::Duration,
 };
+use tower::{ServiceExt as _, service_fn};
 
 const LEASES: &str = "leases.coordination.k8s.io";
 /// Longest wait for anything.
@@ -143,8 +145,9 @@ async fn failed_renewal_is_not_retried_without_a_read() {
     let mut run = KillOnDrop(run);
     until("it leads", || holder(&api).is_string()).await;
 
-    requests.lock().unwrap().clear();
+    // In this order: a renewal that is stored may be followed by one that is not.
     failing.store(true, Ordering::SeqCst);
+    requests.lock().unwrap().clear();
     let ended = Mutex::new(None);
     {
         let run = Mutex::new(&mut run.0);
@@ -237,6 +240,77 @@ async fn leader_gives_up_when_another_holder_is_written() {
     forge(&api, json!({"holderIdentity": "nobody", "leaseDurationSeconds": 15})).await;
     assert_eq!(leader.keep().await, Loss::Taken { holder: "nobody".to_owned() });
     assert!(leader.leadership().remaining().is_zero());
+}
+
+/// It is admitted and beyond what can be represented, so a Lease with it cannot be decoded.
+const ABSURD: &str = "9999-12-31T23:59:59.000000Z";
+
+#[tokio::test(start_paused = true)]
+async fn lease_with_an_absurd_time_expires() {
+    for field in ["renewTime", "acquireTime"] {
+        let api = memory();
+        let mut leader = candidate(&api, &FaultInjector::default(), 15);
+        leader.acquire().await;
+        let forged = json!({"holderIdentity": "nobody", "leaseDurationSeconds": 15, field: ABSURD});
+        forge(&api, forged).await;
+        assert_eq!(leader.keep().await, Loss::Taken { holder: "nobody".to_owned() });
+        assert_eq!(leader.acquire().await, Acquired::Taken);
+        let lease = api.get("Lease", "default", CONTROLLER).unwrap();
+        assert!(!lease["spec"].to_string().contains(ABSURD), "{lease}");
+    }
+}
+
+/// A renewal is one request.
+#[tokio::test(start_paused = true)]
+async fn api_server_that_answers_after_3_s_does_not_cost_the_lease() {
+    let api = memory();
+    let requests = Requests::default();
+    let line = recording(&requests, &Arc::default());
+    let service = api.service_with_faults(UserInfo::new("us"), &line);
+    let service = service_fn(move |request: http::Request<Body>| {
+        let answer = service.clone().oneshot(request);
+        async {
+            let answer = answer.await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            answer
+        }
+    });
+    let client = kube::Client::new(service, "default");
+    let mut leader =
+        Election::new(client, "default", "us".to_owned(), Timing::of(Duration::from_secs(15)), &[]);
+    leader.acquire().await;
+    requests.lock().unwrap().clear();
+    let kept = tokio::time::timeout(Duration::from_secs(600), leader.keep()).await;
+    assert!(kept.is_err(), "{kept:?}");
+    let requests = requests.lock().unwrap().clone();
+    assert!(requests.len() > 100 && requests.iter().all(|verb| *verb == "update"), "{requests:?}");
+}
+
+/// A change by somebody else, or a deletion, is read at once.
+#[tokio::test(start_paused = true)]
+async fn conflict_does_not_cost_the_lease() {
+    let api = memory();
+    let requests = Requests::default();
+    let mut leader = candidate(&api, &recording(&requests, &Arc::default()), 15);
+    leader.acquire().await;
+    let leases: Api<Lease> = Api::default_namespaced(api.client(UserInfo::admin()));
+    let changed = async {
+        let label = Patch::Merge(json!({"metadata": {"labels": {"touched": "true"}}}));
+        leases.patch(CONTROLLER, &PatchParams::default(), &label).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        leases.delete(CONTROLLER, &DeleteParams::default()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    };
+    requests.lock().unwrap().clear();
+    tokio::select! {
+        loss = leader.keep() => panic!("{loss:?}"),
+        () = changed => {}
+    }
+    assert_eq!(holder(&api), "us");
+    let requests = requests.lock().unwrap().clone();
+    let (labeled, deleted) = (["update", "get", "update"], ["update", "get", "create"]);
+    assert!(requests.starts_with(&labeled), "{requests:?}");
+    assert!(requests.windows(3).any(|three| *three == deleted), "{requests:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -70,6 +70,7 @@ pub const CASES: &[Case] = &[
          MERGE leases/a {spec: {leaseTransitions: -1}}
          PUT leases/a $2 + {spec: {renewTime: '2026-01-01T00:00:00Z'}}
          PUT leases/a $2 + {spec: {renewTime: soon}}
+         MERGE leases/a {spec: {renewTime: '9999-12-31T23:59:59.000000Z'}}
          PUT leases/b lease b + {spec: {holderIdentity: x}}
          PUT leases/d lease d + {metadata: {resourceVersion: '5'}}
          POST leases lease c
