@@ -174,7 +174,12 @@ impl Searched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::{collection::vec, prelude::*, sample::select};
+    use proptest::{
+        collection::vec,
+        option,
+        prelude::*,
+        sample::{Index, select},
+    };
     use rstest::rstest;
 
     #[test]
@@ -207,17 +212,19 @@ mod tests {
         "c++", "c%", "ab+", "漢", "#漢", "字", "ﷺ",
     ];
 
+    /// Where it begins, its length, and whether a `*` follows.
+    type Part = (Index, usize, bool);
+    /// A word in the place of another.
+    type Other = (Index, &'static str);
+
     /// A text that repeats some words, and parts of it, some of which have another word.
     fn text_and_keywords() -> impl Strategy<Value = (String, Vec<String>)> {
-        let part = (any::<prop::sample::Index>(), 1..300_usize, any::<bool>());
-        let other = prop::option::of((any::<prop::sample::Index>(), select(&WORDS)));
+        let part = (any::<Index>(), 1..300_usize, any::<bool>());
+        let other = option::of((any::<Index>(), select(&WORDS)));
         let words = (vec(select(&WORDS), 1..12), vec(select(&WORDS), 0..4), 1..60_usize);
         (words, vec((part, other), 1..40)).prop_map(|((repeated, rest, times), parts)| {
             let words = [repeated.repeat(times), rest].concat();
-            let keyword = |((begin, length, open), other): (
-                (prop::sample::Index, usize, bool),
-                Option<(prop::sample::Index, &str)>,
-            )| {
+            let keyword = |((begin, length, open), other): (Part, Option<Other>)| {
                 let begin = begin.index(words.len());
                 let mut part = words[begin..words.len().min(begin + length)].to_vec();
                 if let Some((place, word)) = other {

@@ -55,7 +55,10 @@ impl Bits {
     }
 }
 
-/// One of the lists of [`Places`].
+/// A range in one of the lists of [`Places`].
+type Found = (Order, Range<usize>);
+
+/// One of these lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Order {
     Demands,
@@ -71,8 +74,8 @@ pub(super) struct Places {
     demands: OnceCell<Box<[u64]>>,
     /// Where the words are, in the order of their text.
     sorted: OnceCell<Box<[u64]>>,
-    /// By the range in one of these that has many words.
-    many: RefCell<HashMap<(Order, Range<usize>), Rc<Bits>>>,
+    /// The ranges that have many words.
+    many: RefCell<HashMap<Found, Rc<Bits>>>,
 }
 
 impl Places {
