@@ -216,6 +216,6 @@ mod tests {
         reader.may_list_leases = true;
         let leases = reader.list_leases("own").await.unwrap().unwrap();
         let found: Vec<_> = leases.iter().map(|lease| lease.namespace.as_str()).collect();
-        assert_eq!(found, ["other", "managed"]);
+        assert_eq!(found, ["other", "managed", "renewed"]);
     }
 }
