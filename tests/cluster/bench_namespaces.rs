@@ -66,7 +66,7 @@ async fn bench_namespaces() {
     row(&format!("resident memory of the leader, {namespaces} namespaces"), "MiB", &[memory]);
     let used = || Page::of(&metrics).sum("process_cpu_seconds_total", &[]).unwrap_or_default();
     let (before, idle) = (used(), Instant::now());
-    tokio::time::sleep(Duration::from_mins(1)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
     let share = (used() - before) / idle.elapsed().as_secs_f64() * 100.0;
     row(&format!("CPU time of the leader, {namespaces} namespaces, idle"), "% of one CPU", &[share]);
 }

@@ -1,6 +1,7 @@
 //! Stores PostLinks as they arrive and matches their texts, which are not stored, against the rules. Matching runs outside
 //! the lock, because its duration depends on the length of posts and rules: `matched` takes the filters, matches, and
-//! `store_link` stores the result. If the filters have changed meanwhile, the namespace is matched again (`rematch`).
+//! `store_link` stores the result. If the filters have changed meanwhile, the namespace is matched again (`rematch`). So is a
+//! namespace whose rules and posts take too long for the watch.
 
 use super::{
     entry::{self, Entry},
@@ -15,6 +16,7 @@ use crate::{
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// The rules that match a post.
@@ -25,6 +27,8 @@ pub(super) enum Matched {
     Unchanged,
     /// The rules that match, and the filters they were matched with.
     Evaluated(Vec<String>, Option<Arc<Filters>>),
+    /// The namespace has taken its share of the time: the post is matched with all others of it, in a rematch.
+    Later,
 }
 
 impl Index {
@@ -51,16 +55,22 @@ impl Index {
         if !is_open_to_rules(link) {
             return Matched::None;
         }
+        let (namespace, begin) = (link.namespace().unwrap_or_default(), Instant::now());
         let filters = {
             let mut state = self.state();
-            let namespace = link.namespace().unwrap_or_default();
             let stored = state.link(&namespace, &link.name_any());
             if stored.is_some_and(|e| e.version >= version(link) || is_matched(e, link)) {
                 return Matched::Unchanged;
             }
+            if state.namespaces.get(&*namespace).is_some_and(|space| space.share.is_taken(begin)) {
+                return Matched::Later;
+            }
             state.filters(&namespace)
         };
         let rules = filters.as_ref().map(|f| f.matching(&link.spec.post));
+        if let Some(space) = self.state().namespaces.get_mut(&*namespace) {
+            space.share.take(begin.elapsed(), begin);
+        }
         Matched::Evaluated(rules.unwrap_or_default(), filters)
     }
 
@@ -97,13 +107,14 @@ impl Index {
             Matched::None => false,
             Matched::Unchanged => before.is_none(),
             Matched::Evaluated(_, against) => !same_filters(against.as_ref(), filters.as_ref()),
+            Matched::Later => true,
         };
         if outdated && source == Source::Response {
             // The watch delivers it as well.
             return Affected::default();
         }
         let matching = match matched {
-            Matched::None => Arc::default(),
+            Matched::None | Matched::Later => Arc::default(),
             Matched::Unchanged => before.map(Entry::matching).unwrap_or_default(),
             Matched::Evaluated(rules, _) => lists.share(rules.iter().map(|rule| interner.intern(rule))),
         };

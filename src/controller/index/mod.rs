@@ -15,6 +15,7 @@ mod lists;
 mod matching;
 mod rules;
 mod same_post;
+mod share;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -162,7 +163,7 @@ impl Index {
     pub fn rules_of_connection(&self, connection: &DynamicsConnection) -> Vec<RuleFacts> {
         let state = self.state();
         let (name, uid) = (connection.name_any(), connection.uid().unwrap_or_default());
-        let reserved: Vec<&str> =
+        let reserved: HashSet<&str> =
             connection.status.iter().flat_map(|s| s.active_rules.iter().map(|e| e.uid.as_str())).collect();
         let Some(space) = state.namespaces.get(connection.namespace().unwrap_or_default().as_str()) else {
             return Vec::new();
@@ -174,7 +175,7 @@ impl Index {
             .filter(|r| {
                 r.connection == name
                     || r.active_on.as_deref() == Some(uid.as_str())
-                    || reserved.contains(&r.uid.as_str())
+                    || reserved.contains(r.uid.as_str())
             })
             .cloned()
             .collect()

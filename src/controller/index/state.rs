@@ -1,6 +1,6 @@
 //! The state of the index, and the types it returns.
 
-use super::{entry::Entry, interner::Interner, links::Links, lists::Lists, rules::Rules};
+use super::{entry::Entry, interner::Interner, links::Links, lists::Lists, rules::Rules, share::Share};
 use crate::{
     api::{DynamicsConnection, LinkState, Reason},
     controller::key::{Key, Kind},
@@ -47,6 +47,8 @@ pub(super) struct Namespace {
     pub(super) connections: BTreeMap<String, Arc<DynamicsConnection>>,
     pub(super) connection_facts: Arc<Vec<ConnectionFacts>>,
     pub(super) rules: Rules,
+    /// For matching posts as they arrive.
+    pub(super) share: Share,
 }
 
 /// A PostLink whose link goes through a connection.

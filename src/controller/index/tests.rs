@@ -211,6 +211,21 @@ fn a_rule_change_during_matching_causes_a_rematch() {
     assert_eq!(matching(&index), ["r1"]);
 }
 
+/// The watch serves all namespaces.
+#[test]
+fn post_is_matched_later_while_its_namespace_takes_too_long() {
+    let index = Index::default();
+    index.apply_rule(rule("r1", 1, "late"), Source::Watch);
+    let day = std::time::Duration::from_secs(86_400);
+    index.state().namespaces.get_mut("n").unwrap().share.take(day, tokio::time::Instant::now());
+    let arrived = post("p1", 2, "late again");
+    let affected = index.apply_link(&arrived, Source::Watch, NOW);
+    assert_eq!(affected.rematch.as_deref(), Some("n"));
+    assert_eq!(matching(&index), [""; 0]);
+    assert!(index.rematch(&Arc::from("n"), &arrived).is_some());
+    assert_eq!(matching(&index), ["r1"]);
+}
+
 /// A rule whose filters take a third of the memory of its namespace, and more.
 fn large(name: &str, version: u32, created: u32) -> AutomationRule {
     let keyword = "x".repeat(1 << 10);

@@ -96,9 +96,11 @@ async fn read(context: &Context, namespace: &Arc<str>) {
                 continue;
             }
         };
-        let posts = page.items.iter().filter_map(|post| post.decode().ok());
-        let affected: Vec<_> = posts.filter_map(|post| context.index.rematch(namespace, &post)).collect();
-        context.queue.extend(affected);
+        for post in page.items.iter().filter_map(|post| post.decode().ok()) {
+            context.queue.extend(context.index.rematch(namespace, &post));
+            // Many large rules take a while for each post.
+            tokio::task::yield_now().await;
+        }
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
         if params.continue_token.is_none() {
             info!(%namespace, "matched posts against changed rules");
