@@ -271,6 +271,15 @@ mod tests {
         assert!(compared <= FEW, "{compared} places are compared");
     }
 
+    /// Many words have all but the last thing that the keyword demands.
+    #[rstest]
+    #[case::beginning_of_a_longer_handle("@a.b ".repeat(9), "@a*")]
+    #[case::last_word("a ".repeat(16_000) + "#a", "a #a")]
+    #[case::ending("ab ".repeat(8_000) + "ab's", "ab's")]
+    fn what_many_words_almost_are_is_found(#[case] text: String, #[case] keyword: &str) {
+        assert!(finds(&Searched::of(&text), keyword));
+    }
+
     /// As many characters as a post may have, most of them other ones than those before.
     fn longest(character: impl Fn(u32) -> String) -> String {
         (0..).flat_map(|n| character(n).chars().collect::<Vec<_>>()).take(32_768).collect()
