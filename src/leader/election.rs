@@ -228,8 +228,14 @@ impl Election {
         let deadline = self.timing.renew_deadline;
         let (mut failures, mut stalled_before) = (Failures::default(), leadership.stalled());
         loop {
-            // After a slow renewal, less than a retry period may be left.
-            let pause = self.timing.retry.min(leadership.remaining() / 2);
+            // The period begins when the last renewal was sent: with a slow API server, no more of the lease may pass, or
+            // too little is left for creations. After a failure, less than a period may be left.
+            let (retry, left) = (self.timing.retry, leadership.remaining());
+            let pause = if failures.is_empty() {
+                retry.saturating_sub(deadline.saturating_sub(left))
+            } else {
+                retry.min(left / 2)
+            };
             watched(&leadership, tokio::time::sleep(pause)).await;
             let left = leadership.remaining();
             // Check before the request: a process that was paused must not renew too late, because another leader may have

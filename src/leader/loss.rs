@@ -60,6 +60,10 @@ pub(super) struct Failures {
 }
 
 impl Failures {
+    pub fn is_empty(&self) -> bool {
+        self.attempts == 0
+    }
+
     pub fn add(&mut self, error: String) {
         self.attempts += 1;
         self.last_error = error;
