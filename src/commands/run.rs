@@ -11,9 +11,14 @@ use super::{
     stop_requests::{CaFile, StopRequests},
 };
 use crate::{
-    controller::{Controller, Settings, clock::Clock, observe, page_size::PageSize},
+    controller::{
+        Controller, Settings,
+        clock::Clock,
+        lease::{MAX_LEASE_SECONDS, MIN_LEASE_SECONDS},
+        observe,
+        page_size::PageSize,
+    },
     leader::{
-        MAX_LEASE_SECONDS, MIN_LEASE_SECONDS,
         election::{Acquired, Election, Timing},
         run::{self as leader, RunError, guarded_client, may_create},
         thread::{LeaseThread, StartError},

@@ -15,6 +15,7 @@ pub mod index;
 mod installation;
 mod instance_slots;
 pub mod key;
+pub mod lease;
 mod list;
 mod observe;
 pub mod page_size;

@@ -3,12 +3,14 @@
 
 use super::{
     holder::{News, Observed},
-    lease::{Leases, MAX_LEASE_SECONDS, StoredLease, shown},
     loss::{Failures, Loss, watched},
 };
 use crate::{
     api::names::{CONTROLLER, WATCHED_NAMESPACES},
-    controller::patch::ApiError,
+    controller::{
+        lease::{Leases, MAX_LEASE_SECONDS, StoredLease, shown},
+        patch::ApiError,
+    },
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;

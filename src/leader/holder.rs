@@ -1,6 +1,6 @@
 //! What a candidate has seen of the process that holds the lease, and when that lease has expired.
 
-use super::lease::{StoredLease, shown};
+use crate::controller::lease::{StoredLease, shown};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -52,7 +52,8 @@ impl Observed {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::lease::MAX_LEASE_SECONDS, *};
+    use super::*;
+    use crate::controller::lease::MAX_LEASE_SECONDS;
     use serde_json::json;
 
     fn held(holder: &str, seconds: Option<i32>) -> Value {

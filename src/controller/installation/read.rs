@@ -9,16 +9,13 @@ use crate::{
         policies::{Shipped, shipped},
     },
     controller::{
+        lease::{MIN_LEASE_SECONDS, StoredLease, list},
         patch::{ApiError, within},
         received::Received,
     },
     domain::installation::{
         overlap::{OtherLease, OtherLeases, Overlap, Watched},
         policies::{Finding, Installed, Observed, findings},
-    },
-    leader::{
-        MIN_LEASE_SECONDS,
-        lease::{StoredLease, list},
     },
 };
 use k8s_openapi::{

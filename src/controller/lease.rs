@@ -1,7 +1,7 @@
 //! The Lease as JSON. Anyone who may write it chooses its content, and the API server admits times that no type here can
 //! represent: a Lease that cannot be decoded would have no leader, since nobody could tell when it expires.
 
-use crate::controller::{
+use super::{
     index::entry::version,
     patch::{ApiError, within},
 };
@@ -104,12 +104,12 @@ impl StoredLease {
 const MAX_SHOWN: usize = 300;
 
 /// A text of the Lease as the log shows it.
-pub(super) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect()
 }
 
 /// The Lease of one name.
-pub(super) struct Leases {
+pub struct Leases {
     client: Client,
     request: Request,
     name: &'static str,
