@@ -27,8 +27,8 @@ impl<K: DeserializeOwned> Received<K> {
         self.decode().map_err(|fault| ApiError::Unanswered(format!("it cannot be decoded: {fault}")))
     }
 
-    /// Decodes with the path, and without the times in `managedFields`: whoever may write the object may write them, the
-    /// API server accepts years that cannot be read here, and nothing depends on them.
+    /// Decodes with the path, and without the times in `managedFields`. The API server accepts years there that cannot be
+    /// decoded here, and nothing depends on them.
     fn decode_again(&self) -> Result<K, String> {
         let mut object = self.value().ok_or("a number or a text is not valid")?;
         let managed = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);

@@ -13,10 +13,15 @@ use crate::cluster::NAMESPACE;
 use crate::many_links::post_link;
 
 /// Overrides the number of links of a measurement.
-pub const LINKS_VARIABLE: &str = "POSTLINK_BENCH_LINKS";
+const LINKS_VARIABLE: &str = "POSTLINK_BENCH_LINKS";
 
 /// Runs of each measurement.
 pub const RUNS: usize = 3;
+
+/// Numbers of links that are measured, unless the variable names another one.
+pub fn sizes() -> Vec<usize> {
+    number_from(LINKS_VARIABLE).map_or(vec![1_000, 10_000, 100_000], |size| vec![size])
+}
 
 /// The number in an environment variable, if it is set.
 pub fn number_from(variable: &str) -> Option<usize> {

@@ -9,7 +9,7 @@ use kube::api::{Patch, PatchParams};
 use postlink::api::DynamicsConnection;
 use serde_json::{Value, json};
 
-use crate::bench::{LINKS_VARIABLE, RUNS, number, number_from};
+use crate::bench::{RUNS, number, sizes};
 use crate::bench_neighbors::{QUIET, seconds_to_link};
 use crate::bench_table::row;
 use crate::cluster::NAMESPACE;
@@ -17,13 +17,10 @@ use crate::harness::patch_loop::bare_patch_loop;
 use crate::harness::users::User;
 use crate::many_links::{FanOut, ManyLinks};
 
-/// Links of the fan-outs measured.
-const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
-
 /// Concurrency of the bare loop: the controller's default and values around it; the best counts.
 const CONCURRENCIES: [usize; 3] = [16, 32, 64];
 
-/// The most objects that the bare loop patches. Its rate does not depend on their number.
+/// The most objects that the bare loop patches, to limit its time.
 const BARE: usize = 10_000;
 
 /// Enabled and disabled this often in a row, with this pause.
@@ -35,7 +32,7 @@ const FLAP: Duration = Duration::from_millis(200);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test; run by `make bench`"]
 async fn bench_fan_out() {
-    for links in number_from(LINKS_VARIABLE).map_or(SIZES.to_vec(), |size| vec![size]) {
+    for links in sizes() {
         measure(links).await;
     }
 }

@@ -15,6 +15,7 @@ use crate::cluster::{Cluster, Lease};
 use crate::harness::users::User;
 use crate::many_links::post_link;
 use crate::memory_limit::{largest_keywords, longest_content};
+use crate::several_installs::wait;
 
 /// The namespace whose links are timed.
 pub const QUIET: &str = "quiet";
@@ -32,13 +33,7 @@ async fn bench_quiet_neighbor() {
     let cluster = Cluster::quickstart(Lease::Elected);
     for namespace in [QUIET, LOUD] {
         cluster.apply_quickstart_in(namespace, &["00-namespace", "secret", "connection"]);
-        cluster
-            .plane
-            .kubectl(
-                User::Alice,
-                ["wait", "--for=condition=Ready", "--timeout=60s", "-n", namespace, "dconn/northwind"],
-            )
-            .ok();
+        wait(&cluster, namespace, "condition=Ready", &["dconn/northwind"]);
     }
     let client = cluster.plane.client(User::Admin).await;
     row("a link of a quiet namespace", "seconds", &seconds_to_link(&client, 0).await);

@@ -13,7 +13,7 @@ use postlink::domain::post_link::PostIdentity;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::bench::{LINKS_VARIABLE, RUNS, mebibytes, memory, number, number_from, resident};
+use crate::bench::{RUNS, mebibytes, memory, number, resident, sizes};
 use crate::bench_table::row;
 use crate::cluster::{NAMESPACE, SOON, is_ready};
 use crate::harness::pod::Pod;
@@ -21,9 +21,6 @@ use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
 use crate::many_links::{ManyLinks, post_link, stored};
 use crate::operations::Page;
-
-/// Links of the installations measured.
-const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 
 /// Longest wait for a start or a takeover.
 const AT_MOST: Duration = Duration::from_secs(900);
@@ -36,7 +33,7 @@ const PAGE: usize = 500;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test; run by `make bench`"]
 async fn bench_scale() {
-    for links in number_from(LINKS_VARIABLE).map_or(SIZES.to_vec(), |size| vec![size]) {
+    for links in sizes() {
         measure(links).await;
     }
 }

@@ -75,7 +75,8 @@ fn link_posts(cluster: &Cluster, namespace: &str) {
     wait(cluster, namespace, "condition=RecordAvailable", &LINKED);
 }
 
-fn wait(cluster: &Cluster, namespace: &str, what: &str, objects: &[&str]) {
+/// `kubectl wait --for=WHAT OBJECT…` in a namespace.
+pub fn wait(cluster: &Cluster, namespace: &str, what: &str, objects: &[&str]) {
     let wanted = [format!("--for={what}"), format!("--timeout={}s", SOON.as_secs())];
     let args = ["wait", "-n", namespace, &wanted[0], &wanted[1]].into_iter().chain(objects.iter().copied());
     cluster.plane.kubectl(User::Alice, args).ok();

@@ -15,7 +15,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use kube::ResourceExt;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -25,8 +25,8 @@ pub(super) enum Matched {
     None,
     /// The stored entry is still right.
     Unchanged,
-    /// The rules that match, and the filters they were matched with.
-    Evaluated(Vec<String>, Option<Arc<Filters>>),
+    /// The rules that match, the filters they were matched with, and how long that took.
+    Evaluated(Vec<String>, Option<Arc<Filters>>, Duration),
     /// The namespace has taken its share of the time: the post is matched with all others of it, in a rematch.
     Later,
 }
@@ -68,10 +68,7 @@ impl Index {
             state.filters(&namespace)
         };
         let rules = filters.as_ref().map(|f| f.matching(&link.spec.post));
-        if let Some(space) = self.state().namespaces.get_mut(&*namespace) {
-            space.share.take(begin.elapsed(), begin);
-        }
-        Matched::Evaluated(rules.unwrap_or_default(), filters)
+        Matched::Evaluated(rules.unwrap_or_default(), filters, begin.elapsed())
     }
 
     pub(super) fn store_link(
@@ -85,6 +82,10 @@ impl Index {
         let namespace: Arc<str> = link.namespace().unwrap_or_default().into();
         let name = link.name_any();
         state.collect_garbage();
+        if let (Matched::Evaluated(.., took), Some(space)) = (&matched, state.namespaces.get_mut(&namespace))
+        {
+            space.share.take(*took, Instant::now());
+        }
         let filters = state.filters(&namespace);
         let IndexState { interner, lists, links, .. } = &mut *state;
         let old = interner.find(&namespace).and_then(|namespace| links.get(namespace, &name));
@@ -106,7 +107,7 @@ impl Index {
         let outdated = match &matched {
             Matched::None => false,
             Matched::Unchanged => before.is_none(),
-            Matched::Evaluated(_, against) => !same_filters(against.as_ref(), filters.as_ref()),
+            Matched::Evaluated(_, against, _) => !same_filters(against.as_ref(), filters.as_ref()),
             Matched::Later => true,
         };
         if outdated && source == Source::Response {
@@ -116,7 +117,7 @@ impl Index {
         let matching = match matched {
             Matched::None | Matched::Later => Arc::default(),
             Matched::Unchanged => before.map(Entry::matching).unwrap_or_default(),
-            Matched::Evaluated(rules, _) => lists.share(rules.iter().map(|rule| interner.intern(rule))),
+            Matched::Evaluated(rules, ..) => lists.share(rules.iter().map(|rule| interner.intern(rule))),
         };
         let identity = PostIdentity::of(&link.spec.post);
         let post = links.post_hash(&namespace, &identity);

@@ -1,8 +1,11 @@
 //! What is kept of the metadata of connections and rules. A tenant can write a quarter of a megabyte of annotations to each
 //! object; Postlink reads none of them except requests.
 
-use crate::api::names::{
-    CONTROLLER, FINALIZER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED, requested,
+use crate::{
+    api::names::{
+        CONTROLLER, FINALIZER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED, requested,
+    },
+    domain::connection::manages_finalizer,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use kube::core::ObjectMeta;
@@ -39,17 +42,14 @@ pub(super) fn trimmed_with_manager(mut metadata: ObjectMeta) -> ObjectMeta {
     ObjectMeta { managed_fields: Some(kept), finalizers, ..trimmed(metadata) }
 }
 
-/// What `owns_finalizer` of the domain asks: anyone may apply as Postlink, with a quarter of a megabyte of fields.
+/// What the domain asks of an entry of Postlink: anyone may apply as Postlink, with a quarter of a megabyte of fields.
 fn own_finalizer(entry: ManagedFieldsEntry) -> Option<ManagedFieldsEntry> {
-    let own = entry.manager.as_deref() == Some(CONTROLLER);
-    let item = format!("v:{FINALIZER:?}");
-    let path = "/f:metadata/f:finalizers";
-    let manages = |fields: &FieldsV1| fields.0.pointer(path).is_some_and(|all| all.get(&item).is_some());
-    let fields = if entry.fields_v1.as_ref().is_some_and(manages) {
-        json!({"f:metadata": {"f:finalizers": {item: {}}}})
+    let fields = if manages_finalizer(&entry) {
+        json!({"f:metadata": {"f:finalizers": {format!("v:{FINALIZER:?}"): {}}}})
     } else {
         json!({})
     };
+    let own = entry.manager.as_deref() == Some(CONTROLLER);
     own.then(|| ManagedFieldsEntry {
         manager: entry.manager,
         fields_v1: Some(FieldsV1(fields)),

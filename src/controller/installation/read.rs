@@ -188,7 +188,7 @@ mod tests {
     use std::convert::Infallible;
     use tower::service_fn;
 
-    /// Whoever may write Leases in some namespace may write a time that cannot be read here.
+    /// A Lease of another namespace may have a time that cannot be read here.
     #[tokio::test]
     async fn one_lease_does_not_fail_the_list() {
         let far = "9999-12-31T23:59:59Z";

@@ -22,7 +22,7 @@ use crate::api::{
     names::{CONTROLLER, FINALIZER, REFRESH_REQUESTED, reconcile_requested, requested},
 };
 use health::Health;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, Time};
 use kube::ResourceExt;
 use readiness::{ignore_downtime_when_disabling, readiness};
 use record_types::RecordTypes;
@@ -74,19 +74,16 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
 /// Whether the finalizer is among the fields that Postlink manages. A manifest in git may have it, and a tool that applies
 /// the manifest without it would remove it.
 fn owns_finalizer(connection: &DynamicsConnection) -> bool {
-    let item = format!("v:{FINALIZER:?}");
     let managed = connection.managed_fields();
     // Where something removes managedFields, nobody would ever own it.
-    managed.is_empty()
-        || managed.iter().any(|entry| {
-            entry.manager.as_deref() == Some(CONTROLLER)
-                && entry.fields_v1.as_ref().is_some_and(|fields| {
-                    fields
-                        .0
-                        .pointer("/f:metadata/f:finalizers")
-                        .is_some_and(|finalizers| finalizers.get(&item).is_some())
-                })
-        })
+    managed.is_empty() || managed.iter().any(manages_finalizer)
+}
+
+/// Whether an entry of `managedFields` says that Postlink manages the finalizer.
+pub fn manages_finalizer(entry: &ManagedFieldsEntry) -> bool {
+    let item = format!("v:{FINALIZER:?}");
+    let finalizers = entry.fields_v1.as_ref().and_then(|fields| fields.0.pointer("/f:metadata/f:finalizers"));
+    entry.manager.as_deref() == Some(CONTROLLER) && finalizers.is_some_and(|all| all.get(&item).is_some())
 }
 
 fn fence(connection: &DynamicsConnection, creations_in_flight: bool) -> Fence {
