@@ -66,7 +66,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, 
         return Ok(None);
     }
     let version = rule.resource_version().unwrap_or_default();
-    let written = patch::write_status(&api, &key.name, &version, &status).await;
+    let written = patch::write_status::<AutomationRule>(&context.client, key, &version, &status).await;
     let stored = context.wrote(key, "status", written)?.decoded()?;
     let (before, after) = (&old.conditions, &status.conditions);
     context.record_transitions(key, &rule.uid().unwrap_or_default(), before, after);

@@ -1,16 +1,16 @@
-//! Reads and writes of single objects. A write is one JSON patch with a `test` of the resourceVersion the decision was
-//! made on. Each call has a deadline. A conflict is not a failure: the object is reconciled again.
+//! Reads and writes of single objects. A write names the resourceVersion that the decision was made on. Each call has a
+//! deadline. A conflict is not a failure: the object is reconciled again.
 
 use super::{key::Key, received::Received};
 use crate::api::names::{CONTROLLER, FINALIZER};
 use http::{HeaderValue, header};
-use json_patch::{AddOperation, PatchOperation, RemoveOperation, TestOperation, jsonptr::PointerBuf};
+use json_patch::{PatchOperation, RemoveOperation, TestOperation, jsonptr::PointerBuf};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{Patch, PatchParams, Request},
+    api::{Patch, PatchParams, PostParams, Request},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
 /// Timeout of one call to the API server.
@@ -79,27 +79,22 @@ fn pointer(path: &[&str]) -> PointerBuf {
     PointerBuf::from_tokens(path.iter().copied())
 }
 
-fn test_version(version: &str) -> PatchOperation {
-    PatchOperation::Test(TestOperation {
-        path: pointer(&["metadata", "resourceVersion"]),
-        value: json!(version),
-    })
-}
-
 /// Whether two statuses are the same when stored: `1.0` and `1` are one number to the API server.
 pub fn is_same<S: PartialEq + Serialize>(old: &S, new: &S) -> bool {
     old == new || serde_json::to_value(old).ok() == serde_json::to_value(new).ok()
 }
 
 /// Replaces the whole status of the version it was decided on. Returns the object as stored.
-pub async fn write_status<K: Clone>(
-    api: &Api<Received<K>>,
-    name: &str,
+pub async fn write_status<K>(
+    client: &Client,
+    key: &Key,
     version: &str,
     status: &impl Serialize,
-) -> Result<Received<K>, ApiError> {
-    let patch = status_patch(version, status)?;
-    within(api.patch_status(name, &fields_of_postlink(), &patch)).await
+) -> Result<Received<K>, ApiError>
+where
+    K: Resource<DynamicType = ()> + Clone,
+{
+    within(client.request(replace_status::<K>(key, version, status)?)).await
 }
 
 /// The same, and returns only the metadata as stored: the API server does not encode the rest, and nobody decodes it.
@@ -112,25 +107,47 @@ pub async fn write_status_only<K>(
 where
     K: Resource<DynamicType = ()>,
 {
-    let patch = status_patch(version, status)?;
-    let request = Request::new(K::url_path(&(), Some(&key.namespace)));
-    let mut request = request
-        .patch_subresource("status", &key.name, &fields_of_postlink(), &patch)
-        .map_err(|error| ApiError::Refused(error.to_string()))?;
+    let mut request = replace_status::<K>(key, version, status)?;
     request.headers_mut().insert(header::ACCEPT, METADATA_ONLY);
     within(client.request(request)).await
 }
 
-fn status_patch(version: &str, status: &impl Serialize) -> Result<Patch<Value>, ApiError> {
-    let value = serde_json::to_value(status).map_err(|e| ApiError::Refused(e.to_string()))?;
-    Ok(Patch::Json(json_patch::Patch(vec![
-        test_version(version),
-        PatchOperation::Add(AddOperation { path: pointer(&["status"]), value }),
-    ])))
+/// An update of `/status` ignores everything but the status and the resourceVersion, so the rest of the object is not sent.
+/// For a patch, the API server would encode the stored object, change the text and decode it again.
+fn replace_status<K: Resource<DynamicType = ()>>(
+    key: &Key,
+    version: &str,
+    status: &impl Serialize,
+) -> Result<http::Request<Vec<u8>>, ApiError> {
+    let Key { namespace, name, .. } = key;
+    let object = StatusOfObject {
+        api_version: &K::api_version(&()),
+        kind: &K::kind(&()),
+        metadata: Identity { name, namespace, resource_version: version },
+        status,
+    };
+    let body = serde_json::to_vec(&object).map_err(|error| ApiError::Refused(error.to_string()))?;
+    let params = PostParams { field_manager: Some(CONTROLLER.into()), ..PostParams::default() };
+    Request::new(K::url_path(&(), Some(namespace)))
+        .replace_subresource("status", name, &params, body)
+        .map_err(|error| ApiError::Refused(error.to_string()))
 }
 
-fn fields_of_postlink() -> PatchParams {
-    PatchParams { field_manager: Some(CONTROLLER.into()), ..PatchParams::default() }
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusOfObject<'a, S> {
+    api_version: &'a str,
+    kind: &'a str,
+    metadata: Identity<'a>,
+    status: &'a S,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    resource_version: &'a str,
 }
 
 /// Server-side apply of the finalizer alone: Postlink owns it even if a manifest in git has it as well, so that a tool whose
@@ -159,8 +176,13 @@ where
     let path = pointer(&["metadata", "finalizers", &index.to_string()]);
     let version = object.resource_version().unwrap_or_default();
     let remove = PatchOperation::Remove(RemoveOperation { path });
-    let operations: Patch<Value> = Patch::Json(json_patch::Patch(vec![test_version(&version), remove]));
-    match within(api.patch(&object.name_any(), &fields_of_postlink(), &operations)).await {
+    let test = PatchOperation::Test(TestOperation {
+        path: pointer(&["metadata", "resourceVersion"]),
+        value: json!(version),
+    });
+    let operations: Patch<()> = Patch::Json(json_patch::Patch(vec![test, remove]));
+    let params = PatchParams { field_manager: Some(CONTROLLER.into()), ..PatchParams::default() };
+    match within(api.patch(&object.name_any(), &params, &operations)).await {
         Ok(object) => object.decoded().map(Some),
         Err(ApiError::Gone) => Ok(None),
         Err(error) => Err(error),

@@ -84,7 +84,7 @@ where
     let Err(fault) = live.decode() else { return Ok(None) };
     let Some(status) = missing_status(&live, &fault, context.clock.now()) else { return Ok(None) };
     let version = live.resource_version().unwrap_or_default();
-    let written = patch::write_status(&api, &key.name, &version, &status).await;
+    let written = patch::write_status::<K>(&context.client, key, &version, &status).await;
     context.wrote(key, "status", written).map(|_| None)
 }
 

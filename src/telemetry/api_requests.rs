@@ -141,9 +141,9 @@ mod tests {
             ),
             ("GET", "/apis/postlink.dev/v1alpha1/namespaces/n/postlinks/x", ("get", "postlinks")),
             (
-                "PATCH",
+                "PUT",
                 "/apis/postlink.dev/v1alpha1/namespaces/n/postlinks/x/status",
-                ("patch", "postlinks/status"),
+                ("update", "postlinks/status"),
             ),
             ("GET", "/api/v1/namespaces/n/secrets/password", ("get", "secrets")),
             ("POST", "/api/v1/namespaces/n/serviceaccounts/sa/token", ("create", "serviceaccounts/token")),

@@ -230,7 +230,7 @@ fn stopping_leader_finishes_running_work_first() {
     );
     // The result is stored, then the lease is released.
     let sent = pair.sent_by_the_first_since(stopped);
-    let stored: Vec<_> = sent.iter().filter(|event| of_posts(event, "patch")).collect();
+    let stored: Vec<_> = sent.iter().filter(|event| of_posts(event, "update")).collect();
     assert!(stored.iter().all(|event| event["responseStatus"]["code"] == 200), "{stored:#?}");
     let last = stored.iter().copied().map(received).max();
     let given = sent.iter().filter(|event| event["objectRef"]["resource"] == "leases").map(received).max();

@@ -25,7 +25,7 @@ pub fn relayed(values: &Value) -> (Pair, Relay) {
 /// Delays the leader's next status write that contains `text`, caused by `cause`; then pauses the leader and waits
 /// until the other leads.
 fn overtaken(pair: &mut Pair, relay: &Relay, object: &str, text: &str, cause: impl FnOnce(&Pair)) {
-    relay.hold(&format!("PATCH /apis/postlink.dev/v1alpha1/namespaces/{NAMESPACE}/{object}/status"), text);
+    relay.hold(&format!("PUT /apis/postlink.dev/v1alpha1/namespaces/{NAMESPACE}/{object}/status"), text);
     cause(pair);
     relay.wait_until_held(SOON);
     pair.leader.process.signal("STOP");

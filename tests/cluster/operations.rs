@@ -243,8 +243,8 @@ fn metrics_health_and_logs_of_a_run() {
     assert_eq!(page.sum("postlink_instance_requests_total", &created), Some(3.0));
     let statuses = [("kind", "PostLink"), ("field", "status"), ("result", "success")];
     assert!(page.sum("postlink_writes_total", &statuses) >= Some(7.0));
-    let patched = [("verb", "patch"), ("resource", "postlinks/status"), ("code", "200")];
-    assert!(page.sum("postlink_api_requests_total", &patched) >= Some(7.0));
+    let updated = [("verb", "update"), ("resource", "postlinks/status"), ("code", "200")];
+    assert!(page.sum("postlink_api_requests_total", &updated) >= Some(7.0));
     assert!(page.sum("process_resident_memory_bytes", &[]) > Some(1e6));
     assert!(
         page.sum("postlink_lease_remaining_seconds", &[])

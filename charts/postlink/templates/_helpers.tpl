@@ -118,7 +118,7 @@ rules:
     verbs: [patch]
   - apiGroups: [postlink.dev]
     resources: [dynamicsconnections/status, automationrules/status, postlinks/status]
-    verbs: [patch]
+    verbs: [update]
   - apiGroups: [""]
     resources: [secrets]
     verbs: [get]

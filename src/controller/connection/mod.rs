@@ -134,7 +134,8 @@ async fn write(
     }
     let (uid, version) =
         (connection.uid().unwrap_or_default(), connection.resource_version().unwrap_or_default());
-    let written = patch::write_status(&api(context, key), &key.name, &version, &decision.status).await;
+    let written =
+        patch::write_status::<DynamicsConnection>(&context.client, key, &version, &decision.status).await;
     let stored = context.wrote(key, "status", written)?.decoded()?;
     let (before, after) = (&old.conditions, &decision.status.conditions);
     context.record_transitions(key, &uid, before, after);

@@ -125,19 +125,19 @@ async fn write(
     snapshot: &LinkSnapshot,
     status: &PostLinkStatus,
 ) -> Result<bool, ApiError> {
-    let api = api::<Received<PostLink>>(&context.client, Some(&key.namespace));
     let (before, after) = (&snapshot.facts.status, status);
     let version = snapshot.version.to_string();
     let stored = if keeps_link(before, after) {
         let stored = patch::write_status_only::<PostLink>(&context.client, key, &version, status).await;
         stored.map(Stored::Metadata)
     } else {
-        let stored = patch::write_status(&api, &key.name, &version, status).await;
+        let stored = patch::write_status::<PostLink>(&context.client, key, &version, status).await;
         stored.and_then(|link| Ok(Stored::Whole(Box::new(link.decoded()?))))
     };
     let stored = match context.wrote(key, "status", stored) {
         Err(ApiError::Conflict) => {
             // Read the newer version, so that the next reconcile does not conflict again.
+            let api = api::<Received<PostLink>>(&context.client, Some(&key.namespace));
             let Some(live) = patch::read(&api, &key.name).await? else { return Err(ApiError::Gone) };
             let affected = context.index.apply_link(&live.decoded()?, Source::Response, context.clock.now());
             if affected.keys.is_empty() {

@@ -161,7 +161,7 @@ fn namespaced_install_needs_rights_in_its_namespaces_only() {
         // Roles take effect a moment after they are stored.
         for (verb, what, namespace) in [
             ("get", "secrets", "social"),
-            ("patch", "postlinks/status", "care"),
+            ("update", "postlinks/status", "care"),
             ("create", "serviceaccounts/token", "social"),
         ] {
             wait_for("a right of the controller", SOON, || may(verb, what, namespace).then_some(()));

@@ -103,7 +103,7 @@ fn controller_has_the_least_rights() {
     );
     for kind in kinds {
         wanted.extend(["get", "list", "watch"].map(|verb| [OURS, kind, verb, ""].map(str::to_owned)));
-        wanted.insert([OURS.to_owned(), format!("{kind}/status"), "patch".to_owned(), String::new()]);
+        wanted.insert([OURS.to_owned(), format!("{kind}/status"), "update".to_owned(), String::new()]);
     }
     let rendered = render(&json!({}));
     assert_eq!(rights(find(&rendered, "ClusterRole", "postlink")), wanted);
