@@ -57,7 +57,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Option<Requeue>, 
     let status = decide(&AutomationRuleView {
         now,
         rule: &rule,
-        named: named.as_ref(),
+        named: named.as_deref(),
         evaluated,
         clauses: &Clauses::KEPT,
     });

@@ -232,7 +232,7 @@ fn r14_restores_through_oldest_connection_created_after_removal() {
     let removed_at = removed.removed_at.0;
     let after = |seconds| removed_at + SignedDuration::from_secs(seconds);
     let pick = |list: &[crate::fixtures::Connection]| {
-        let facts: Vec<_> = list.iter().map(crate::fixtures::Connection::facts).collect();
+        let facts: Vec<_> = list.iter().map(|connection| std::sync::Arc::new(connection.facts())).collect();
         restore::candidate(&removed, &facts).map(|c| c.name.clone())
     };
     let old = connection("second").created(at(-DAY));

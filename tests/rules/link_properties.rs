@@ -39,10 +39,11 @@ impl View {
             self.deleted.iter().any(|deleted| deleted == uid).then_some(Tombstone { deleted_at: None })
         };
         let rules: Vec<_> = self.rules.iter().cloned().map(Arc::new).collect();
+        let connections: Vec<_> = self.connections.iter().cloned().map(Arc::new).collect();
         decide(&PostLinkView {
             now: self.now,
             post_link: &self.link,
-            connections: &self.connections,
+            connections: &connections,
             matching: &rules,
             same_post: self.same_post.as_ref(),
             tombstone: &tombstone,

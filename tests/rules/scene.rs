@@ -11,7 +11,6 @@ use postlink::{
     },
     controller::post_link::perform::{Effects, perform},
     domain::{
-        facts::ConnectionFacts,
         post_link::{
             ActivityCheck, ActivityCreation, CreationResult, DesiredLink, LinkSpec, NotBefore, PostClaim,
             PostLinkDecision, PostLinkFacts, PostLinkView, Step, Tombstone, decide,
@@ -271,7 +270,7 @@ impl Scene {
 
     /// The next decision.
     pub fn decide(&self, created: Option<&CreationResult>) -> PostLinkDecision {
-        let connections: Vec<ConnectionFacts> = self.connections.iter().map(Connection::facts).collect();
+        let connections: Vec<_> = self.connections.iter().map(|c| Arc::new(c.facts())).collect();
         let rules: Vec<_> = self.rules.iter().map(|rule| Arc::new(rule.facts())).collect();
         let tombstone = |uid: &str| {
             self.deleted_connections.get(uid).map(|deleted_at| Tombstone { deleted_at: *deleted_at })

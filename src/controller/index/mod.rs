@@ -53,17 +53,17 @@ impl Index {
         {
             return Affected::default();
         }
-        let before = old.map(|o| ConnectionFacts::of(o));
+        let before = space.facts(&name).cloned();
         let replaced = old.filter(|o| o.uid() != connection.uid()).cloned();
         let mut connection = connection;
         connection.metadata = trimmed_with_manager(connection.metadata);
-        let after = ConnectionFacts::of(&connection);
+        let after = Arc::new(ConnectionFacts::of(&connection));
         space.connections.insert(name.clone(), Arc::new(connection));
-        space.refresh();
+        space.set_facts(&name, Some(after.clone()));
         if let Some(replaced) = replaced {
             state.mark_deleted(&replaced);
         }
-        let mut affected = state.affected_by_connection(&namespace, &name, before.as_ref(), Some(&after));
+        let mut affected = state.affected_by_connection(&namespace, &name, before.as_deref(), Some(&after));
         affected.keys.push(Key::new(Kind::DynamicsConnection, namespace, name));
         affected
     }
@@ -77,10 +77,10 @@ impl Index {
             return Affected::default();
         }
         let Some(old) = space.connections.remove(name) else { return Affected::default() };
-        space.refresh();
+        let before = space.facts(name).cloned();
+        space.set_facts(name, None);
         state.mark_deleted(&old);
-        let before = ConnectionFacts::of(&old);
-        let affected = state.affected_by_connection(namespace, name, Some(&before), None);
+        let affected = state.affected_by_connection(namespace, name, before.as_deref(), None);
         state.drop_empty(namespace);
         affected
     }
@@ -132,12 +132,12 @@ impl Index {
         self.state().namespaces.get(namespace)?.connections.get(name).cloned()
     }
 
-    pub fn connection_by_uid(&self, namespace: &str, uid: &str) -> Option<ConnectionFacts> {
+    pub fn connection_by_uid(&self, namespace: &str, uid: &str) -> Option<Arc<ConnectionFacts>> {
         self.state().namespaces.get(namespace)?.connection_facts.iter().find(|c| c.uid == uid).cloned()
     }
 
-    pub fn connection_facts(&self, namespace: &str, name: &str) -> Option<ConnectionFacts> {
-        self.state().namespaces.get(namespace)?.connection_facts.iter().find(|c| c.name == name).cloned()
+    pub fn connection_facts(&self, namespace: &str, name: &str) -> Option<Arc<ConnectionFacts>> {
+        self.state().namespaces.get(namespace)?.facts(name).cloned()
     }
 
     /// The connections of a namespace with `spec.default`, except one (R3).

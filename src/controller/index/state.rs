@@ -45,7 +45,8 @@ pub(super) struct IndexState {
 #[derive(Default)]
 pub(super) struct Namespace {
     pub(super) connections: BTreeMap<String, Arc<DynamicsConnection>>,
-    pub(super) connection_facts: Arc<Vec<ConnectionFacts>>,
+    /// Of the connections, by name.
+    pub(super) connection_facts: Arc<Vec<Arc<ConnectionFacts>>>,
     pub(super) rules: Rules,
     /// For matching posts as they arrive.
     pub(super) share: Share,
@@ -70,7 +71,7 @@ pub struct LinkSnapshot {
     /// Hash of the stored status.
     pub status_hash: u64,
     /// All connections of the namespace.
-    pub connections: Arc<Vec<ConnectionFacts>>,
+    pub connections: Arc<Vec<Arc<ConnectionFacts>>>,
     /// The rules whose filters match.
     pub matching: Vec<Arc<RuleFacts>>,
     /// Of the other PostLinks of the same post, the one that counts.
@@ -105,8 +106,21 @@ pub struct Affected {
 }
 
 impl Namespace {
-    pub(super) fn refresh(&mut self) {
-        self.connection_facts = Arc::new(self.connections.values().map(|c| ConnectionFacts::of(c)).collect());
+    pub(super) fn facts(&self, connection: &str) -> Option<&Arc<ConnectionFacts>> {
+        let at = self.connection_facts.binary_search_by(|facts| facts.name.as_str().cmp(connection)).ok()?;
+        self.connection_facts.get(at)
+    }
+
+    pub(super) fn set_facts(&mut self, connection: &str, facts: Option<Arc<ConnectionFacts>>) {
+        let all = Arc::make_mut(&mut self.connection_facts);
+        match (all.binary_search_by(|facts| facts.name.as_str().cmp(connection)), facts) {
+            (Ok(at), Some(facts)) => all[at] = facts,
+            (Err(at), Some(facts)) => all.insert(at, facts),
+            (Ok(at), None) => {
+                all.remove(at);
+            }
+            (Err(_), None) => {}
+        }
     }
 }
 

@@ -94,7 +94,7 @@ fn finish(
     let (next, drained) = context.runtime.finish_creation(key, link, connection, attempt, now);
     context.queue.extend(next);
     if drained && let Some(facts) = context.index.connection_by_uid(&key.namespace, connection) {
-        context.queue.add(Key::new(Kind::DynamicsConnection, key.namespace.clone(), facts.name));
+        context.queue.add(Key::new(Kind::DynamicsConnection, key.namespace.clone(), facts.name.clone()));
     }
     sent
 }

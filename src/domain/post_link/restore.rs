@@ -8,13 +8,14 @@ use crate::{
     },
 };
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// The connection through which a removed link can be restored: to the same organization, created after the removal was
 /// requested, Enabled and not being disabled or deleted. Of several, the oldest, then by name.
 pub fn candidate<'a>(
     removed: &RemovedLink,
-    connections: &'a [ConnectionFacts],
-) -> Option<&'a ConnectionFacts> {
+    connections: &'a [Arc<ConnectionFacts>],
+) -> Option<&'a Arc<ConnectionFacts>> {
     if removed.cause != RemovalCause::ConnectionDeleted {
         return None;
     }

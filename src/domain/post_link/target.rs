@@ -17,6 +17,7 @@ use crate::{
     },
 };
 use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A rule without `since` applies to posts up to this much older than its activation, so that a rule, its connection and
@@ -53,7 +54,7 @@ fn by_hand<'a>(view: &'a PostLinkView<'_>, spec: &'a LinkSpec) -> Target<'a> {
     let own = saturating_add(view.post_link.created.max(view.post_link.first_seen), SETTLE);
     let (connection, settled) = match &spec.connection {
         Some(name) => match view.connections.iter().find(|c| c.name == *name) {
-            Some(c) => (Ok(c), own),
+            Some(c) => (Ok(c.as_ref()), own),
             None => (Err((Reason::ConnectionNotFound, Some(name.clone()))), own),
         },
         None => {
@@ -65,7 +66,7 @@ fn by_hand<'a>(view: &'a PostLinkView<'_>, spec: &'a LinkSpec) -> Target<'a> {
             match default {
                 Some(c) => {
                     let chosen = c.default_since.map_or(own, |since| saturating_add(since, SETTLE));
-                    (Ok(c), own.max(chosen))
+                    (Ok(c.as_ref()), own.max(chosen))
                 }
                 None => (Err((Reason::NoDefaultConnection, None)), own),
             }
@@ -82,7 +83,8 @@ fn by_hand<'a>(view: &'a PostLinkView<'_>, spec: &'a LinkSpec) -> Target<'a> {
 
 /// The most recently created of the active rules that match and apply to the post; of the same second, the greater name.
 fn by_rule<'a>(view: &'a PostLinkView<'_>) -> Option<Target<'a>> {
-    let connection_of = |rule: &RuleFacts| view.connections.iter().find(|c| c.name == rule.connection);
+    let connection_of =
+        |rule: &RuleFacts| view.connections.iter().find(|c| c.name == rule.connection).map(Arc::as_ref);
     let active = |rule: &RuleFacts| connection_of(rule).is_some_and(|c| rule.effective_on(c));
     // A rule that waits for its first decision competes as well: otherwise the order of arrival would decide.
     let starting = |rule: &RuleFacts| rule.wants_active && !rule.settled;

@@ -74,7 +74,7 @@ pub struct PostLinkView<'a> {
     pub now: Timestamp,
     pub post_link: &'a PostLinkFacts,
     /// All connections of the namespace.
-    pub connections: &'a [ConnectionFacts],
+    pub connections: &'a [Arc<ConnectionFacts>],
     /// The rules of the namespace whose filters match the post.
     pub matching: &'a [Arc<RuleFacts>],
     /// Of the other PostLinks of the namespace that are about the same post, the one that counts.
