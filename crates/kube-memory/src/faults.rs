@@ -244,6 +244,11 @@ impl FaultInjector {
         self.change_watch(resource, |watch| watch.fail_after = Some((events, fault)));
     }
 
+    /// Whether the failure of [`FaultInjector::fail_watch_after`] is still to come.
+    pub fn watch_will_fail(&self, resource: &str) -> bool {
+        self.plan().watches.get(resource).is_some_and(|watch| watch.fail_after.is_some())
+    }
+
     fn change_watch(&self, resource: &str, change: impl FnOnce(&mut WatchPlan)) {
         self.change(|plan| change(plan.watches.entry(resource.to_owned()).or_default()));
     }

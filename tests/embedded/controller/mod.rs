@@ -7,6 +7,7 @@ mod in_flight;
 mod live_list;
 mod outage;
 mod second_thoughts;
+mod watch_ends;
 
 use crate::{
     contoso::{HOST, INSTANCE},
