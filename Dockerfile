@@ -6,6 +6,7 @@
 FROM docker.io/library/rust:1.89-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock Makefile ./
+COPY .cargo .cargo
 COPY src src
 COPY crates crates
 COPY charts/postlink/policies charts/postlink/policies

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Objects in one page of a list, as in client-go. If they are large, [`super::page_size`] asks for fewer.
 pub const PAGE: u32 = 500;
 
-/// How many lists are under way at the same time. Each keeps a page or two in memory, which may have 8 MiB.
+/// How many lists are under way at the same time. Each keeps a page or two in memory, which may have 4 MiB.
 pub const LISTS: usize = 3;
 
 /// Limits the lists under way; clones share the slots.

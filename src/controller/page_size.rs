@@ -18,7 +18,7 @@ use std::{
 use tower::{BoxError, Layer, Service, ServiceExt};
 
 /// The most bytes of one page. It is in memory up to three times while it is read.
-const MAX_BYTES: usize = 8 << 20;
+const MAX_BYTES: usize = 4 << 20;
 /// A page that is too large is asked for again with a quarter of the objects.
 const SMALLER: u32 = 4;
 

@@ -17,7 +17,7 @@ use tokio::{
 
 /// The most bytes of objects that wait to be handled; one object may always wait. As much as [`super::page_size`] allows
 /// for a page, so that reading goes on while a page is handled.
-const MAX_BYTES: usize = 8 << 20;
+const MAX_BYTES: usize = 4 << 20;
 /// Events are handed over in batches: waking the other task for each would take as long as handling it.
 const BATCH: usize = 50;
 const BATCH_BYTES: usize = MAX_BYTES / 8;

@@ -104,8 +104,8 @@ fn tenants_store(tenants: usize, each: Tenant) {
     cluster.apply_quickstart(&["posts"]);
     cluster.wait("condition=Linked", &["plink/suitcase-day-four"]);
 
-    let log = cluster.kill_controller();
-    assert!(!log.contains("memory allocation"), "{log}");
+    within_the_limit(&mut cluster);
+    cluster.kill_controller();
     cluster.start_controller();
     cluster.plane.kubectl(User::Alice, ["delete", "-n", NAMESPACE, "plink/suitcase-day-four"]).ok();
     cluster.apply_quickstart(&["posts"]);
@@ -120,9 +120,13 @@ fn tenants_store(tenants: usize, each: Tenant) {
     // Theirs, one of the quickstart in each of their namespaces, and its own.
     let all = f64::from(u32::try_from(tenants * (each.connections + 1) + 1).expect("not that many"));
     wait_for("all connections to be connected", SOON, || (connected(&page()) >= Some(all)).then_some(()));
-    let limit = page().sum("postlink_memory_limit_bytes", &[]);
-    let resident = page().sum("process_resident_memory_bytes", &[]);
-    eprintln!("{tenants} tenants: {resident:?} bytes resident, limit {limit:?}");
+    within_the_limit(&mut cluster);
+}
+
+fn within_the_limit(cluster: &mut Cluster) {
+    let (peak, limit) = cluster.leader().peak_and_limit();
+    eprintln!("at most {} of {} MiB", peak >> 20, limit >> 20);
+    assert!(peak <= limit, "{peak} bytes of {limit}");
 }
 
 #[test]

@@ -135,6 +135,11 @@ impl Pod {
         format!("{}:{number}", self.ip)
     }
 
+    /// The most memory it has had, and the limit of the container, in bytes.
+    pub fn peak_and_limit(&self) -> (u64, u64) {
+        (self.process.peak_memory(), memory_limit(&self.container))
+    }
+
     /// Address and path of a probe of the container.
     pub fn probe(&self, probe: &str) -> (String, String) {
         let get = &self.container[probe]["httpGet"];
@@ -145,9 +150,14 @@ impl Pod {
 /// Within the memory limit of the container.
 fn run(container: &Value, arguments: &[String], environment: &BTreeMap<String, String>) -> Postlink {
     let environment: Vec<_> = environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    Postlink::run_within(memory_limit(container), arguments, &environment)
+}
+
+/// In bytes.
+fn memory_limit(container: &Value) -> u64 {
     let limit = text(&container["resources"]["limits"]["memory"]);
     let mebibytes: u64 = limit.trim_end_matches("Mi").parse().expect("the chart's limit is in Mi");
-    Postlink::run_within(mebibytes << 20, arguments, &environment)
+    mebibytes << 20
 }
 
 /// The mounted ConfigMaps as files: the path in the container, and the folder here.

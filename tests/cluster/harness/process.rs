@@ -164,6 +164,15 @@ impl Process {
         })
     }
 
+    /// The most memory that it had resident at any time, in bytes; a container with a lower limit would have been killed.
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.id());
+        let status = fs::read_to_string(path).expect("Linux tells the memory of a child that runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+        let kibibytes: u64 = peak.and_then(|n| n.parse().ok()).expect("the peak is a number");
+        kibibytes * 1024
+    }
+
     /// The last lines of both logs, for failure messages.
     pub fn tail(&self) -> String {
         let mut text = String::new();
@@ -210,7 +219,8 @@ impl Postlink {
         Self::spawn(&mut Self::command(args, env))
     }
 
-    /// The same with at most `memory` bytes for heap and stacks. An allocation beyond it fails, which ends the process.
+    /// The same with at most twice `memory` bytes of addresses for heap and stacks; jemalloc keeps the addresses of what it
+    /// has returned. An allocation beyond it fails, which ends the process. See [`Process::peak_memory`].
     pub fn run_within<A: AsRef<OsStr>>(
         memory: u64,
         args: impl IntoIterator<Item = A>,
@@ -218,7 +228,7 @@ impl Postlink {
     ) -> Self {
         let program = Self::command(args, env);
         let mut command = Command::new("sh");
-        command.args(["-c", r#"ulimit -d "$0" && exec "$@""#, &(memory / 1024).to_string()]);
+        command.args(["-c", r#"ulimit -d "$0" && exec "$@""#, &(memory / 512).to_string()]);
         command.arg(program.get_program()).args(program.get_args());
         for (name, value) in program.get_envs() {
             match value {
