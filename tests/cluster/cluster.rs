@@ -295,13 +295,18 @@ pub fn is_ready(line: &str) -> bool {
     line.contains("ready: everything has been listed")
 }
 
+/// Whether a request of the audit log writes, whatever its verb.
+pub fn is_write(event: &Value) -> bool {
+    !["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb)
+}
+
 /// The write requests in an audit log, as "verb address: answer". They include writes that changed nothing and so have
 /// no revision.
 pub fn writes(audited: Vec<Value>) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     audited
         .into_iter()
-        .filter(|event| !["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb))
+        .filter(is_write)
         .map(|event| {
             let answer = &event["responseStatus"]["code"];
             format!("{} {}: {answer}", text(&event["verb"]), text(&event["requestURI"]))

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::availability::{Pair, deactivate_the_rule, disable_the_connection};
-use crate::cluster::{NAMESPACE, SOON, condition};
+use crate::cluster::{NAMESPACE, SOON, condition, is_write};
 use crate::harness::pod::Pod;
 use crate::harness::relay::Relay;
 
@@ -39,7 +39,7 @@ fn arrives(pair: &mut Pair, relay: &Relay, object: &str) -> u64 {
     let answers = |pair: &Pair| -> Vec<u64> {
         pair.sent_by_the_first_since(released)
             .into_iter()
-            .filter(|event| event["verb"] == "patch")
+            .filter(|event| is_write(event) && event["objectRef"]["apiGroup"] == "postlink.dev")
             .map(|event| {
                 let uri = event["requestURI"].as_str().expect("a request has an address");
                 assert!(uri.contains(object), "another write: {uri}");

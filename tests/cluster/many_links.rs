@@ -13,7 +13,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use postlink::api::DynamicsConnection;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Lease, NAMESPACE, SOON};
+use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, is_write};
 use crate::harness::users::User;
 use crate::harness::waiting::{eventually, wait_for};
 use crate::operations::Page;
@@ -256,7 +256,7 @@ impl ManyLinks {
             let mut of_link: BTreeMap<String, usize> = BTreeMap::new();
             for event in self.cluster.requests_since(since) {
                 let object = &event["objectRef"];
-                if event["verb"] == "patch" && object["resource"] == "postlinks" {
+                if is_write(&event) && object["resource"] == "postlinks" {
                     *of_link.entry(object["name"].to_string()).or_default() += 1;
                 }
             }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::chart::copy_of_chart;
 use crate::cluster::{
-    Cluster, DEFAULT_LEASE, NAMESPACE, SOON, SYSTEM, condition, is_ready, quickstart_instance, repository,
-    text_of,
+    Cluster, DEFAULT_LEASE, NAMESPACE, SOON, SYSTEM, condition, is_ready, is_write, quickstart_instance,
+    repository, text_of,
 };
 use crate::harness::run_folder::new_folder;
 use crate::harness::users::User;
@@ -296,7 +296,7 @@ fn outdated_definitions_are_reported_without_writes() {
         let audited = cluster.plane.audited(User::Controller);
         audited
             .iter()
-            .filter(|event| event["verb"] == "patch" && event["objectRef"]["apiGroup"] == "postlink.dev")
+            .filter(|event| is_write(event) && event["objectRef"]["apiGroup"] == "postlink.dev")
             .count()
     };
     let mut last = usize::MAX;

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, SOON, SYSTEM, is_ready, quickstart_instance, received, repository, text_of};
+use crate::cluster::{
+    Cluster, SOON, SYSTEM, is_ready, is_write, quickstart_instance, received, repository, text_of,
+};
 use crate::harness::pod::Pod;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
@@ -132,7 +134,7 @@ pub fn kept_to_its_namespace(cluster: &Cluster, install: &Install, namespace: &s
     let foreign: Vec<_> = events
         .iter()
         .filter(|event| received(event) >= since)
-        .filter(|event| !["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb))
+        .filter(|event| is_write(event))
         .filter_map(|event| event["objectRef"]["namespace"].as_str())
         .filter(|written| *written != namespace && *written != install.namespace)
         .collect();
