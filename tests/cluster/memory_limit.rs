@@ -1,13 +1,18 @@
 //! What tenants may store does not end the controller, which runs with the memory limit of the chart.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Lease, NAMESPACE, SOON};
+use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, is_ready};
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, wait_for};
 use crate::many_links::post_link;
 use crate::operations::Page;
 use crate::oracle::OURS;
+
+/// Longest wait for a list of everything: 2.6 GB in the large test.
+const LISTED: Duration = Duration::from_secs(900);
 
 /// What one tenant stores.
 #[derive(Clone, Copy)]
@@ -106,7 +111,8 @@ fn tenants_store(tenants: usize, each: Tenant) {
 
     within_the_limit(&mut cluster);
     cluster.kill_controller();
-    cluster.start_controller();
+    cluster.begin_controller();
+    cluster.controller().wait_for_log(LISTED, is_ready);
     cluster.plane.kubectl(User::Alice, ["delete", "-n", NAMESPACE, "plink/suitcase-day-four"]).ok();
     cluster.apply_quickstart(&["posts"]);
     cluster.wait("condition=Linked", &["plink/suitcase-day-four"]);
