@@ -110,6 +110,10 @@ pub fn both_kept_within_their_rights(cluster: &Cluster) {
 
 fn nothing_is_broken(cluster: &Cluster) {
     both_kept_within_their_rights(cluster);
+    promises_hold(cluster);
+}
+
+fn promises_hold(cluster: &Cluster) {
     let broken = oracle::broken_rules(&cluster.plane.history("/registry/"), CANARY);
     assert!(broken.is_empty(), "{broken:#?}");
 }
@@ -199,6 +203,16 @@ fn overlap_of_two_leaders_is_reported_by_both_until_it_ends() {
     assert!(!log.contains("Another installation"), "{log}");
 }
 
+/// Applies a post that the rule of the quickstart links; returns the object for kubectl.
+fn apply_another_post(cluster: &Cluster, namespace: &str) -> &'static str {
+    let post = text_of("examples/quickstart/posts.yaml");
+    let (post, _) = post.split_once("---").expect("there are several posts");
+    let post = post.replace("namespace: social", &format!("namespace: {namespace}"));
+    let post = post.replace("suitcase-day-four", "suitcase-day-five");
+    cluster.plane.kubectl_apply_text(User::Alice, &post).ok();
+    "plink/suitcase-day-five"
+}
+
 #[test]
 fn namespace_moves_to_another_install_without_loss() {
     let cluster = prepared(&["social", "moved", "care"]);
@@ -217,12 +231,7 @@ fn namespace_moves_to_another_install_without_loss() {
     install(&cluster, &SECOND, &["care", "moved"]);
     let begin = Timestamp::now();
     let (first, second) = (start(&cluster, &FIRST), start(&cluster, &SECOND));
-    let post = text_of("examples/quickstart/posts.yaml");
-    let (post, _) = post.split_once("---").expect("there are several posts");
-    let post = post.replace("namespace: social", "namespace: moved");
-    let post = post.replace("suitcase-day-four", "suitcase-day-five");
-    cluster.plane.kubectl_apply_text(User::Alice, &post).ok();
-    let post = ["plink/suitcase-day-five"];
+    let post = [apply_another_post(&cluster, "moved")];
     wait(&cluster, "moved", "condition=Linked", &post);
     wait(&cluster, "moved", "condition=RecordAvailable", &post);
 
@@ -233,4 +242,49 @@ fn namespace_moves_to_another_install_without_loss() {
     moved.retain(|object| object["metadata"]["name"] != "suitcase-day-five");
     assert_eq!([social, moved], before, "nothing but the new post was written");
     nothing_is_broken(&cluster);
+}
+
+/// An upgrade as a Deployment makes it: the new Pod waits for the lease before the old one is stopped.
+fn upgrade(cluster: &Cluster, install: &Install, values: &Value, old: &mut Pod) -> Pod {
+    install_with(cluster, install, values);
+    let mut new = Pod::start(&cluster.plane, install.namespace, install.deployment);
+    new.process.wait_for_log(SOON, |line| line.contains("waiting for the lease"));
+    assert_eq!(old.process.terminate(SOON).code(), Some(0), "{}", old.process.tail());
+    new.process.wait_for_log(SOON, is_ready);
+    new
+}
+
+#[test]
+fn namespace_moves_while_a_creation_is_in_flight() {
+    let mut cluster = prepared(&["social", "moved", "care"]);
+    let values = |namespaces: &[&str]| json!({"namespaces": namespaces, "instanceTimeout": 5});
+    install_with(&cluster, &FIRST, &values(&["social", "moved"]));
+    install_with(&cluster, &SECOND, &values(&["care"]));
+    let (mut first, mut second) = (start(&cluster, &FIRST), start(&cluster, &SECOND));
+    link_posts(&cluster, "moved");
+    cluster.instances().signal("STOP");
+    let post = apply_another_post(&cluster, "moved");
+    wait_for("its activity to be sent", SOON, || {
+        // Each post is read once more before its activity is sent.
+        let events = cluster.plane.audited(FIRST.user);
+        let read =
+            |event: &Value| event["verb"] == "get" && event["objectRef"]["name"] == "suitcase-day-five";
+        events.iter().any(read).then_some(())
+    });
+
+    // Helm removes the rights in the namespace while the old Pod still runs.
+    cluster.expect_refusals();
+    let first = upgrade(&cluster, &FIRST, &values(&["social"]), &mut first);
+    let lease = ["get", "lease", "postlink", "-n", SYSTEM, "-o", "json"];
+    let lease = cluster.plane.kubectl(User::Admin, lease).json();
+    assert_eq!(lease["metadata"]["annotations"]["postlink.dev/watched-namespaces"], "social");
+    let second = upgrade(&cluster, &SECOND, &values(&["care", "moved"]), &mut second);
+    cluster.instances().signal("CONT");
+    for condition in ["condition=Linked", "condition=RecordAvailable"] {
+        wait(&cluster, "moved", condition, &[post]);
+    }
+    assert_eq!(creations(&first), (0.0, 0.0));
+    let asked = creations(&second);
+    assert!([(1.0, 0.0), (0.0, 1.0)].contains(&asked), "asked for once more, with the same id: {asked:?}");
+    promises_hold(&cluster);
 }

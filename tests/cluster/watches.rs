@@ -221,6 +221,24 @@ fn renewed_service_account_token_is_used() {
     assert!(!log.contains("Unauthorized"), "{log}");
 }
 
+#[test]
+fn work_goes_on_after_an_expired_token_was_renewed() {
+    // Not lost before kube reads the file again, after a minute at most.
+    let values = json!({"leaseDuration": 300});
+    let cluster = Cluster::installed_with(&quickstart_instance(), &[], &values);
+    let mut pod = cluster.pod();
+    pod.process.wait_for_log(SOON, is_ready);
+    connect(&cluster);
+    pod.revoke_old_token(&cluster.plane);
+    pod.process.wait_for_log(SOON, |line| line.contains("WARN") && line.contains("Unauthorized"));
+    let post = apply_post(&cluster, "meanwhile", "Where is my suitcase?");
+    pod.renew_token(&cluster.plane);
+    wait_until_linked(&cluster, &post);
+    assert_eq!(pod.process.exited(), None);
+    let broken = oracle::broken_rules(&cluster.plane.history("/registry/"), CANARY);
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
 fn wait_until_all_end_because_of_the_ca(pods: &mut [Pod]) {
     for pod in pods {
         let ended = pod.process.wait_for_exit(SOON);
