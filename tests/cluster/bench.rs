@@ -60,7 +60,7 @@ pub fn number(count: usize) -> f64 {
 }
 
 pub fn mebibytes(bytes: usize) -> f64 {
-    number(bytes) / f64::from(1 << 20)
+    number(bytes >> 10) / f64::from(1 << 10)
 }
 
 pub fn linked_post(number: usize) -> PostLink {

@@ -92,8 +92,14 @@ impl Cluster {
 
     /// A control plane without Postlink, and simulated instances.
     pub fn prepared(instances: &Path) -> Self {
+        Self::prepared_with(instances, &[])
+    }
+
+    /// The same with further flags of kube-apiserver.
+    pub fn prepared_with(instances: &Path, apiserver: &[&str]) -> Self {
         let audited = vec![User::Controller, User::Neighbor];
-        let plane = ControlPlane::start_with(&Settings { audited, ..Settings::default() });
+        let apiserver_args = apiserver.iter().map(|&flag| flag.to_owned()).collect();
+        let plane = ControlPlane::start_with(&Settings { audited, apiserver_args });
         let folder = new_folder("instances");
         let (ca, instances) = (folder.join("ca.pem"), path(instances).to_owned());
         let mut simulate = Postlink::run(["simulate", &instances, "--ca-out", path(&ca)], &[]);

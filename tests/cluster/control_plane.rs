@@ -10,9 +10,9 @@ use kube::Api;
 use serde_json::json;
 
 use crate::cluster::SOON;
+use crate::harness::bare_loop::{bare_update_loop, first_objects};
 use crate::harness::binaries::Binaries;
 use crate::harness::history::Revision;
-use crate::harness::patch_loop::bare_patch_loop;
 use crate::harness::users::User;
 use crate::harness::waiting::{block_on, eventually, wait_for};
 use crate::harness::{ControlPlane, Settings, Shared, shared};
@@ -236,7 +236,7 @@ fn objects_written_to_etcd_are_served() {
 }
 
 #[tokio::test]
-async fn bare_patch_loop_writes_each_status_once() {
+async fn bare_update_loop_writes_each_status_once() {
     let plane = shared_with_parcels();
     let namespace = plane.namespace("loop");
     let names: Vec<_> = (0..20).map(|number| format!("parcel-{number}")).collect();
@@ -244,21 +244,22 @@ async fn bare_patch_loop_writes_each_status_once() {
     plane.kubectl_apply_text(User::Admin, &all.join("\n---\n")).ok();
 
     let collection = format!("/apis/tests.postlink.dev/v1/namespaces/{namespace}/parcels");
-    let paths: Vec<_> = names.iter().map(|name| format!("{collection}/{name}")).collect();
     let client = plane.client(User::Admin).await;
-    let rate = bare_patch_loop(&client, &paths, 4, |number| json!({"place": format!("shelf {number}")}))
-        .await
-        .unwrap();
+    let shelf = |number| json!({"place": format!("shelf {number}")});
+    let objects = first_objects(&client, &collection, names.len()).await.unwrap();
+    let rate = bare_update_loop(&client, &collection, &objects, 4, shelf).await.unwrap();
     assert_eq!(rate.writes, 20);
 
     let history = plane.history(&format!("/registry/tests.postlink.dev/parcels/{namespace}/"));
-    assert_eq!(history.len(), 40, "one creation and one patch each");
+    assert_eq!(history.len(), 40, "one creation and one update each");
     let mut shelves: Vec<_> = places(&history).into_iter().flatten().collect();
     shelves.sort_unstable();
     shelves.dedup();
     assert_eq!(shelves.len(), 20);
 
-    let missing = format!("{collection}/missing");
-    let error = bare_patch_loop(&client, &[missing], 1, |_| json!({})).await.unwrap_err();
-    assert!(matches!(&error, kube::Error::Api(status) if status.code == 404), "{error}");
+    let error = bare_update_loop(&client, &collection, &objects, 1, shelf).await.unwrap_err();
+    assert!(
+        matches!(&error, kube::Error::Api(status) if status.code == 409),
+        "it was changed since: {error}"
+    );
 }

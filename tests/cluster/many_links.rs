@@ -13,7 +13,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use postlink::api::DynamicsConnection;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Lease, NAMESPACE, SOON, is_write};
+use crate::cluster::{Cluster, NAMESPACE, SOON, is_write, quickstart_instance};
 use crate::harness::users::User;
 use crate::harness::waiting::{eventually, wait_for};
 use crate::operations::Page;
@@ -91,7 +91,14 @@ fn prefix() -> String {
 impl ManyLinks {
     /// Starts a cluster with the quickstart's connection, ready for `links` links.
     pub fn start(links: usize) -> Self {
-        let cluster = Cluster::quickstart(Lease::Elected);
+        Self::start_with(links, &[], &json!({}))
+    }
+
+    /// The same with further flags of kube-apiserver and values of the chart.
+    pub fn start_with(links: usize, apiserver: &[&str], values: &Value) -> Self {
+        let mut cluster = Cluster::prepared_with(&quickstart_instance(), apiserver);
+        cluster.install_with(&[], values);
+        cluster.start_controller();
         cluster.apply_quickstart(&["00-namespace", "secret", "connection"]);
         cluster.wait("condition=Ready", &["dconn/northwind"]);
         Self { cluster, links }

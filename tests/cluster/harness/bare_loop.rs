@@ -1,4 +1,4 @@
-//! The baseline of the fan-out benchmark: how fast a bare client can patch statuses on this server.
+//! The baseline of the fan-out benchmark: how fast a bare client can write statuses on this server.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The result of a loop.
 #[derive(Debug, Clone, Copy)]
@@ -23,32 +23,52 @@ impl Rate {
     }
 }
 
-/// Merge-patch `/status` of each object once, `concurrency` requests at a time, and nothing more: no
-/// resourceVersion, no decoding of the answer, no bookkeeping. Slower than this is our own doing.
-///
-/// `paths` are the objects' paths (`/apis/GROUP/VERSION/namespaces/NS/PLURAL/NAME`), `status` gives the patch
-/// of the n-th. Fails on the first answer that is not a success.
-pub async fn bare_patch_loop(
+/// The first `count` objects of a collection, as stored. `collection` is its path:
+/// `/apis/GROUP/VERSION/namespaces/NS/PLURAL`.
+pub async fn first_objects(
     client: &Client,
-    paths: &[String],
+    collection: &str,
+    count: usize,
+) -> Result<Vec<Value>, kube::Error> {
+    let request = Request::get(format!("{collection}?limit={count}")).body(Vec::new());
+    let mut list: Value = client.request(request.map_err(kube::Error::HttpError)?).await?;
+    Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
+}
+
+/// Updates `/status` of each object once, `concurrency` requests at a time, with the requests that the controller sends, and
+/// nothing more: no reading of the answer, no bookkeeping. Slower than this is our own doing.
+///
+/// `status` gives the status of the n-th object. Fails on the first answer that is not a success.
+pub async fn bare_update_loop(
+    client: &Client,
+    collection: &str,
+    objects: &[Value],
     concurrency: usize,
     status: impl Fn(usize) -> Value,
 ) -> Result<Rate, kube::Error> {
     let begin = Instant::now();
-    stream::iter(paths.iter().enumerate())
-        .map(|(number, path)| patch(client, path, status(number)))
+    stream::iter(objects.iter().enumerate())
+        .map(|(number, object)| update(client, collection, object, status(number)))
         .buffer_unordered(concurrency)
         .try_collect::<()>()
         .await?;
-    Ok(Rate { writes: paths.len(), elapsed: begin.elapsed() })
+    Ok(Rate { writes: objects.len(), elapsed: begin.elapsed() })
 }
 
-async fn patch(client: &Client, path: &str, status: Value) -> Result<(), kube::Error> {
-    let body = serde_json::json!({"status": status}).to_string();
-    let request = Request::patch(format!("{path}/status"))
-        .header(http::header::CONTENT_TYPE, "application/merge-patch+json")
-        .header(http::header::ACCEPT, "application/json")
-        .body(Body::from(body.into_bytes()))
+async fn update(client: &Client, collection: &str, object: &Value, status: Value) -> Result<(), kube::Error> {
+    let metadata = &object["metadata"];
+    let name = metadata["name"].as_str().expect("a stored object has a name");
+    let body = json!({
+        "apiVersion": object["apiVersion"], "kind": object["kind"],
+        "metadata": {
+            "name": name, "namespace": metadata["namespace"], "resourceVersion": metadata["resourceVersion"],
+        },
+        "status": status,
+    });
+    let request = Request::put(format!("{collection}/{name}/status"))
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .header(http::header::ACCEPT, "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
+        .body(Body::from(body.to_string().into_bytes()))
         .map_err(kube::Error::HttpError)?;
     let response = client.send(request).await?;
     let code = response.status();

@@ -6,12 +6,12 @@
 
 pub mod audit;
 pub mod backup;
+pub mod bare_loop;
 pub mod binaries;
 pub mod certificates;
 pub mod etcd;
 pub mod history;
 pub mod kubectl;
-pub mod patch_loop;
 pub mod pod;
 pub mod process;
 pub mod relay;
@@ -198,6 +198,17 @@ impl ControlPlane {
     /// etcd, for its process id and for [`Etcd::gateway`].
     pub fn etcd(&self) -> &Etcd {
         &self.etcd
+    }
+
+    /// Size of etcd's database, in bytes.
+    pub fn database_size(&self) -> u64 {
+        let file = Etcd::data(&self.folder).join("member/snap/db");
+        file.metadata().expect("a running etcd has its database").len()
+    }
+
+    /// From here on, no owned object is deleted with its owner, and no namespace goes.
+    pub fn kill_controller_manager(&mut self) {
+        self.controller_manager.kill();
     }
 
     /// A client acting as `user`. Not shared: its connections live and die with the calling test's runtime.
