@@ -46,7 +46,7 @@ async fn measure(links: usize) {
     let huge = links >= HUGE;
     let runs = if huge { 1 } else { RUNS };
     let (apiserver, values) = if huge {
-        (&["--watch-cache=false"][..], json!({"resources": {"limits": {"memory": "1024Mi"}}}))
+        (&["--watch-cache=false"][..], json!({"resources": {"limits": {"memory": "1000Mi"}}}))
     } else {
         (&[][..], json!({}))
     };
