@@ -2,14 +2,11 @@
 //! object; Postlink reads none of them except requests.
 
 use crate::{
-    api::names::{
-        CONTROLLER, FINALIZER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED, requested,
-    },
-    domain::connection::manages_finalizer,
+    api::names::{FINALIZER, FLUX_RECONCILE_REQUESTED, RECONCILE_REQUESTED, REFRESH_REQUESTED, requested},
+    domain::connection::owns_finalizer,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::ObjectMeta;
-use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The metadata of a rule.
@@ -27,34 +24,16 @@ pub(super) fn trimmed(metadata: ObjectMeta) -> ObjectMeta {
     }
 }
 
-/// The metadata of a connection. It says whether Postlink owns the finalizer.
+/// The metadata of a connection. Of `managedFields`, it keeps only whether Postlink owns the finalizer: anyone may apply as
+/// Postlink, with a quarter of a megabyte of fields.
 pub(super) fn trimmed_with_manager(mut metadata: ObjectMeta) -> ObjectMeta {
     let managers = metadata.managed_fields.take().unwrap_or_default();
-    let is_managed = !managers.is_empty();
-    let mut kept: Vec<_> = managers.into_iter().filter_map(own_finalizer).collect();
-    // That there are other managers counts: without any, nobody would ever own the finalizer.
-    if kept.is_empty() && is_managed {
-        kept.push(ManagedFieldsEntry::default());
-    }
+    // Without any manager, Postlink counts as the owner.
+    let kept = if owns_finalizer(&managers) { vec![] } else { vec![ManagedFieldsEntry::default()] };
     // The others are kept as empty texts: ours is removed by its position.
     let other = |name: String| if name == FINALIZER { name } else { String::new() };
     let finalizers = metadata.finalizers.take().map(|names| names.into_iter().map(other).collect());
     ObjectMeta { managed_fields: Some(kept), finalizers, ..trimmed(metadata) }
-}
-
-/// What the domain asks of an entry of Postlink: anyone may apply as Postlink, with a quarter of a megabyte of fields.
-fn own_finalizer(entry: ManagedFieldsEntry) -> Option<ManagedFieldsEntry> {
-    let fields = if manages_finalizer(&entry) {
-        json!({"f:metadata": {"f:finalizers": {format!("v:{FINALIZER:?}"): {}}}})
-    } else {
-        json!({})
-    };
-    let own = entry.manager.as_deref() == Some(CONTROLLER);
-    own.then(|| ManagedFieldsEntry {
-        manager: entry.manager,
-        fields_v1: Some(FieldsV1(fields)),
-        ..ManagedFieldsEntry::default()
-    })
 }
 
 /// The annotations that request something, as far as they are read.
@@ -70,35 +49,36 @@ fn requests(metadata: &ObjectMeta) -> Option<BTreeMap<String, String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::names::CONTROLLER;
+    use serde_json::json;
 
     #[test]
-    fn other_managers_still_count() {
-        let managers = |managers: &[&str]| {
-            let fields: Vec<_> = managers.iter().map(|name| json!({"manager": name})).collect();
-            let metadata: ObjectMeta = serde_json::from_value(json!({"managedFields": fields})).unwrap();
-            let kept = trimmed_with_manager(metadata).managed_fields.unwrap_or_default();
-            kept.into_iter().map(|entry| entry.manager.unwrap_or_default()).collect::<Vec<_>>()
+    fn owner_of_the_finalizer_stays_known() {
+        let owner = |manager: &str, finalizer: &str| {
+            let item = format!("v:{finalizer:?}");
+            json!({"manager": manager, "fieldsV1": {"f:metadata": {"f:finalizers": {item: {}}, "f:labels": {}}}})
         };
-        assert_eq!(managers(&[]), [""; 0]);
-        assert_eq!(managers(&["kubectl", CONTROLLER, "flux"]), [CONTROLLER]);
-        assert_eq!(managers(&["kubectl", "flux"]), [""], "another manager owns the finalizer");
+        let (ours, theirs) = (owner(CONTROLLER, FINALIZER), owner("kubectl", FINALIZER));
+        let another = owner(CONTROLLER, "example.com/a");
+        let cases = [
+            (json!([]), true),
+            (json!([theirs, ours]), true),
+            (json!([theirs]), false),
+            (json!([another]), false),
+            (json!([{"manager": CONTROLLER}]), false),
+        ];
+        for (managed, owned) in cases {
+            let metadata: ObjectMeta = serde_json::from_value(json!({"managedFields": managed})).unwrap();
+            let kept = trimmed_with_manager(metadata).managed_fields.unwrap();
+            assert_eq!(owns_finalizer(&kept), owned, "{managed}");
+            assert!(kept.iter().all(|entry| entry.fields_v1.is_none()));
+        }
     }
 
     #[test]
-    fn of_managed_fields_and_finalizers_only_what_is_ours_is_kept() {
-        let item = format!("v:{FINALIZER:?}");
-        let metadata: ObjectMeta = serde_json::from_value(json!({
-            "finalizers": ["example.com/a", FINALIZER, "example.com/b"],
-            "managedFields": [{
-                "manager": CONTROLLER, "operation": "Apply", "time": "2026-01-01T00:00:00Z",
-                "fieldsV1": {"f:metadata": {"f:annotations": {"f:x": {}}, "f:finalizers": {&item: {}}}, "f:spec": {}},
-            }],
-        }))
-        .unwrap();
-        let kept = trimmed_with_manager(metadata);
+    fn names_of_other_finalizers_are_not_kept() {
+        let finalizers = json!({"finalizers": ["example.com/a", FINALIZER, "example.com/b"]});
+        let kept = trimmed_with_manager(serde_json::from_value(finalizers).unwrap());
         assert_eq!(kept.finalizers.unwrap(), ["", FINALIZER, ""]);
-        let managed = kept.managed_fields.unwrap();
-        let fields = &managed[0].fields_v1.as_ref().unwrap().0;
-        assert_eq!(*fields, json!({"f:metadata": {"f:finalizers": {item: {}}}}));
     }
 }

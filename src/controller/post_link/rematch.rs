@@ -14,8 +14,12 @@ use crate::{
 };
 use jiff::SignedDuration;
 use kube::{Api, api::ListParams};
-use std::{collections::HashMap, sync::Arc};
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+    time::Instant,
+};
 use tracing::{info, warn};
 
 /// Backoff of a list that fails. Short, because `postlink local` gives up when nothing happens for twenty seconds.
@@ -54,6 +58,9 @@ impl Reads {
 pub async fn run(context: Context, mut requests: mpsc::UnboundedReceiver<RematchRequest>) {
     let mut reads = Reads::default();
     let mut tasks: JoinSet<Arc<str>> = JoinSet::new();
+    // Namespaces take turns, page by page. Several at a time would take the memory of as many pages, and the processor from
+    // the watch, whose first list a start waits for.
+    let turn = Arc::new(Mutex::new(()));
     loop {
         let (namespace, task) = tokio::select! {
             request = requests.recv() => match request {
@@ -67,11 +74,9 @@ pub async fn run(context: Context, mut requests: mpsc::UnboundedReceiver<Rematch
             },
         };
         if let Some(task) = task {
-            let context = context.clone();
+            let (context, turn) = (context.clone(), turn.clone());
             tasks.spawn(async move {
-                let begin = Instant::now();
-                read(&context, &namespace).await;
-                let took = begin.elapsed();
+                let took = read(&context, &namespace, &turn).await;
                 drop(task);
                 tokio::time::sleep(took * REST).await;
                 namespace
@@ -80,17 +85,21 @@ pub async fn run(context: Context, mut requests: mpsc::UnboundedReceiver<Rematch
     }
 }
 
-async fn read(context: &Context, namespace: &Arc<str>) {
+/// Returns how long it took, without the time that it waited for its turns.
+async fn read(context: &Context, namespace: &Arc<str>, turn: &Mutex<()>) -> Duration {
+    let mut took = Duration::ZERO;
     let api: Api<Received<PostLink>> = api(&context.client, Some(namespace));
     let (mut params, mut failures) = (ListParams::default().limit(PAGE), 0);
     loop {
+        let own_turn = turn.lock().await;
         let slot = context.lists.take().await;
+        let begin = Instant::now();
         let page = match within(api.list(&params)).await {
             Ok(page) => page,
             Err(error) => {
                 warn!(%namespace, %error, "failed to list posts for a changed rule; retrying");
                 failures += 1;
-                drop(slot);
+                drop((slot, own_turn));
                 tokio::time::sleep(RETRY.delay(failures).unsigned_abs()).await;
                 params.continue_token = None;
                 continue;
@@ -101,10 +110,11 @@ async fn read(context: &Context, namespace: &Arc<str>) {
             // Many large rules take a while for each post.
             tokio::task::yield_now().await;
         }
+        took += begin.elapsed();
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
         if params.continue_token.is_none() {
             info!(%namespace, "matched posts against changed rules");
-            return;
+            return took;
         }
     }
 }

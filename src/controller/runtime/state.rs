@@ -21,8 +21,8 @@ pub struct Runtime(Arc<Mutex<RuntimeState>>);
 
 #[derive(Default)]
 pub(super) struct RuntimeState {
-    /// By UID.
-    pub(super) connections: HashMap<String, ConnectionRuntime>,
+    /// By UID. Each is a kilobyte, which a map has room for up to twice as often as it has entries.
+    pub(super) connections: HashMap<String, Box<ConnectionRuntime>>,
     pub(super) links: HashMap<Key, PostLinkRuntime>,
     held: Option<Held>,
     /// The process is shutting down: no further creation begins.

@@ -35,7 +35,7 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
     let fence = fence(connection, view.creations_in_flight);
     let reserved = reserve(view, fence, &old);
     let next = reserved.decision.next(fence);
-    let to_own = fence.finalizer && !fence.deleting && !owns_finalizer(connection);
+    let to_own = fence.finalizer && !fence.deleting && !owns_finalizer(connection.managed_fields());
     if next == Next::AddFinalizer || to_own {
         return ConnectionDecision {
             step: Step::AddFinalizer,
@@ -73,14 +73,13 @@ pub fn decide(view: &ConnectionView<'_>) -> ConnectionDecision {
 
 /// Whether the finalizer is among the fields that Postlink manages. A manifest in git may have it, and a tool that applies
 /// the manifest without it would remove it.
-fn owns_finalizer(connection: &DynamicsConnection) -> bool {
-    let managed = connection.managed_fields();
+pub fn owns_finalizer(managed: &[ManagedFieldsEntry]) -> bool {
     // Where something removes managedFields, nobody would ever own it.
     managed.is_empty() || managed.iter().any(manages_finalizer)
 }
 
 /// Whether an entry of `managedFields` says that Postlink manages the finalizer.
-pub fn manages_finalizer(entry: &ManagedFieldsEntry) -> bool {
+fn manages_finalizer(entry: &ManagedFieldsEntry) -> bool {
     let item = format!("v:{FINALIZER:?}");
     let finalizers = entry.fields_v1.as_ref().and_then(|fields| fields.0.pointer("/f:metadata/f:finalizers"));
     entry.manager.as_deref() == Some(CONTROLLER) && finalizers.is_some_and(|all| all.get(&item).is_some())
