@@ -10,12 +10,12 @@ use postlink::api::DynamicsConnection;
 use serde_json::{Value, json};
 
 use crate::bench::{RUNS, number, sizes};
-use crate::bench_neighbors::{QUIET, seconds_to_link};
 use crate::bench_table::row;
 use crate::cluster::NAMESPACE;
 use crate::harness::bare_loop::{bare_update_loop, first_objects};
 use crate::harness::users::User;
 use crate::many_links::{FanOut, ManyLinks};
+use crate::neighbors::{QUIET, SAMPLES, seconds_to_link};
 
 /// Concurrency of the bare loop: the controller's default and values around it; the best counts.
 const CONCURRENCIES: [usize; 3] = [16, 32, 64];
@@ -52,7 +52,7 @@ async fn measure(links: usize) {
         flips.push(many.flip(run % 2 == 1).await);
     }
     let flipped = many.now().await;
-    let (_, beside) = join(many.flip(true), seconds_to_link(&client, 0)).await;
+    let (_, beside) = join(many.flip(true), seconds_to_link(&client, 0, SAMPLES)).await;
     row(&format!("a link of a quiet namespace while {links} change"), "seconds", &beside);
     let before_flaps = many.now().await;
     flap(&many).await;

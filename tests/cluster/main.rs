@@ -6,7 +6,6 @@ mod bad_object;
 mod bench;
 mod bench_fan_out;
 mod bench_namespaces;
-mod bench_neighbors;
 mod bench_scale;
 mod bench_schema;
 mod bench_table;
@@ -28,6 +27,7 @@ mod memory_limit;
 mod missing_prerequisites;
 #[path = "../mistakes.rs"]
 mod mistakes;
+mod neighbors;
 mod operations;
 mod oracle;
 mod parity;

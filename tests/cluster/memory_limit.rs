@@ -129,7 +129,8 @@ fn tenants_store(tenants: usize, each: Tenant) {
     within_the_limit(&mut cluster);
 }
 
-fn within_the_limit(cluster: &mut Cluster) {
+/// The leader has had no more memory at any time than its container may have.
+pub fn within_the_limit(cluster: &mut Cluster) {
     let (peak, limit) = cluster.leader().peak_and_limit();
     eprintln!("at most {} of {} MiB", peak >> 20, limit >> 20);
     assert!(peak <= limit, "{peak} bytes of {limit}");
