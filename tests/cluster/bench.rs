@@ -154,3 +154,12 @@ pub fn memory(pid: u32, line: &str) -> usize {
     let kilobytes: usize = line.trim().trim_end_matches(" kB").trim().parse().expect("a number of kB");
     kilobytes * 1024
 }
+
+/// CPU time that a process has used, in seconds.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux says how a process is");
+    let (_, fields) = stat.rsplit_once(')').expect("the name of the program ends with a parenthesis");
+    let ticks =
+        |n: usize| fields.split_whitespace().nth(n).and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
+}

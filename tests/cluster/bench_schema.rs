@@ -4,7 +4,7 @@
 use postlink::api::crds;
 use serde_json::{Value, json};
 
-use crate::bench::linked_post;
+use crate::bench::{cpu_seconds, linked_post};
 use crate::bench_table::row;
 use crate::harness::ControlPlane;
 use crate::harness::bare_loop::{bare_update_loop, first_objects};
@@ -154,15 +154,6 @@ async fn bench_definitions() {
         row(&format!("bare status updates, CRD {name}"), "÷ CRD no-schema", &ratios);
         row(&format!("bare status updates, CRD {name}"), "CPU µs of the API server each", &costs);
     }
-}
-
-/// CPU time that a process has used.
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux says how a process is");
-    let (_, fields) = stat.rsplit_once(')').expect("the name of the program ends with a parenthesis");
-    let ticks =
-        |n: usize| fields.split_whitespace().nth(n).and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(11) + ticks(12)) / 100.0
 }
 
 /// What `kubectl apply --server-side` leaves on a PostLink.

@@ -24,7 +24,7 @@ use crate::story::CANARY;
 const AT_MOST: Duration = Duration::from_secs(900);
 
 /// Poll interval during a fan-out.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A new link is created after this delay (§5).
 const SETTLE: Duration = Duration::from_secs(5);
@@ -224,7 +224,7 @@ impl ManyLinks {
         let (begin, mut last, mut writes) = (Instant::now(), Instant::now(), self.status_writes());
         while last.elapsed() < Duration::from_secs(2) {
             assert!(begin.elapsed() < AT_MOST, "statuses are still written");
-            tokio::time::sleep(ASK_AGAIN / 4).await;
+            tokio::time::sleep(ASK_AGAIN).await;
             let now = self.status_writes();
             if now != writes {
                 (writes, last) = (now, Instant::now());

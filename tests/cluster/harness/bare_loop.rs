@@ -55,6 +55,17 @@ pub async fn bare_update_loop(
     Ok(Rate { writes: objects.len(), elapsed: begin.elapsed() })
 }
 
+/// Watches a collection and drops what it reads. Any controller has a watch, and the API server writes each change to it.
+pub async fn drain_watch(client: Client, collection: String) -> Result<(), kube::Error> {
+    let request = Request::get(format!("{collection}?watch=true"));
+    let response = client.send(request.body(Body::empty()).map_err(kube::Error::HttpError)?).await?;
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        frame?;
+    }
+    Ok(())
+}
+
 async fn update(client: &Client, collection: &str, object: &Value, status: Value) -> Result<(), kube::Error> {
     let metadata = &object["metadata"];
     let name = metadata["name"].as_str().expect("a stored object has a name");
