@@ -26,7 +26,7 @@ use crate::operations::Page;
 const AT_MOST: Duration = Duration::from_secs(3_600);
 
 /// From this number of links on, everything is measured once, nothing is deleted, and the API server has no watch cache:
-/// with it, it would need ten times the 3.9 GB that it takes for 100,000.
+/// with it, it would need ten times the 3.7 GB that it takes for 100,000.
 const HUGE: usize = 1_000_000;
 
 /// Page size of the list that a start is compared with: that of client-go.
