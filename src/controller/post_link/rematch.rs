@@ -99,6 +99,7 @@ async fn read(context: &Context, namespace: &Arc<str>, turn: &Mutex<()>) -> Dura
             Err(error) => {
                 warn!(%namespace, %error, "failed to list posts for a changed rule; retrying");
                 failures += 1;
+                took += begin.elapsed();
                 drop((slot, own_turn));
                 tokio::time::sleep(RETRY.delay(failures).unsigned_abs()).await;
                 params.continue_token = None;

@@ -21,7 +21,7 @@ pub struct Runtime(Arc<Mutex<RuntimeState>>);
 
 #[derive(Default)]
 pub(super) struct RuntimeState {
-    /// By UID. Each is a kilobyte, which a map has room for up to twice as often as it has entries.
+    /// By UID. Boxed: each has a kilobyte, and a map reserves room for up to twice its entries.
     pub(super) connections: HashMap<String, Box<ConnectionRuntime>>,
     pub(super) links: HashMap<Key, PostLinkRuntime>,
     held: Option<Held>,
