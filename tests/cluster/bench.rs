@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::bench_table::row;
 use crate::cluster::NAMESPACE;
+use crate::harness::process::memory;
 use crate::many_links::post_link;
 
 /// Overrides the number of links of a measurement.
@@ -145,14 +146,6 @@ fn bench_memory_of_rules() {
 /// Resident memory of a process, in bytes.
 pub fn resident(pid: u32) -> usize {
     memory(pid, "VmRSS:")
-}
-
-/// A line of `/proc/PID/status`, in bytes.
-pub fn memory(pid: u32, line: &str) -> usize {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux says how a process is");
-    let line = status.lines().find_map(|found| found.strip_prefix(line)).expect("it has this line");
-    let kilobytes: usize = line.trim().trim_end_matches(" kB").trim().parse().expect("a number of kB");
-    kilobytes * 1024
 }
 
 /// CPU time that a process has used, in seconds.

@@ -118,7 +118,7 @@ async fn bare(many: &ManyLinks) -> f64 {
     let client = many.cluster.plane.client(User::Controller).await;
     let collection = format!("/apis/postlink.dev/v1alpha1/namespaces/{NAMESPACE}/postlinks");
     let one: Value = many.cluster.get("plink/post-000000");
-    let objects = many.links.min(BARE);
+    let count = many.links.min(BARE);
     let apiserver = many.cluster.plane.apiserver().id();
     let (mut all, mut costs, mut best) = (Vec::new(), Vec::new(), 0.0_f64);
     let mut watch = JoinSet::new();
@@ -131,7 +131,7 @@ async fn bare(many: &ManyLinks) -> f64 {
                 let message = condition["message"].as_str().unwrap_or_default().to_owned();
                 condition["message"] = format!("{concurrency} {run} {message}").into();
             }
-            let objects = first_objects(&client, &collection, objects).await.unwrap();
+            let objects = first_objects(&client, &collection, count).await.unwrap();
             let before = cpu_seconds(apiserver);
             let rate = bare_update_loop(&client, &collection, &objects, concurrency, |_| status.clone());
             rates.push(rate.await.unwrap().per_second());
@@ -142,7 +142,7 @@ async fn bare(many: &ManyLinks) -> f64 {
         all.extend(rates);
     }
     assert!(watch.try_join_next().is_none(), "the watch ended");
-    row(&format!("bare status updates of {objects} links, {CONCURRENCIES:?} at a time"), "a second", &all);
-    row(&format!("bare status updates of {objects} links"), "CPU µs of the API server each", &costs);
+    row(&format!("bare status updates of {count} links, {CONCURRENCIES:?} at a time"), "a second", &all);
+    row(&format!("bare status updates of {count} links"), "CPU µs of the API server each", &costs);
     best
 }

@@ -13,10 +13,11 @@ use postlink::domain::post_link::PostIdentity;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::bench::{RUNS, mebibytes, memory, number, resident, sizes};
+use crate::bench::{RUNS, mebibytes, number, resident, sizes};
 use crate::bench_table::row;
 use crate::cluster::{NAMESPACE, SOON, is_ready};
 use crate::harness::pod::Pod;
+use crate::harness::process::memory;
 use crate::harness::users::User;
 use crate::harness::waiting::wait_for;
 use crate::many_links::{ManyLinks, post_link, stored};

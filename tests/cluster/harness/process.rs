@@ -166,11 +166,7 @@ impl Process {
 
     /// The most memory that it had resident at any time, in bytes; a container with a lower limit would have been killed.
     pub fn peak_memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.id());
-        let status = fs::read_to_string(path).expect("Linux tells the memory of a child that runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
-        let kibibytes: u64 = peak.and_then(|n| n.parse().ok()).expect("the peak is a number");
-        kibibytes * 1024
+        u64::try_from(memory(self.id(), "VmHWM:")).expect("a size fits")
     }
 
     /// The last lines of both logs, for failure messages.
@@ -252,6 +248,14 @@ impl Postlink {
         command.args(args).envs(env.iter().copied());
         command
     }
+}
+
+/// A line of `/proc/PID/status`, in bytes.
+pub fn memory(pid: u32, line: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux says how a process is");
+    let line = status.lines().find_map(|found| found.strip_prefix(line)).expect("it has this line");
+    let kilobytes: usize = line.trim().trim_end_matches(" kB").trim().parse().expect("a number of kB");
+    kilobytes * 1024
 }
 
 impl std::ops::Deref for Postlink {
